@@ -1,0 +1,144 @@
+//! Catching a cancel: what `except CancelledError` and `finally` are in asyncio.
+//!
+//! A cancelled task is unwound by dropping its futures, from the innermost out, until somebody catches. Every
+//! destructor runs: what needs no await is cleaned up by `Drop`, as always in Rust. For clean-up that awaits there
+//! is [`catch_cancel`] and, on it, [`finally`].
+
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::engine::leaf;
+use crate::engine::record::{Frame, Held, Payload};
+use crate::error::Cancelled;
+
+/// Awaits `future`; a cancel of the task that arrives meanwhile is caught and becomes a value.
+///
+/// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the
+/// cancel go on with [`Cancelled::reraise`], or swallow it by going on.
+///
+/// # Cancellation
+/// Caught. A second cancel, during the clean-up, is raised there.
+///
+/// # Errors
+/// [`Cancelled`], with the reason if there is one.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{catch_cancel, create_task, sleep, yield_now};
+///
+/// let task = create_task(async {
+///     if let Err(cancelled) = catch_cancel(sleep(Duration::from_secs(60))).await {
+///         sleep(Duration::from_millis(10)).await; // clean-up may wait
+///         cancelled.reraise().await;
+///     }
+/// });
+/// yield_now().await;
+/// task.cancel();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `try: await future` / `except CancelledError:`.
+pub fn catch_cancel<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
+    Held::new(future, CatchCancel)
+}
+
+struct CatchCancel;
+
+impl<F: Future> Frame<F> for CatchCancel {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
+        match future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if leaf::catch() => {
+                held.set(None);
+                Poll::Ready(Err(Cancelled { reason: leaf::reason() }))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Cancelled {
+    /// Lets the cancel go on: the task unwinds from here, to the next one that catches or to its end.
+    ///
+    /// # Panics
+    /// When polled outside a task.
+    ///
+    /// # In asyncio
+    /// `raise`.
+    pub async fn reraise(self) -> ! {
+        poll_fn(|_| {
+            // The deadlock report asks everybody; this one is on its way out and waits for nothing.
+            assert!(leaf::raise(), "`reraise` can only be awaited in a task");
+            leaf::set_reason(self.reason.clone());
+            Poll::<()>::Pending
+        })
+        .await;
+        pending().await
+    }
+}
+
+/// Awaits `body`, and then `cleanup`, however `body` ended: with a value, cancelled, or in a panic.
+///
+/// # Cancellation
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. A task that is
+/// dropped hard runs neither.
+///
+/// # Panics
+/// A panic of `body` goes on after `cleanup`.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{finally, sleep, wait_for};
+///
+/// let work = finally(sleep(Duration::from_secs(60)), async || {
+///     sleep(Duration::from_millis(10)).await;
+///     println!("closed");
+/// });
+/// assert!(wait_for(work, Duration::from_secs(1)).await.is_err());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `try: … finally: …`.
+pub async fn finally<F: Future>(body: F, cleanup: impl AsyncFnOnce()) -> F::Output {
+    let ended = Held::new(body, CatchAll).await;
+    cleanup().await;
+    match ended {
+        Ok(output) => output,
+        Err(Ending::Cancelled(cancelled)) => cancelled.reraise().await,
+        Err(Ending::Panicked(payload)) => resume_unwind(payload),
+    }
+}
+
+enum Ending {
+    Cancelled(Cancelled),
+    Panicked(Payload),
+}
+
+struct CatchAll;
+
+impl<F: Future> Frame<F> for CatchAll {
+    type Output = Result<F::Output, Ending>;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| CatchCancel.poll(held.as_mut(), cx)));
+        match polled {
+            Ok(polled) => polled.map(|result| result.map_err(Ending::Cancelled)),
+            Err(payload) => {
+                held.set(None);
+                Poll::Ready(Err(Ending::Panicked(payload)))
+            }
+        }
+    }
+}

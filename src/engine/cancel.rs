@@ -1,0 +1,203 @@
+//! **A cancel's way in**: from `task.cancel()` to the poll that raises it. (Its way out is in `leaf.rs`.)
+//!
+//! ```text
+//!  cancel(a) ── a awaits b, b awaits c, c sleeps ──▶ counts on a, b and c; a and b note "forwarded";
+//!                                                    c notes "pending" and is queued
+//!  turn       ── polls c: pending becomes the raised signal, c unwinds, cleans up, ends
+//!  end of c   ── wakes b; its join sees "forwarded through me, and it ended cancelled": raises in b
+//!  end of b   ── the same in a
+//! ```
+//!
+//! As in asyncio the whole chain is told at once, synchronously, and unwinds from its far end, each when the
+//! next one has finished its clean-up. A task that swallows the cancel simply returns a value to the one before.
+//!
+//! What a task awaits is known from its last poll: a pending join writes it down. A task that awaits several at
+//! once (a foreign `join!`) passes a cancel on to all of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::leaf::Signal;
+use super::record::RecordRef;
+use super::state::{Flag, Header};
+use super::turn::Engine;
+
+impl RecordRef {
+    /// Asks the task to stop. False if it is over, and then nothing happens.
+    pub(crate) fn cancel(&self, reason: Option<&Arc<str>>) -> bool {
+        if self.has(Flag::DONE) {
+            // As in asyncio, who cancels a failed task knows of it.
+            self.set(Flag::SEEN);
+            return false;
+        }
+        self.count_cancel(reason);
+        let takers = self.takers();
+        if takers.is_empty() {
+            self.interrupt();
+            return true;
+        }
+        self.set(Flag::CANCEL_FORWARDED);
+        // A list in place of recursion: a chain of awaits may be longer than the stack is deep. And tasks may
+        // await each other in a circle: then the cancel ends where it has been.
+        let mut told = HashSet::from([self.address()]);
+        let mut untold = takers;
+        while let Some(task) = untold.pop() {
+            if !told.insert(task.address()) {
+                task.interrupt();
+                continue;
+            }
+            task.count_cancel(reason);
+            let takers = task.takers();
+            if takers.is_empty() {
+                task.interrupt();
+            } else {
+                task.set(Flag::CANCEL_FORWARDED);
+                untold.extend(takers.into_iter().rev());
+            }
+        }
+        true
+    }
+
+    /// What takes a cancel in the task's place. What it awaited before means nothing while it runs: `settle`
+    /// will see to that.
+    fn takers(&self) -> Vec<RecordRef> {
+        if self.has(Flag::POLLING) {
+            return Vec::new();
+        }
+        let mut takers = self.awaited();
+        takers.retain(|other| !other.has(Flag::DONE));
+        takers
+    }
+
+    /// Nobody else takes the cancel: the task itself is woken for it.
+    fn interrupt(&self) {
+        let asleep =
+            !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.home.is_queued(self);
+        self.set(Flag::CANCEL_PENDING);
+        if asleep {
+            self.set(Flag::CANCEL_FIRM);
+        }
+        if !self.has(Flag::POLLING) {
+            self.home.wake_record(self);
+        }
+    }
+
+    fn count_cancel(&self, reason: Option<&Arc<str>>) {
+        self.cancel_requests.set(self.cancel_requests.get().saturating_add(1));
+        if let Some(reason) = reason {
+            self.with_extras(|extras| extras.reason = Some(reason.clone()));
+        } else {
+            self.if_extras(|extras| extras.reason = None);
+        }
+    }
+
+    /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
+    pub(crate) fn uncancel(&self) -> u16 {
+        let requests = self.cancel_requests.get().saturating_sub(1);
+        self.cancel_requests.set(requests);
+        if requests == 0 && !self.has(Flag::CANCEL_FIRM) {
+            self.clear(Flag::CANCEL_PENDING);
+        }
+        requests
+    }
+
+    /// A join of `awaited` has found its end, or has been given up.
+    pub(crate) fn stops_awaiting(&self, awaited: &RecordRef) {
+        if let Some(one) = self.set_awaiting(None) {
+            if one == *awaited {
+                let next = self.if_extras(|extras| extras.also_awaiting.pop()).flatten();
+                self.set_awaiting(next);
+            } else {
+                self.set_awaiting(Some(one));
+                self.if_extras(|extras| extras.also_awaiting.retain(|other| other != awaited));
+            }
+        }
+    }
+
+    /// A join of `awaited` is pending in this poll.
+    pub(crate) fn starts_awaiting(&self, awaited: &RecordRef) {
+        match self.set_awaiting(None) {
+            None => {
+                self.set_awaiting(Some(awaited.clone()));
+            }
+            Some(one) if one == *awaited => {
+                self.set_awaiting(Some(one));
+            }
+            Some(one) => {
+                self.set_awaiting(Some(one));
+                self.with_extras(|extras| {
+                    if !extras.also_awaiting.contains(awaited) {
+                        extras.also_awaiting.push(awaited.clone());
+                    }
+                });
+            }
+        }
+    }
+
+    /// A poll begins: its leaves will say anew what they wait for.
+    pub(super) fn forget_awaited(&self) {
+        if self.set_awaiting(None).is_some() {
+            self.if_extras(|extras| extras.also_awaiting.clear());
+        }
+    }
+
+    fn awaited(&self) -> Vec<RecordRef> {
+        let mut awaited = Vec::from_iter(self.awaiting());
+        if !awaited.is_empty() {
+            self.if_extras(|extras| awaited.extend(extras.also_awaiting.iter().cloned()));
+        }
+        awaited
+    }
+}
+
+impl Header {
+    /// Whether a cancel of this task was passed on to what it awaits and has not come back.
+    pub(crate) fn is_cancel_forwarded(&self) -> bool {
+        self.has(Flag::CANCEL_FORWARDED)
+    }
+}
+
+impl Engine {
+    /// The poll that a cancel waits for begins. False if there is no poll, for the task never ran.
+    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> bool {
+        record.clear(Flag::CANCEL_PENDING);
+        record.clear(Flag::CANCEL_FIRM);
+        if record.has(Flag::STARTED) {
+            self.signal.set(Signal::Raised);
+            return true;
+        }
+        self.end_cancelled(record);
+        false
+    }
+
+    /// A poll has ended, and the task is not over.
+    pub(super) fn settle(&self, record: &RecordRef) {
+        if record.has(Flag::DISCARD) {
+            return self.end_cancelled(record);
+        }
+        if !record.has_either(Flag::CANCEL_PENDING, Flag::CANCEL_FORWARDED) {
+            return;
+        }
+        let awaited = record.awaited();
+        if record.has(Flag::CANCEL_PENDING) {
+            // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
+            let reason = record.if_extras(|extras| extras.reason.clone()).flatten();
+            let mut taken = false;
+            for other in &awaited {
+                taken |= other.cancel(reason.as_ref());
+            }
+            if taken {
+                record.clear(Flag::CANCEL_PENDING);
+                record.set(Flag::CANCEL_FORWARDED);
+            } else {
+                self.make_record_ready(record);
+            }
+        } else if awaited.is_empty() {
+            // It had passed the cancel on and has then given up waiting (a branch of a `select!`): the cancel
+            // is its own again.
+            record.clear(Flag::CANCEL_FORWARDED);
+            record.set(Flag::CANCEL_PENDING);
+            self.make_record_ready(record);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! **The clock**: where the loop's time comes from.
+//!
+//! The loop counts time in nanoseconds since its clock's start, as an [`Instant`]. Who counts is a choice:
+//!
+//! - *monotonic*: the operating system's steady clock. While nothing is ready the loop sleeps.
+//! - *virtual*: a number that only changes when the loop has nothing to do; then it jumps to the next
+//!   deadline. A program that "takes" an hour runs at once and always the same way. All of the crate's own
+//!   tests and examples run on it. It can be moved by hand, and held, see [`VirtualClock`].
+//! - *host*: a function of the host's, for frame time, simulated time, or a machine without `std::time`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant as StdInstant};
+
+use crate::time::Instant;
+
+/// Where a loop's time comes from. Given to [`EventLoopBuilder::clock`](crate::EventLoopBuilder::clock).
+pub struct Clock(pub(crate) Source);
+
+pub(crate) enum Source {
+    Monotonic { start: StdInstant },
+    Virtual(VirtualClock),
+    Host(Box<dyn Fn() -> Instant>),
+}
+
+impl Clock {
+    /// The operating system's steady clock; zero is now.
+    pub fn monotonic() -> Clock {
+        Clock(Source::Monotonic { start: StdInstant::now() })
+    }
+
+    /// A clock of the host's own: `now` is asked for the time whenever the loop needs it. It must never
+    /// go backwards; a loop that sees it do so keeps the later time.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    /// use loopwheel::{Clock, EventLoop, Instant};
+    ///
+    /// let frame = Rc::new(Cell::new(Instant::START));
+    /// let seen_by_the_loop = frame.clone();
+    /// let event_loop = EventLoop::builder().clock(Clock::host(move || seen_by_the_loop.get())).build();
+    /// frame.set(Instant::START + Duration::from_millis(16));
+    /// assert_eq!(event_loop.now(), frame.get());
+    /// ```
+    pub fn host(now: impl Fn() -> Instant + 'static) -> Clock {
+        Clock(Source::Host(Box::new(now)))
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        match &self.0 {
+            Source::Monotonic { start } => Instant::START + start.elapsed(),
+            Source::Virtual(clock) => clock.now(),
+            Source::Host(now) => now(),
+        }
+    }
+}
+
+impl From<VirtualClock> for Clock {
+    fn from(clock: VirtualClock) -> Clock {
+        Clock(Source::Virtual(clock))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.0 {
+            Source::Monotonic { .. } => "monotonic",
+            Source::Virtual(_) => "virtual",
+            Source::Host(_) => "host",
+        };
+        write!(f, "Clock({source}, {})", self.now())
+    }
+}
+
+/// Time as a number: it jumps to the next deadline when the loop has nothing else to do.
+///
+/// A clone is the same clock, so a test keeps one to look at the time, to move it, or to hold it.
+///
+/// ```
+/// use std::time::Duration;
+/// use loopwheel::{EventLoop, Instant, VirtualClock, sleep};
+///
+/// let clock = VirtualClock::new();
+/// let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+/// event_loop.run(sleep(Duration::from_secs(3600)));
+/// assert_eq!(clock.now(), Instant::START + Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Default)]
+pub struct VirtualClock {
+    shared: Rc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    now: Cell<Instant>,
+    holds: Cell<u32>,
+}
+
+impl VirtualClock {
+    /// A new clock, at [`Instant::START`].
+    pub fn new() -> VirtualClock {
+        VirtualClock::default()
+    }
+
+    /// The time on this clock.
+    pub fn now(&self) -> Instant {
+        self.shared.now.get()
+    }
+
+    /// Moves the clock by hand. Timers that become due fire in the loop's next turn.
+    pub fn advance(&self, by: Duration) {
+        self.jump_to(self.now() + by);
+    }
+
+    /// Keeps the clock from jumping by itself until the returned guard is dropped; holds nest.
+    ///
+    /// While it is held only [`advance`](VirtualClock::advance) moves it: for a test that wants to look at
+    /// what happens between two deadlines. A loop on a held clock that waits for nothing but time can
+    /// never go on; `run` reports it as a deadlock.
+    #[must_use = "the clock is held until the guard is dropped"]
+    pub fn hold(&self) -> HeldClock {
+        self.shared.holds.set(self.shared.holds.get() + 1);
+        HeldClock { clock: self.clone() }
+    }
+
+    /// Whether a [`hold`](VirtualClock::hold) is in force.
+    pub fn is_held(&self) -> bool {
+        self.shared.holds.get() > 0
+    }
+
+    /// Never goes backwards.
+    pub(crate) fn jump_to(&self, moment: Instant) {
+        self.shared.now.set(self.now().max(moment));
+    }
+}
+
+impl fmt::Debug for VirtualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = if self.is_held() { ", held" } else { "" };
+        write!(f, "VirtualClock({}{held})", self.now())
+    }
+}
+
+/// Keeps a [`VirtualClock`] from jumping; made by [`VirtualClock::hold`].
+#[derive(Debug)]
+pub struct HeldClock {
+    clock: VirtualClock,
+}
+
+impl Drop for HeldClock {
+    fn drop(&mut self) {
+        self.clock.shared.holds.set(self.clock.shared.holds.get() - 1);
+    }
+}

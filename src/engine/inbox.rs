@@ -1,0 +1,104 @@
+//! **The inbox**: the one door through which other threads reach a loop.
+//!
+//! A waker that is used away from its loop finds the loop's inbox in a registry and leaves the task's number
+//! there. The loop empties the inbox at the start of a turn, when it has looked away long enough, and it
+//! sleeps on the inbox when there is nothing to do, so a letter also wakes it.
+//!
+//! **Coalescing.** A thread may wake the same task a million times between two turns. Beside the channel the
+//! inbox keeps one *mark* a slot: the last id that was put into the channel for it.
+//!
+//! ```text
+//! sender     swap the mark for my id;  was it my id?  → it is in the channel already: done
+//!                                      otherwise      → put my id into the channel
+//! the loop   take an id out of the channel;  mark == id?  → clear it;  then make the task ready
+//! ```
+//!
+//! *A mark that says `id` means: an `id` is in the channel (or about to be put there) that the loop has not
+//! taken out.* Both sides change the mark by read-modify-write, so they are in one order. A sender that finds
+//! its own id came before the loop's clearing, hence before the poll that follows it, and what it wrote before
+//! the wake is seen by that poll. With a load and a store in place of the swap the wake-up would be lost;
+//! `tests/loom.rs` checks this very file under every interleaving. A stale id of an earlier tenant may
+//! overwrite the mark: that costs a second letter, never a wake-up.
+//!
+//! An inbox that no loop reads is closed: letters to it are thrown away.
+
+use std::time::{Duration, Instant};
+
+use super::segments::Segments;
+use super::sync::{AtomicBool, AtomicU32, Ordering, Receiver, Sender, channel};
+use super::waker::TaskId;
+
+/// Letters from other threads: numbers of tasks to be woken.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    sender: Sender<TaskId>,
+    receiver: Receiver<TaskId>,
+    marks: Segments<AtomicU32>,
+    open: AtomicBool,
+}
+
+/// The mark of a slot for which nothing is in the channel.
+const CLEAR: u32 = 0;
+
+impl Default for Inbox {
+    fn default() -> Inbox {
+        let (sender, receiver) = channel();
+        Inbox { sender, receiver, marks: Segments::new(), open: AtomicBool::new(false) }
+    }
+}
+
+impl Inbox {
+    /// A loop moves in. Letters that were on their way to the one before it are for nobody.
+    pub(crate) fn open(&self) {
+        while self.take().is_some() {}
+        self.open.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn close(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
+    /// A wake-up from elsewhere. From any thread, at any time.
+    pub(crate) fn post(&self, id: TaskId) {
+        if !self.open.load(Ordering::Acquire) {
+            return;
+        }
+        if self.mark_of(id).swap(mark(id), Ordering::AcqRel) != mark(id) {
+            // The receiver lives as long as the sender, in this very struct: sending cannot fail.
+            let _ = self.sender.send(id);
+        }
+    }
+
+    /// The next letter. Only the loop's thread takes.
+    pub(crate) fn take(&self) -> Option<TaskId> {
+        let id = self.receiver.try_recv().ok()?;
+        Some(self.opened(id))
+    }
+
+    /// Sleeps until there is a letter, or until `timeout` is over; `None` is no time limit.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<TaskId> {
+        let id = match timeout.map(|timeout| Instant::now().checked_add(timeout)) {
+            Some(Some(deadline)) => self.receiver.recv_deadline(deadline).ok()?,
+            _ => self.receiver.recv().ok()?,
+        };
+        Some(self.opened(id))
+    }
+
+    /// From here on a wake-up of this task needs a letter of its own.
+    fn opened(&self, id: TaskId) -> TaskId {
+        // If the mark has become another's it stays. Acquire all the same: a sender of `id` may have counted
+        // on this letter before the other one came.
+        let _ =
+            self.mark_of(id).compare_exchange(mark(id), CLEAR, Ordering::AcqRel, Ordering::Acquire);
+        id
+    }
+
+    fn mark_of(&self, id: TaskId) -> &AtomicU32 {
+        self.marks.get(id.slot() as usize)
+    }
+}
+
+/// Generations start anew at 0, and 0 is [`CLEAR`].
+fn mark(id: TaskId) -> u32 {
+    id.generation() + 1
+}

@@ -1,0 +1,146 @@
+//! **Leaves**: how the futures at the bottom (a sleep, a lock, a join) learn what their task is told.
+//!
+//! asyncio throws `CancelledError` into a coroutine at its `await`. A future cannot be thrown into; it can only
+//! be dropped, by somebody who holds it. So *raising is returning `Pending` with a bit set*:
+//!
+//! ```text
+//!   loop           sets the signal to Raised and polls the task
+//!     catching     polls what it holds      ── catch_cancel, wait_for, timeout, …
+//!       async fn   polls what it awaits
+//!         leaf     sees Raised: returns Pending, and does nothing else
+//!       async fn   returns Pending
+//!     catching     sees Pending and Raised: takes the signal down, drops what it holds, goes on with
+//!                  `Err(Cancelled)`
+//!   loop           sees Pending and Raised still: nobody caught it; drops the task, which ends cancelled
+//! ```
+//!
+//! Any foreign future fits in: it is dropped like everything else.
+//!
+//! The same signal serves a second purpose. When the loop finds a deadlock it polls each waiting task once with
+//! [`Signal::Asking`], and every leaf answers what it waits for. So the report costs nothing until it is needed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::record::RecordRef;
+use super::turn::{Engine, here, with_here};
+
+/// What the leaves of the task that is being polled are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Nothing.
+    Quiet,
+    /// The task is cancelled: return `Pending`.
+    Raised,
+    /// Say what you wait for, and return `Pending`.
+    Asking,
+}
+
+/// What every leaf asks first when it is polled: if true it returns `Pending`, and changes nothing.
+pub(crate) fn interrupted(waits_for: impl FnOnce() -> String) -> bool {
+    let signal = with_here(|here| here.map_or(Signal::Quiet, |engine| engine.signal.get()));
+    match signal {
+        Signal::Quiet => false,
+        Signal::Raised => true,
+        Signal::Asking => {
+            let answer = waits_for();
+            with_here(|here| {
+                here.expect("a signal comes from a loop").answers.borrow_mut().push(answer);
+            });
+            true
+        }
+    }
+}
+
+/// Is a cancel on its way out through this poll?
+pub(crate) fn is_raised() -> bool {
+    with_here(|here| here.is_some_and(|engine| engine.signal.get() == Signal::Raised))
+}
+
+/// Sends a cancel on its way out; the caller returns `Pending`. False if no task is being polled.
+pub(crate) fn raise() -> bool {
+    with_here(|here| match here {
+        Some(engine) if engine.is_polling() => {
+            engine.signal.set(Signal::Raised);
+            true
+        }
+        _ => false,
+    })
+}
+
+/// Takes the signal down, if it was up: the caller catches the cancel.
+///
+/// The task is queued once more, so that another branch of a foreign `join!`, which saw the signal and
+/// returned without registering, is polled again.
+pub(crate) fn catch() -> bool {
+    with_here(|here| match here {
+        Some(engine) if engine.signal.get() == Signal::Raised => {
+            engine.signal.set(Signal::Quiet);
+            engine.make_current_ready();
+            true
+        }
+        _ => false,
+    })
+}
+
+/// Takes the signal down without more ado: what it was raised for is over.
+pub(crate) fn take_down() {
+    with_here(|here| {
+        if let Some(engine) = here
+            && engine.signal.get() == Signal::Raised
+        {
+            engine.signal.set(Signal::Quiet);
+        }
+    });
+}
+
+/// Why the current task is cancelled, if somebody said.
+pub(crate) fn reason() -> Option<Arc<str>> {
+    current()?.if_extras(|extras| extras.reason.clone()).flatten()
+}
+
+/// The current task ends with this reason, if its cancel is not caught.
+pub(crate) fn set_reason(reason: Option<Arc<str>>) {
+    if let Some(current) = current()
+        && (reason.is_some() || self::reason().is_some())
+    {
+        current.with_extras(|extras| extras.reason = reason);
+    }
+}
+
+/// Polls a join whose task no cancel is to be passed on to.
+pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
+    /// The engine whose current task is hidden, and the task.
+    struct Hidden(Option<(Rc<Engine>, RecordRef)>);
+    impl Drop for Hidden {
+        fn drop(&mut self) {
+            if let Some((engine, task)) = self.0.take() {
+                engine.current.set(Some(task));
+            }
+        }
+    }
+    let engine = here();
+    let task = engine.as_ref().and_then(|engine| engine.current.take());
+    let _hidden = Hidden(engine.zip(task));
+    poll()
+}
+
+/// The task that is being polled on this thread.
+pub(crate) fn current() -> Option<RecordRef> {
+    with_here(|here| here.and_then(|engine| engine.current()))
+}
+
+impl Engine {
+    fn is_polling(&self) -> bool {
+        let current = self.current.take();
+        let polling = current.is_some();
+        self.current.set(current);
+        polling
+    }
+
+    fn make_current_ready(&self) {
+        if let Some(current) = self.current() {
+            self.make_record_ready(&current);
+        }
+    }
+}

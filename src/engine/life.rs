@@ -1,0 +1,282 @@
+//! **A task's life**: birth, end, and what is told to whom.
+//!
+//! ```text
+//!                 (1) begin                    (2) poll
+//!   no task ──────────────────▶ queued ◀──────────────────▶ asleep
+//!                                 │      (3) make_ready        │
+//!                                 │                            │
+//!            (4) end, end_cancelled, end_panicked     (5) discard: dropped hard
+//!                                 ▼                            ▼
+//!                               over: VALUE, FAILED, CANCELLED or PANICKED
+//! ```
+//!
+//! 1. The record gets a slot and stands at the end of the ready queue; its first poll is in the next turn.
+//! 2. `Engine::poll_next` in `turn.rs`.
+//! 3. By a waker, a timer, a letter, or a cancel.
+//! 4. After the poll that brought the end. The future is gone by then; the outcome stays in the record while
+//!    somebody holds a handle. The slot is free at once, and every waker of the task is stale.
+//! 5. From outside a poll; inside its own poll it is noted, and done at the poll's end.
+//!
+//! Whoever waited is told in the order in which they began to wait. A failure that nobody can take any more is
+//! reported, once.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::extras::Joiner;
+use super::leaf::Signal;
+use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
+use super::state::Flag;
+use super::turn::{Engine, Next};
+use super::waker::TaskId;
+use crate::error::{ExceptionContext, Failure, Panic};
+use crate::task::TaskRef;
+
+impl Engine {
+    /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
+    fn birth(self: &Rc<Self>, spawned_at: &'static Location<'static>) -> Birth {
+        let number = self.tasks_made.get().wrapping_add(1);
+        self.tasks_made.set(number);
+        let slot = self.slots.borrow().next_vacant();
+        let slot = slot.expect("more tasks on one loop than a waker can tell apart");
+        Birth { home: self.clone(), slot, number, spawned_at }
+    }
+
+    fn begin(&self, record: &RecordRef) {
+        self.slots.borrow_mut().insert(record.clone(), true);
+        self.ready.borrow_mut().push(record.slot);
+    }
+
+    /// A new task; its first poll is in the next turn.
+    pub(crate) fn spawn<F, K>(
+        self: &Rc<Self>,
+        kind: K,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> TypedOf<F, K>
+    where
+        F: Future + 'static,
+        K: Kind<F::Output, Value: 'static, Error: 'static>,
+    {
+        let task = record::owned(kind, self.birth(spawned_at), future);
+        task.set(Flag::HANDLE);
+        self.begin(&task);
+        task
+    }
+
+    /// A new task whose future may borrow from the caller's stack; it is over when `body` has returned.
+    pub(crate) fn spawn_scoped<F: Future, R>(
+        self: &Rc<Self>,
+        future: F,
+        spawned_at: &'static Location<'static>,
+        body: impl FnOnce(&TypedOf<F, Plain>) -> R,
+    ) -> R {
+        /// However `body` ends, the task is over then.
+        struct Over<'a>(&'a RecordRef);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.home.discard(self.0);
+            }
+        }
+        record::scoped(Plain, self.birth(spawned_at), future, |task| {
+            let _over = Over(task);
+            task.set(Flag::HANDLE);
+            self.begin(task);
+            body(task)
+        })
+    }
+
+    /// A callback of the loop: a future that is no task.
+    pub(crate) fn spawn_callback<F>(
+        self: &Rc<Self>,
+        future: F,
+        called_at: &'static Location<'static>,
+    ) -> RecordRef
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let callback = record::owned(Plain, self.birth(called_at), future);
+        callback.set(Flag::CALLBACK);
+        self.begin(&callback);
+        callback.clone()
+    }
+
+    /// A callback that is not queued but woken by a timer, which `future` arms for the id that it is given.
+    pub(crate) fn spawn_timed_callback<F>(
+        self: &Rc<Self>,
+        called_at: &'static Location<'static>,
+        future: impl FnOnce(TaskId) -> F,
+    ) -> RecordRef
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let birth = self.birth(called_at);
+        let generation = self.slots.borrow().next_generation();
+        let id = TaskId::new(self.loop_index(), birth.slot, generation);
+        let callback = record::owned(Plain, birth, future(id));
+        callback.set(Flag::CALLBACK);
+        self.slots.borrow_mut().insert(callback.clone(), false);
+        callback.clone()
+    }
+
+    /// The end that the outcome in the record says.
+    pub(super) fn end(&self, record: &RecordRef, how: Flag) {
+        record.set(Flag::DONE);
+        record.set(how);
+        record.clear(Flag::CANCEL_PENDING);
+        record.clear(Flag::CANCEL_FORWARDED);
+        record.forget_awaited();
+        let from_table = self.slots.borrow_mut().remove(record.slot);
+        drop(from_table);
+        tell_joiners(record);
+        if !record.has(Flag::HANDLE) {
+            self.nobody_takes(record);
+        }
+    }
+
+    pub(super) fn end_panicked(&self, record: &RecordRef, payload: Payload) {
+        record.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
+        self.end(record, Flag::PANICKED);
+    }
+
+    /// Future and outcome are dropped. What a destructor throws is the outcome then.
+    pub(super) fn end_cancelled(&self, record: &RecordRef) {
+        let thrown = record.drop_future().or_else(|| record.drop_outcome());
+        match thrown {
+            Some(payload) => self.end_panicked(record, payload),
+            None if record.has(Flag::DONE) => {} // its own destructor discarded it
+            None => self.end(record, Flag::CANCELLED),
+        }
+    }
+
+    /// Drops a task hard: no clean-up that awaits.
+    pub(crate) fn discard(&self, record: &RecordRef) {
+        if record.has(Flag::POLLING) {
+            record.set(Flag::DISCARD);
+        } else if !record.has(Flag::DONE) {
+            self.end_cancelled(record);
+        }
+    }
+
+    /// No handle is left that could take the outcome: a failure is reported, and the outcome dropped.
+    pub(crate) fn nobody_takes(&self, record: &RecordRef) {
+        if record.has_either(Flag::FAILED, Flag::PANICKED) && !record.has(Flag::SEEN) {
+            record.set(Flag::SEEN);
+            let failure = if record.has(Flag::PANICKED) {
+                record.if_extras(|extras| extras.panic.clone()).flatten().map(Failure::Panicked)
+            } else {
+                record.failure().map(Failure::Failed)
+            };
+            if let Some(failure) = failure {
+                self.report(&ExceptionContext::of(record, failure));
+            }
+        }
+        if let Some(payload) = record.drop_outcome() {
+            let failure = Failure::Panicked(Panic::new(payload));
+            self.report(&ExceptionContext::of(record, failure));
+        }
+    }
+
+    /// Tells the exception handler.
+    pub(crate) fn report(&self, context: &ExceptionContext) {
+        let handler = self.exception_handler.borrow().clone();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
+            // The last resort: what could not be told is at least written down.
+            eprintln!("{context}");
+            eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
+        }
+    }
+
+    pub(super) fn report_slow_poll(&self, record: &RecordRef, took: Duration, limit: Duration) {
+        if took > limit {
+            self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
+        }
+    }
+
+    pub(super) fn is_queued(&self, record: &RecordRef) -> bool {
+        self.slots.borrow().is_queued(record.slot)
+    }
+
+    /// Queues a task from wherever the caller is: on its own loop, or on another of this thread, or on none.
+    pub(crate) fn wake_record(&self, record: &RecordRef) {
+        super::turn::wake(self.id_of(record));
+    }
+
+    /// Tasks that are not over, oldest first; callbacks are none.
+    pub(crate) fn tasks(&self) -> Vec<RecordRef> {
+        let mut tasks: Vec<_> = self
+            .slots
+            .borrow()
+            .tenants()
+            .filter(|task| !task.has(Flag::CALLBACK))
+            .cloned()
+            .collect();
+        tasks.sort_by_key(|task| task.number);
+        tasks
+    }
+
+    /// Drops every task and callback hard, and what their destructors make, until there are none.
+    pub(crate) fn discard_all(&self) {
+        loop {
+            let tenants: Vec<_> = self.slots.borrow().tenants().cloned().collect();
+            if tenants.is_empty() {
+                break;
+            }
+            for record in tenants {
+                self.discard(&record);
+            }
+        }
+        while self.ready.borrow_mut().pop().is_some() {}
+    }
+
+    /// Asks every task what it waits for: polls each once with [`Signal::Asking`]. `None` if one of them could
+    /// go on after all.
+    pub(crate) fn who_waits_for_what(self: &Rc<Self>) -> Option<Vec<(RecordRef, Vec<String>)>> {
+        let mut waits = Vec::new();
+        for record in self.tasks() {
+            self.answers.borrow_mut().clear();
+            let id: TaskId = self.id_of(&record);
+            self.make_ready(id);
+            self.signal.set(Signal::Asking);
+            let next = self.turn(1);
+            self.signal.set(Signal::Quiet);
+            if record.has(Flag::DONE) || next == Next::Ready {
+                return None;
+            }
+            waits.push((record, self.answers.take()));
+        }
+        Some(waits)
+    }
+}
+
+/// Wakes and calls those who waited for the task's end, in the order in which they came.
+fn tell_joiners(record: &RecordRef) {
+    if let Some(id) = record.first_joiner.take() {
+        super::turn::wake(id);
+    }
+    while let Some(joiner) = record
+        .if_extras(|extras| extras.joiners.first().and_then(|key| extras.joiners.leave(key)))
+        .flatten()
+    {
+        match joiner {
+            Joiner::Waker(waker) => waker.wake(),
+            Joiner::Callback(callback) => {
+                let task = TaskRef::new(record.clone());
+                record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
+            }
+        }
+    }
+}
+
+/// What a panic said, if it said it in words.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "something that is not text"
+    }
+}

@@ -1,0 +1,38 @@
+//! The engine: five parts, one conductor. To be read in this order.
+//!
+//! | file | idea | what it does not know |
+//! |---|---|---|
+//! | `waker` | a waker is a number | futures |
+//! | `ready` | a ring of slot numbers | tasks, time |
+//! | `slots` | from a number to a record | the queue |
+//! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
+//! | `alarm` | what a timer does, in eight bytes | the wheel |
+//! | `clock` | monotonic, virtual, or the host's | the loop |
+//! | `state`, `record` | a task's bits and counts; its one allocation | the queue, time |
+//! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
+//! | `inbox`, `registry`, `segments`, `sync` | the door for other threads | tasks |
+//! | `turn` | **the conductor**: knows them all | what tasks do |
+//! | `life` | a task's birth and end | how futures wait |
+//! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
+
+pub(crate) mod alarm;
+pub(crate) mod cancel;
+pub(crate) mod clock;
+pub(crate) mod extras;
+pub(crate) mod inbox;
+pub(crate) mod leaf;
+pub(crate) mod life;
+pub(crate) mod ready;
+pub(crate) mod record;
+pub(crate) mod registry;
+pub(crate) mod segments;
+pub(crate) mod slots;
+pub(crate) mod state;
+pub(crate) mod sync;
+pub(crate) mod turn;
+pub(crate) mod waitlist;
+pub(crate) mod waker;
+pub(crate) mod wheel;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,100 @@
+//! **The ready queue**: a first-in, first-out ring of slot numbers.
+//!
+//! It knows neither what a task is nor what time it is. That a task stands in it at most once is the
+//! business of whoever pushes (one flag in the task's slot); so the ring can never hold more entries
+//! than there are tasks, and once it has grown to that it allocates no more.
+//!
+//! The ring's length is a power of two, so "next" is an addition and a mask. `head` and `tail` count
+//! every push and pop there ever was and are allowed to wrap: only their difference matters.
+
+/// Slot numbers of the tasks that want to be polled, oldest first.
+#[derive(Debug)]
+pub(crate) struct ReadyQueue {
+    ring: Box<[u32]>,
+    /// Where the next pop reads; counts pops.
+    head: u32,
+    /// Where the next push writes; counts pushes.
+    tail: u32,
+}
+
+impl ReadyQueue {
+    const FIRST_LENGTH: usize = 64;
+
+    pub(crate) fn new() -> ReadyQueue {
+        ReadyQueue { ring: vec![0; Self::FIRST_LENGTH].into_boxed_slice(), head: 0, tail: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tail.wrapping_sub(self.head) as usize
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == self.tail
+    }
+
+    pub(crate) fn push(&mut self, slot: u32) {
+        if self.len() == self.ring.len() {
+            self.grow();
+        }
+        let at = self.place(self.tail);
+        self.ring[at] = slot;
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
+        let slot = self.ring[self.place(self.head)];
+        self.head = self.head.wrapping_add(1);
+        Some(slot)
+    }
+
+    fn place(&self, count: u32) -> usize {
+        count as usize & (self.ring.len() - 1)
+    }
+
+    /// Twice the ring, the queue laid out from its start.
+    #[cold]
+    fn grow(&mut self) {
+        let mut wider = vec![0; self.ring.len() * 2].into_boxed_slice();
+        let len = self.len();
+        for (offset, place) in wider.iter_mut().take(len).enumerate() {
+            *place = self.ring[self.place(self.head.wrapping_add(offset as u32))];
+        }
+        self.ring = wider;
+        self.head = 0;
+        self.tail = len as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::engine::testing::Dice;
+
+    #[test]
+    fn it_is_a_vec_deque_for_any_mix_of_pushes_and_pops() {
+        for seed in 0..20 {
+            let mut dice = Dice::new(seed);
+            let (mut queue, mut model) = (ReadyQueue::new(), VecDeque::new());
+            // Start just below the wrap of the counters: they must pass it unharmed.
+            queue.head = u32::MAX - 300;
+            queue.tail = queue.head;
+            for step in 0..20_000 {
+                // Phases that fill and phases that drain, so that both ends and `grow` are met.
+                if dice.below(10) < if (step / 2_000) % 2 == 0 { 6 } else { 4 } {
+                    let slot = dice.next() as u32;
+                    queue.push(slot);
+                    model.push_back(slot);
+                } else {
+                    assert_eq!(queue.pop(), model.pop_front());
+                }
+                assert_eq!(queue.len(), model.len());
+                assert_eq!(queue.is_empty(), model.is_empty());
+            }
+        }
+    }
+}

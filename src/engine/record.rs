@@ -1,0 +1,478 @@
+//! **The task record**: one heap allocation a task.
+//!
+//! ```text
+//!            ┌──────────── Header, 64 bytes ─────────────┬── stage ──────────┐
+//! RecordRef ─▶ vtable · home · counts · flags · joiners …│ future OR outcome │
+//!            └───────────────────────────────────────────┴───────────────────┘
+//! ```
+//!
+//! The loop must keep tasks of many types in one table, so the record hides its type behind a table of five
+//! functions. Future and outcome are never there at once and share their place. Counts are plain `Cell`s: neither a
+//! [`RecordRef`] nor a [`Typed`] ever leaves the thread (neither is `Send`), and wakers do not point here.
+//!
+//! The header is the task's *state*, see `state.rs`. This file guarantees only memory safety; its rules:
+//!
+//! 1. **Stage.** `HOLDS_FUTURE` and `HOLDS_OUTCOME` say what the stage holds; never both. Each is cleared
+//!    *before* what it stands for is dropped or moved out, so a destructor that comes back finds it gone.
+//! 2. **Pinned.** The stage never moves: it lives in a `Box` that is only freed with the last reference.
+//! 3. **One poll at a time.** While `POLLING` is set nobody touches the stage but the poll.
+//! 4. **Typed.** A [`Typed<T, E>`] is only made with a record whose outcome is `Result<T, E>`.
+//! 5. **Borrowed futures** exist only inside [`scoped`], which empties the stage before it returns.
+//!
+//! At the end stands [`Held`], the other place where a future of somebody else's is kept, and dropped, in place: the
+//! frame around it that catches a cancel.
+
+#![allow(unsafe_code)] // one of the crate's two islands
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::state::{Flag, Header};
+use super::turn::Engine;
+
+/// What a panic threw.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// How a poll went.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    Pending,
+    /// The outcome is in the record, and it is an `Ok`.
+    Value,
+    /// The outcome is in the record, and it is an `Err`.
+    Failure,
+    Panicked(Payload),
+}
+
+/// What can be done with a record without knowing its type.
+pub(super) struct VTable {
+    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Polled,
+    drop_future: unsafe fn(NonNull<Header>),
+    drop_outcome: unsafe fn(NonNull<Header>),
+    outcome: unsafe fn(NonNull<Header>) -> NonNull<()>,
+    failure: unsafe fn(NonNull<Header>) -> Option<String>,
+    free: unsafe fn(NonNull<Header>),
+}
+
+/// How the output of a future becomes the outcome of its task.
+pub(crate) trait Kind<O> {
+    type Value;
+    type Error: fmt::Debug;
+    fn outcome(output: O) -> Result<Self::Value, Self::Error>;
+}
+
+/// Whatever comes out is the task's value.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl<O> Kind<O> for Plain {
+    type Value = O;
+    type Error = Infallible;
+    fn outcome(output: O) -> Result<O, Infallible> {
+        Ok(output)
+    }
+}
+
+/// What comes out is a `Result`, and its error is the task's failure.
+#[derive(Debug)]
+pub(crate) struct Fallible;
+
+impl<T, E: fmt::Debug> Kind<Result<T, E>> for Fallible {
+    type Value = T;
+    type Error = E;
+    fn outcome(output: Result<T, E>) -> Result<T, E> {
+        output
+    }
+}
+
+/// `repr(C)`: a pointer to the record is a pointer to its header.
+#[repr(C)]
+struct Record<F, T, E> {
+    header: Header,
+    stage: UnsafeCell<Stage<F, T, E>>,
+}
+
+/// `repr(C)`: either content is at the stage's own address.
+#[repr(C)]
+union Stage<F, T, E> {
+    future: ManuallyDrop<F>,
+    outcome: ManuallyDrop<Result<T, E>>,
+}
+
+/// A counted reference to a record, whatever its type.
+pub(crate) struct RecordRef(NonNull<Header>);
+
+impl Deref for RecordRef {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        // SAFETY: the record lives as long as a counted reference to it, and only `&Header` are given out.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for RecordRef {
+    fn clone(&self) -> RecordRef {
+        let count = self.references.get();
+        // Forgetting four billion references is the only way here; the memory would last that long too.
+        assert!(count != u32::MAX, "too many references to one task");
+        self.references.set(count + 1);
+        RecordRef(self.0)
+    }
+}
+
+impl Drop for RecordRef {
+    fn drop(&mut self) {
+        let count = self.references.get() - 1;
+        self.references.set(count);
+        if count == 0 {
+            // Destructors of the stage may run anything; the record must still be whole then.
+            self.references.set(1);
+            drop(self.drop_future());
+            drop(self.drop_outcome());
+            if self.references.get() > 1 {
+                // One of them took a new reference: that one frees the record.
+                self.references.set(self.references.get() - 1);
+                return;
+            }
+            // SAFETY: this was the last reference, and the stage is empty by rule 1.
+            unsafe { (self.vtable.free)(self.0) };
+        }
+    }
+}
+
+impl PartialEq for RecordRef {
+    fn eq(&self, other: &RecordRef) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl RecordRef {
+    /// Tells this record from every other that is alive.
+    pub(crate) fn address(&self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// Polls the future once. A panic is a result like any other. Without a future: pending.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Polled {
+        if !self.has(Flag::HOLDS_FUTURE) || self.has(Flag::POLLING) {
+            return Polled::Pending;
+        }
+        self.set(Flag::POLLING);
+        // SAFETY: the stage holds the future (checked), and nobody else touches it (rule 3). The function
+        // catches every panic, so `POLLING` is cleared below.
+        let polled = unsafe { (self.vtable.poll)(self.0, cx) };
+        self.clear(Flag::POLLING);
+        polled
+    }
+
+    /// Drops the future if it is still there; hands back what its destructor threw.
+    pub(crate) fn drop_future(&self) -> Option<Payload> {
+        if !self.has(Flag::HOLDS_FUTURE) || self.has(Flag::POLLING) {
+            return None;
+        }
+        self.clear(Flag::HOLDS_FUTURE);
+        // SAFETY: the future was there until the line above, and is not being polled.
+        catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.drop_future)(self.0) })).err()
+    }
+
+    /// Drops the outcome if nobody took it; hands back what its destructor threw.
+    pub(crate) fn drop_outcome(&self) -> Option<Payload> {
+        if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+            return None;
+        }
+        self.clear(Flag::HOLDS_OUTCOME);
+        // SAFETY: the outcome was there until the line above.
+        catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.drop_outcome)(self.0) })).err()
+    }
+
+    /// The error that the stage holds, as text.
+    pub(crate) fn failure(&self) -> Option<String> {
+        if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+            return None;
+        }
+        // SAFETY: the stage holds the outcome (checked).
+        catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.failure)(self.0) }))
+            .unwrap_or_else(|_| Some("an error whose Debug panicked".to_owned()))
+    }
+}
+
+impl fmt::Debug for RecordRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} spawned at {}", self.number, self.spawned_at)
+    }
+}
+
+/// A reference to a record whose outcome is known to be a `Result<T, E>`.
+pub(crate) struct Typed<T, E> {
+    record: RecordRef,
+    /// The outcome may be dropped through this.
+    outcome: PhantomData<Result<T, E>>,
+}
+
+impl<T, E> Deref for Typed<T, E> {
+    type Target = RecordRef;
+
+    fn deref(&self) -> &RecordRef {
+        &self.record
+    }
+}
+
+impl<T, E> Typed<T, E> {
+    /// Moves the outcome out, if there is one that nobody took yet.
+    pub(crate) fn take(&self) -> Option<Result<T, E>> {
+        if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+            return None;
+        }
+        self.clear(Flag::HOLDS_OUTCOME);
+        // SAFETY: `outcome` gives the address of the stage, whatever it holds.
+        let outcome = unsafe { (self.record.vtable.outcome)(self.record.0) };
+        // SAFETY: it held the outcome until the line above, of this type (rule 4), and will not be read again.
+        Some(unsafe { outcome.cast::<Result<T, E>>().read() })
+    }
+
+    /// Looks at the outcome, if there is one that nobody took. `look` must not take it.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&Result<T, E>) -> R) -> Option<R> {
+        /// While somebody looks, the stage is as untouchable as during a poll.
+        struct Looking<'a>(&'a Header);
+        impl Drop for Looking<'_> {
+            fn drop(&mut self) {
+                self.0.clear(Flag::POLLING);
+            }
+        }
+        if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+            return None;
+        }
+        self.set(Flag::POLLING);
+        let _looking = Looking(&self.record);
+        // SAFETY: `outcome` gives the address of the stage, whatever it holds.
+        let outcome = unsafe { (self.record.vtable.outcome)(self.record.0) };
+        // SAFETY: it holds the outcome, of this type (rule 4); with `POLLING` set nobody takes or drops it.
+        Some(look(unsafe { outcome.cast::<Result<T, E>>().as_ref() }))
+    }
+}
+
+/// What a new record is told.
+pub(crate) struct Birth {
+    pub(crate) home: Rc<Engine>,
+    pub(crate) slot: u32,
+    pub(crate) number: u32,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+/// The outcome's two types, of a future of this kind.
+pub(crate) type TypedOf<F, K> =
+    Typed<<K as Kind<<F as Future>::Output>>::Value, <K as Kind<<F as Future>::Output>>::Error>;
+
+/// A record for a future that borrows nothing.
+pub(crate) fn owned<F, K>(_kind: K, birth: Birth, future: F) -> TypedOf<F, K>
+where
+    F: Future + 'static,
+    K: Kind<F::Output, Value: 'static, Error: 'static>,
+{
+    // SAFETY: nothing in the future or its outcome can end before the record does.
+    unsafe { allocate::<F, K>(birth, future) }
+}
+
+/// A record for a future that may borrow from the caller's stack, while `body` runs.
+///
+/// References that `body` leaves behind keep the header, but find no future and no outcome in it.
+pub(crate) fn scoped<F, K, R>(
+    _kind: K,
+    birth: Birth,
+    future: F,
+    body: impl FnOnce(&TypedOf<F, K>) -> R,
+) -> R
+where
+    F: Future,
+    K: Kind<F::Output>,
+{
+    /// Empties the stage, also when `body` panics.
+    struct Emptied<T, E>(Typed<T, E>);
+    impl<T, E> Drop for Emptied<T, E> {
+        fn drop(&mut self) {
+            if self.0.has(Flag::POLLING) {
+                std::process::abort(); // cannot be: `body` made the poll and has returned
+            }
+            drop(self.0.drop_future());
+            drop(self.0.drop_outcome());
+        }
+    }
+    // SAFETY: `Emptied` drops what the stage holds before this function ends, so nothing that the future
+    // borrowed is used later; the record itself, which other references may keep, borrows nothing.
+    let record = Emptied(unsafe { allocate::<F, K>(birth, future) });
+    body(&record.0)
+}
+
+/// # Safety
+/// The stage must be empty before anything that the future or its outcome borrow ends.
+unsafe fn allocate<F, K>(birth: Birth, future: F) -> TypedOf<F, K>
+where
+    F: Future,
+    K: Kind<F::Output>,
+{
+    let Birth { home, slot, number, spawned_at } = birth;
+    let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
+    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
+    let record: Box<RecordOf<F, K>> = Box::new(Record { header, stage });
+    Typed { record: RecordRef(NonNull::from(Box::leak(record)).cast()), outcome: PhantomData }
+}
+
+type StageOf<F, K> =
+    Stage<F, <K as Kind<<F as Future>::Output>>::Value, <K as Kind<<F as Future>::Output>>::Error>;
+type RecordOf<F, K> =
+    Record<F, <K as Kind<<F as Future>::Output>>::Value, <K as Kind<<F as Future>::Output>>::Error>;
+
+/// The functions of the table for one type of future.
+struct Functions<F, K>(PhantomData<(F, K)>);
+
+impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
+    const TABLE: VTable = VTable {
+        poll: Self::poll,
+        drop_future: Self::drop_future,
+        drop_outcome: Self::drop_outcome,
+        outcome: Self::outcome,
+        failure: Self::failure,
+        free: Self::free,
+    };
+
+    /// # Safety
+    /// `record` must be a living record of these types.
+    unsafe fn stage(record: NonNull<Header>) -> NonNull<StageOf<F, K>> {
+        let record = record.cast::<RecordOf<F, K>>();
+        // SAFETY: the record lives (the caller's promise), and `UnsafeCell` lets its content be changed.
+        let stage = unsafe { (*record.as_ptr()).stage.get() };
+        // SAFETY: the address of a field is not null.
+        unsafe { NonNull::new_unchecked(stage) }
+    }
+
+    /// # Safety
+    /// A living record of these types, `HOLDS_FUTURE` and `POLLING` set.
+    unsafe fn poll(record: NonNull<Header>, cx: &mut Context<'_>) -> Polled {
+        // SAFETY: passed on.
+        let stage = unsafe { Self::stage(record) };
+        // SAFETY: passed on; only `&Header` exist.
+        let header = unsafe { record.as_ref() };
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the stage holds the future, and nobody else touches it during the poll (rule 3).
+            let future = unsafe { stage.cast::<F>().as_mut() };
+            // SAFETY: the stage never moves (rule 2), and the future is dropped in its place.
+            unsafe { Pin::new_unchecked(future) }.poll(cx)
+        }));
+        let output = match polled {
+            Ok(Poll::Pending) => return Polled::Pending,
+            Ok(Poll::Ready(output)) => Ok(K::outcome(output)),
+            Err(payload) => Err(payload),
+        };
+        // The future is over. What its destructor throws is the outcome, unless it had thrown already.
+        header.clear(Flag::HOLDS_FUTURE);
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: it was there until the line above.
+            unsafe { Self::drop_future(record) };
+        }));
+        let output = match (output, dropped) {
+            (Err(payload), _) | (Ok(_), Err(payload)) => return Polled::Panicked(payload),
+            (Ok(output), Ok(())) => output,
+        };
+        let polled = if output.is_ok() { Polled::Value } else { Polled::Failure };
+        // SAFETY: the stage is empty now and of the right type.
+        unsafe { stage.write(Stage { outcome: ManuallyDrop::new(output) }) };
+        header.set(Flag::HOLDS_OUTCOME);
+        polled
+    }
+
+    /// # Safety
+    /// A living record of these types whose stage holds the future; it does not any more afterwards.
+    unsafe fn drop_future(record: NonNull<Header>) {
+        // SAFETY: passed on.
+        let stage = unsafe { Self::stage(record) };
+        // SAFETY: the stage holds the future, and it is not used again.
+        unsafe { stage.cast::<F>().drop_in_place() };
+    }
+
+    /// # Safety
+    /// A living record of these types whose stage holds the outcome; it does not any more afterwards.
+    unsafe fn drop_outcome(record: NonNull<Header>) {
+        // SAFETY: passed on.
+        let stage = unsafe { Self::stage(record) };
+        // SAFETY: the stage holds the outcome, and it is not used again.
+        unsafe { stage.cast::<Result<K::Value, K::Error>>().drop_in_place() };
+    }
+
+    /// # Safety
+    /// A living record of these types.
+    unsafe fn outcome(record: NonNull<Header>) -> NonNull<()> {
+        // SAFETY: passed on. The content is at the stage's address.
+        unsafe { Self::stage(record) }.cast()
+    }
+
+    /// # Safety
+    /// A living record of these types whose stage holds the outcome.
+    unsafe fn failure(record: NonNull<Header>) -> Option<String> {
+        // SAFETY: passed on.
+        let stage = unsafe { Self::stage(record) };
+        // SAFETY: the stage holds the outcome.
+        let outcome = unsafe { stage.cast::<Result<K::Value, K::Error>>().as_ref() };
+        outcome.as_ref().err().map(|error| format!("{error:?}"))
+    }
+
+    /// # Safety
+    /// The last reference to a record of these types whose stage is empty.
+    unsafe fn free(record: NonNull<Header>) {
+        let record = record.cast::<RecordOf<F, K>>();
+        // SAFETY: it came from a `Box` of this type in `allocate`, and nobody uses it any more.
+        drop(unsafe { Box::from_raw(record.as_ptr()) });
+    }
+}
+
+/// A future of somebody else's, held in place beside some state, and dropped in place when it must go.
+///
+/// What is done with the two is the [`Frame`]'s business; this type only keeps the future pinned: it is reached
+/// through `Pin` alone, and a `Held` has no destructor of its own.
+pub(crate) struct Held<F, S> {
+    future: Option<F>,
+    state: S,
+}
+
+/// What stands around a future and is polled in its stead.
+pub(crate) trait Frame<F: Future> {
+    type Output;
+
+    /// `held` is `Some` until the frame sets it to `None`, or is over.
+    fn poll(&mut self, held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output>;
+}
+
+impl<F: Future, S: Frame<F>> Held<F, S> {
+    pub(crate) fn new(future: F, state: S) -> Held<F, S> {
+        Held { future: Some(future), state }
+    }
+}
+
+impl<F: Future, S: Frame<F>> Future for Held<F, S> {
+    type Output = S::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Output> {
+        // SAFETY: nothing is moved out of `this`: the future is pinned again at once, the state never is.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: `future` is a field of a pinned value, is never moved, and is dropped in its place.
+        let held = unsafe { Pin::new_unchecked(&mut this.future) };
+        this.state.poll(held, cx)
+    }
+}
+
+impl<F, S> fmt::Debug for Held<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("is_over", &self.future.is_none()).finish_non_exhaustive()
+    }
+}

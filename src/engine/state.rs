@@ -1,0 +1,142 @@
+//! **A task's state**: what is known of it whatever its type. Sixteen bits, a few counts, and who waits for whom.
+//!
+//! Everything here is a `Cell`: handles never leave the loop's thread. Who changes a bit is said beside it; the
+//! changes themselves are in `life.rs` and `cancel.rs`.
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::extras::Extras;
+use super::record::{RecordRef, VTable};
+use super::turn::Engine;
+use super::waker::TaskId;
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
+        /// One bit each of a task's state.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct Flag(u16);
+        impl Flag { $($(#[$doc])* pub(crate) const $name: Flag = Flag(1 << $bit);)* }
+    };
+}
+
+flags! {
+    /// The stage holds the future. From birth until it is dropped.
+    HOLDS_FUTURE = 0;
+    /// The stage holds the outcome. From the end of the future until somebody takes it.
+    HOLDS_OUTCOME = 1;
+    /// The future is being polled further up this stack.
+    POLLING = 2;
+    /// The future has been polled at least once.
+    STARTED = 3;
+    /// The task is over. Exactly one of the next four tells how.
+    DONE = 4;
+    VALUE = 5;
+    FAILED = 6;
+    CANCELLED = 7;
+    PANICKED = 8;
+    /// A cancel waits for the task's next poll. Set by a cancel that nobody else took, cleared by the poll.
+    CANCEL_PENDING = 9;
+    /// The pending cancel found the task asleep; asyncio has interrupted the sleep by then, so `uncancel`
+    /// cannot take it back. Only with `CANCEL_PENDING`.
+    CANCEL_FIRM = 10;
+    /// A cancel was passed on to what the task awaits. Until that ends.
+    CANCEL_FORWARDED = 11;
+    /// Somebody wanted the task dropped while it was being polled; done at the end of the poll.
+    DISCARD = 12;
+    /// A handle that can take the outcome exists.
+    HANDLE = 13;
+    /// Somebody has seen how the task failed, or has been told.
+    SEEN = 14;
+    /// Not a task but a callback of the loop: no name, in no list, cannot be cancelled as a task can.
+    CALLBACK = 15;
+}
+
+/// What is known of a task whatever its type.
+pub(crate) struct Header {
+    /// What can be done with the rest of the record; see `record.rs`.
+    pub(super) vtable: &'static VTable,
+    /// The loop that the task lives on.
+    pub(crate) home: Rc<Engine>,
+    /// What the task is waiting for, if that is another task: a cancel is passed on to it.
+    awaiting: Cell<Option<RecordRef>>,
+    /// The first of our own tasks that waits for this one; the rest are in `extras`.
+    pub(crate) first_joiner: Cell<Option<TaskId>>,
+    pub(crate) spawned_at: &'static Location<'static>,
+    extras: Cell<Option<Box<Extras>>>,
+    pub(super) references: Cell<u32>,
+    pub(crate) slot: u32,
+    /// Counts the tasks of a loop, for the names that it gives.
+    pub(crate) number: u32,
+    flags: Cell<u16>,
+    /// Cancels asked for and not taken back.
+    pub(crate) cancel_requests: Cell<u16>,
+}
+
+impl Header {
+    pub(super) fn new(
+        vtable: &'static VTable,
+        home: Rc<Engine>,
+        slot: u32,
+        number: u32,
+        spawned_at: &'static Location<'static>,
+    ) -> Header {
+        Header {
+            vtable,
+            home,
+            awaiting: Cell::new(None),
+            first_joiner: Cell::new(None),
+            spawned_at,
+            extras: Cell::new(None),
+            references: Cell::new(1),
+            slot,
+            number,
+            flags: Cell::new(Flag::HOLDS_FUTURE.0),
+            cancel_requests: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.flags.get() & flag.0 != 0
+    }
+
+    pub(crate) fn set(&self, flag: Flag) {
+        self.flags.set(self.flags.get() | flag.0);
+    }
+
+    pub(crate) fn clear(&self, flag: Flag) {
+        self.flags.set(self.flags.get() & !flag.0);
+    }
+
+    /// Whether any of these two is set, in one test.
+    pub(crate) fn has_either(&self, one: Flag, other: Flag) -> bool {
+        self.flags.get() & (one.0 | other.0) != 0
+    }
+
+    /// Looks at the rarely needed part, made on first use. `look` must not run code of others.
+    pub(crate) fn with_extras<R>(&self, look: impl FnOnce(&mut Extras) -> R) -> R {
+        let mut extras = self.extras.take().unwrap_or_default();
+        let seen = look(&mut extras);
+        self.extras.set(Some(extras));
+        seen
+    }
+
+    /// The same, if there is such a part.
+    pub(crate) fn if_extras<R>(&self, look: impl FnOnce(&mut Extras) -> R) -> Option<R> {
+        let mut extras = self.extras.take()?;
+        let seen = look(&mut extras);
+        self.extras.set(Some(extras));
+        Some(seen)
+    }
+
+    pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
+        self.awaiting.replace(awaited)
+    }
+
+    pub(crate) fn awaiting(&self) -> Option<RecordRef> {
+        let awaited = self.awaiting.take();
+        self.awaiting.set(awaited.clone());
+        awaited
+    }
+}

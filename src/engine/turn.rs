@@ -1,0 +1,416 @@
+//! **The turn**: the one conductor.
+//!
+//! Everything that a loop does, it does in [`Engine::turn`]:
+//!
+//! ```text
+//!         ┌─▶ 1. drain the inbox     other threads' wake-ups join the ready queue
+//!  turn ──┤   2. fire the wheel      what is due joins the ready queue
+//!         │   3. poll the snapshot   as many tasks as stood in the queue when this step began
+//!         └── 4. say what comes next: Ready, At(deadline) or Idle
+//! ```
+//!
+//! Running to the end, being driven by a host and virtual time are this one function called by different
+//! callers (`event_loop.rs`). Queue, slots, wheel, clock and inbox do not know of each other; here is the only
+//! place that knows two of them.
+//!
+//! **The snapshot** makes the loop fair: a task that wakes itself is polled again in the *next* turn, after
+//! everybody else who was ready, as with asyncio's `sleep(0)`.
+//!
+//! **Looking is not free.** Reading a monotonic clock costs as much as four polls, and looking into the inbox
+//! is an atomic operation. So steps 1 and 2 are skipped while there is work, but for every [`LOOK_EVERY`]th
+//! poll; and the clock is not read when no timer is armed.
+//!
+//! **Borrows** of the parts are short, and no code of others (a future, a waker that is not ours, a
+//! destructor) runs inside one.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::mem;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::alarm::{Alarm, Strangers};
+use super::clock::Clock;
+use super::leaf::Signal;
+use super::ready::ReadyQueue;
+use super::record::{Polled, RecordRef};
+use super::registry::{self, Registration};
+use super::slots::Slots;
+use super::state::Flag;
+use super::waker::TaskId;
+use super::wheel::{TimerKey, Wheel};
+use crate::error::ExceptionContext;
+use crate::time::Instant;
+
+/// How many polls may pass without a look at the inbox and the clock.
+pub(crate) const LOOK_EVERY: usize = 64;
+
+/// What a turn says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Tasks are ready: take another turn.
+    Ready,
+    /// Nothing before this moment, unless a letter comes.
+    At(Instant),
+    /// Nothing at all, unless a letter comes.
+    Idle,
+}
+
+/// Told of what would otherwise go unnoticed.
+pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
+
+/// One event loop: the parts, and what is going on.
+pub(crate) struct Engine {
+    pub(super) slots: RefCell<Slots>,
+    pub(super) ready: RefCell<ReadyQueue>,
+    wheel: RefCell<Wheel<Alarm>>,
+    /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
+    strangers: RefCell<Strangers>,
+    clock: Clock,
+    registration: Registration,
+
+    /// The task that is being polled.
+    pub(super) current: Cell<Option<RecordRef>>,
+    /// What the leaves of the task that is being polled are told.
+    pub(super) signal: Cell<Signal>,
+    /// What the leaves said they wait for, while they are asked.
+    pub(super) answers: RefCell<Vec<String>>,
+    /// The last time that was read: time does not go backwards even if the clock does.
+    latest: Cell<Instant>,
+    /// Polls since the last look.
+    unlooked: Cell<usize>,
+    /// Alarms on their way from the wheel to the tasks. Kept for its memory.
+    fired: Cell<Vec<Alarm>>,
+
+    pub(super) tasks_made: Cell<u32>,
+    name: Rc<str>,
+    pub(super) exception_handler: RefCell<ExceptionHandler>,
+    /// Polls that take longer are reported. `None` when debugging is off.
+    slow_poll: Cell<Option<Duration>>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        registration: Registration,
+        clock: Clock,
+        name: Rc<str>,
+        exception_handler: ExceptionHandler,
+        slow_poll: Option<Duration>,
+    ) -> Engine {
+        Engine {
+            slots: RefCell::new(Slots::new(registration.first_generation)),
+            ready: RefCell::new(ReadyQueue::new()),
+            wheel: RefCell::new(Wheel::new()),
+            strangers: RefCell::new(Strangers::default()),
+            latest: Cell::new(clock.now()),
+            clock,
+            registration,
+            current: Cell::new(None),
+            signal: Cell::new(Signal::Quiet),
+            answers: RefCell::new(Vec::new()),
+            unlooked: Cell::new(LOOK_EVERY),
+            fired: Cell::new(Vec::new()),
+            tasks_made: Cell::new(0),
+            name,
+            exception_handler: RefCell::new(exception_handler),
+            slow_poll: Cell::new(slow_poll),
+        }
+    }
+
+    /// One turn of the loop, with at most `polls` polls. The loop must be the current one of this thread.
+    pub(crate) fn turn(self: &Rc<Self>, polls: usize) -> Next {
+        let mut snapshot = self.ready.borrow().len();
+        if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
+            self.drain_inbox();
+            self.fire_timers();
+            self.unlooked.set(0);
+            snapshot = self.ready.borrow().len();
+        }
+        let snapshot = snapshot.min(polls);
+        for _ in 0..snapshot {
+            self.poll_next();
+        }
+        self.unlooked.set(self.unlooked.get() + snapshot);
+        if !self.ready.borrow().is_empty() {
+            return Next::Ready;
+        }
+        match self.wheel.borrow().next() {
+            Some(deadline) => Next::At(Instant::from_nanos(deadline)),
+            None => Next::Idle,
+        }
+    }
+
+    fn drain_inbox(&self) {
+        while let Some(id) = self.registration.inbox().take() {
+            self.make_ready(id);
+        }
+    }
+
+    fn fire_timers(self: &Rc<Self>) {
+        if self.wheel.borrow().pending() == 0 {
+            return;
+        }
+        let mut fired = self.fired.take();
+        self.wheel.borrow_mut().advance(self.now().as_nanos(), &mut fired);
+        for alarm in fired.drain(..) {
+            match alarm {
+                Alarm::Wake { .. } => self.make_ready(alarm.task(self.loop_index())),
+                Alarm::Cancel { .. } => {
+                    if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
+                        record.cancel(None);
+                    }
+                }
+                Alarm::Stranger { place } => {
+                    let waker = self.strangers.borrow().at(place).cloned();
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+            }
+        }
+        self.fired.set(fired);
+    }
+
+    fn poll_next(self: &Rc<Self>) {
+        let Some(slot) = self.ready.borrow_mut().pop() else { return };
+        let Some((record, generation)) = self.slots.borrow_mut().dequeue(slot) else { return };
+        if record.has(Flag::CANCEL_PENDING) && !self.deliver_cancel(&record) {
+            return;
+        }
+        record.set(Flag::STARTED);
+        record.forget_awaited();
+        // No destructor call for a number.
+        let waker = ManuallyDrop::new(TaskId::new(self.loop_index(), slot, generation).waker());
+        let before = self.slow_poll.get().map(|limit| (limit, self.clock.now()));
+
+        self.current.set(Some(record.clone()));
+        let polled = record.poll(&mut Context::from_waker(&waker));
+        drop(self.current.take());
+
+        if let Some((limit, started)) = before {
+            self.report_slow_poll(&record, self.clock.now() - started, limit);
+        }
+        let raised = self.signal.replace(Signal::Quiet) == Signal::Raised;
+        match polled {
+            // Nobody on the way out caught it: it ends the task.
+            Polled::Pending if raised => self.end_cancelled(&record),
+            Polled::Pending => self.settle(&record),
+            Polled::Value if raised || record.has(Flag::CANCEL_PENDING) => {
+                self.end_cancelled(&record);
+            }
+            Polled::Value => self.end(&record, Flag::VALUE),
+            Polled::Failure => self.end(&record, Flag::FAILED),
+            Polled::Panicked(payload) => self.end_panicked(&record, payload),
+        }
+    }
+
+    /// A wake-up on the loop's own thread: a flag test and a push. A stale id does nothing.
+    pub(crate) fn make_ready(&self, id: TaskId) {
+        if self.slots.borrow_mut().queue(id.slot(), id.generation()) {
+            self.ready.borrow_mut().push(id.slot());
+        }
+    }
+
+    /// Queues a task that is known to be alive.
+    pub(crate) fn make_record_ready(&self, record: &RecordRef) {
+        let slot = record.slot;
+        let generation = self.slots.borrow().generation(slot);
+        self.make_ready(TaskId::new(self.loop_index(), slot, generation));
+    }
+
+    pub(crate) fn id_of(&self, record: &RecordRef) -> TaskId {
+        let slot = record.slot;
+        TaskId::new(self.loop_index(), slot, self.slots.borrow().generation(slot))
+    }
+
+    fn record_of(&self, id: TaskId) -> Option<RecordRef> {
+        self.slots.borrow().tenant(id.slot(), id.generation()).cloned()
+    }
+
+    pub(crate) fn loop_index(&self) -> usize {
+        self.registration.loop_index
+    }
+
+    pub(crate) fn current(&self) -> Option<RecordRef> {
+        let current = self.current.take();
+        self.current.set(current.clone());
+        current
+    }
+
+    /// The time, read now.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.clock.now().max(self.latest.get());
+        self.latest.set(now);
+        now
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn set_exception_handler(&self, handler: ExceptionHandler) {
+        let old = self.exception_handler.replace(handler);
+        drop(old); // after the borrow: it may run anything
+    }
+
+    pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
+        self.slow_poll.set(limit);
+    }
+
+    /// Sleeps until a letter comes or `timeout` is over.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        if let Some(id) = self.registration.inbox().wait(timeout) {
+            self.make_ready(id);
+        }
+        self.unlooked.set(LOOK_EVERY);
+    }
+
+    /// Letters that came while nothing was ready; true if there were any.
+    pub(crate) fn has_letters(&self) -> bool {
+        self.drain_inbox();
+        !self.ready.borrow().is_empty()
+    }
+
+    /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
+    pub(crate) fn may_be_woken(&self) -> bool {
+        self.slots.borrow().any_waker_at_large()
+    }
+}
+
+/// Timers, for those who wait for time: `time.rs`.
+impl Engine {
+    pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
+        if deadline <= self.latest.get() {
+            self.unlooked.set(LOOK_EVERY); // due already: in the next turn, as asyncio does
+        }
+        self.wheel.borrow_mut().insert(deadline.as_nanos(), alarm)
+    }
+
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let alarm = self.wheel.borrow_mut().remove(key);
+        self.forget(alarm);
+    }
+
+    pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
+        self.wheel.borrow().has_fired(key)
+    }
+
+    /// Who is woken is somebody else now.
+    pub(crate) fn rewake(&self, key: &TimerKey, waker: &Waker) {
+        let old = *self.wheel.borrow_mut().payload_mut(key);
+        match (old, TaskId::of(waker)) {
+            (Alarm::Wake { .. }, Some(id)) if old.task(self.loop_index()) == id => return,
+            (Alarm::Stranger { place }, None) => {
+                let strangers = self.strangers.borrow();
+                if strangers.at(place).is_some_and(|stranger| stranger.will_wake(waker)) {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let alarm = self.alarm_for(waker);
+        let old = mem::replace(self.wheel.borrow_mut().payload_mut(key), alarm);
+        self.forget(old);
+    }
+
+    /// What wakes `waker` when its time has come.
+    pub(crate) fn alarm_for(&self, waker: &Waker) -> Alarm {
+        match TaskId::of(waker) {
+            Some(id) if id.loop_index() == self.loop_index() => Alarm::wake(id),
+            _ => {
+                let stranger = waker.clone(); // before the borrow: it may run anything
+                self.strangers.borrow_mut().admit(stranger)
+            }
+        }
+    }
+
+    fn forget(&self, alarm: Alarm) {
+        if let Alarm::Stranger { place } = alarm {
+            let waker = self.strangers.borrow_mut().dismiss(place);
+            drop(waker); // after the borrow: it may run anything
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("name", &self.name)
+            .field("tasks", &self.slots.borrow().len())
+            .field("ready", &self.ready.borrow().len())
+            .field("timers", &self.wheel.borrow().pending())
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The loop that is running on this thread.
+    static HERE: RefCell<Option<Rc<Engine>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, its loop is the current one of this thread.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    before: Option<Rc<Engine>>,
+}
+
+impl Engine {
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        Entered { before: HERE.replace(Some(self.clone())) }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let left = HERE.replace(self.before.take());
+        drop(left); // after the borrow
+    }
+}
+
+/// Gives `look` the loop that is running on this thread, if there is one. `look` must not run code of others.
+pub(crate) fn with_here<R>(look: impl FnOnce(Option<&Rc<Engine>>) -> R) -> R {
+    let mut look = Some(look);
+    let mut look = |here: Option<&Rc<Engine>>| look.take().expect("called once")(here);
+    // While a thread's variables are being destroyed there is no cell to look into, and no loop runs either.
+    match HERE.try_with(|here| look(here.borrow().as_ref())) {
+        Ok(seen) => seen,
+        Err(_) => look(None),
+    }
+}
+
+/// The loop that is running on this thread.
+pub(crate) fn here() -> Option<Rc<Engine>> {
+    with_here(|here| Some(here?.clone()))
+}
+
+/// What a waker does: from any thread, at any time.
+pub(crate) fn wake(id: TaskId) {
+    let is_elsewhere = with_here(|here| match here {
+        Some(engine) if engine.loop_index() == id.loop_index() => {
+            engine.make_ready(id);
+            false
+        }
+        _ => true,
+    });
+    if is_elsewhere {
+        registry::post(id);
+    }
+}
+
+/// Code that is not ours keeps a waker of this task.
+pub(crate) fn waker_was_cloned(id: TaskId) {
+    with_here(|here| {
+        if let Some(engine) = here
+            && engine.loop_index() == id.loop_index()
+        {
+            engine.slots.borrow_mut().waker_is_at_large(id.slot(), id.generation());
+        }
+    });
+}

@@ -1,0 +1,453 @@
+//! **The timer wheel**: hierarchical and exact.
+//!
+//! A heap of deadlines costs O(log n) for every timer made and every timer dropped, and most timers are
+//! dropped unfired: a time-out is made to not happen. A wheel makes both O(1). This one loses nothing for
+//! it: deadlines are full `u64` nanoseconds, and timers fire never early, in the order of
+//! (deadline, insertion).
+//!
+//! Read a deadline as eleven digits of six bits. The wheel has a level for each digit, of 64 slots each:
+//!
+//! | level | one slot is  | the level spans |
+//! |------:|:-------------|:----------------|
+//! | 0     | 1 ns         | 64 ns           |
+//! | 1     | 64 ns        | 4 µs            |
+//! | 2     | 4 µs         | 262 µs          |
+//! | 3     | 262 µs       | 17 ms           |
+//! | 4     | 17 ms        | 1.07 s          |
+//! | 5     | 1.07 s       | 69 s            |
+//! | 6     | 69 s         | 73 min          |
+//! | 7     | 73 min       | 3.3 days        |
+//! | 8     | 3.3 days     | 208 days        |
+//! | 9     | 208 days     | 36 years        |
+//! | 10    | 36 years     | 584 years: all of `u64` |
+//!
+//! `elapsed` is the moment up to which everything has fired. A timer goes to the level of the *highest
+//! digit in which its deadline differs from `elapsed`*, into the slot that this digit names. Two things
+//! follow. Whatever is in a lower level is due before whatever is in a higher one; and `elapsed` can move
+//! forward without touching a timer as long as it does not enter that timer's slot.
+//!
+//! One word per level says which slots are occupied, so the earliest slot is found by counting zeros.
+//!
+//! [`advance`](Wheel::advance) takes slots from the front. Textbook wheels *cascade* a coarse slot into the
+//! next finer level, and again, down to level 0: up to eleven moves a timer. Here a slot that is reached is
+//! emptied at once: its due timers are sorted and fired where they are, and only the slot that straddles
+//! `now` has timers left to put back, relative to `now`.
+//!
+//! **Order.** A slot's list is in order of insertion: a coarse slot is emptied, in list order, in the same
+//! `advance` that makes its finer slots reachable for anybody else. So sorting a slot by deadline, ties by
+//! place in the list, is (deadline, insertion) order.
+//!
+//! Entries live in one slab and are linked by index: 24 bytes each for a payload of a word. An entry belongs
+//! to whoever inserted it until [`remove`](Wheel::remove): a fired entry stays readable
+//! ([`has_fired`](Wheel::has_fired)), so a key needs no generation.
+
+use std::mem;
+
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+const LEVELS: usize = 11;
+
+/// No entry: the end of a list.
+const NIL: u32 = u32::MAX;
+/// In `next`: the entry is in no list, for it has fired.
+const FIRED: u32 = u32::MAX - 1;
+
+/// Names an entry; to be given back to [`Wheel::remove`] exactly once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey(u32);
+
+#[derive(Debug)]
+struct Entry<T> {
+    deadline: u64,
+    payload: T,
+    previous: u32,
+    /// In the free list, the next free entry.
+    next: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    first: u32,
+    last: u32,
+    /// No entry of the list is due before this. Exact unless the earliest one was removed.
+    earliest: u64,
+}
+
+const EMPTY: List = List { first: NIL, last: NIL, earliest: u64::MAX };
+
+#[derive(Debug)]
+struct Level {
+    /// Bit `n` is set when `slots[n]` is not empty.
+    occupied: u64,
+    slots: [List; SLOTS],
+}
+
+/// Timers with a payload each. Knows neither clocks nor tasks.
+#[derive(Debug)]
+pub(crate) struct Wheel<T> {
+    elapsed: u64,
+    levels: Box<[Level; LEVELS]>,
+    entries: Vec<Entry<T>>,
+    first_free: u32,
+    /// Entries that have not fired.
+    pending: usize,
+    /// Of one slot the entries that are due: (deadline, place in the list, entry). Kept for its memory.
+    due: Vec<(u64, u32, u32)>,
+}
+
+impl<T: Copy> Wheel<T> {
+    pub(crate) fn new() -> Wheel<T> {
+        Wheel {
+            elapsed: 0,
+            levels: Box::new([const { Level { occupied: 0, slots: [EMPTY; SLOTS] } }; LEVELS]),
+            entries: Vec::new(),
+            first_free: NIL,
+            pending: 0,
+            due: Vec::new(),
+        }
+    }
+
+    /// How many timers have not fired.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Arms a timer. One whose deadline has passed fires at the next [`advance`](Wheel::advance).
+    pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> TimerKey {
+        let entry = Entry { deadline, payload, previous: NIL, next: NIL };
+        let index = if self.first_free == NIL {
+            let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < FIRED);
+            self.entries.push(entry);
+            index.expect("more than four billion timers on one loop")
+        } else {
+            let index = self.first_free;
+            let place = &mut self.entries[index as usize];
+            self.first_free = place.next;
+            *place = entry;
+            index
+        };
+        self.link(index);
+        self.pending += 1;
+        TimerKey(index)
+    }
+
+    /// Disarms the timer if it has not fired, and gives up its entry. Returns the payload.
+    #[allow(clippy::needless_pass_by_value)] // a key is given back, and gone
+    pub(crate) fn remove(&mut self, key: TimerKey) -> T {
+        let TimerKey(index) = key;
+        if self.entries[index as usize].next != FIRED {
+            self.unlink(index);
+            self.pending -= 1;
+        }
+        let entry = &mut self.entries[index as usize];
+        entry.next = mem::replace(&mut self.first_free, index);
+        entry.payload
+    }
+
+    pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
+        self.entries[key.0 as usize].next == FIRED
+    }
+
+    pub(crate) fn payload_mut(&mut self, key: &TimerKey) -> &mut T {
+        &mut self.entries[key.0 as usize].payload
+    }
+
+    /// When to look again: no timer is due before this moment.
+    ///
+    /// It is the first deadline, exactly, unless the first timer of the first slot was removed; then it may
+    /// be that timer's deadline still, and whoever comes at that moment finds nothing to do and asks again.
+    /// Finding the next one at once would mean to search the slot after each removal.
+    pub(crate) fn next(&self) -> Option<u64> {
+        let (level, slot) = self.first_occupied()?;
+        Some(self.levels[level].slots[slot].earliest)
+    }
+
+    /// Fires what is due at `now`: appends the payloads to `fired`, in order of (deadline, insertion).
+    pub(crate) fn advance(&mut self, now: u64, fired: &mut Vec<T>) {
+        while let Some((level, slot)) = self.first_occupied() {
+            let start = self.start_of(level, slot);
+            if start > now {
+                break;
+            }
+            // The slot is reached: from its start on, its entries would be placed in finer levels.
+            self.elapsed = self.elapsed.max(start);
+            let width = DIGIT_BITS * level as u32;
+            let end = start.saturating_add((1_u64 << width) - 1);
+            let straddles = end > now;
+            if straddles {
+                self.elapsed = self.elapsed.max(now);
+            }
+            self.levels[level].occupied &= !(1 << slot);
+            let list = mem::replace(&mut self.levels[level].slots[slot], EMPTY);
+            self.empty(list, now, fired);
+        }
+        self.elapsed = self.elapsed.max(now);
+    }
+
+    /// Fires the due entries of a list that has been taken out of its slot, and puts back the others.
+    fn empty(&mut self, list: List, now: u64, fired: &mut Vec<T>) {
+        let mut due = mem::take(&mut self.due);
+        let mut index = list.first;
+        while index != NIL {
+            let entry = &self.entries[index as usize];
+            let (deadline, next) = (entry.deadline, entry.next);
+            if deadline <= now {
+                due.push((deadline, due.len() as u32, index));
+            } else {
+                self.link(index);
+            }
+            index = next;
+        }
+        if due.len() > 1 {
+            due.sort_unstable();
+        }
+        for &(_, _, index) in &due {
+            let entry = &mut self.entries[index as usize];
+            entry.next = FIRED;
+            fired.push(entry.payload);
+        }
+        self.pending -= due.len();
+        due.clear();
+        self.due = due;
+    }
+
+    /// Level and slot of a deadline, as seen from `elapsed`. What is past belongs to the present.
+    fn place_of(&self, deadline: u64) -> (usize, usize) {
+        let deadline = deadline.max(self.elapsed);
+        let highest_difference = u64::BITS - ((deadline ^ self.elapsed) | 1).leading_zeros() - 1;
+        let level = highest_difference / DIGIT_BITS;
+        let slot = (deadline >> (level * DIGIT_BITS)) as usize % SLOTS;
+        (level as usize, slot)
+    }
+
+    /// The first moment that belongs to a slot, as seen from `elapsed`.
+    fn start_of(&self, level: usize, slot: usize) -> u64 {
+        let shift = DIGIT_BITS * level as u32;
+        let above = shift + DIGIT_BITS;
+        let higher_digits = if above >= u64::BITS { 0 } else { self.elapsed >> above << above };
+        higher_digits | (slot as u64) << shift
+    }
+
+    fn first_occupied(&self) -> Option<(usize, usize)> {
+        let level = self.levels.iter().position(|level| level.occupied != 0)?;
+        Some((level, self.levels[level].occupied.trailing_zeros() as usize))
+    }
+
+    fn link(&mut self, index: u32) {
+        let deadline = self.entries[index as usize].deadline;
+        let (level, slot) = self.place_of(deadline);
+        let level = &mut self.levels[level];
+        level.occupied |= 1 << slot;
+        let list = &mut level.slots[slot];
+        list.earliest = list.earliest.min(deadline);
+        let previous = mem::replace(&mut list.last, index);
+        if previous == NIL {
+            list.first = index;
+        } else {
+            self.entries[previous as usize].next = index;
+        }
+        let entry = &mut self.entries[index as usize];
+        entry.previous = previous;
+        entry.next = NIL;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        let (previous, next) = (entry.previous, entry.next);
+        let (level, slot) = self.place_of(entry.deadline);
+        let level = &mut self.levels[level];
+        let list = &mut level.slots[slot];
+        if previous == NIL {
+            list.first = next;
+        } else {
+            self.entries[previous as usize].next = next;
+        }
+        if next == NIL {
+            list.last = previous;
+        } else {
+            self.entries[next as usize].previous = previous;
+        }
+        if list.first == NIL {
+            *list = EMPTY;
+            level.occupied &= !(1 << slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::testing::Dice;
+
+    /// The obvious slow wheel: everything in a sorted map by (deadline, insertion).
+    #[derive(Default)]
+    struct Model {
+        timers: BTreeMap<(u64, u64), u64>,
+        inserted: u64,
+    }
+
+    /// Wheel and model side by side; every operation is done to both and compared.
+    struct Pair {
+        wheel: Wheel<u64>,
+        model: Model,
+        now: u64,
+        armed: Vec<(TimerKey, u64, u64)>,
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            Pair { wheel: Wheel::new(), model: Model::default(), now: 0, armed: Vec::new() }
+        }
+
+        fn insert(&mut self, deadline: u64) {
+            let number = self.model.inserted;
+            self.model.inserted += 1;
+            self.model.timers.insert((deadline, number), number);
+            self.armed.push((self.wheel.insert(deadline, number), deadline, number));
+        }
+
+        fn remove(&mut self, which: usize) {
+            let (key, deadline, number) = self.armed.swap_remove(which);
+            let was_pending = self.model.timers.remove(&(deadline, number)).is_some();
+            assert_eq!(self.wheel.has_fired(&key), !was_pending, "timer {number} for {deadline}");
+            assert_eq!(self.wheel.remove(key), number);
+        }
+
+        fn advance(&mut self, now: u64) {
+            self.now = now;
+            let mut fired = Vec::new();
+            self.wheel.advance(now, &mut fired);
+            let later = match now.checked_add(1) {
+                Some(after) => self.model.timers.split_off(&(after, 0)),
+                None => BTreeMap::new(),
+            };
+            let due = mem::replace(&mut self.model.timers, later);
+            assert_eq!(fired, due.into_values().collect::<Vec<_>>(), "at {now}");
+        }
+
+        fn check(&self) {
+            assert_eq!(self.wheel.pending(), self.model.timers.len());
+            let first = self.model.timers.keys().next().map(|&(deadline, _)| deadline);
+            match (self.wheel.next(), first) {
+                (None, None) => {}
+                (Some(next), Some(first)) => assert!(next <= first, "{next} is after {first}"),
+                other => panic!("{other:?} at {}", self.now),
+            }
+        }
+    }
+
+    fn play(seed: u64, operations: u32) {
+        let mut dice = Dice::new(seed);
+        let mut pair = Pair::new();
+        // Some runs start near the end of time, some on the edge of a level.
+        let start = match seed % 4 {
+            0 => 0,
+            1 => u64::MAX - dice.below(1 << 20),
+            2 => (1 << dice.below(64)) - 1,
+            _ => dice.next(),
+        };
+        pair.advance(start);
+        for _ in 0..operations {
+            match dice.below(10) {
+                0..=4 => {
+                    let reach = dice.below_some_power(64);
+                    let deadline = match dice.below(12) {
+                        0 => dice.next(),
+                        1 => pair.now.saturating_sub(reach),
+                        2 => pair.now,
+                        3 => u64::MAX,
+                        // Exactly on, just before and just after an edge of some level.
+                        4 => {
+                            let edge = 1_u64 << (6 * dice.below(11));
+                            (pair.now / edge)
+                                .saturating_mul(edge)
+                                .saturating_add(edge - 1 + dice.below(3))
+                        }
+                        // Same moments as others, for the order of insertion.
+                        5 => pair.armed.last().map_or(pair.now, |&(_, deadline, _)| deadline),
+                        _ => pair.now.saturating_add(reach),
+                    };
+                    pair.insert(deadline);
+                }
+                5..=7 if !pair.armed.is_empty() => {
+                    let which = dice.below(pair.armed.len() as u64) as usize;
+                    pair.remove(which);
+                }
+                8 => {
+                    let step = dice.below_some_power(40);
+                    pair.advance(pair.now.saturating_add(step));
+                }
+                _ => {
+                    if let Some(next) = pair.wheel.next() {
+                        pair.advance(next.max(pair.now));
+                    }
+                }
+            }
+            pair.check();
+        }
+        while let Some(next) = pair.wheel.next() {
+            pair.advance(next.max(pair.now));
+            pair.check();
+        }
+        while !pair.armed.is_empty() {
+            pair.remove(0);
+        }
+        assert_eq!(pair.wheel.pending(), 0);
+    }
+
+    #[test]
+    fn it_is_a_sorted_map_for_any_mix_of_operations() {
+        for seed in 0..200 {
+            play(seed, 1_000);
+        }
+    }
+
+    /// The long run: more than a million operations on few, long-lived wheels.
+    #[test]
+    fn it_is_a_sorted_map_for_a_million_operations() {
+        for seed in 1_000..1_004 {
+            play(seed, 300_000);
+        }
+    }
+
+    #[test]
+    fn next_is_exact_until_the_first_of_a_slot_is_removed() {
+        let mut wheel = Wheel::new();
+        let first = wheel.insert(3_000_000, 'a');
+        let second = wheel.insert(3_000_500, 'b');
+        assert_eq!(wheel.next(), Some(3_000_000));
+        wheel.remove(second);
+        assert_eq!(wheel.next(), Some(3_000_000));
+        wheel.remove(first);
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn the_last_moment_of_time_can_be_waited_for() {
+        let mut wheel = Wheel::new();
+        let mut fired = Vec::new();
+        let key = wheel.insert(u64::MAX, 'z');
+        wheel.advance(u64::MAX - 1, &mut fired);
+        assert!(fired.is_empty() && !wheel.has_fired(&key));
+        wheel.advance(u64::MAX, &mut fired);
+        assert_eq!(fired, ['z']);
+        // And what comes after the end of time is due at once.
+        wheel.insert(u64::MAX, 'y');
+        wheel.advance(u64::MAX, &mut fired);
+        assert_eq!(fired, ['z', 'y']);
+    }
+
+    #[test]
+    fn entries_are_used_again() {
+        let mut wheel = Wheel::new();
+        for deadline in 0..100_000_u64 {
+            let kept = wheel.insert(deadline + 10, 0);
+            let dropped = wheel.insert(deadline + 1_000_000, 1);
+            wheel.remove(dropped);
+            wheel.remove(kept);
+        }
+        assert_eq!(wheel.entries.len(), 2);
+    }
+}

@@ -1,0 +1,328 @@
+//! Everything that can go wrong, on one page.
+//!
+//! Errors are small, can be sent to another thread, and say what to do next.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::{Location, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use crate::engine::life::text_of;
+use crate::engine::record::RecordRef;
+use crate::task::TaskRef;
+
+/// How a task ended, if not with a value.
+///
+/// `E` is the error of a task that was made with [`try_create_task`](crate::try_create_task). A task of
+/// [`create_task`](crate::create_task) has none of its own: there `E` is [`Infallible`].
+///
+/// # In asyncio
+/// The exception that `await task` raises.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum TaskError<E = Infallible> {
+    /// The task's future returned this error.
+    #[error("the task failed: {0}")]
+    Failed(E),
+    /// The task was cancelled.
+    #[error(transparent)]
+    Cancelled(Cancelled),
+    /// The task panicked.
+    #[error(transparent)]
+    Panicked(Panic),
+}
+
+impl<E> TaskError<E> {
+    /// Whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, TaskError::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, TaskError::Panicked(_))
+    }
+
+    /// The task's own error, if it returned one.
+    pub fn failed(self) -> Option<E> {
+        match self {
+            TaskError::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A cancellation, caught.
+///
+/// Whoever holds it decides: [`reraise`](Cancelled::reraise) lets it go on, dropping it swallows it.
+///
+/// # In asyncio
+/// `CancelledError`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
+#[error("cancelled{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+pub struct Cancelled {
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+impl Cancelled {
+    /// What was said when the task was cancelled, if anything was.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+/// What a task panicked with.
+#[derive(Clone)]
+pub struct Panic {
+    message: Arc<str>,
+    payload: Arc<Mutex<Option<Box<dyn Any + Send>>>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
+        let message = text_of(&*payload).into();
+        Panic { message, payload: Arc::new(Mutex::new(Some(payload))) }
+    }
+
+    /// The text of the panic.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What was thrown, for whoever comes first: a clone of this error shares it.
+    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        self.payload.lock().take()
+    }
+
+    /// Goes on panicking here, with what the task threw.
+    ///
+    /// # Panics
+    /// Always.
+    pub fn resume(self) -> ! {
+        let payload = self.take_payload();
+        resume_unwind(payload.unwrap_or_else(|| Box::new(self.message.to_string())))
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the task panicked: {}", self.message)
+    }
+}
+
+impl std::error::Error for Panic {}
+
+/// Two are equal if they are clones of one panic.
+impl PartialEq for Panic {
+    fn eq(&self, other: &Panic) -> bool {
+        Arc::ptr_eq(&self.payload, &other.payload)
+    }
+}
+
+/// The time was up before the work was done.
+///
+/// # In asyncio
+/// `TimeoutError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("timed out")]
+#[non_exhaustive]
+pub struct TimedOut;
+
+/// The outcome of a task was asked for before there was one.
+///
+/// # In asyncio
+/// `InvalidStateError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// The task is not over.
+    #[error("the task is not over yet: await it, or ask `is_done` first")]
+    Pending,
+    /// The outcome has been taken already: an awaited `Task` gives it away once.
+    #[error(
+        "the outcome of the task was taken before: use `Task::shared` to look at it more than once"
+    )]
+    Taken,
+}
+
+/// A deadline that has been passed or left cannot be moved any more.
+///
+/// # In asyncio
+/// The `RuntimeError` of `Timeout.reschedule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this time limit is over ({}): it can only be moved while its body runs", if *.expired { "it expired" } else { "its body has ended" })]
+#[non_exhaustive]
+pub struct DeadlineOver {
+    /// Whether it was over because its time was up.
+    pub expired: bool,
+}
+
+/// There is no loop on this thread that could do what was asked for.
+///
+/// # In asyncio
+/// `RuntimeError: no running event loop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "no event loop is running on this thread: call this from inside `loopwheel::run`, \
+     or use the method of the same name on `EventLoop`"
+)]
+#[non_exhaustive]
+pub struct NoRunningLoop;
+
+/// There is no current task.
+///
+/// # In asyncio
+/// `current_task()` is `None`, or raises `RuntimeError` without a loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "no task is running here: `current_task` has an answer only inside a task, not in a callback or outside a loop"
+)]
+#[non_exhaustive]
+pub struct NoCurrentTask;
+
+/// A loop could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("too many event loops are alive in this process: drop one first (at most {limit})")]
+#[non_exhaustive]
+pub struct TooManyLoops {
+    /// How many may be alive at one time.
+    pub limit: usize,
+}
+
+/// Why a run gave no value.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Main was cancelled, and let the cancellation go on.
+    #[error("the main task was cancelled{}", .0.reason().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Cancelled(Cancelled),
+    /// Main panicked.
+    #[error("the main task panicked: {}", .0.message())]
+    Panicked(Panic),
+    /// The loop could never have gone on.
+    #[error(transparent)]
+    Deadlock(Deadlock),
+    /// A loop is running on this thread already.
+    #[error(
+        "an event loop is already running on this thread: `run` cannot be called inside a task; \
+         await the future, or give it to `create_task`"
+    )]
+    AlreadyRunning,
+    /// See [`TooManyLoops`].
+    #[error(transparent)]
+    TooManyLoops(#[from] TooManyLoops),
+}
+
+/// Nothing was ready, no timer was set, and nothing outside could have woken the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlock {
+    pub(crate) waits: Vec<Wait>,
+    pub(crate) clock_is_held: bool,
+}
+
+/// One task of a [`Deadlock`], and what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wait {
+    /// The task's name.
+    pub task: String,
+    /// Where it was created.
+    pub spawned_at: &'static Location<'static>,
+    /// What it said it waits for; empty if a foreign future did not say.
+    pub waits_for: Vec<String>,
+}
+
+impl Deadlock {
+    /// Who waits for what, oldest task first.
+    pub fn waits(&self) -> &[Wait] {
+        &self.waits
+    }
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.clock_is_held {
+            write!(f, "deadlock: nothing is ready and the virtual clock is held")?;
+        } else {
+            write!(
+                f,
+                "deadlock: nothing is ready, no timer is set, and nothing can wake the loop"
+            )?;
+        }
+        for wait in &self.waits {
+            let what = match wait.waits_for.as_slice() {
+                [] => "something that no one will wake it for".to_owned(),
+                several => several.join(" and "),
+            };
+            write!(
+                f,
+                "\n  task '{}' (spawned at {}) waits for {what}",
+                wait.task, wait.spawned_at
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Deadlock {}
+
+/// What the loop's exception handler is told: something went wrong and nobody else will hear of it.
+///
+/// # In asyncio
+/// The `context` of `loop.set_exception_handler`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExceptionContext {
+    /// What happened.
+    pub failure: Failure,
+    /// The task it happened in; `None` for a callback.
+    pub task: Option<TaskRef>,
+    /// Where the task was created, or the callback scheduled.
+    pub spawned_at: &'static Location<'static>,
+}
+
+/// What happened, in an [`ExceptionContext`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A task ended with this error (as `Debug` prints it), and nobody can take it any more.
+    Failed(String),
+    /// A task or callback panicked and nobody can take it any more, or a destructor panicked.
+    Panicked(Panic),
+    /// One poll held up the loop for so long. Only with [`debug`](crate::EventLoopBuilder::debug).
+    SlowPoll(Duration),
+}
+
+impl ExceptionContext {
+    pub(crate) fn of(record: &RecordRef, failure: Failure) -> ExceptionContext {
+        let task = TaskRef::of_task(record);
+        ExceptionContext { failure, task, spawned_at: record.spawned_at }
+    }
+}
+
+impl fmt::Display for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.task {
+            Some(task) => write!(f, "task '{}' (spawned at {})", task.name(), self.spawned_at)?,
+            None => write!(f, "callback (scheduled at {})", self.spawned_at)?,
+        }
+        match &self.failure {
+            Failure::Failed(error) => write!(f, " failed and nobody took its error: {error}"),
+            Failure::Panicked(panic) => {
+                write!(f, " panicked and nobody took it: {}", panic.message())
+            }
+            Failure::SlowPoll(took) => write!(f, " held up the loop for {took:?} in one poll"),
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The loop that people hold, and [`run`].
+//!
+//! What a loop does is one function, [`Engine::turn`]; here are its callers, who decide what happens between two
+//! turns: sleep, jump, or give up.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::callback::{self, CallbackHandle};
+use crate::engine::clock::{Clock, Source, VirtualClock};
+use crate::engine::record::{Fallible, Plain, Typed};
+use crate::engine::registry::Registration;
+use crate::engine::state::Flag;
+use crate::engine::turn::{self, Engine, ExceptionHandler, Next};
+use crate::engine::waker::MAX_LOOPS;
+use crate::error::{Cancelled, Deadlock, ExceptionContext, RunError, TooManyLoops, Wait};
+use crate::task::{Task, TaskRef, running_loop};
+use crate::time::Instant;
+
+/// Runs `main` on a new loop and returns its output.
+///
+/// `main` may borrow from the caller's stack. When it has returned, every task that is left is cancelled and waited
+/// for, so their clean-up has run, the part that awaits too.
+///
+/// # Panics
+/// If `main` panics, with its panic; if it is cancelled and lets the cancel go on; if a loop is running on this thread
+/// already; on a [`Deadlock`]. [`try_run`] returns errors instead.
+///
+/// # Examples
+/// ```
+/// let mut log = vec![];
+/// let answer = loopwheel::run(async {
+///     log.push("in the loop");
+///     42
+/// });
+/// assert_eq!(answer, 42);
+/// assert_eq!(log, ["in the loop"]);
+/// ```
+///
+/// # In asyncio
+/// `asyncio.run(main())`.
+#[doc(alias = "block_on")]
+#[track_caller]
+pub fn run<F: Future>(main: F) -> F::Output {
+    unwrap(
+        EventLoop::builder()
+            .try_build()
+            .map_err(RunError::from)
+            .and_then(|mut event_loop| event_loop.try_run(main)),
+    )
+}
+
+/// Like [`run`], with errors in place of the panics.
+///
+/// # Errors
+/// [`RunError`].
+///
+/// # Examples
+/// ```
+/// use loopwheel::{RunError, current_task, try_run, yield_now};
+///
+/// let ended = try_run(async {
+///     current_task().cancel();
+///     yield_now().await;
+/// });
+/// assert!(matches!(ended, Err(RunError::Cancelled(_))));
+/// ```
+#[track_caller]
+pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
+    EventLoop::builder().try_build()?.try_run(main)
+}
+
+/// Like [`run`], on a [`VirtualClock`]: nothing is waited for in real time. For tests and examples.
+///
+/// # Panics
+/// As [`run`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use loopwheel::{now, run_virtual, sleep};
+///
+/// let seconds = run_virtual(async {
+///     sleep(Duration::from_secs(3600)).await;
+///     now().as_secs_f64()
+/// });
+/// assert_eq!(seconds, 3600.0);
+/// ```
+#[track_caller]
+pub fn run_virtual<F: Future>(main: F) -> F::Output {
+    EventLoop::builder().clock(VirtualClock::new()).build().run(main)
+}
+
+#[track_caller]
+fn unwrap<T>(ended: Result<T, RunError>) -> T {
+    match ended {
+        Ok(output) => output,
+        Err(RunError::Panicked(panic)) => panic.resume(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Sets who is told of failures that nobody took, on the running loop.
+///
+/// # Panics
+/// Without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{create_task, set_exception_handler, yield_now};
+///
+/// set_exception_handler(|context| println!("caught: {context}"));
+/// drop(create_task(async { panic!("nobody asked") }));
+/// yield_now().await;
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `loop.set_exception_handler(handler)`.
+#[track_caller]
+pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
+    running_loop().set_exception_handler(Rc::new(handler));
+}
+
+/// An event loop: runs futures on the thread that it was made on.
+///
+/// Most programs only need [`run`]. A loop of one's own keeps its clock and its settings over several runs, and can be
+/// given tasks and callbacks before it runs.
+///
+/// Dropping it drops every task that is left, hard: destructors run, clean-up that awaits does not.
+///
+/// # Examples
+/// ```
+/// use loopwheel::EventLoop;
+///
+/// let mut event_loop = EventLoop::new();
+/// let task = event_loop.create_task(async { 20 + 1 });
+/// let answer = event_loop.run(async { task.await.unwrap() * 2 });
+/// assert_eq!(answer, 42);
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Runner`, and the loop inside it.
+pub struct EventLoop {
+    engine: Rc<Engine>,
+}
+
+impl EventLoop {
+    /// A loop on the monotonic clock.
+    ///
+    /// # Panics
+    /// If too many loops are alive in this process; [`EventLoopBuilder::try_build`] returns an error instead.
+    pub fn new() -> EventLoop {
+        EventLoop::builder().build()
+    }
+
+    /// A loop with settings.
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder {
+            clock: None,
+            name: None,
+            exception_handler: None,
+            slow_callback_duration: None,
+        }
+    }
+
+    /// Runs `main`, then cancels what is left and waits for it.
+    ///
+    /// # Panics
+    /// As the function [`run`].
+    #[track_caller]
+    pub fn run<F: Future>(&mut self, main: F) -> F::Output {
+        unwrap(self.try_run(main))
+    }
+
+    /// Like [`run`](EventLoop::run), with errors in place of the panics.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    #[track_caller]
+    pub fn try_run<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
+        let ended = self.try_run_until_complete(main);
+        if matches!(ended, Err(RunError::AlreadyRunning | RunError::Deadlock(_))) {
+            return ended;
+        }
+        self.cancel_all()?;
+        ended
+    }
+
+    /// Runs `main`, and leaves the other tasks as they are: they go on in the next run.
+    ///
+    /// # Panics
+    /// As the function [`run`].
+    ///
+    /// # In asyncio
+    /// `runner.run(main())`, which leaves them too.
+    #[track_caller]
+    pub fn run_until_complete<F: Future>(&mut self, main: F) -> F::Output {
+        unwrap(self.try_run_until_complete(main))
+    }
+
+    /// Like [`run_until_complete`](EventLoop::run_until_complete), with errors in place of the panics.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    #[track_caller]
+    pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
+        if turn::here().is_some() {
+            return Err(RunError::AlreadyRunning);
+        }
+        let _entered = self.engine.enter();
+        self.engine.spawn_scoped(main, Location::caller(), |main| {
+            main.with_extras(|extras| extras.name = Some("main".into()));
+            self.turn_until(|| main.has(Flag::DONE))?;
+            outcome_of_main(main)
+        })
+    }
+
+    /// Cancels every task and waits until they are over. What they spawn meanwhile is cancelled too.
+    ///
+    /// # Errors
+    /// [`RunError::Deadlock`] if one of them swallows the cancel and waits for what cannot come;
+    /// [`RunError::AlreadyRunning`].
+    ///
+    /// # In asyncio
+    /// `runner.close()`.
+    pub fn cancel_all(&mut self) -> Result<(), RunError> {
+        if turn::here().is_some() {
+            return Err(RunError::AlreadyRunning);
+        }
+        let _entered = self.engine.enter();
+        loop {
+            let tasks = self.engine.tasks();
+            if tasks.is_empty() {
+                return Ok(());
+            }
+            for task in &tasks {
+                task.cancel(None);
+            }
+            self.turn_until(|| tasks.iter().all(|task| task.has(Flag::DONE)))?;
+        }
+    }
+
+    /// Turns until `done`, and sleeps or jumps when there is nothing to do.
+    fn turn_until(&self, done: impl Fn() -> bool) -> Result<(), RunError> {
+        loop {
+            let next = self.engine.turn(usize::MAX);
+            if done() {
+                return Ok(());
+            }
+            if next == Next::Ready || self.engine.has_letters() {
+                continue;
+            }
+            match (next, &self.engine.clock().0) {
+                (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
+                    clock.jump_to(deadline);
+                }
+                (Next::At(deadline), Source::Monotonic { .. } | Source::Host(_)) => {
+                    self.engine.park(Some(deadline - self.engine.now()));
+                }
+                // Nothing but a letter can help now. Could one come?
+                _ if self.engine.may_be_woken() => self.engine.park(None),
+                (next, _) => {
+                    if let Some(waits) = self.engine.who_waits_for_what() {
+                        let waits = waits.into_iter().map(|(record, waits_for)| Wait {
+                            task: TaskRef::new(record.clone()).name(),
+                            spawned_at: record.spawned_at,
+                            waits_for,
+                        });
+                        let clock_is_held = next != Next::Idle;
+                        let waits = waits.collect();
+                        return Err(RunError::Deadlock(Deadlock { waits, clock_is_held }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// See [`create_task`](crate::create_task). The task begins when the loop runs.
+    #[track_caller]
+    pub fn create_task<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
+        Task::builder().spawn_on(&self.engine, Plain, future, Location::caller())
+    }
+
+    /// See [`try_create_task`](crate::try_create_task). The task begins when the loop runs.
+    #[track_caller]
+    pub fn try_create_task<F, T, E>(&self, future: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: fmt::Debug + 'static,
+    {
+        Task::builder().spawn_on(&self.engine, Fallible, future, Location::caller())
+    }
+
+    /// See [`call_soon`](crate::call_soon).
+    #[track_caller]
+    pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> CallbackHandle {
+        callback::soon(&self.engine, callback, Location::caller())
+    }
+
+    /// See [`call_later`](crate::call_later).
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> CallbackHandle {
+        callback::at(&self.engine, self.now() + delay, callback, Location::caller())
+    }
+
+    /// See [`call_at`](crate::call_at).
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> CallbackHandle {
+        callback::at(&self.engine, when, callback, Location::caller())
+    }
+
+    /// See [`all_tasks`](crate::all_tasks).
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.engine.tasks().into_iter().map(TaskRef::new).collect()
+    }
+
+    /// The time on the loop's clock.
+    pub fn now(&self) -> Instant {
+        self.engine.now()
+    }
+
+    /// The loop's name.
+    pub fn name(&self) -> &str {
+        self.engine.name()
+    }
+
+    /// See [`EventLoopBuilder::exception_handler`].
+    pub fn set_exception_handler(&self, handler: impl Fn(&ExceptionContext) + 'static) {
+        self.engine.set_exception_handler(Rc::new(handler));
+    }
+
+    /// See [`EventLoopBuilder::debug`].
+    pub fn set_debug(&self, debug: bool) {
+        self.engine.set_slow_poll(debug.then_some(SLOW_CALLBACK));
+    }
+}
+
+fn outcome_of_main<T>(main: &Typed<T, Infallible>) -> Result<T, RunError> {
+    if let Some(Ok(output)) = main.take() {
+        return Ok(output);
+    }
+    main.set(Flag::SEEN);
+    match main.if_extras(|extras| (extras.panic.take(), extras.reason.take())) {
+        Some((Some(panic), _)) => Err(RunError::Panicked(panic)),
+        Some((None, reason)) => Err(RunError::Cancelled(Cancelled { reason })),
+        None => Err(RunError::Cancelled(Cancelled::default())),
+    }
+}
+
+impl Default for EventLoop {
+    fn default() -> EventLoop {
+        EventLoop::new()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        let _entered = self.engine.enter();
+        self.engine.discard_all();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt(f)
+    }
+}
+
+/// asyncio's `slow_callback_duration`.
+const SLOW_CALLBACK: Duration = Duration::from_millis(100);
+
+/// Settings of a loop that is about to be made. Made by [`EventLoop::builder`].
+#[must_use = "a builder makes nothing before `build`"]
+pub struct EventLoopBuilder {
+    clock: Option<Clock>,
+    name: Option<String>,
+    exception_handler: Option<ExceptionHandler>,
+    slow_callback_duration: Option<Duration>,
+}
+
+impl EventLoopBuilder {
+    /// Where the loop's time comes from; [`Clock::monotonic`] if not said.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> EventLoopBuilder {
+        self.clock = Some(clock.into());
+        self
+    }
+
+    /// The loop's name, for its reports.
+    pub fn name(mut self, name: impl Into<String>) -> EventLoopBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Who is told of failures that nobody took; if not said they are written to stderr.
+    ///
+    /// # In asyncio
+    /// `loop.set_exception_handler`.
+    pub fn exception_handler(
+        mut self,
+        handler: impl Fn(&ExceptionContext) + 'static,
+    ) -> EventLoopBuilder {
+        self.exception_handler = Some(Rc::new(handler));
+        self
+    }
+
+    /// Whether the exception handler is told of polls that hold up the loop for more than 100 ms.
+    ///
+    /// # In asyncio
+    /// `loop.set_debug`.
+    pub fn debug(self, debug: bool) -> EventLoopBuilder {
+        EventLoopBuilder { slow_callback_duration: debug.then_some(SLOW_CALLBACK), ..self }
+    }
+
+    /// The same as [`debug`](EventLoopBuilder::debug), with another limit.
+    ///
+    /// # In asyncio
+    /// `loop.slow_callback_duration`.
+    pub fn slow_callback_duration(self, limit: Duration) -> EventLoopBuilder {
+        EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Panics
+    /// If too many loops are alive in this process.
+    pub fn build(self) -> EventLoop {
+        match self.try_build() {
+            Ok(event_loop) => event_loop,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// If too many loops are alive in this process: a waker has room for so many.
+    pub fn try_build(self) -> Result<EventLoop, TooManyLoops> {
+        let registration = Registration::new().ok_or(TooManyLoops { limit: MAX_LOOPS })?;
+        let name: Rc<str> = self.name.unwrap_or_else(|| "loopwheel".to_owned()).into();
+        let handler = self.exception_handler.unwrap_or_else(|| {
+            let name = name.clone();
+            Rc::new(move |context: &ExceptionContext| eprintln!("{name}: {context}"))
+        });
+        let clock = self.clock.unwrap_or_else(Clock::monotonic);
+        let engine = Engine::new(registration, clock, name, handler, self.slow_callback_duration);
+        Ok(EventLoop { engine: Rc::new(engine) })
+    }
+}
+
+impl fmt::Debug for EventLoopBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoopBuilder")
+            .field("name", &self.name)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! **loopwheel** is a single-threaded async executor, written from scratch, with asyncio's task API built on it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use loopwheel::{create_task, sleep};
+//!
+//! async fn fetch_user(id: u32) -> String {
+//!     sleep(Duration::from_secs(1)).await;
+//!     format!("User-{id}")
+//! }
+//!
+//! let names = loopwheel::run_virtual(async {
+//!     let (one, two) = (create_task(fetch_user(1)), create_task(fetch_user(2)));
+//!     [one.await.unwrap(), two.await.unwrap()] // after one second, not two
+//! });
+//! assert_eq!(names, ["User-1", "User-2"]);
+//! ```
+//!
+//! # The words
+//!
+//! - A *future* does nothing by itself: somebody awaits it.
+//! - A *task* is a future that the loop runs: [`create_task`]. Its handle, [`Task`], can be awaited, cancelled and asked.
+//! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run`], [`EventLoop`].
+//! - *Cancelling* a task unwinds it from where it waits, its destructors and its clean-up included:
+//!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield`].
+//! - A *time limit* cancels what it holds: [`wait_for`], [`timeout`], [`timeout_at`].
+//!
+//! # Three kinds of limits, stated
+//!
+//! A panic in a task is that task's outcome ([`TaskError::Panicked`]). A failure that nobody takes is reported once, to
+//! the loop's exception handler. A loop that could never go on says so ([`Deadlock`]), and who waits for what.
+//!
+//! # Reading the source
+//!
+//! The engine is meant to be read in one evening, in the order that `src/engine/mod.rs` gives. Nothing is beneath it
+//! but std, `crossbeam-channel` (the inbox), `parking_lot` (two locks off the hot path) and `thiserror`.
+
+mod callback;
+mod cancel;
+mod engine;
+mod error;
+mod event_loop;
+mod shield;
+mod task;
+mod time;
+mod timeout;
+
+pub use callback::{CallbackHandle, call_at, call_later, call_soon};
+pub use cancel::{catch_cancel, finally};
+pub use engine::clock::{Clock, HeldClock, VirtualClock};
+pub use error::{
+    Cancelled, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask, NoRunningLoop,
+    Panic, ResultError, RunError, TaskError, TimedOut, TooManyLoops, Wait,
+};
+pub use event_loop::{
+    EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run,
+};
+pub use shield::{TaskHandle, shield};
+pub use task::{
+    SharedTask, Task, TaskBuilder, TaskRef, all_tasks, create_task, current_task, try_create_task,
+    try_current_task,
+};
+pub use time::{
+    Instant, Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now,
+};
+pub use timeout::{Deadline, timeout, timeout_at, wait_for};

@@ -1,0 +1,385 @@
+//! Time on the loop's clock: moments, sleeping, and intervals.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Add, AddAssign, Sub};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::engine::alarm::Alarm;
+use crate::engine::leaf;
+use crate::engine::turn::{self, Engine};
+use crate::engine::wheel::TimerKey;
+use crate::error::NoRunningLoop;
+use crate::task::running_loop;
+
+/// A moment on a loop's clock: nanoseconds since the clock's start.
+///
+/// Arithmetic saturates: a sum beyond the last moment, 584 years after the start, is [`Instant::MAX`].
+///
+/// ```
+/// use std::time::Duration;
+/// use loopwheel::Instant;
+///
+/// let later = Instant::START + Duration::from_millis(1500);
+/// assert_eq!(later - Instant::START, Duration::from_millis(1500));
+/// assert_eq!(Instant::START - later, Duration::ZERO);
+/// assert_eq!(later + Duration::MAX, Instant::MAX);
+/// ```
+///
+/// # In asyncio
+/// The seconds of `loop.time()`, a `float` there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant {
+    nanos: u64,
+}
+
+impl Instant {
+    /// The clock's zero.
+    pub const START: Instant = Instant { nanos: 0 };
+    /// The last moment there is.
+    pub const MAX: Instant = Instant { nanos: u64::MAX };
+
+    /// So many nanoseconds after the start.
+    pub const fn from_nanos(nanos: u64) -> Instant {
+        Instant { nanos }
+    }
+
+    /// Nanoseconds since the start.
+    pub const fn as_nanos(self) -> u64 {
+        self.nanos
+    }
+
+    /// Seconds since the start.
+    pub fn as_secs_f64(self) -> f64 {
+        Duration::from_nanos(self.nanos).as_secs_f64()
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, duration: Duration) -> Instant {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Instant { nanos: self.nanos.saturating_add(nanos) }
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instant({:?})", Duration::from_nanos(self.nanos))
+    }
+}
+
+/// Seconds, with as many digits as asked for: `{:.2}` gives `1.50`.
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_secs_f64(), f)
+    }
+}
+
+/// The time on the running loop's clock.
+///
+/// # Panics
+/// Without a running loop; [`try_now`] returns an error instead.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{now, sleep};
+///
+/// let start = now();
+/// sleep(Duration::from_secs(2)).await;
+/// assert_eq!(now() - start, Duration::from_secs(2));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.get_running_loop().time()`.
+#[track_caller]
+pub fn now() -> Instant {
+    running_loop().now()
+}
+
+/// The time on the running loop's clock, if a loop is running.
+///
+/// # Errors
+/// Without a running loop.
+pub fn try_now() -> Result<Instant, NoRunningLoop> {
+    turn::here().map(|engine| engine.now()).ok_or(NoRunningLoop)
+}
+
+/// Waits until `duration` is over, counted from the first poll.
+///
+/// Never too early. Zero is [`yield_now`]: the others get a turn. A duration that reaches beyond the last
+/// [`Instant`] waits for that one.
+///
+/// # Cancellation
+/// Nothing is lost.
+///
+/// # Panics
+/// When polled without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// loopwheel::sleep(std::time::Duration::from_millis(100)).await;
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.sleep(seconds)`.
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { state: SleepState::For(duration) }
+}
+
+/// Waits until the loop's clock shows `deadline`.
+///
+/// Never too early. A deadline that has passed is [`yield_now`].
+///
+/// # Cancellation
+/// Nothing is lost.
+///
+/// # Panics
+/// When polled without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{now, sleep_until};
+///
+/// sleep_until(now() + Duration::from_secs(1)).await;
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.sleep(deadline - loop.time())`.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { state: SleepState::Until(deadline) }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless awaited"]
+pub struct Sleep {
+    state: SleepState,
+}
+
+#[derive(Debug)]
+enum SleepState {
+    /// Not polled yet.
+    For(Duration),
+    Until(Instant),
+    Armed(Timer),
+    /// The deadline had passed: one turn for the others.
+    Yielding(YieldNow),
+    Over,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (deadline, engine) = match &mut self.state {
+            SleepState::Armed(timer) => {
+                if leaf::interrupted(|| "a sleep".to_owned()) {
+                    return Poll::Pending;
+                }
+                if !timer.has_fired() {
+                    timer.rewake(cx);
+                    return Poll::Pending;
+                }
+                self.state = SleepState::Over;
+                return Poll::Ready(());
+            }
+            SleepState::Yielding(turn) => return Pin::new(turn).poll(cx),
+            SleepState::Over => return Poll::Ready(()),
+            SleepState::For(duration) if duration.is_zero() => (Instant::START, running_loop()),
+            SleepState::For(duration) => {
+                let engine = running_loop();
+                (engine.now() + *duration, engine)
+            }
+            SleepState::Until(deadline) => {
+                let engine = running_loop();
+                let is_past = *deadline <= engine.now();
+                (if is_past { Instant::START } else { *deadline }, engine)
+            }
+        };
+        if leaf::interrupted(|| "a sleep".to_owned()) {
+            return Poll::Pending;
+        }
+        if deadline == Instant::START {
+            let mut turn = yield_now();
+            let poll = Pin::new(&mut turn).poll(cx);
+            self.state = SleepState::Yielding(turn);
+            return poll;
+        }
+        let alarm = engine.alarm_for(cx.waker());
+        self.state = SleepState::Armed(Timer::arm(engine, deadline, alarm));
+        Poll::Pending
+    }
+}
+
+/// A timer in the loop's wheel; dropping it disarms it.
+pub(crate) struct Timer {
+    engine: Rc<Engine>,
+    /// `None` only while it is being dropped.
+    key: Option<TimerKey>,
+}
+
+impl Timer {
+    pub(crate) fn arm(engine: Rc<Engine>, deadline: Instant, alarm: Alarm) -> Timer {
+        let key = Some(engine.arm(deadline, alarm));
+        Timer { engine, key }
+    }
+
+    pub(crate) fn has_fired(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| self.engine.has_fired(key))
+    }
+
+    fn rewake(&self, cx: &Context<'_>) {
+        if let Some(key) = &self.key {
+            self.engine.rewake(key, cx.waker());
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.engine.disarm(key);
+        }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("has_fired", &self.has_fired()).finish()
+    }
+}
+
+/// Lets everybody else who is ready have a turn.
+///
+/// # Cancellation
+/// Nothing is lost.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{create_task, yield_now};
+///
+/// let task = create_task(async {});
+/// assert!(!task.is_done());
+/// yield_now().await;
+/// assert!(task.is_done());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.sleep(0)`.
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if leaf::interrupted(|| "its next turn".to_owned()) {
+            return Poll::Pending;
+        }
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Ticks every `period`, counted from the first tick that is awaited.
+///
+/// The first tick is one period away. Ticks do not drift: each is a whole number of periods after the start. Who
+/// comes late gets the tick that is due at once, and those that were missed wholly are left out. With a period of
+/// zero every tick is [`yield_now`].
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{interval, now};
+///
+/// let start = now();
+/// let mut ticks = interval(Duration::from_millis(100));
+/// for _ in 0..3 {
+///     ticks.tick().await;
+/// }
+/// assert_eq!(now() - start, Duration::from_millis(300));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// There is none; one writes a loop around `sleep`, which drifts.
+pub fn interval(period: Duration) -> Interval {
+    Interval { period, next: None }
+}
+
+/// Ticks; made by [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Option<Instant>,
+}
+
+impl Interval {
+    /// Waits for the next tick and returns the moment for which it was set.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the same tick comes again.
+    ///
+    /// # Panics
+    /// When polled without a running loop.
+    pub async fn tick(&mut self) -> Instant {
+        let due = match self.next {
+            Some(due) => due,
+            None => *self.next.insert(now() + self.period),
+        };
+        sleep_until(due).await;
+        // The first multiple of the period that is still to come.
+        let late = now() - due;
+        let missed = late.as_nanos().checked_div(self.period.as_nanos()).unwrap_or(0);
+        let passed = self.period.as_nanos().saturating_mul(missed + 1);
+        self.next = Some(due + Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX)));
+        due
+    }
+
+    /// The time between two ticks.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}

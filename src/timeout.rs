@@ -1,0 +1,323 @@
+//! Time limits: [`wait_for`], [`timeout`], [`timeout_at`].
+//!
+//! A time limit cancels the task it stands in, as asyncio's does, and catches that cancel on its way out. So the
+//! body can clean up and await while it is being stopped, and a cancel from outside that arrives at the same
+//! moment is told apart from the limit's own: the limit takes back the one request it made, and if others are left
+//! the cancel goes on.
+
+use std::borrow::Borrow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::engine::alarm::Alarm;
+use crate::engine::leaf;
+use crate::engine::record::{Frame, Held, RecordRef};
+use crate::engine::state::Flag;
+use crate::error::{DeadlineOver, TimedOut};
+use crate::task::running_loop;
+use crate::time::{Instant, Timer};
+
+/// Awaits `future` for at most `limit`; `None` is no limit.
+///
+/// With a limit of zero the future is polled once: what is ready at once is in time.
+///
+/// # Cancellation
+/// When the time is up the future is *cancelled*: it may clean up, and this waits for that. What it had not
+/// returned by then is lost; if it swallows the cancel and returns, its value is returned here, late. A [`Task`]
+/// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
+///
+/// [`Task`]: crate::Task
+/// [`shield`]: crate::shield
+///
+/// # Errors
+/// [`TimedOut`].
+///
+/// # Panics
+/// When polled outside a task.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{TimedOut, sleep, wait_for};
+///
+/// assert_eq!(wait_for(async { 1 }, Duration::from_secs(1)).await, Ok(1));
+/// assert!(wait_for(sleep(Duration::from_secs(5)), Duration::from_secs(1)).await.is_err());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.wait_for(aw, timeout)`; with a timeout of zero a coroutine is not even begun there.
+pub fn wait_for<F: Future>(
+    future: F,
+    limit: impl Into<Option<Duration>>,
+) -> impl Future<Output = Result<F::Output, TimedOut>> {
+    Held::new(future, Limited(Limit::new(limit.into().map(Until::After))))
+}
+
+/// Runs `body` for at most `limit`; `None` is no limit yet.
+///
+/// The body is given a [`Deadline`] by which it, or anybody it hands a clone to, can move the limit.
+///
+/// # Cancellation
+/// As with [`wait_for`].
+///
+/// # Errors
+/// [`TimedOut`].
+///
+/// # Panics
+/// When polled outside a task.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{now, sleep, timeout};
+///
+/// let limited = timeout(Duration::from_secs(1), async |deadline| {
+///     deadline.reschedule(now() + Duration::from_secs(3)).unwrap();
+///     sleep(Duration::from_secs(2)).await;
+/// });
+/// assert!(limited.await.is_ok());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `async with asyncio.timeout(delay) as cm`.
+#[doc(alias = "fail_after")]
+pub fn timeout<T, B>(
+    limit: impl Into<Option<Duration>>,
+    body: B,
+) -> impl Future<Output = Result<T, TimedOut>>
+where
+    B: AsyncFnOnce(Deadline) -> T,
+{
+    within(limit.into().map(Until::After), body)
+}
+
+/// Runs `body` until the loop's clock shows `when`; `None` is no limit yet. Otherwise as [`timeout`].
+///
+/// # Cancellation
+/// As with [`wait_for`].
+///
+/// # Errors
+/// [`TimedOut`].
+///
+/// # Panics
+/// When polled outside a task.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{now, sleep, timeout_at};
+///
+/// let when = now() + Duration::from_secs(1);
+/// let limited = timeout_at(when, async |_| sleep(Duration::from_secs(2)).await);
+/// assert!(limited.await.is_err());
+/// assert_eq!(now(), when);
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `async with asyncio.timeout_at(when)`.
+#[doc(alias = "fail_at")]
+pub fn timeout_at<T, B>(
+    when: impl Into<Option<Instant>>,
+    body: B,
+) -> impl Future<Output = Result<T, TimedOut>>
+where
+    B: AsyncFnOnce(Deadline) -> T,
+{
+    within(when.into().map(Until::Moment), body)
+}
+
+fn within<T, B>(until: Option<Until>, body: B) -> impl Future<Output = Result<T, TimedOut>>
+where
+    B: AsyncFnOnce(Deadline) -> T,
+{
+    let limit = Rc::new(Limit::new(until));
+    Held::new(body(Deadline { limit: limit.clone() }), Limited(limit))
+}
+
+/// A running time limit, to be looked at or moved. Given to the body of [`timeout`]; a clone is the same limit.
+///
+/// # In asyncio
+/// `asyncio.Timeout`.
+#[derive(Clone)]
+pub struct Deadline {
+    limit: Rc<Limit>,
+}
+
+impl Deadline {
+    /// When the time is up; `None` is never. Of a limit that has not begun: `None`.
+    pub fn when(&self) -> Option<Instant> {
+        self.limit.when.get()
+    }
+
+    /// Sets another moment; `None` is no limit. A moment that has passed ends the body when it next waits.
+    ///
+    /// # Errors
+    /// If the time was up already or the body has ended.
+    pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
+        self.limit.reschedule(when.into())
+    }
+
+    /// Whether the time is up.
+    pub fn expired(&self) -> bool {
+        self.limit.is_expired()
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline")
+            .field("when", &self.when())
+            .field("expired", &self.expired())
+            .finish()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Until {
+    After(Duration),
+    Moment(Instant),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    /// Not polled yet.
+    Created,
+    Running,
+    /// The body has ended, or was left.
+    Left,
+}
+
+/// One time limit. Its timer cancels the task; here is known whose cancel it was.
+struct Limit {
+    until: Option<Until>,
+    phase: Cell<Phase>,
+    when: Cell<Option<Instant>>,
+    timer: RefCell<Option<Timer>>,
+    /// The time was up while the body ran: one of the task's cancel requests is this limit's.
+    expired: Cell<bool>,
+    /// The task that it stands in, and how many requests it had on entry.
+    task: RefCell<Option<RecordRef>>,
+    requests_before: Cell<u16>,
+}
+
+impl Limit {
+    fn new(until: Option<Until>) -> Limit {
+        Limit {
+            until,
+            phase: Cell::new(Phase::Created),
+            when: Cell::new(None),
+            timer: RefCell::new(None),
+            expired: Cell::new(false),
+            task: RefCell::new(None),
+            requests_before: Cell::new(0),
+        }
+    }
+
+    fn enter(&self) {
+        let task = leaf::current().expect("a time limit can only be awaited in a task");
+        self.requests_before.set(task.cancel_requests.get());
+        *self.task.borrow_mut() = Some(task);
+        self.phase.set(Phase::Running);
+        match self.until {
+            None => {}
+            Some(Until::Moment(when)) => self.arm(Some(when)),
+            Some(Until::After(limit)) => self.arm(Some(running_loop().now() + limit)),
+        }
+    }
+
+    fn arm(&self, when: Option<Instant>) {
+        self.when.set(when);
+        let timer = when.and_then(|when| {
+            let task = self.task.borrow();
+            let task = task.as_ref()?;
+            let alarm = Alarm::cancel(task.home.id_of(task));
+            Some(Timer::arm(task.home.clone(), when, alarm))
+        });
+        self.timer.replace(timer);
+    }
+
+    fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
+        if self.phase.get() != Phase::Running || self.is_expired() {
+            return Err(DeadlineOver { expired: self.is_expired() });
+        }
+        self.arm(when);
+        Ok(())
+    }
+
+    fn is_expired(&self) -> bool {
+        if !self.expired.get() && self.timer.borrow().as_ref().is_some_and(Timer::has_fired) {
+            self.expired.set(true);
+        }
+        self.expired.get()
+    }
+
+    /// The body has ended or is being dropped. True if its own cancel is all there was: the time was up.
+    fn leave(&self) -> bool {
+        if self.phase.replace(Phase::Left) != Phase::Running {
+            return false;
+        }
+        let expired = self.is_expired();
+        drop(self.timer.take());
+        let task = self.task.take();
+        match task {
+            Some(task) if expired && !task.has(Flag::DONE) => {
+                task.uncancel() <= self.requests_before.get()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The frame of a time limit: `Limit` itself, or shared with the body's [`Deadline`]s.
+struct Limited<L: Borrow<Limit>>(L);
+
+impl<L: Borrow<Limit>> Drop for Limited<L> {
+    fn drop(&mut self) {
+        self.0.borrow().leave(); // dropped hard: its request goes with it
+    }
+}
+
+impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let limit: &Limit = self.0.borrow();
+        if limit.phase.get() == Phase::Created {
+            limit.enter();
+        }
+        let Some(future) = held.as_mut().as_pin_mut() else {
+            // The cancel has gone on from here, and somebody polls again: it is still on its way.
+            leaf::raise();
+            return Poll::Pending;
+        };
+        match future.poll(cx) {
+            Poll::Ready(output) => {
+                if limit.leave() {
+                    leaf::take_down(); // it came too late to stop anything
+                }
+                Poll::Ready(Ok(output))
+            }
+            Poll::Pending if leaf::is_raised() && limit.is_expired() => {
+                held.set(None);
+                if limit.leave() {
+                    leaf::catch();
+                    Poll::Ready(Err(TimedOut))
+                } else {
+                    Poll::Pending // somebody else's cancel as well: it goes on
+                }
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
