@@ -136,7 +136,6 @@ impl PartialEq for Panic {
 /// `TimeoutError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("timed out")]
-#[non_exhaustive]
 pub struct TimedOut;
 
 /// The outcome of a task was asked for before there was one.

@@ -296,14 +296,15 @@ impl fmt::Debug for Timer {
 /// # In asyncio
 /// `asyncio.sleep(0)`.
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
+    YieldNow { place: None }
 }
 
 /// The future of [`yield_now`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless awaited"]
 pub struct YieldNow {
-    yielded: bool,
+    /// Its place in the ready queue. A wake-up may come earlier than that, for some other reason.
+    place: Option<u32>,
 }
 
 impl Future for YieldNow {
@@ -313,10 +314,19 @@ impl Future for YieldNow {
         if leaf::interrupted(|| "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        if self.yielded {
-            return Poll::Ready(());
+        let Some(engine) = turn::here() else {
+            // Under somebody else's executor: once around, whatever that is there.
+            if self.place.replace(0).is_some() {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        match self.place {
+            Some(place) if engine.has_passed(place) => return Poll::Ready(()),
+            Some(_) => {}
+            None => self.place = Some(engine.next_place()),
         }
-        self.yielded = true;
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -50,21 +50,28 @@ impl ReadyQueue {
         Some(slot)
     }
 
+    /// Where the next push goes, counted from the beginning of time (and wrapping).
+    pub(crate) fn next_place(&self) -> u32 {
+        self.tail
+    }
+
+    /// Whether everything that was pushed before `place` has been popped, and what is at `place` too.
+    pub(crate) fn has_passed(&self, place: u32) -> bool {
+        self.head.wrapping_sub(place).cast_signed() > 0
+    }
+
     fn place(&self, count: u32) -> usize {
         count as usize & (self.ring.len() - 1)
     }
 
-    /// Twice the ring, the queue laid out from its start.
+    /// Twice the ring; every count names a place in it as before.
     #[cold]
     fn grow(&mut self) {
         let mut wider = vec![0; self.ring.len() * 2].into_boxed_slice();
-        let len = self.len();
-        for (offset, place) in wider.iter_mut().take(len).enumerate() {
-            *place = self.ring[self.place(self.head.wrapping_add(offset as u32))];
+        for count in (0..self.len() as u32).map(|offset| self.head.wrapping_add(offset)) {
+            wider[count as usize & (wider.len() - 1)] = self.ring[self.place(count)];
         }
         self.ring = wider;
-        self.head = 0;
-        self.tail = len as u32;
     }
 }
 
@@ -96,5 +103,22 @@ mod tests {
                 assert_eq!(queue.is_empty(), model.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_place_is_passed_when_all_before_it_and_it_itself_are_popped() {
+        let mut queue = ReadyQueue::new();
+        queue.head = u32::MAX - 1;
+        queue.tail = queue.head;
+        queue.push(0);
+        queue.push(1);
+        let place = queue.next_place();
+        queue.push(2);
+        for _ in 0..2 {
+            queue.pop();
+            assert!(!queue.has_passed(place));
+        }
+        queue.pop();
+        assert!(queue.has_passed(place));
     }
 }

@@ -225,6 +225,15 @@ impl Engine {
         TaskId::new(self.loop_index(), slot, self.slots.borrow().generation(slot))
     }
 
+    /// For those who give up their turn; see [`ReadyQueue::next_place`].
+    pub(crate) fn next_place(&self) -> u32 {
+        self.ready.borrow().next_place()
+    }
+
+    pub(crate) fn has_passed(&self, place: u32) -> bool {
+        self.ready.borrow().has_passed(place)
+    }
+
     fn record_of(&self, id: TaskId) -> Option<RecordRef> {
         self.slots.borrow().tenant(id.slot(), id.generation()).cloned()
     }

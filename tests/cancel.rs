@@ -1,0 +1,475 @@
+//! The promises of cancellation: how a cancel gets in, what it runs on its way, and what the task ends as.
+//! Where a test has a counterpart among asyncio's own tests, it behaves as CPython 3.14 does.
+
+mod common;
+
+use std::future::pending;
+
+use common::{Log, OnDrop, ms};
+use loopwheel::{
+    TaskError, catch_cancel, create_task, current_task, finally, run_virtual, sleep,
+    try_create_task, yield_now,
+};
+
+#[test]
+fn a_task_cancelled_before_its_first_poll_never_runs() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move { log.add("ran") }
+        });
+        assert!(task.cancel());
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[]);
+    });
+}
+
+#[test]
+fn a_cancel_interrupts_a_sleep_at_once_and_runs_destructors() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let _guard = OnDrop(log.clone(), "dropped");
+                sleep(ms(50)).await;
+                log.add("never");
+            }
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(!task.is_done(), "a cancel is asked for, not done at once");
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.add("ended");
+        log.expect(&[(10, "dropped"), (10, "ended")]);
+    });
+}
+
+#[test]
+fn a_finished_task_cannot_be_cancelled() {
+    run_virtual(async {
+        let mut task = create_task(async { 7 });
+        yield_now().await;
+        assert!(!task.cancel());
+        assert_eq!(task.cancelling(), 0);
+        assert_eq!(task.result(), Ok(Ok(7)));
+    });
+}
+
+#[test]
+fn clean_up_may_await_and_delays_the_end() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let cancelled = catch_cancel(sleep(ms(50))).await.unwrap_err();
+                log.add("cleaning");
+                sleep(ms(20)).await;
+                log.add("clean");
+                cancelled.reraise().await
+            }
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.map(|never| never).unwrap_err().is_cancelled());
+        log.add("ended");
+        log.expect(&[(5, "cleaning"), (25, "clean"), (25, "ended")]);
+    });
+}
+
+#[test]
+fn a_swallowed_cancel_lets_the_task_go_on_and_stays_counted() {
+    run_virtual(async {
+        let task = create_task(async {
+            let caught = catch_cancel(sleep(ms(50))).await;
+            assert!(caught.is_err());
+            assert_eq!(current_task().cancelling(), 1);
+            sleep(ms(10)).await; // is not cancelled: a cancel is delivered once
+            assert_eq!(current_task().uncancel(), 0);
+            4
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(4));
+    });
+}
+
+#[test]
+fn two_cancels_before_the_task_runs_are_delivered_as_one() {
+    run_virtual(async {
+        let task = create_task(async {
+            assert!(catch_cancel(sleep(ms(50))).await.is_err());
+            assert_eq!(current_task().cancelling(), 2);
+            sleep(ms(10)).await;
+            1
+        });
+        sleep(ms(5)).await;
+        assert!(task.cancel());
+        assert!(task.cancel());
+        assert_eq!(task.await, Ok(1));
+    });
+}
+
+#[test]
+fn a_second_cancel_interrupts_the_clean_up() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let cleanup = log.clone();
+                finally(sleep(ms(50)), async || {
+                    cleanup.add("cleaning");
+                    sleep(ms(20)).await;
+                    cleanup.add("never");
+                })
+                .await;
+                log.add("never");
+            }
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.add("ended");
+        log.expect(&[(5, "cleaning"), (10, "ended")]);
+    });
+}
+
+#[test]
+fn a_cancel_of_oneself_is_delivered_at_the_next_await_that_waits() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                assert!(current_task().cancel());
+                log.add("still here");
+                let done = create_task(async {});
+                assert_eq!(current_task().cancelling(), 1);
+                sleep(ms(5)).await;
+                drop(done);
+                log.add("never");
+            }
+        });
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.add("ended");
+        log.expect(&[(0, "still here"), (0, "ended")]);
+    });
+}
+
+#[test]
+fn a_cancel_of_oneself_that_finds_no_await_ends_the_task_cancelled() {
+    run_virtual(async {
+        let value = create_task(async {
+            current_task().cancel();
+            5
+        });
+        assert!(value.await.unwrap_err().is_cancelled());
+
+        let error = try_create_task(async {
+            current_task().cancel();
+            Err::<(), _>("an error is still an error")
+        });
+        assert_eq!(error.await, Err(TaskError::Failed("an error is still an error")));
+    });
+}
+
+#[test]
+fn uncancel_takes_back_a_cancel_that_was_not_delivered() {
+    run_virtual(async {
+        let task = create_task(async {
+            current_task().cancel();
+            assert_eq!(current_task().uncancel(), 0);
+            assert_eq!(current_task().uncancel(), 0, "there is nothing below zero");
+            sleep(ms(5)).await;
+            1
+        });
+        assert_eq!(task.await, Ok(1));
+
+        // Not run yet, and not asleep either.
+        let fresh = create_task(async { 2 });
+        fresh.cancel();
+        fresh.to_ref().uncancel();
+        assert_eq!(fresh.await, Ok(2));
+    });
+}
+
+#[test]
+fn uncancel_does_not_give_back_a_sleep_that_was_interrupted() {
+    run_virtual(async {
+        let task = create_task(sleep(ms(50)));
+        sleep(ms(5)).await;
+        task.cancel();
+        task.to_ref().uncancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_reason_is_shown_by_whoever_ends_with_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
+            assert_eq!(cancelled.reason(), Some("shutting down"));
+            cancelled.reraise().await
+        });
+        yield_now().await;
+        task.cancel_with_reason("shutting down");
+        let error = task.await.map(|never| never).unwrap_err();
+        assert_eq!(error.to_string(), "cancelled: shutting down");
+    });
+}
+
+#[test]
+fn the_innermost_catches_first() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let inner = async {
+                    let cancelled = catch_cancel(sleep(ms(50))).await.unwrap_err();
+                    sleep(ms(1)).await;
+                    log.add("inner");
+                    cancelled.reraise().await
+                };
+                let cancelled = catch_cancel(inner).await.map(|never| never).unwrap_err();
+                sleep(ms(2)).await;
+                log.add("outer");
+                cancelled.reraise().await
+            }
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.map(|never| never).unwrap_err().is_cancelled());
+        log.expect(&[(6, "inner"), (8, "outer")]);
+    });
+}
+
+#[test]
+fn a_cancel_is_passed_along_the_chain_of_awaits_and_unwinds_from_its_end() {
+    run_virtual(async {
+        let log = Log::new();
+        let last = {
+            let log = log.clone();
+            create_task(async move {
+                let cancelled = catch_cancel(sleep(ms(50))).await.unwrap_err();
+                sleep(ms(4)).await;
+                log.add("last is clean");
+                cancelled.reraise().await
+            })
+        };
+        let last_ref = last.to_ref();
+        let middle = {
+            let log = log.clone();
+            create_task(async move {
+                let cancelled = catch_cancel(last).await.unwrap_err();
+                log.add("middle unwinds");
+                cancelled.reraise().await
+            })
+        };
+        let middle_ref = middle.to_ref();
+        let first = create_task(async move { middle.await.map(|never| never) });
+        sleep(ms(5)).await;
+        assert!(first.cancel());
+        // All were told at once.
+        assert_eq!((first.cancelling(), middle_ref.cancelling(), last_ref.cancelling()), (1, 1, 1));
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert!(middle_ref.is_cancelled() && last_ref.is_cancelled());
+        log.expect(&[(9, "last is clean"), (9, "middle unwinds")]);
+    });
+}
+
+#[test]
+fn a_chain_of_awaits_longer_than_the_stack_is_deep_can_be_cancelled() {
+    run_virtual(async {
+        let mut chain = create_task(sleep(ms(1000)));
+        for _ in 0..100_000 {
+            let next = chain;
+            chain = create_task(async move { drop(next.await) });
+        }
+        sleep(ms(1)).await;
+        chain.cancel();
+        assert!(chain.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn whoever_awaits_a_task_that_swallowed_the_cancel_goes_on_with_its_value() {
+    run_virtual(async {
+        let inner = create_task(async {
+            assert!(catch_cancel(sleep(ms(50))).await.is_err());
+            sleep(ms(3)).await;
+            8
+        });
+        let outer = create_task(async move {
+            let value = inner.await;
+            assert_eq!(current_task().cancelling(), 1);
+            sleep(ms(1)).await; // not cancelled: the inner task took it
+            value
+        });
+        sleep(ms(5)).await;
+        outer.cancel();
+        assert_eq!(outer.await, Ok(Ok(8)));
+    });
+}
+
+#[test]
+fn whoever_awaits_a_task_that_fails_while_it_is_cancelled_gets_the_error() {
+    run_virtual(async {
+        let inner = try_create_task(async {
+            drop(catch_cancel(sleep(ms(50))).await);
+            Err::<(), _>("late")
+        });
+        let outer = create_task(inner);
+        sleep(ms(5)).await;
+        outer.cancel();
+        assert_eq!(outer.await, Ok(Err(TaskError::Failed("late"))));
+    });
+}
+
+#[test]
+fn a_task_that_somebody_else_cancelled_is_a_value() {
+    run_virtual(async {
+        let inner = create_task(sleep(ms(50)));
+        let inner_ref = inner.to_ref();
+        let outer = create_task(async move {
+            let ended = inner.await;
+            assert_eq!(current_task().cancelling(), 0);
+            ended.unwrap_err().is_cancelled()
+        });
+        sleep(ms(5)).await;
+        inner_ref.cancel();
+        assert_eq!(outer.await, Ok(true));
+    });
+}
+
+#[test]
+fn a_task_can_cancel_the_one_that_awaits_it_and_gets_it_back_through_the_chain() {
+    run_virtual(async {
+        let main = current_task();
+        let log = Log::new();
+        let child = {
+            let log = log.clone();
+            create_task(async move {
+                sleep(ms(5)).await;
+                main.cancel();
+                log.add("going on");
+                sleep(ms(5)).await;
+                log.add("never");
+            })
+        };
+        assert!(catch_cancel(child).await.is_err());
+        log.add("caught");
+        log.expect(&[(5, "going on"), (5, "caught")]);
+    });
+}
+
+#[test]
+fn a_branch_of_a_join_that_is_awaiting_a_task_passes_the_cancel_on() {
+    run_virtual(async {
+        let (one, other) = (create_task(sleep(ms(50))), create_task(sleep(ms(60))));
+        let refs = (one.to_ref(), other.to_ref());
+        let both = create_task(async move { futures_lite_join(one, other).await });
+        sleep(ms(5)).await;
+        both.cancel();
+        assert!(both.await.is_err());
+        assert!(refs.0.is_cancelled() && refs.1.is_cancelled(), "no branch is orphaned");
+    });
+}
+
+/// The simplest foreign `join!`: polls both until both are done.
+async fn futures_lite_join<A: Future + Unpin, B: Future + Unpin>(mut a: A, mut b: B) {
+    let (mut a_done, mut b_done) = (false, false);
+    std::future::poll_fn(move |cx| {
+        a_done = a_done || std::pin::Pin::new(&mut a).poll(cx).is_ready();
+        b_done = b_done || std::pin::Pin::new(&mut b).poll(cx).is_ready();
+        if a_done && b_done { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+#[test]
+fn a_wait_that_was_given_up_takes_no_cancel() {
+    run_virtual(async {
+        let mut other = create_task(sleep(ms(50)));
+        let other_ref = other.to_ref();
+        let task = create_task(async move {
+            // A `select!` whose other branch was ready: `other` is awaited no more.
+            std::future::poll_fn(|cx| {
+                assert!(std::pin::Pin::new(&mut other).poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            let kept = other;
+            pending::<()>().await;
+            drop(kept);
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        drop(other_ref);
+    });
+}
+
+#[test]
+fn finally_runs_after_a_value_a_cancel_and_a_panic() {
+    run_virtual(async {
+        let log = Log::new();
+        let value = finally(async { 1 }, async || log.add("after a value")).await;
+        assert_eq!(value, 1);
+
+        let cleanup = log.clone();
+        let panicking = create_task(async move {
+            finally(async { panic!("boom") }, async || {
+                sleep(ms(3)).await;
+                cleanup.add("after a panic");
+            })
+            .await;
+        });
+        assert!(panicking.await.unwrap_err().is_panic());
+
+        let cleanup = log.clone();
+        let cancelled = create_task(async move {
+            finally(pending::<()>(), async || {
+                sleep(ms(3)).await;
+                cleanup.add("after a cancel");
+            })
+            .await;
+        });
+        yield_now().await;
+        cancelled.cancel();
+        assert!(cancelled.await.unwrap_err().is_cancelled());
+        log.expect(&[(0, "after a value"), (3, "after a panic"), (6, "after a cancel")]);
+    });
+}
+
+#[test]
+fn a_foreign_future_that_was_ready_at_that_moment_completes_first() {
+    run_virtual(async {
+        // A foreign future knows nothing of signals: it is ready when its flag says so.
+        let flag = std::rc::Rc::new(std::cell::Cell::new(false));
+        let log = Log::new();
+        let task = create_task({
+            let (flag, log) = (flag.clone(), log.clone());
+            async move {
+                std::future::poll_fn(|_| {
+                    if flag.get() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                })
+                .await;
+                log.add("completed");
+                sleep(ms(1)).await;
+                log.add("never");
+            }
+        });
+        yield_now().await;
+        flag.set(true);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(0, "completed")]);
+    });
+}

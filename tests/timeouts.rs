@@ -1,0 +1,327 @@
+//! The promises of time limits, and of `shield`.
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use common::{Log, ms, watched_loop};
+use loopwheel::{
+    Deadline, TaskError, TimedOut, catch_cancel, create_task, current_task, finally, now,
+    run_virtual, shield, sleep, timeout, timeout_at, try_create_task, wait_for, yield_now,
+};
+
+#[test]
+fn what_is_in_time_comes_back_and_leaves_no_trace() {
+    run_virtual(async {
+        assert_eq!(wait_for(async { 1 }, ms(10)).await, Ok(1));
+        assert_eq!(wait_for(async { sleep(ms(9)).await }, ms(10)).await, Ok(()));
+        assert_eq!(now().as_nanos(), 9_000_000);
+        sleep(ms(100)).await; // no timer fires late
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn what_is_late_is_cancelled_at_the_limit() {
+    run_virtual(async {
+        let log = Log::new();
+        let body = async {
+            let cancelled = catch_cancel(sleep(ms(50))).await.unwrap_err();
+            log.add("cancelled");
+            cancelled.reraise().await
+        };
+        assert!(wait_for(body, ms(20)).await.is_err());
+        log.add("timed out");
+        log.expect(&[(20, "cancelled"), (20, "timed out")]);
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_time_limit_waits_for_the_clean_up_of_what_it_cancels() {
+    run_virtual(async {
+        let body = finally(sleep(ms(50)), async || sleep(ms(7)).await);
+        assert_eq!(wait_for(body, ms(20)).await, Err(TimedOut));
+        assert_eq!(now().as_nanos(), 27_000_000);
+    });
+}
+
+#[test]
+fn a_body_that_swallows_the_limit_is_late_but_not_lost() {
+    run_virtual(async {
+        let body = async {
+            assert!(catch_cancel(sleep(ms(50))).await.is_err());
+            sleep(ms(5)).await;
+            3
+        };
+        assert_eq!(wait_for(body, ms(20)).await, Ok(3));
+        assert_eq!(current_task().cancelling(), 0);
+        sleep(ms(1)).await;
+    });
+}
+
+#[test]
+fn a_limit_of_zero_polls_once() {
+    run_virtual(async {
+        assert_eq!(wait_for(async { 1 }, ms(0)).await, Ok(1));
+        let mut never = create_task(async { unreachable!("it is cancelled before it begins") });
+        assert!(wait_for(&mut never, ms(0)).await.is_err());
+        assert!(never.is_cancelled());
+        let mut done = create_task(async { 2 });
+        yield_now().await;
+        assert_eq!(wait_for(&mut done, ms(0)).await, Ok(Ok(2)));
+        assert_eq!(now().as_nanos(), 0);
+    });
+}
+
+#[test]
+fn no_limit_is_no_limit() {
+    run_virtual(async {
+        assert_eq!(wait_for(sleep(ms(1_000_000)), None).await, Ok(()));
+    });
+}
+
+#[test]
+fn a_task_that_is_waited_for_is_cancelled_and_its_end_awaited() {
+    run_virtual(async {
+        let mut task = create_task(finally(sleep(ms(50)), async || sleep(ms(4)).await));
+        assert!(wait_for(&mut task, ms(20)).await.is_err());
+        assert!(task.is_cancelled());
+        assert_eq!(now().as_nanos(), 24_000_000);
+    });
+}
+
+#[test]
+fn of_nested_limits_the_one_that_expires_is_the_one_that_says_so() {
+    run_virtual(async {
+        let inner_first = wait_for(wait_for(sleep(ms(50)), ms(10)), ms(20)).await;
+        assert_eq!(inner_first, Ok(Err(TimedOut)));
+        let outer_first = wait_for(wait_for(sleep(ms(50)), ms(20)), ms(10)).await;
+        assert_eq!(outer_first, Err(TimedOut));
+        let both_at_once = wait_for(wait_for(sleep(ms(50)), ms(10)), ms(10)).await;
+        assert_eq!(both_at_once, Err(TimedOut));
+        assert_eq!(current_task().cancelling(), 0);
+        sleep(ms(100)).await;
+    });
+}
+
+#[test]
+fn a_cancel_from_outside_is_not_mistaken_for_the_limit() {
+    run_virtual(async {
+        let task = create_task(async {
+            assert!(catch_cancel(wait_for(sleep(ms(50)), ms(40))).await.is_err());
+            current_task().cancelling()
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(1));
+    });
+}
+
+#[test]
+fn limit_and_cancel_at_the_same_moment_are_both_honoured() {
+    run_virtual(async {
+        let task = create_task(async {
+            let ended = catch_cancel(wait_for(sleep(ms(50)), ms(10))).await;
+            assert!(ended.is_err(), "the outer cancel goes on");
+            current_task().cancelling()
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(1), "the limit has taken its own request back");
+    });
+}
+
+#[test]
+fn completion_and_limit_at_the_same_moment_lose_nothing() {
+    run_virtual(async {
+        // The work's timer was armed before or after the limit's: either way there is one clear answer.
+        let value = wait_for(
+            async {
+                sleep(ms(10)).await;
+                1
+            },
+            ms(10),
+        );
+        assert_eq!(value.await, Err(TimedOut));
+        assert_eq!(now().as_nanos(), 10_000_000);
+        sleep(ms(5)).await;
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_value_that_meets_the_cancel_of_its_awaiter_stays_in_its_task() {
+    run_virtual(async {
+        let task = create_task(async {
+            sleep(ms(10)).await;
+            1
+        })
+        .shared();
+        let main = current_task();
+        let canceller = create_task({
+            let task = task.clone();
+            async move {
+                task.await.unwrap();
+                main.cancel(); // main has been woken by the same end, and has not run yet
+            }
+        });
+        yield_now().await;
+        assert!(catch_cancel(wait_for(task.clone(), ms(10_000))).await.is_err());
+        assert_eq!(task.result(), Ok(Ok(1)));
+        canceller.await.unwrap();
+    });
+}
+
+#[test]
+fn a_limit_that_expires_during_clean_up_interrupts_it() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                let limited = wait_for(
+                    async {
+                        let cancelled = catch_cancel(sleep(ms(50))).await.unwrap_err();
+                        log.add("cleaning");
+                        sleep(ms(50)).await;
+                        log.add("never");
+                        cancelled.reraise().await
+                    },
+                    ms(10),
+                );
+                limited.await.map(|never| never)
+            }
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        // As in asyncio: the limit's cancel replaced the outer one, whose request still counts.
+        let ended = task.await;
+        log.add(format!("{ended:?}"));
+        log.expect(&[(5, "cleaning"), (10, "Err(Cancelled(Cancelled { reason: None }))")]);
+    });
+}
+
+#[test]
+fn a_deadline_can_be_moved_by_the_body_and_by_others() {
+    run_virtual(async {
+        let start = now();
+        let shared: Rc<RefCell<Option<Deadline>>> = Rc::default();
+        let mover = create_task({
+            let shared = shared.clone();
+            async move {
+                sleep(ms(8)).await;
+                let deadline = shared.borrow().clone().unwrap();
+                assert_eq!(deadline.when(), Some(start + ms(10)));
+                deadline.reschedule(start + ms(30)).unwrap();
+            }
+        });
+        let ended = timeout(ms(10), async |deadline: Deadline| {
+            *shared.borrow_mut() = Some(deadline);
+            sleep(ms(100)).await;
+        });
+        assert!(ended.await.is_err());
+        assert_eq!(now() - start, ms(30));
+        mover.await.unwrap();
+        let deadline = shared.borrow_mut().take().unwrap();
+        assert!(deadline.expired());
+        let refused = deadline.reschedule(None).unwrap_err();
+        assert!(refused.expired && refused.to_string().contains("expired"));
+    });
+}
+
+#[test]
+fn a_deadline_can_be_set_late_and_lifted() {
+    run_virtual(async {
+        let lifted = timeout(ms(10), async |deadline| {
+            deadline.reschedule(None).unwrap();
+            sleep(ms(100)).await;
+            deadline
+        });
+        let deadline = lifted.await.unwrap();
+        assert!(!deadline.reschedule(now()).unwrap_err().expired, "its body has ended");
+
+        let set_late = timeout(None, async |deadline| {
+            deadline.reschedule(now() + ms(5)).unwrap();
+            sleep(ms(100)).await;
+        });
+        assert!(set_late.await.is_err());
+        let past = timeout_at(now(), async |_| sleep(ms(1)).await);
+        assert!(past.await.is_err());
+        assert_eq!(now().as_nanos(), 105_000_000);
+    });
+}
+
+#[test]
+fn a_limit_that_is_dropped_hard_leaves_no_request_behind() {
+    run_virtual(async {
+        let mut limited = Box::pin(wait_for(sleep(ms(50)), ms(10)));
+        std::future::poll_fn(|cx| {
+            assert!(limited.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(limited);
+        sleep(ms(20)).await;
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_shielded_task_goes_on_when_its_awaiter_is_cancelled() {
+    run_virtual(async {
+        let inner = create_task(async {
+            sleep(ms(20)).await;
+            5
+        })
+        .shared();
+        let outer = create_task(shield(inner.clone()));
+        sleep(ms(5)).await;
+        outer.cancel();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        assert_eq!(now().as_nanos(), 5_000_000);
+        assert_eq!(inner.await, Ok(5));
+    });
+}
+
+#[test]
+fn a_shielded_task_that_is_cancelled_itself_says_so() {
+    run_virtual(async {
+        let inner = create_task(sleep(ms(20)));
+        let inner_ref = inner.to_ref();
+        let outer = create_task(shield(inner));
+        sleep(ms(5)).await;
+        inner_ref.cancel();
+        assert!(matches!(outer.await, Ok(Err(TaskError::Cancelled(_)))));
+    });
+}
+
+#[test]
+fn the_error_of_a_shielded_task_whose_awaiter_is_gone_is_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let inner = try_create_task(async {
+            sleep(ms(20)).await;
+            Err::<(), _>("nobody waits any more")
+        });
+        let outer = create_task(shield(inner));
+        sleep(ms(5)).await;
+        outer.cancel();
+        assert!(outer.await.is_err());
+        sleep(ms(50)).await;
+    });
+    assert_eq!(reports.borrow().len(), 1);
+    assert!(reports.borrow()[0].contains("nobody waits any more"));
+}
+
+#[test]
+fn a_yield_after_a_limit_still_lets_everybody_else_go_first() {
+    run_virtual(async {
+        // What catches is polled once more; that is no turn of the others.
+        assert!(wait_for(sleep(ms(5)), ms(1)).await.is_err());
+        let task = create_task(async {});
+        yield_now().await;
+        assert!(task.is_done());
+    });
+}
