@@ -257,6 +257,8 @@ impl EventLoop {
                 continue;
             }
             match (next, &self.engine.clock().0) {
+                // While the turn went on its time has come.
+                (Next::At(deadline), _) if deadline <= self.engine.now() => {}
                 (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
                     clock.jump_to(deadline);
                 }

@@ -1,0 +1,295 @@
+//! Limits and bad input: each has a defined answer, and none hangs, aborts or corrupts.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use common::{ms, watched_loop};
+use loopwheel::{
+    EventLoop, Instant, RunError, Task, VirtualClock, call_later, create_task, interval, now, run,
+    run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for,
+    yield_now,
+};
+
+fn panic_text(action: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(action)).unwrap_err();
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => (*payload.downcast::<&'static str>().unwrap()).to_owned(),
+    }
+}
+
+#[test]
+fn a_zero_or_past_deadline_is_a_yield() {
+    run_virtual(async {
+        sleep(ms(10)).await;
+        let task = create_task(async {});
+        sleep(Duration::ZERO).await;
+        assert!(task.is_done(), "the others had a turn");
+        sleep_until(Instant::START).await;
+        sleep_until(now()).await;
+        let called = Rc::new(Cell::new(false));
+        let flag = called.clone();
+        call_later(Duration::ZERO, move || flag.set(true));
+        assert!(!called.get());
+        yield_now().await;
+        yield_now().await;
+        assert!(called.get());
+        let mut ticks = interval(Duration::ZERO);
+        for _ in 0..3 {
+            ticks.tick().await;
+        }
+        assert_eq!(now(), Instant::START + ms(10));
+    });
+}
+
+#[test]
+fn a_duration_that_overflows_waits_for_the_last_moment_there_is() {
+    run_virtual(async {
+        sleep(ms(1)).await;
+        assert!(wait_for(sleep(Duration::MAX), ms(50)).await.is_err());
+        assert_eq!(wait_for(sleep(ms(5)), Duration::MAX).await, Ok(()));
+        assert!(
+            timeout_at(now() + ms(1), async |_| sleep_until(Instant::MAX).await).await.is_err()
+        );
+        let mut ticks = interval(Duration::MAX);
+        assert_eq!(ticks.tick().await, Instant::MAX);
+        assert_eq!(now(), Instant::MAX);
+        sleep(ms(1)).await; // and after the end of time nothing hangs
+    });
+}
+
+#[test]
+fn a_task_that_awaits_itself_panics_with_one_clear_sentence() {
+    run_virtual(async {
+        let slot: Rc<RefCell<Option<Task<()>>>> = Rc::default();
+        let own = slot.clone();
+        let task = create_task(async move {
+            yield_now().await;
+            let itself = own.borrow_mut().take().unwrap();
+            drop(itself.await);
+        });
+        let task_ref = task.to_ref();
+        *slot.borrow_mut() = Some(task);
+        loopwheel::set_exception_handler(|context| {
+            assert!(context.to_string().contains("cannot await itself"));
+        });
+        sleep(ms(1)).await;
+        assert!(task_ref.is_failed());
+    });
+}
+
+#[test]
+fn a_task_whose_outcome_was_taken_says_so_when_it_is_awaited() {
+    run_virtual(async {
+        let mut task = create_task(async { 1 });
+        yield_now().await;
+        task.result().unwrap().unwrap();
+        let again = create_task(task).await.unwrap_err();
+        assert!(again.to_string().contains("taken before"), "{again}");
+    });
+}
+
+#[test]
+fn a_loop_inside_a_loop_is_refused() {
+    run_virtual(async {
+        assert_eq!(try_run(async {}), Err(RunError::AlreadyRunning));
+        assert!(panic_text(|| run(async {})).contains("already running"));
+        let mut another = EventLoop::new();
+        assert_eq!(another.try_run_until_complete(async {}), Err(RunError::AlreadyRunning));
+        drop(another);
+        yield_now().await; // this one goes on
+        assert!(try_now().is_ok());
+    });
+}
+
+#[test]
+fn without_a_loop_there_is_one_clear_sentence_or_an_error() {
+    for action in [
+        (|| drop(create_task(async {}))) as fn(),
+        || drop(loopwheel::call_soon(|| ())),
+        || drop(call_later(ms(1), || ())),
+        || assert!(now() > Instant::START),
+        || drop(loopwheel::all_tasks()),
+    ] {
+        assert!(panic_text(action).starts_with("no event loop is running on this thread"));
+    }
+    assert!(panic_text(|| drop(loopwheel::current_task())).starts_with("no task is running"));
+    assert!(try_now().is_err());
+    assert!(loopwheel::try_current_task().is_err());
+    assert!(Task::builder().create_task_if_running(async {}).is_err());
+}
+
+#[test]
+fn a_handle_that_outlives_its_loop_is_harmless() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let mut done = event_loop.create_task(async { 1 });
+    let pending = event_loop.create_task(std::future::pending::<()>());
+    let callback = event_loop.call_later(ms(5), || unreachable!("the loop is gone"));
+    event_loop.run_until_complete(yield_now());
+    let kept = pending.to_ref();
+    drop(event_loop);
+    assert_eq!(done.result(), Ok(Ok(1)));
+    assert!(pending.is_cancelled() && !pending.cancel() && !kept.cancel());
+    assert!(!callback.cancel() && callback.is_cancelled());
+    kept.add_done_callback(|_| unreachable!("nobody is left to call it"));
+    // It can even be awaited, on another loop.
+    let ended = run_virtual(pending);
+    assert!(ended.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_wake_after_the_loop_is_gone_does_nothing() {
+    let mut event_loop = EventLoop::new();
+    let waker: Waker =
+        event_loop.run(std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())));
+    waker.wake_by_ref();
+    drop(event_loop);
+    waker.wake_by_ref();
+    let mut next = EventLoop::new(); // may well have taken the place of the first
+    waker.wake_by_ref();
+    next.run(yield_now());
+    waker.wake();
+}
+
+#[test]
+fn a_sleep_that_outlives_its_loop_can_be_dropped() {
+    let kept = Rc::new(RefCell::new(Box::pin(sleep(ms(50)))));
+    let inner = kept.clone();
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    event_loop.run(async move {
+        std::future::poll_fn(|cx| {
+            assert!(inner.borrow_mut().as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    drop(event_loop);
+    drop(kept);
+}
+
+/// Does what it is told when it is dropped.
+struct Destructor<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Destructor<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_destructor_may_spawn_and_wake_and_cancel() {
+    let spawned = Rc::new(Cell::new(0));
+    let count = spawned.clone();
+    run_virtual(async move {
+        let main = create_task(async {
+            sleep(ms(1)).await;
+        });
+        let main_ref = main.to_ref();
+        let (tx, waker) =
+            (count.clone(), std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())));
+        let waker = waker.await;
+        let task = create_task(async move {
+            let _guard = Destructor(move || {
+                let count = tx.clone();
+                drop(create_task(async move { count.set(count.get() + 1) }));
+                waker.wake_by_ref();
+                main_ref.cancel();
+            });
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.is_err());
+        assert!(main.await.unwrap_err().is_cancelled());
+        yield_now().await;
+    });
+    assert_eq!(spawned.get(), 1);
+}
+
+#[test]
+fn a_destructor_may_spawn_while_the_loop_is_being_dropped() {
+    let ran = Rc::new(Cell::new(false));
+    let flag = ran.clone();
+    let mut event_loop = EventLoop::new();
+    drop(event_loop.create_task(async move {
+        let _guard = Destructor(move || {
+            let flag = flag.clone();
+            drop(create_task(async move { flag.set(true) }));
+        });
+        std::future::pending::<()>().await;
+    }));
+    event_loop.run_until_complete(yield_now());
+    drop(event_loop);
+    assert!(!ran.get(), "what is spawned then is dropped, not run");
+}
+
+#[test]
+fn a_destructor_that_panics_is_the_outcome_or_is_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        // At the end of a future: the outcome.
+        let task = create_task(async {
+            let _guard = Destructor(|| panic!("at the end"));
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        // When cancelled: the outcome too.
+        let task = create_task(async {
+            let _guard = Destructor(|| panic!("on the way out"));
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_panic());
+        // Of a value that nobody takes: reported.
+        drop(create_task(async { Destructor(|| panic!("of the value")) }));
+        yield_now().await;
+    });
+    assert_eq!(reports.borrow().len(), 1);
+    assert!(reports.borrow()[0].contains("of the value"));
+}
+
+#[test]
+fn an_exception_handler_that_panics_does_not_take_the_loop_with_it() {
+    let mut event_loop = EventLoop::builder()
+        .clock(VirtualClock::new())
+        .exception_handler(|_| panic!("the handler"))
+        .build();
+    event_loop.run(async {
+        drop(try_create_task(async { Err::<(), _>("unseen") }));
+        sleep(ms(1)).await;
+    });
+}
+
+#[test]
+fn the_exception_handler_may_use_the_loop() {
+    let seen = Rc::new(Cell::new(0));
+    let count = seen.clone();
+    let mut event_loop = EventLoop::builder()
+        .clock(VirtualClock::new())
+        .exception_handler(move |_| {
+            let count = count.clone();
+            loopwheel::set_exception_handler(|_| ());
+            drop(create_task(async move { count.set(count.get() + 1) }));
+        })
+        .build();
+    event_loop.run(async {
+        drop(try_create_task(async { Err::<(), _>("first") }));
+        sleep(ms(1)).await;
+        drop(try_create_task(async { Err::<(), _>("second") }));
+        sleep(ms(1)).await;
+    });
+    assert_eq!(seen.get(), 1);
+}
+
+#[test]
+fn what_is_left_after_a_deadlock_is_dropped_and_the_loop_can_run_again() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let ended = event_loop.try_run(std::future::pending::<()>());
+    assert!(matches!(ended, Err(RunError::Deadlock(_))));
+    assert_eq!(event_loop.run(async { 1 }), 1);
+}

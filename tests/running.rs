@@ -1,0 +1,519 @@
+//! The promises of running: tasks, callbacks, `run`, and what is reported to whom.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+
+use common::{Log, OnDrop, ms, watched_loop};
+use loopwheel::{
+    Clock, EventLoop, Failure, Instant, ResultError, RunError, Task, TaskError, VirtualClock,
+    all_tasks, call_at, call_later, call_soon, catch_cancel, create_task, current_task, finally,
+    interval, now, run_virtual, sleep, sleep_until, try_create_task, yield_now,
+};
+
+#[test]
+fn tasks_start_in_the_order_of_their_creation_and_take_turns() {
+    run_virtual(async {
+        let log = Log::new();
+        let tasks: Vec<_> = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| {
+                let log = log.clone();
+                create_task(async move {
+                    for turn in 1..=2 {
+                        log.add(format!("{name}{turn}"));
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        log.expect(&[(0, "a1"), (0, "b1"), (0, "c1"), (0, "a2"), (0, "b2"), (0, "c2")]);
+    });
+}
+
+#[test]
+fn who_wakes_itself_starves_neither_timers_nor_others() {
+    run_virtual(async {
+        let busy = create_task(async {
+            loop {
+                yield_now().await;
+            }
+        });
+        // On a virtual clock time stands still while somebody is busy; so the clock is moved by hand below.
+        let others = create_task(async {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        });
+        others.await.unwrap();
+        busy.cancel();
+    });
+
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    event_loop.run(async {
+        let busy = create_task(async move {
+            loop {
+                clock.advance(ms(1));
+                yield_now().await;
+            }
+        });
+        sleep(ms(500)).await;
+        busy.cancel();
+    });
+}
+
+#[test]
+fn timers_fire_in_the_order_of_deadline_and_then_of_arming() {
+    run_virtual(async {
+        let log = Log::new();
+        let sleepers: Vec<_> = [(30, "d"), (10, "a"), (20, "b"), (20, "c")]
+            .into_iter()
+            .map(|(millis, name)| {
+                let log = log.clone();
+                create_task(async move {
+                    sleep(ms(millis)).await;
+                    log.add(name);
+                })
+            })
+            .collect();
+        for sleeper in sleepers {
+            sleeper.await.unwrap();
+        }
+        log.expect(&[(10, "a"), (20, "b"), (20, "c"), (30, "d")]);
+    });
+}
+
+#[test]
+fn an_interval_does_not_drift_and_leaves_out_what_was_missed() {
+    run_virtual(async {
+        let log = Log::new();
+        let mut ticks = interval(ms(10));
+        for work in [0, 3, 25, 0, 0] {
+            ticks.tick().await;
+            log.add("tick");
+            sleep(ms(work)).await;
+        }
+        log.expect(&[(10, "tick"), (20, "tick"), (30, "tick"), (55, "tick"), (60, "tick")]);
+    });
+}
+
+#[test]
+fn callbacks_and_tasks_stand_in_one_queue() {
+    run_virtual(async {
+        let log = Log::new();
+        let (a, b, c) = (log.clone(), log.clone(), log.clone());
+        call_soon(move || a.add("callback"));
+        let task = create_task(async move { b.add("task") });
+        call_soon(move || c.add("another"));
+        task.await.unwrap();
+        yield_now().await;
+        log.expect(&[(0, "callback"), (0, "task"), (0, "another")]);
+    });
+}
+
+#[test]
+fn timed_callbacks_come_in_order_and_can_be_cancelled() {
+    run_virtual(async {
+        let log = Log::new();
+        let say = |text: &'static str| {
+            let log = log.clone();
+            move || log.add(text)
+        };
+        call_later(ms(20), say("c"));
+        call_at(now() + ms(10), say("a"));
+        let cancelled = call_later(ms(10), say("never"));
+        call_later(ms(10), say("b"));
+        assert_eq!(cancelled.when(), Some(now() + ms(10)));
+        assert!(cancelled.cancel());
+        assert!(cancelled.is_cancelled() && !cancelled.cancel());
+        let soon = call_soon(say("never"));
+        soon.cancel();
+        sleep(ms(30)).await;
+        log.expect(&[(10, "a"), (10, "b"), (20, "c")]);
+    });
+}
+
+#[test]
+fn callbacks_are_no_tasks() {
+    run_virtual(async {
+        let seen = Rc::new(Cell::new(false));
+        let flag = seen.clone();
+        call_soon(move || {
+            assert!(loopwheel::try_current_task().is_err());
+            assert_eq!(all_tasks().len(), 1);
+            flag.set(true);
+        });
+        yield_now().await;
+        assert!(seen.get());
+    });
+}
+
+#[test]
+fn done_callbacks_and_awaiters_go_on_in_the_order_in_which_they_came() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task(sleep(ms(5))).shared();
+        let awaiter = |name: &'static str| {
+            let (task, log) = (task.clone(), log.clone());
+            create_task(async move {
+                task.await.unwrap();
+                log.add(name);
+            })
+        };
+        let first = awaiter("first");
+        yield_now().await;
+        let callback = log.clone();
+        task.to_ref().add_done_callback(move |task| {
+            assert!(task.is_done());
+            callback.add("second");
+        });
+        let third = awaiter("third");
+        first.await.unwrap();
+        third.await.unwrap();
+        let late = log.clone();
+        task.to_ref().add_done_callback(move |_| late.add("late"));
+        yield_now().await;
+        log.expect(&[(5, "first"), (5, "second"), (5, "third"), (5, "late")]);
+    });
+}
+
+#[test]
+fn tasks_have_names() {
+    run_virtual(async {
+        let given = Task::builder().name("fetch-1").create_task(async { current_task().name() });
+        assert_eq!(given.name(), "fetch-1");
+        let other = create_task(async {});
+        assert!(other.name().starts_with("Task-"));
+        other.set_name("renamed");
+        assert_eq!(other.to_ref().name(), "renamed");
+        assert_eq!(given.await.unwrap(), "fetch-1");
+        assert_eq!(format!("{:?}", current_task().name()), "\"main\"");
+    });
+}
+
+#[test]
+fn a_result_can_be_had_without_awaiting_once() {
+    run_virtual(async {
+        let mut task = try_create_task(async { Err::<(), _>("broken") });
+        assert_eq!(task.result(), Err(ResultError::Pending));
+        yield_now().await;
+        assert_eq!(task.result(), Ok(Err(TaskError::Failed("broken"))));
+        assert_eq!(task.result(), Err(ResultError::Taken));
+
+        let shared = create_task(async { 5 }).shared();
+        assert_eq!(shared.result(), Err(ResultError::Pending));
+        yield_now().await;
+        assert_eq!(shared.result(), Ok(Ok(5)));
+        assert_eq!(shared.clone().await, Ok(5));
+    });
+}
+
+#[test]
+fn dropping_a_handle_detaches() {
+    run_virtual(async {
+        let log = Log::new();
+        let inner = log.clone();
+        drop(create_task(async move {
+            sleep(ms(5)).await;
+            inner.add("went on");
+        }));
+        sleep(ms(10)).await;
+        log.expect(&[(5, "went on")]);
+    });
+}
+
+#[test]
+fn main_may_borrow_from_the_stack() {
+    let mut numbers = vec![1];
+    let sum = run_virtual(async {
+        yield_now().await;
+        numbers.push(2);
+        numbers.iter().sum::<i32>()
+    });
+    assert_eq!((sum, numbers.len()), (3, 2));
+}
+
+#[test]
+fn a_reference_to_main_that_outlives_the_run_finds_it_over() {
+    let kept = RefCell::new(None);
+    let borrowed = String::from("on the stack");
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    event_loop.run(async {
+        kept.replace(Some(current_task()));
+        assert_eq!(borrowed, "on the stack");
+    });
+    let main = kept.take().unwrap();
+    assert!(main.is_done() && !main.cancel());
+    assert_eq!(main.name(), "main");
+}
+
+#[test]
+fn tasks_that_are_left_are_cancelled_and_their_clean_up_awaited() {
+    let cleaned = Rc::new(Cell::new(0));
+    let count = cleaned.clone();
+    run_virtual(async move {
+        for _ in 0..3 {
+            let count = count.clone();
+            create_task(finally(pending::<()>(), async move || {
+                sleep(ms(100)).await;
+                count.set(count.get() + 1);
+                // What is begun now is cancelled too, before it runs.
+                create_task(async { unreachable!("the loop is closing") });
+            }));
+        }
+        yield_now().await;
+        create_task(async { unreachable!("cancelled before its first poll") });
+    });
+    assert_eq!(cleaned.get(), 3);
+}
+
+#[test]
+fn a_loop_keeps_its_tasks_from_one_run_to_the_next() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let task = event_loop.create_task(async {
+        sleep(ms(10)).await;
+        42
+    });
+    event_loop.run_until_complete(sleep(ms(5)));
+    assert_eq!(event_loop.all_tasks().len(), 1);
+    assert_eq!(event_loop.run_until_complete(task), Ok(42));
+    assert_eq!(event_loop.now(), Instant::START + ms(10));
+}
+
+#[test]
+fn dropping_a_loop_drops_its_tasks_hard() {
+    let dropped = Rc::new(Cell::new(0));
+    struct Count(Rc<Cell<i32>>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let event_loop = EventLoop::new();
+    let guard = Count(dropped.clone());
+    let mut task = event_loop.create_task(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    });
+    event_loop.call_soon({
+        let guard = Count(dropped.clone());
+        move || drop(guard)
+    });
+    drop(event_loop);
+    assert_eq!(dropped.get(), 2);
+    assert!(task.result().unwrap().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn an_error_that_nobody_takes_is_reported_once_with_name_and_place() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let failing = || async { Err::<(), _>("no such host") };
+        drop(Task::builder().name("early").try_create_task(failing())); // dropped before it ends
+        let late = Task::builder().name("late").try_create_task(failing());
+        let taken = try_create_task(failing());
+        yield_now().await;
+        drop(late); // dropped after it ended
+        assert!(taken.await.is_err());
+        drop(create_task(async { panic!("on fire") }));
+        let cancelled = create_task(pending::<()>());
+        cancelled.cancel();
+        yield_now().await;
+    });
+    let reports = reports.borrow();
+    let place = format!("{}:", file!());
+    assert_eq!(reports.len(), 3, "{reports:#?}");
+    for (report, (name, error)) in
+        reports.iter().zip([("early", "no such host"), ("late", "no such host"), ("", "on fire")])
+    {
+        assert!(report.contains(name) && report.contains(error), "{report}");
+        assert!(report.contains(&place), "{report}");
+    }
+}
+
+#[test]
+fn a_panic_is_the_outcome_of_its_task_alone() {
+    run_virtual(async {
+        let task = create_task(async { panic!("number {}", now().as_nanos() + 7) });
+        let Err(TaskError::Panicked(panic)) = task.await.map(|never: ()| never) else {
+            unreachable!("it panicked")
+        };
+        assert_eq!(panic.message(), "number 7");
+        assert_eq!(*panic.take_payload().unwrap().downcast::<String>().unwrap(), "number 7");
+    });
+}
+
+#[test]
+#[should_panic(expected = "main itself")]
+fn a_panic_of_main_goes_on_in_the_caller_after_the_clean_up() {
+    run_virtual(async {
+        create_task(finally(pending::<()>(), async || sleep(ms(5)).await));
+        yield_now().await;
+        panic!("main itself");
+    });
+}
+
+#[test]
+fn a_panicking_callback_is_reported_and_the_loop_goes_on() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        call_soon(|| panic!("in a callback"));
+        create_task(async {}).to_ref().add_done_callback(|_| panic!("in a done-callback"));
+        sleep(ms(5)).await;
+    });
+    assert_eq!(reports.borrow().len(), 2);
+    assert!(reports.borrow().iter().all(|report| report.starts_with("callback")));
+}
+
+#[test]
+fn a_deadlock_is_reported_with_who_waits_for_what() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let ended = event_loop.try_run(async {
+        let never = Task::builder().name("never").create_task(pending::<()>());
+        let _ = Task::builder().name("waiter").create_task(never).await;
+    });
+    let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };
+    let waits: Vec<_> = deadlock
+        .waits()
+        .iter()
+        .map(|wait| (wait.task.as_str(), wait.waits_for.join(",")))
+        .collect();
+    assert_eq!(
+        waits,
+        [
+            ("main", "task 'waiter'".to_owned()),
+            ("never", String::new()),
+            ("waiter", "task 'never'".to_owned())
+        ]
+    );
+    assert!(deadlock.to_string().contains(file!()));
+}
+
+#[test]
+fn tasks_that_await_each_other_are_a_deadlock_and_can_be_cancelled() {
+    type Slot = Rc<RefCell<Option<loopwheel::SharedTask<()>>>>;
+    let knot = |cancel: bool| {
+        loopwheel::try_run(async move {
+            let slot: Slot = Rc::default();
+            let inner = slot.clone();
+            let a = create_task(async move {
+                yield_now().await;
+                let other = inner.borrow().clone().unwrap();
+                let _ = other.await;
+            })
+            .shared();
+            let b = create_task({
+                let a = a.clone();
+                async move {
+                    let _ = a.await;
+                }
+            })
+            .shared();
+            *slot.borrow_mut() = Some(b.clone());
+            sleep(ms(1)).await;
+            if cancel {
+                b.cancel();
+            }
+            let _ = a.await;
+        })
+    };
+    assert!(matches!(knot(false), Err(RunError::Deadlock(_))));
+    assert_eq!(knot(true), Ok(()));
+}
+
+#[test]
+fn a_held_clock_that_nobody_moves_is_a_deadlock() {
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let hold = clock.hold();
+    let ended = event_loop.try_run(sleep(ms(5)));
+    assert!(ended.unwrap_err().to_string().contains("clock is held"));
+    drop(hold);
+    event_loop.run(sleep(ms(5)));
+    assert_eq!(clock.now(), Instant::START + ms(5));
+}
+
+#[test]
+fn a_held_clock_only_moves_by_hand() {
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let _hold = clock.hold();
+    event_loop.run(async {
+        let sleeper = create_task(sleep(ms(5)));
+        yield_now().await;
+        clock.advance(ms(4));
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(!sleeper.is_done());
+        clock.advance(ms(1));
+        sleeper.await.unwrap();
+    });
+}
+
+#[test]
+fn a_clock_that_goes_backwards_does_not_turn_the_loops_time_back() {
+    let time = Rc::new(Cell::new(Instant::START + ms(100)));
+    let clock = time.clone();
+    let event_loop = EventLoop::builder().clock(Clock::host(move || clock.get())).build();
+    assert_eq!(event_loop.now(), Instant::START + ms(100));
+    time.set(Instant::START + ms(50));
+    assert_eq!(event_loop.now(), Instant::START + ms(100));
+}
+
+#[test]
+fn debugging_reports_a_poll_that_holds_up_the_loop() {
+    let clock = VirtualClock::new();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let sink = reports.clone();
+    let builder = || EventLoop::builder().clock(clock.clone());
+    let mut event_loop = builder()
+        .debug(true)
+        .exception_handler(move |context| sink.borrow_mut().push(context.failure.clone()))
+        .build();
+    event_loop.run(async {
+        clock.advance(ms(99));
+        yield_now().await;
+        clock.advance(ms(150));
+        yield_now().await;
+    });
+    assert!(matches!(reports.borrow().as_slice(), [Failure::SlowPoll(took)] if *took == ms(150)));
+}
+
+#[test]
+fn main_can_be_cancelled_by_a_task_and_swallow_it() {
+    run_virtual(async {
+        let main = current_task();
+        drop(create_task(async move { main.cancel() }));
+        assert!(catch_cancel(sleep(ms(50))).await.is_err());
+    });
+    let ended = loopwheel::try_run(async {
+        let main = current_task();
+        drop(create_task(async move { main.cancel_with_reason("enough") }));
+        pending::<()>().await;
+    });
+    assert_eq!(ended.unwrap_err().to_string(), "the main task was cancelled: enough");
+}
+
+#[test]
+fn destructors_run_when_a_task_ends_whatever_handles_remain() {
+    run_virtual(async {
+        let log = Log::new();
+        let guard = OnDrop(log.clone(), "dropped");
+        let task = create_task(async move {
+            let _guard = guard;
+            sleep_until(now() + ms(3)).await;
+        });
+        let kept = task.to_ref();
+        task.await.unwrap();
+        log.add("ended");
+        log.expect(&[(3, "dropped"), (3, "ended")]);
+        assert!(kept.is_done());
+    });
+}
