@@ -25,7 +25,7 @@
 //!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield`].
 //! - A *time limit* cancels what it holds: [`wait_for`], [`timeout`], [`timeout_at`].
 //!
-//! # Three kinds of limits, stated
+//! # When something goes wrong
 //!
 //! A panic in a task is that task's outcome ([`TaskError::Panicked`]). A failure that nobody takes is reported once, to
 //! the loop's exception handler. A loop that could never go on says so ([`Deadlock`]), and who waits for what.
@@ -34,6 +34,15 @@
 //!
 //! The engine is meant to be read in one evening, in the order that `src/engine/mod.rs` gives. Nothing is beneath it
 //! but std, `crossbeam-channel` (the inbox), `parking_lot` (two locks off the hot path) and `thiserror`.
+
+// The programs in these pages are compiled and run like those in the source.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/from-asyncio.md")]
+    struct FromAsyncio;
+}
 
 mod callback;
 mod cancel;
