@@ -365,7 +365,7 @@ impl Default for EventLoop {
 impl Drop for EventLoop {
     fn drop(&mut self) {
         let _entered = self.engine.enter();
-        self.engine.discard_all();
+        self.engine.close();
     }
 }
 

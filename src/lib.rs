@@ -22,8 +22,8 @@
 //! - A *task* is a future that the loop runs: [`create_task`]. Its handle, [`Task`], can be awaited, cancelled and asked.
 //! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run`], [`EventLoop`].
 //! - *Cancelling* a task unwinds it from where it waits, its destructors and its clean-up included:
-//!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield`].
-//! - A *time limit* cancels what it holds: [`wait_for`], [`timeout`], [`timeout_at`].
+//!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`].
+//! - A *time limit* cancels what it holds: [`wait_for`], [`timeout()`], [`timeout_at`].
 //!
 //! # When something goes wrong
 //!

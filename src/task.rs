@@ -233,7 +233,7 @@ impl TaskBuilder {
 ///
 /// # Cancellation
 /// A task that is cancelled while it awaits another passes the cancel on, and unwinds when the other one has
-/// finished its clean-up (or goes on, if that one swallows it). [`shield`](crate::shield) prevents this. When the
+/// finished its clean-up (or goes on, if that one swallows it). [`shield`](crate::shield()) prevents this. When the
 /// awaited task is cancelled by somebody else, the await gives `Err(TaskError::Cancelled)`, a value.
 ///
 /// # Errors
@@ -622,7 +622,8 @@ impl TaskRef {
 
     /// Calls `callback` in the turn after the task has ended; at once in the next turn if it is over.
     ///
-    /// Callbacks and those who await the task go on in the order in which they came.
+    /// Callbacks and those who await the task go on in the order in which they came. After the loop is gone nobody
+    /// is left to call `callback`: it is dropped.
     ///
     /// # Panics
     /// In `callback` go to the loop's exception handler.
@@ -675,7 +676,9 @@ fn ending_of<E>(record: &RecordRef) -> Option<TaskError<E>> {
 }
 
 fn add_done_callback(record: &RecordRef, callback: Box<dyn FnOnce(TaskRef)>) {
-    if record.has(Flag::DONE) {
+    if record.home.is_closed() {
+        drop(callback); // the loop is gone: nobody is left to call it
+    } else if record.has(Flag::DONE) {
         let task = TaskRef::new(record.clone());
         record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
     } else {

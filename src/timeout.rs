@@ -32,7 +32,7 @@ use crate::time::{Instant, Timer};
 /// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
 ///
 /// [`Task`]: crate::Task
-/// [`shield`]: crate::shield
+/// [`shield`]: crate::shield()
 ///
 /// # Errors
 /// [`TimedOut`].

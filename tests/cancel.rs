@@ -1,5 +1,5 @@
 //! The promises of cancellation: how a cancel gets in, what it runs on its way, and what the task ends as.
-//! Where a test has a counterpart among asyncio's own tests, it behaves as CPython 3.14 does.
+//! Where a test has a counterpart among asyncio's own tests, it behaves as `CPython` 3.14 does.
 
 mod common;
 
@@ -73,7 +73,7 @@ fn clean_up_may_await_and_delays_the_end() {
         });
         sleep(ms(5)).await;
         task.cancel();
-        assert!(task.await.map(|never| never).unwrap_err().is_cancelled());
+        assert!(task.await.unwrap_err().is_cancelled());
         log.add("ended");
         log.expect(&[(5, "cleaning"), (25, "clean"), (25, "ended")]);
     });
@@ -219,7 +219,7 @@ fn a_reason_is_shown_by_whoever_ends_with_it() {
         });
         yield_now().await;
         task.cancel_with_reason("shutting down");
-        let error = task.await.map(|never| never).unwrap_err();
+        let error = task.await.unwrap_err();
         assert_eq!(error.to_string(), "cancelled: shutting down");
     });
 }
@@ -237,7 +237,7 @@ fn the_innermost_catches_first() {
                     log.add("inner");
                     cancelled.reraise().await
                 };
-                let cancelled = catch_cancel(inner).await.map(|never| never).unwrap_err();
+                let cancelled = catch_cancel(inner).await.unwrap_err();
                 sleep(ms(2)).await;
                 log.add("outer");
                 cancelled.reraise().await
@@ -245,7 +245,7 @@ fn the_innermost_catches_first() {
         });
         sleep(ms(5)).await;
         task.cancel();
-        assert!(task.await.map(|never| never).unwrap_err().is_cancelled());
+        assert!(task.await.unwrap_err().is_cancelled());
         log.expect(&[(6, "inner"), (8, "outer")]);
     });
 }
@@ -273,7 +273,7 @@ fn a_cancel_is_passed_along_the_chain_of_awaits_and_unwinds_from_its_end() {
             })
         };
         let middle_ref = middle.to_ref();
-        let first = create_task(async move { middle.await.map(|never| never) });
+        let first = create_task(async move { middle.await });
         sleep(ms(5)).await;
         assert!(first.cancel());
         // All were told at once.

@@ -217,8 +217,9 @@ impl Engine {
         tasks
     }
 
-    /// Drops every task and callback hard, and what their destructors make, until there are none.
-    pub(crate) fn discard_all(&self) {
+    /// The end of the loop: drops every task and callback hard, and what their destructors make, until there are
+    /// none.
+    pub(crate) fn close(&self) {
         loop {
             let tenants: Vec<_> = self.slots.borrow().tenants().cloned().collect();
             if tenants.is_empty() {
@@ -229,6 +230,11 @@ impl Engine {
             }
         }
         while self.ready.borrow_mut().pop().is_some() {}
+        self.closed.set(true);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     /// Asks every task what it waits for: polls each once with [`Signal::Asking`]. `None` if one of them could

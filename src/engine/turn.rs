@@ -84,6 +84,8 @@ pub(crate) struct Engine {
     /// Alarms on their way from the wheel to the tasks. Kept for its memory.
     fired: Cell<Vec<Alarm>>,
 
+    /// The loop has been dropped, and only handles are left.
+    pub(super) closed: Cell<bool>,
     pub(super) tasks_made: Cell<u32>,
     name: Rc<str>,
     pub(super) exception_handler: RefCell<ExceptionHandler>,
@@ -112,6 +114,7 @@ impl Engine {
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),
             fired: Cell::new(Vec::new()),
+            closed: Cell::new(false),
             tasks_made: Cell::new(0),
             name,
             exception_handler: RefCell::new(exception_handler),

@@ -21,9 +21,9 @@ impl Log {
         Log::default()
     }
 
-    pub fn add(&self, text: impl ToString) {
+    pub fn add(&self, text: impl AsRef<str>) {
         let millis = now().as_nanos() / 1_000_000;
-        self.0.borrow_mut().push((millis, text.to_string()));
+        self.0.borrow_mut().push((millis, text.as_ref().to_owned()));
     }
 
     #[track_caller]
