@@ -316,12 +316,18 @@ impl fmt::Display for ExceptionContext {
             Some(task) => write!(f, "task '{}' (spawned at {})", task.name(), self.spawned_at)?,
             None => write!(f, "callback (scheduled at {})", self.spawned_at)?,
         }
-        match &self.failure {
-            Failure::Failed(error) => write!(f, " failed and nobody took its error: {error}"),
+        write!(f, " {}", self.failure)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Failed(error) => write!(f, "failed and nobody took its error: {error}"),
             Failure::Panicked(panic) => {
-                write!(f, " panicked and nobody took it: {}", panic.message())
+                write!(f, "panicked and nobody took it: {}", panic.message())
             }
-            Failure::SlowPoll(took) => write!(f, " held up the loop for {took:?} in one poll"),
+            Failure::SlowPoll(took) => write!(f, "held up the loop for {took:?} in one poll"),
         }
     }
 }

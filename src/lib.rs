@@ -19,7 +19,7 @@
 //! # The words
 //!
 //! - A *future* does nothing by itself: somebody awaits it.
-//! - A *task* is a future that the loop runs: [`create_task`]. Its handle, [`Task`], can be awaited, cancelled and asked.
+//! - A *task* is a future that the loop runs: [`create_task`], or [`try_create_task`] if it can fail. Its handle, [`Task`], can be awaited, cancelled and asked.
 //! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run`], [`EventLoop`].
 //! - *Cancelling* a task unwinds it from where it waits, its destructors and its clean-up included:
 //!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`].
@@ -27,8 +27,9 @@
 //!
 //! # When something goes wrong
 //!
-//! A panic in a task is that task's outcome ([`TaskError::Panicked`]). A failure that nobody takes is reported once, to
-//! the loop's exception handler. A loop that could never go on says so ([`Deadlock`]), and who waits for what.
+//! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was made with
+//! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that nobody takes is reported
+//! once, to the loop's exception handler. A loop that could never go on says so ([`Deadlock`]), and who waits for what.
 //!
 //! # Reading the source
 //!

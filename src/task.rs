@@ -171,7 +171,7 @@ impl TaskBuilder {
         self
     }
 
-    /// See [`create_task`](crate::create_task).
+    /// See [`create_task`].
     ///
     /// # Panics
     /// Without a running loop.
@@ -180,7 +180,7 @@ impl TaskBuilder {
         self.spawn_on(&running_loop(), Plain, future, Location::caller())
     }
 
-    /// See [`try_create_task`](crate::try_create_task).
+    /// See [`try_create_task`].
     ///
     /// # Panics
     /// Without a running loop.
@@ -237,7 +237,10 @@ impl TaskBuilder {
 /// awaited task is cancelled by somebody else, the await gives `Err(TaskError::Cancelled)`, a value.
 ///
 /// # Errors
-/// [`TaskError`]: it failed, was cancelled, or panicked.
+/// [`TaskError`]: it failed, was cancelled, or panicked. `task.await.unwrap()` is right where none of these is expected:
+/// then it panics with what happened.
+///
+/// Awaiting by value uses the handle up; `(&mut task).await` keeps it, for its name and its state.
 ///
 /// # Panics
 /// If a task awaits itself, or a handle whose outcome was taken with [`result`](Task::result).

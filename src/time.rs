@@ -52,6 +52,15 @@ impl Instant {
         self.nanos
     }
 
+    /// How long ago this was, on the running loop's clock.
+    ///
+    /// # Panics
+    /// Without a running loop.
+    #[track_caller]
+    pub fn elapsed(self) -> Duration {
+        now() - self
+    }
+
     /// Seconds since the start.
     pub fn as_secs_f64(self) -> f64 {
         Duration::from_nanos(self.nanos).as_secs_f64()

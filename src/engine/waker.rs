@@ -20,7 +20,7 @@
 //! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.
 //!
-//! What a wake does is not decided here: [`turn::wake`](super::turn::wake) is handed the number.
+//! What a wake does is not decided here: [`turn::wake`] is handed the number.
 
 #![allow(unsafe_code)] // one of the crate's two islands: `RawWaker` has no safe constructor
 

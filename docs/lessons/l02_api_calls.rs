@@ -1,0 +1,41 @@
+//! # L02: API calls
+//!
+//! Three calls run as tasks: A takes 1 s, B 1.5 s, C 1 s.
+//!
+//! They begin in the order in which they were created, and end in the order in which they are ready: A, C, B. The
+//! whole takes as long as the slowest, 1.5 s.
+//!
+//! The point to notice: nothing here is left to chance. The loop has one thread and one queue. Who is created first
+//! begins first, and of two who wait for the same moment, the one who began to wait first goes on first: A before
+//! C. asyncio promises the first half of this; its heap of timers leaves open which of two equal ones comes first.
+//!
+//! `main` awaits A first, and is not told that C is done until it comes to it. That delays nobody: C has long been
+//! over when its handle is awaited, and its outcome was kept.
+
+use std::time::Duration;
+
+use loopwheel::{create_task, now, sleep};
+
+async fn call_api(name: &'static str, takes: Duration) {
+    println!("Fetching {name}...");
+    sleep(takes).await;
+    println!("done {name}");
+}
+
+/// Calls three APIs at once.
+pub async fn lesson() {
+    let start = now();
+    let calls = [
+        create_task(call_api("A", Duration::from_secs(1))),
+        create_task(call_api("B", Duration::from_millis(1500))),
+        create_task(call_api("C", Duration::from_secs(1))),
+    ];
+    for call in calls {
+        call.await.unwrap();
+    }
+    println!("Total: {:.2}s", (now() - start).as_secs_f64());
+}
+
+fn main() {
+    loopwheel::run(lesson());
+}

@@ -1,0 +1,46 @@
+//! # L10: named and cancelled
+//!
+//! Two tasks with names of their own; the first is cancelled after 0.1 s, the second is left alone.
+//!
+//! A name is what reports and error messages call the task, and the task can ask for it too: [`current_task`]. It is
+//! given with [`Task::builder`], or later with `set_name`; a task without one is `Task-1`, `Task-2`, … In asyncio:
+//! `create_task(coro, name="fetch-1")`, `task.get_name()`.
+//!
+//! The points to notice: `cancel` is a request. It returns at once; the task is stopped at the `await` where it
+//! waits, the next time the loop comes to it. And whoever awaits a cancelled task gets an `Err`, a value to look at.
+//! It is not cancelled itself, and the other task does not notice anything.
+
+use std::time::Duration;
+
+use loopwheel::{Task, current_task, now, sleep};
+
+async fn fetch() -> &'static str {
+    println!("{}: begins", current_task().name());
+    sleep(Duration::from_secs(1)).await;
+    "the data"
+}
+
+/// Cancels one of two named tasks.
+pub async fn lesson() {
+    let start = now();
+    let first = Task::builder().name("fetch-1").create_task(fetch());
+    let second = Task::builder().name("fetch-2").create_task(fetch());
+
+    sleep(Duration::from_millis(100)).await;
+    first.cancel();
+
+    for task in [first, second] {
+        let name = task.name(); // awaiting the task uses the handle up
+        let outcome = task.await;
+        let secs = (now() - start).as_secs_f64();
+        match outcome {
+            Ok(data) => println!("{name}: {data}, after {secs:.2}s"),
+            Err(error) if error.is_cancelled() => println!("{name}: cancelled, after {secs:.2}s"),
+            Err(error) => println!("{name}: {error}"),
+        }
+    }
+}
+
+fn main() {
+    loopwheel::run(lesson());
+}

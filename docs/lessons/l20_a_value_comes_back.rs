@@ -1,0 +1,30 @@
+//! # L20: a value comes back
+//!
+//! A task computes, and its handle gives the value to whoever awaits it: `42`.
+//!
+//! In asyncio: `answer = await asyncio.create_task(compute(21))`. There a failure is raised from the `await`; here
+//! the `await` gives a `Result`, and `?`, `match` or `unwrap` say what is to become of a failure.
+//!
+//! The point to notice: the value is *moved* out of the task, not copied. So awaiting uses the handle up, and the
+//! value may be of any type: it need not be `Clone`, and, as all of this happens on one thread, not `Send` either. A
+//! handle that several may await, each for a clone, is made by `Task::shared`.
+
+use std::time::Duration;
+
+use loopwheel::{create_task, sleep};
+
+async fn compute(number: u32) -> u32 {
+    sleep(Duration::from_secs(1)).await;
+    number * 2
+}
+
+/// Awaits the value of a task.
+pub async fn lesson() {
+    let task = create_task(compute(21));
+    let answer = task.await.unwrap();
+    println!("{answer}");
+}
+
+fn main() {
+    loopwheel::run(lesson());
+}

@@ -1,0 +1,48 @@
+//! # L22: clean up on cancel
+//!
+//! A worker prints `Working...` every 0.1 s until it is cancelled at 0.3 s. It cleans up, which takes 0.1 s, and then
+//! lets the cancel go on.
+//!
+//! [`catch_cancel`] is asyncio's `try:` / `except CancelledError:` around one future, and
+//! [`reraise`](loopwheel::Cancelled::reraise) is its `raise`. Between the two the task may await as it likes.
+//! [`finally`](loopwheel::finally) is the short way for clean-up that is the same however the work ended; and what
+//! needs no `await` belongs into `Drop`, as everywhere in Rust: a cancelled future is dropped.
+//!
+//! Two points to notice. Without the `reraise` the worker would have swallowed the cancel and ended well: then
+//! awaiting it gives `Ok`. And at 0.3 s both are due, the worker's fourth round and the cancel: `main` has been
+//! waiting for that moment since 0.0 s, the worker since 0.2 s, so `main` goes first, and there is no fourth
+//! `Working...`.
+
+use std::time::Duration;
+
+use loopwheel::{catch_cancel, create_task, sleep};
+
+async fn keep_working() {
+    loop {
+        println!("Working...");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn worker() {
+    if let Err(cancelled) = catch_cancel(keep_working()).await {
+        println!("Task was cancelled! Cleaning up...");
+        sleep(Duration::from_millis(100)).await;
+        cancelled.reraise().await;
+    }
+}
+
+/// Cancels a worker and waits for its clean-up.
+pub async fn lesson() {
+    let task = create_task(worker());
+    sleep(Duration::from_millis(300)).await;
+    task.cancel();
+    match task.await {
+        Err(error) if error.is_cancelled() => println!("Confirmed: task is cancelled"),
+        outcome => println!("Not cancelled: {outcome:?}"),
+    }
+}
+
+fn main() {
+    loopwheel::run(lesson());
+}

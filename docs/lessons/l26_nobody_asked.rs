@@ -1,0 +1,49 @@
+//! # L26: nobody asked
+//!
+//! A task fails, and its handle has been dropped: nobody can take the error any more. The loop reports it, once, with
+//! the task's name, where it was created, and the error. Then another task fails, and is awaited: its error is an
+//! ordinary value and there is no report.
+//!
+//! [`try_create_task`](loopwheel::try_create_task) is for futures that return a `Result`: its `Err` is then the
+//! *task's* failure. [`set_exception_handler`] (`loop.set_exception_handler` in asyncio) says who is told; without
+//! one the report goes to stderr.
+//!
+//! The point to notice is *when* the report comes: as soon as nobody can take the error any more. Here that is the
+//! moment of the failure, for the handle is gone by then. Had it been kept, it would be the moment when it is dropped
+//! without having been awaited. asyncio's `Task exception was never retrieved` comes when Python frees the task
+//! object, and a reference cycle can put that off until the garbage collector comes by.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use loopwheel::{Task, set_exception_handler, sleep};
+
+async fn send_mail() -> Result<(), &'static str> {
+    sleep(Duration::from_millis(500)).await;
+    Err("the mail server is down")
+}
+
+/// Lets one task fail unheard and another one heard.
+pub async fn lesson() {
+    let reports = Rc::new(Cell::new(0));
+    let counter = reports.clone();
+    set_exception_handler(move |context| {
+        counter.set(counter.get() + 1);
+        println!("Report: {context}");
+    });
+
+    drop(Task::builder().name("send-mail").try_create_task(send_mail()));
+    sleep(Duration::from_secs(1)).await;
+    println!("Nobody asked; reports so far: {}", reports.get());
+
+    let task = Task::builder().name("send-again").try_create_task(send_mail());
+    if let Err(error) = task.await {
+        println!("send-again: {error}");
+    }
+    println!("Somebody asked; reports so far: {}", reports.get());
+}
+
+fn main() {
+    loopwheel::run(lesson());
+}

@@ -1,0 +1,141 @@
+//! # The tour
+//!
+//! Runs the lessons, each on a new loop: all of them, or those that are named.
+//!
+//! ```text
+//! cargo run --example tour                  all, on the virtual clock: at once
+//! cargo run --example tour -- L22 l23       these two
+//! cargo run --example tour -- --real L23    on the real clock
+//! cargo run --example tour -- --list        what there is
+//! ```
+//!
+//! Each line of a lesson is shown with the time on the loop's clock. The lessons know nothing of that: they print with
+//! `println!`, and the macro of that name below stands before theirs. So each of them is also a program that can be
+//! run alone, `cargo run --example l22_clean_up_on_cancel`.
+
+use std::ffi::OsString;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+use loopwheel::{Clock, EventLoop, VirtualClock};
+
+/// What `println!` is in the lessons: it shows the loop's time before the line.
+///
+/// A macro can be used in all that follows it in the text, submodules included, and goes before the prelude's.
+macro_rules! println {
+    ($($line:tt)*) => {
+        ::std::println!("{:>6.2}s  {}", ::loopwheel::now(), ::std::format!($($line)*))
+    };
+}
+
+/// Declares the modules of the lessons and the table of them.
+macro_rules! lessons {
+    ($($id:ident $title:literal $module:ident;)*) => {
+        $(
+            #[allow(dead_code, unreachable_pub)] // their `main` is for when they are run alone
+            mod $module;
+        )*
+
+        const LESSONS: &[Lesson] = &[
+            $(Lesson {
+                id: stringify!($id),
+                title: $title,
+                run: || Box::pin($module::lesson()),
+            },)*
+        ];
+    };
+}
+
+// In the order of their ids. A new one also needs its `[[example]]` in Cargo.toml, and its lines in tests/lessons.rs.
+lessons! {
+    L01 "three users"               l01_three_users;
+    L02 "API calls"                 l02_api_calls;
+    L10 "named and cancelled"       l10_named_and_cancelled;
+    L14 "background backup"         l14_background_backup;
+    L16 "predict it"                l16_predict_it;
+    L19 "a coroutine is not a task" l19_a_coroutine_is_not_a_task;
+    L20 "a value comes back"        l20_a_value_comes_back;
+    L22 "clean up on cancel"        l22_clean_up_on_cancel;
+    L23 "a deadline"                l23_a_deadline;
+    L26 "nobody asked"              l26_nobody_asked;
+}
+
+struct Lesson {
+    id: &'static str,
+    title: &'static str,
+    run: fn() -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// What the arguments ask for.
+enum Request {
+    Run { lessons: Vec<&'static Lesson>, real: bool },
+    List,
+    Help,
+}
+
+const HELP: &str = "\
+Usage: tour [--real] [LESSON]...
+
+Runs the lessons that are named (L22, l23), or all of them.
+
+Options:
+  --real      on the real clock; else on the virtual one, which waits for nothing
+  --list      show the lessons there are
+  -h, --help  show this text
+";
+
+fn main() -> ExitCode {
+    match request(std::env::args_os()) {
+        Ok(Request::Run { lessons, real }) => {
+            for (place, lesson) in lessons.into_iter().enumerate() {
+                if place > 0 {
+                    std::println!();
+                }
+                run(lesson, real);
+            }
+        }
+        Ok(Request::List) => std::println!("{}", list()),
+        Ok(Request::Help) => print!("{HELP}"),
+        Err(error) => {
+            eprintln!("tour: {error}\n\n{HELP}\nLessons:\n{}", list());
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::Error> {
+    let (mut chosen, mut real, mut list) = (vec![], false, false);
+    let mut parser = lexopt::Parser::from_iter(args);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("real") => real = true,
+            Long("list") => list = true,
+            Short('h') | Long("help") => return Ok(Request::Help),
+            Value(id) => chosen.push(find(&id.string()?)?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if list {
+        return Ok(Request::List);
+    }
+    let lessons = if chosen.is_empty() { LESSONS.iter().collect() } else { chosen };
+    Ok(Request::Run { lessons, real })
+}
+
+fn find(id: &str) -> Result<&'static Lesson, lexopt::Error> {
+    let found = LESSONS.iter().find(|lesson| lesson.id.eq_ignore_ascii_case(id));
+    found.ok_or_else(|| format!("there is no lesson '{id}'").into())
+}
+
+fn list() -> String {
+    let lines: Vec<_> = LESSONS.iter().map(|l| format!("  {}  {}", l.id, l.title)).collect();
+    lines.join("\n")
+}
+
+fn run(lesson: &Lesson, real: bool) {
+    std::println!("{} {}", lesson.id, lesson.title);
+    let clock = if real { Clock::monotonic() } else { VirtualClock::new().into() };
+    EventLoop::builder().clock(clock).build().run((lesson.run)());
+}
