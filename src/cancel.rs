@@ -112,7 +112,7 @@ impl Cancelled {
 /// # In asyncio
 /// `try: … finally: …`.
 pub async fn finally<F: Future>(body: F, cleanup: impl AsyncFnOnce()) -> F::Output {
-    let ended = Held::new(body, CatchAll).await;
+    let ended = catch_all(body).await;
     cleanup().await;
     match ended {
         Ok(output) => output,
@@ -121,9 +121,15 @@ pub async fn finally<F: Future>(body: F, cleanup: impl AsyncFnOnce()) -> F::Outp
     }
 }
 
-enum Ending {
+/// How a body ended, if not with a value.
+pub(crate) enum Ending {
     Cancelled(Cancelled),
     Panicked(Payload),
+}
+
+/// Catches a panic too.
+pub(crate) fn catch_all<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Ending>> {
+    Held::new(future, CatchAll)
 }
 
 struct CatchAll;

@@ -35,6 +35,12 @@ pub enum TaskError<E = Infallible> {
     /// The task panicked.
     #[error(transparent)]
     Panicked(Panic),
+    /// The task failed as a child of a [`TaskGroup`](crate::TaskGroup), and its error is in the group's
+    /// [`ExceptionGroup`](crate::ExceptionGroup).
+    #[error(
+        "the task failed, and its error went to its group: see the error of `TaskGroup::scope`"
+    )]
+    Grouped,
 }
 
 impl<E> TaskError<E> {
@@ -226,14 +232,14 @@ pub enum RunError {
 /// Nothing was ready, no timer was set, and nothing outside could have woken the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlock {
-    pub(crate) waits: Vec<Wait>,
+    pub(crate) waits: Vec<Stuck>,
     pub(crate) clock_is_held: bool,
 }
 
 /// One task of a [`Deadlock`], and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Wait {
+pub struct Stuck {
     /// The task's name.
     pub task: String,
     /// Where it was created.
@@ -244,7 +250,7 @@ pub struct Wait {
 
 impl Deadlock {
     /// Who waits for what, oldest task first.
-    pub fn waits(&self) -> &[Wait] {
+    pub fn waits(&self) -> &[Stuck] {
         &self.waits
     }
 }

@@ -3,7 +3,6 @@
 //! What a loop does is one function, [`Engine::turn`]; here are its callers, who decide what happens between two
 //! turns: sleep, jump, or give up.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -17,8 +16,10 @@ use crate::engine::registry::Registration;
 use crate::engine::state::Flag;
 use crate::engine::turn::{self, Engine, ExceptionHandler, Next};
 use crate::engine::waker::MAX_LOOPS;
-use crate::error::{Cancelled, Deadlock, ExceptionContext, RunError, TooManyLoops, Wait};
-use crate::task::{Task, TaskRef, running_loop};
+use crate::error::{
+    Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError, TooManyLoops,
+};
+use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
 use crate::time::Instant;
 
 /// Runs `main` on a new loop and returns its output.
@@ -269,7 +270,7 @@ impl EventLoop {
                 _ if self.engine.may_be_woken() => self.engine.park(None),
                 (next, _) => {
                     if let Some(waits) = self.engine.who_waits_for_what() {
-                        let waits = waits.into_iter().map(|(record, waits_for)| Wait {
+                        let waits = waits.into_iter().map(|(record, waits_for)| Stuck {
                             task: TaskRef::new(record.clone()).name(),
                             spawned_at: record.spawned_at,
                             waits_for,
@@ -286,7 +287,7 @@ impl EventLoop {
     /// See [`create_task`](crate::create_task). The task begins when the loop runs.
     #[track_caller]
     pub fn create_task<F: Future + 'static>(&self, future: F) -> Task<F::Output> {
-        Task::builder().spawn_on(&self.engine, Plain, future, Location::caller())
+        TaskBuilder::new().spawn_on(&self.engine, Plain, future, Location::caller())
     }
 
     /// See [`try_create_task`](crate::try_create_task). The task begins when the loop runs.
@@ -297,7 +298,7 @@ impl EventLoop {
         T: 'static,
         E: fmt::Debug + 'static,
     {
-        Task::builder().spawn_on(&self.engine, Fallible, future, Location::caller())
+        TaskBuilder::new().spawn_on(&self.engine, Fallible, future, Location::caller())
     }
 
     /// See [`call_soon`](crate::call_soon).
@@ -344,7 +345,7 @@ impl EventLoop {
     }
 }
 
-fn outcome_of_main<T>(main: &Typed<T, Infallible>) -> Result<T, RunError> {
+fn outcome_of_main<T>(main: &Typed<Result<T, TaskError>>) -> Result<T, RunError> {
     if let Some(Ok(output)) = main.take() {
         return Ok(output);
     }

@@ -45,32 +45,48 @@ mod pages {
     struct FromAsyncio;
 }
 
+mod as_completed;
 mod callback;
 mod cancel;
 mod engine;
 mod error;
 mod event_loop;
+mod exception_group;
+mod gather;
+mod gather_children;
+mod group;
 mod shield;
+pub mod sync;
 mod task;
 mod time;
 mod timeout;
+mod wait;
 
+pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use cancel::{catch_cancel, finally};
 pub use engine::clock::{Clock, HeldClock, VirtualClock};
 pub use error::{
     Cancelled, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask, NoRunningLoop,
-    Panic, ResultError, RunError, TaskError, TimedOut, TooManyLoops, Wait,
+    Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyLoops,
 };
 pub use event_loop::{
     EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run,
 };
-pub use shield::{TaskHandle, shield};
+pub use exception_group::{ExceptionGroup, Raised};
+pub use gather::{Gather, GatherOutcomes, gather, try_gather};
+pub use gather_children::{
+    Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
+    TryChild,
+};
+pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
+pub use shield::shield;
 pub use task::{
-    SharedTask, Task, TaskBuilder, TaskRef, all_tasks, create_task, current_task, try_create_task,
-    try_current_task,
+    SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
+    create_task, current_task, try_create_task, try_current_task,
 };
 pub use time::{
     Instant, Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now,
 };
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
+pub use wait::{AllCompleted, FirstCompleted, FirstException, ReturnWhen, Wait, wait};

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::engine::leaf;
+use crate::task::TaskHandle;
 
 /// Awaits a task without passing a cancel on to it.
 ///
@@ -13,7 +14,8 @@ use crate::engine::leaf;
 /// future has to become a task first, or nobody would run it: `shield(create_task(future))`.
 ///
 /// # Cancellation
-/// Only the wait is lost.
+/// Only the wait is lost. If the task fails later, that is reported to the exception handler, whoever else takes the
+/// error; as in asyncio.
 ///
 /// # Errors
 /// Those of the task. If it is cancelled itself: `Err(TaskError::Cancelled)`.
@@ -36,35 +38,30 @@ use crate::engine::leaf;
 /// # In asyncio
 /// `asyncio.shield(aw)`, which makes a task of a coroutine by itself.
 pub fn shield<H: TaskHandle>(task: H) -> impl Future<Output = H::Output> {
-    Shield { task }
-}
-
-/// A handle to a task that can be awaited: [`Task`](crate::Task), [`SharedTask`](crate::SharedTask), or `&mut`
-/// either.
-pub trait TaskHandle: Future + Unpin + sealed::Sealed {}
-
-impl<H: Future + Unpin + sealed::Sealed> TaskHandle for H {}
-
-mod sealed {
-    use crate::task::{SharedTask, Task};
-
-    #[doc(hidden)]
-    #[allow(unreachable_pub)] // sealed: it can be seen in bounds, and not be named
-    pub trait Sealed {}
-    impl<T, E> Sealed for Task<T, E> {}
-    impl<T, E> Sealed for SharedTask<T, E> {}
-    impl<H: Sealed> Sealed for &mut H {}
+    Shield { task, is_waiting: false }
 }
 
 #[derive(Debug)]
-struct Shield<H> {
+struct Shield<H: TaskHandle> {
     task: H,
+    is_waiting: bool,
 }
 
 impl<H: TaskHandle> Future for Shield<H> {
     type Output = H::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<H::Output> {
-        leaf::shielded(|| Pin::new(&mut self.task).poll(cx))
+        let poll = leaf::shielded(|| Pin::new(&mut self.task).poll(cx));
+        self.is_waiting = poll.is_pending();
+        poll
+    }
+}
+
+impl<H: TaskHandle> Drop for Shield<H> {
+    fn drop(&mut self) {
+        let task = self.task.to_ref();
+        if self.is_waiting && !task.is_done() {
+            task.record().with_extras(|extras| extras.is_orphan_of_shield = true);
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::engine::state::Flag;
 use crate::engine::turn::{self, Engine};
 use crate::engine::waitlist::WaitKey;
 use crate::engine::waker::TaskId;
-use crate::error::{Cancelled, NoCurrentTask, NoRunningLoop, ResultError, TaskError};
+use crate::error::{NoCurrentTask, NoRunningLoop, ResultError, TaskError};
 
 /// Hands a future to the running loop, which will run it beside everything else.
 ///
@@ -54,7 +54,7 @@ pub fn create_task<F>(future: F) -> Task<F::Output>
 where
     F: Future + 'static,
 {
-    Task::builder().create_task(future)
+    TaskBuilder::new().create_task(future)
 }
 
 /// Hands a future that may fail to the running loop: its error is the task's failure.
@@ -84,7 +84,7 @@ where
     T: 'static,
     E: fmt::Debug + 'static,
 {
-    Task::builder().try_create_task(future)
+    TaskBuilder::new().try_create_task(future)
 }
 
 /// The task that is running.
@@ -148,13 +148,13 @@ pub(crate) fn running_loop() -> Rc<Engine> {
     }
 }
 
-/// Settings of a task that is about to be created. Made by [`Task::builder`].
+/// Settings of a task that is about to be created.
 ///
 /// ```
 /// # loopwheel::run_virtual(async {
-/// use loopwheel::Task;
+/// use loopwheel::TaskBuilder;
 ///
-/// let task = Task::builder().name("fetch-1").create_task(async { 1 });
+/// let task = TaskBuilder::new().name("fetch-1").create_task(async { 1 });
 /// assert_eq!(task.name(), "fetch-1");
 /// # });
 /// ```
@@ -165,6 +165,11 @@ pub struct TaskBuilder {
 }
 
 impl TaskBuilder {
+    /// No settings yet.
+    pub fn new() -> TaskBuilder {
+        TaskBuilder::default()
+    }
+
     /// The task's name; without one it is `Task-1`, `Task-2`, …
     pub fn name(mut self, name: impl Into<String>) -> TaskBuilder {
         self.name = Some(name.into().into());
@@ -216,13 +221,13 @@ impl TaskBuilder {
     ) -> Task<K::Value, K::Error>
     where
         F: Future + 'static,
-        K: Kind<F::Output, Value: 'static, Error: 'static>,
+        K: Kind<F::Output, Value: 'static>,
     {
         let record = engine.spawn(kind, future, spawned_at);
         if let Some(name) = self.name {
             record.with_extras(|extras| extras.name = Some(name));
         }
-        Task { record, place: Cell::new(Place::Nowhere) }
+        TaskOf { record, place: Cell::new(Place::Nowhere) }
     }
 }
 
@@ -247,8 +252,12 @@ impl TaskBuilder {
 ///
 /// # In asyncio
 /// `asyncio.Task`. There it can be awaited many times; here that is a [`SharedTask`].
-pub struct Task<T, E = Infallible> {
-    record: Typed<T, E>,
+pub type Task<T, E = Infallible> = TaskOf<Result<T, TaskError<E>>>;
+
+/// A handle to a task by what awaiting it gives. One writes [`Task<T, E>`](Task), which is
+/// `TaskOf<Result<T, TaskError<E>>>`.
+pub struct TaskOf<O> {
+    record: Typed<O>,
     place: Cell<Place>,
 }
 
@@ -261,14 +270,31 @@ enum Place {
     Listed(WaitKey),
 }
 
-impl Task<(), Infallible> {
-    /// A task with a name, or whatever else it is to be given.
-    pub fn builder() -> TaskBuilder {
-        TaskBuilder::default()
+impl<T, E> Task<T, E> {
+    /// Makes a handle that can be cloned and awaited from several places, each getting a clone of the outcome.
+    pub fn shared(self) -> SharedTask<T, E>
+    where
+        T: Clone,
+        E: Clone,
+    {
+        self.leave();
+        let task = Rc::new(self);
+        SharedTaskOf { task, clone_outcome: Task::clone_outcome, place: Cell::new(Place::Nowhere) }
+    }
+
+    fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>>
+    where
+        T: Clone,
+        E: Clone,
+    {
+        self.record.set(Flag::SEEN);
+        let outcome = self.record.peek(Result::clone);
+        let outcome = outcome.map(|outcome| outcome.map_err(TaskError::Failed));
+        outcome.or_else(|| self.record.ending().map(Err))
     }
 }
 
-impl<T, E> Task<T, E> {
+impl<O> TaskOf<O> {
     /// The outcome, if the task is over: taken, without awaiting.
     ///
     /// # Errors
@@ -289,22 +315,26 @@ impl<T, E> Task<T, E> {
     ///
     /// # In asyncio
     /// `task.result()` and `task.exception()` in one.
-    pub fn result(&mut self) -> Result<Result<T, TaskError<E>>, ResultError> {
+    pub fn result(&mut self) -> Result<O, ResultError> {
         if !self.is_done() {
             return Err(ResultError::Pending);
         }
         self.take().ok_or(ResultError::Taken)
     }
 
-    /// Makes a handle that can be cloned and awaited from several places, each getting a clone of the outcome.
-    pub fn shared(self) -> SharedTask<T, E> {
-        self.leave();
-        SharedTask { task: Rc::new(self), place: Cell::new(Place::Nowhere) }
+    pub(crate) fn record(&self) -> &RecordRef {
+        &self.record
+    }
+
+    pub(crate) fn take(&self) -> Option<O> {
+        let outcome = self.record.take()?;
+        self.record.set(Flag::SEEN);
+        Some(outcome)
     }
 
     /// An untyped reference to the task: for cancelling it, its name and its state.
     pub fn to_ref(&self) -> TaskRef {
-        TaskRef::new(self.record.clone())
+        TaskRef::new((*self.record).clone())
     }
 
     /// See [`TaskRef::cancel`].
@@ -347,15 +377,6 @@ impl<T, E> Task<T, E> {
         add_done_callback(&self.record, Box::new(callback));
     }
 
-    fn take(&self) -> Option<Result<T, TaskError<E>>> {
-        let outcome = match self.record.take() {
-            Some(outcome) => outcome.map_err(TaskError::Failed),
-            None => Err(ending_of(&self.record)?),
-        };
-        self.record.set(Flag::SEEN);
-        Some(outcome)
-    }
-
     fn poll_done(&self, place: &Cell<Place>, cx: &mut Context<'_>) -> Poll<()> {
         if leaf::interrupted(|| format!("task '{}'", self.name())) {
             return Poll::Pending;
@@ -388,10 +409,10 @@ impl<T, E> Task<T, E> {
     }
 }
 
-impl<T, E> Future for Task<T, E> {
-    type Output = Result<T, TaskError<E>>;
+impl<O> Future for TaskOf<O> {
+    type Output = O;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         match self.poll_done(&self.place, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => match self.take() {
@@ -402,7 +423,7 @@ impl<T, E> Future for Task<T, E> {
     }
 }
 
-impl<T, E> Drop for Task<T, E> {
+impl<O> Drop for TaskOf<O> {
     fn drop(&mut self) {
         self.leave();
         self.record.clear(Flag::HANDLE);
@@ -412,9 +433,9 @@ impl<T, E> Drop for Task<T, E> {
     }
 }
 
-impl<T, E> Unpin for Task<T, E> {}
+impl<O> Unpin for TaskOf<O> {}
 
-impl<T, E> fmt::Debug for Task<T, E> {
+impl<O> fmt::Debug for TaskOf<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe("Task", &self.record, f)
     }
@@ -441,12 +462,21 @@ impl<T, E> fmt::Debug for Task<T, E> {
 ///
 /// # In asyncio
 /// `asyncio.Task`, which can be awaited from several places.
-pub struct SharedTask<T, E = Infallible> {
-    task: Rc<Task<T, E>>,
+pub type SharedTask<T, E = Infallible> = SharedTaskOf<Result<T, TaskError<E>>>;
+
+/// A shared handle by what awaiting it gives. One writes [`SharedTask<T, E>`](SharedTask).
+pub struct SharedTaskOf<O> {
+    task: Rc<TaskOf<O>>,
+    /// Known where the handle was made: that the outcome can be cloned.
+    clone_outcome: fn(&TaskOf<O>) -> Option<O>,
     place: Cell<Place>,
 }
 
-impl<T, E> SharedTask<T, E> {
+impl<O> SharedTaskOf<O> {
+    pub(crate) fn record(&self) -> &RecordRef {
+        self.task.record()
+    }
+
     /// An untyped reference to the task: for cancelling it, its name and its state.
     pub fn to_ref(&self) -> TaskRef {
         self.task.to_ref()
@@ -473,26 +503,23 @@ impl<T, E> SharedTask<T, E> {
     }
 }
 
-impl<T: Clone, E: Clone> SharedTask<T, E> {
+impl<O> SharedTaskOf<O> {
     /// A clone of the outcome, if the task is over.
     ///
     /// # Errors
     /// [`ResultError::Pending`] if it is not.
-    pub fn result(&self) -> Result<Result<T, TaskError<E>>, ResultError> {
+    pub fn result(&self) -> Result<O, ResultError> {
         if !self.is_done() {
             return Err(ResultError::Pending);
         }
-        let record = &self.task.record;
-        record.set(Flag::SEEN);
-        let outcome = record.peek(Result::clone).map(|outcome| outcome.map_err(TaskError::Failed));
-        outcome.or_else(|| ending_of(record).map(Err)).ok_or(ResultError::Taken)
+        (self.clone_outcome)(&self.task).ok_or(ResultError::Taken)
     }
 }
 
-impl<T: Clone, E: Clone> Future for SharedTask<T, E> {
-    type Output = Result<T, TaskError<E>>;
+impl<O> Future for SharedTaskOf<O> {
+    type Output = O;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         match self.task.poll_done(&self.place, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
@@ -502,21 +529,21 @@ impl<T: Clone, E: Clone> Future for SharedTask<T, E> {
     }
 }
 
-impl<T, E> Clone for SharedTask<T, E> {
-    fn clone(&self) -> SharedTask<T, E> {
-        SharedTask { task: self.task.clone(), place: Cell::new(Place::Nowhere) }
+impl<O> Clone for SharedTaskOf<O> {
+    fn clone(&self) -> SharedTaskOf<O> {
+        SharedTaskOf { task: self.task.clone(), place: Cell::new(Place::Nowhere), ..*self }
     }
 }
 
-impl<T, E> Drop for SharedTask<T, E> {
+impl<O> Drop for SharedTaskOf<O> {
     fn drop(&mut self) {
         stop_waiting(&self.task.record, &self.place);
     }
 }
 
-impl<T, E> Unpin for SharedTask<T, E> {}
+impl<O> Unpin for SharedTaskOf<O> {}
 
-impl<T, E> fmt::Debug for SharedTask<T, E> {
+impl<O> fmt::Debug for SharedTaskOf<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe("SharedTask", &self.task.record, f)
     }
@@ -536,6 +563,10 @@ pub struct TaskRef {
 impl TaskRef {
     pub(crate) fn new(record: RecordRef) -> TaskRef {
         TaskRef { record }
+    }
+
+    pub(crate) fn record(&self) -> &RecordRef {
+        &self.record
     }
 
     /// `None` for a callback of the loop, which is no task.
@@ -644,6 +675,38 @@ impl fmt::Debug for TaskRef {
     }
 }
 
+/// A handle to a task that can be awaited: [`Task`], [`SharedTask`], or `&mut` either. Sealed.
+pub trait TaskHandle: Future + Unpin + sealed::Sealed {
+    /// An untyped reference to the task.
+    fn to_ref(&self) -> TaskRef;
+}
+
+impl<O> TaskHandle for TaskOf<O> {
+    fn to_ref(&self) -> TaskRef {
+        TaskOf::to_ref(self)
+    }
+}
+
+impl<O> TaskHandle for SharedTaskOf<O> {
+    fn to_ref(&self) -> TaskRef {
+        SharedTaskOf::to_ref(self)
+    }
+}
+
+impl<H: TaskHandle> TaskHandle for &mut H {
+    fn to_ref(&self) -> TaskRef {
+        (**self).to_ref()
+    }
+}
+
+mod sealed {
+    #[allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
+    pub trait Sealed {}
+    impl<O> Sealed for super::TaskOf<O> {}
+    impl<O> Sealed for super::SharedTaskOf<O> {}
+    impl<H: Sealed> Sealed for &mut H {}
+}
+
 fn name_of(record: &RecordRef) -> String {
     let given = record.if_extras(|extras| extras.name.as_deref().map(str::to_owned)).flatten();
     given.unwrap_or_else(|| format!("Task-{}", record.number))
@@ -652,30 +715,18 @@ fn name_of(record: &RecordRef) -> String {
 fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let state = if !record.has(Flag::DONE) {
         "pending"
-    } else if record.has(Flag::VALUE) {
-        "done"
     } else if record.has(Flag::CANCELLED) {
         "cancelled"
-    } else {
+    } else if record.has_either(Flag::FAILED, Flag::PANICKED) {
         "failed"
+    } else {
+        "done"
     };
     f.debug_struct(what)
         .field("name", &name_of(record))
         .field("state", &format_args!("{state}"))
         .field("spawned_at", &format_args!("{}", record.spawned_at))
         .finish()
-}
-
-/// The error of a task that is over and left no outcome in its record.
-fn ending_of<E>(record: &RecordRef) -> Option<TaskError<E>> {
-    if record.has(Flag::CANCELLED) {
-        let reason = record.if_extras(|extras| extras.reason.clone()).flatten();
-        Some(TaskError::Cancelled(Cancelled { reason }))
-    } else if record.has(Flag::PANICKED) {
-        record.if_extras(|extras| extras.panic.clone()).flatten().map(TaskError::Panicked)
-    } else {
-        None
-    }
 }
 
 fn add_done_callback(record: &RecordRef, callback: Box<dyn FnOnce(TaskRef)>) {

@@ -264,7 +264,7 @@ impl Timer {
         self.key.as_ref().is_some_and(|key| self.engine.has_fired(key))
     }
 
-    fn rewake(&self, cx: &Context<'_>) {
+    pub(crate) fn rewake(&self, cx: &Context<'_>) {
         if let Some(key) = &self.key {
             self.engine.rewake(key, cx.waker());
         }

@@ -273,7 +273,7 @@ fn a_cancel_is_passed_along_the_chain_of_awaits_and_unwinds_from_its_end() {
             })
         };
         let middle_ref = middle.to_ref();
-        let first = create_task(async move { middle.await });
+        let first = create_task(middle);
         sleep(ms(5)).await;
         assert!(first.cancel());
         // All were told at once.

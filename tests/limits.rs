@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use common::{ms, watched_loop};
 use loopwheel::{
-    EventLoop, Instant, RunError, Task, VirtualClock, call_later, create_task, interval, now, run,
-    run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for,
-    yield_now,
+    EventLoop, Instant, RunError, Task, TaskBuilder, VirtualClock, call_later, create_task,
+    interval, now, run, run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now,
+    try_run, wait_for, yield_now,
 };
 
 fn panic_text(action: impl FnOnce()) -> String {
@@ -121,7 +121,7 @@ fn without_a_loop_there_is_one_clear_sentence_or_an_error() {
     assert!(panic_text(|| drop(loopwheel::current_task())).starts_with("no task is running"));
     assert!(try_now().is_err());
     assert!(loopwheel::try_current_task().is_err());
-    assert!(Task::builder().create_task_if_running(async {}).is_err());
+    assert!(TaskBuilder::new().create_task_if_running(async {}).is_err());
 }
 
 #[test]

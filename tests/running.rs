@@ -8,9 +8,10 @@ use std::rc::Rc;
 
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::{
-    Clock, EventLoop, Failure, Instant, ResultError, RunError, Task, TaskError, VirtualClock,
-    all_tasks, call_at, call_later, call_soon, catch_cancel, create_task, current_task, finally,
-    interval, now, run_virtual, sleep, sleep_until, try_create_task, yield_now,
+    Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
+    VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
+    current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
+    yield_now,
 };
 
 #[test]
@@ -186,7 +187,7 @@ fn done_callbacks_and_awaiters_go_on_in_the_order_in_which_they_came() {
 #[test]
 fn tasks_have_names() {
     run_virtual(async {
-        let given = Task::builder().name("fetch-1").create_task(async { current_task().name() });
+        let given = TaskBuilder::new().name("fetch-1").create_task(async { current_task().name() });
         assert_eq!(given.name(), "fetch-1");
         let other = create_task(async {});
         assert!(other.name().starts_with("Task-"));
@@ -315,8 +316,8 @@ fn an_error_that_nobody_takes_is_reported_once_with_name_and_place() {
     let (mut event_loop, reports) = watched_loop();
     event_loop.run(async {
         let failing = || async { Err::<(), _>("no such host") };
-        drop(Task::builder().name("early").try_create_task(failing())); // dropped before it ends
-        let late = Task::builder().name("late").try_create_task(failing());
+        drop(TaskBuilder::new().name("early").try_create_task(failing())); // dropped before it ends
+        let late = TaskBuilder::new().name("late").try_create_task(failing());
         let taken = try_create_task(failing());
         yield_now().await;
         drop(late); // dropped after it ended
@@ -375,8 +376,8 @@ fn a_panicking_callback_is_reported_and_the_loop_goes_on() {
 fn a_deadlock_is_reported_with_who_waits_for_what() {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let ended = event_loop.try_run(async {
-        let never = Task::builder().name("never").create_task(pending::<()>());
-        let _ = Task::builder().name("waiter").create_task(never).await;
+        let never = TaskBuilder::new().name("never").create_task(pending::<()>());
+        let _ = TaskBuilder::new().name("waiter").create_task(never).await;
     });
     let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };
     let waits: Vec<_> = deadlock

@@ -3,7 +3,7 @@
 //! Two tasks with names of their own; the first is cancelled after 0.1 s, the second is left alone.
 //!
 //! A name is what reports and error messages call the task, and the task can ask for it too: [`current_task`]. It is
-//! given with [`Task::builder`], or later with `set_name`; a task without one is `Task-1`, `Task-2`, … In asyncio:
+//! given with [`TaskBuilder`], or later with `set_name`; a task without one is `Task-1`, `Task-2`, … In asyncio:
 //! `create_task(coro, name="fetch-1")`, `task.get_name()`.
 //!
 //! The points to notice: `cancel` is a request. It returns at once; the task is stopped at the `await` where it
@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use loopwheel::{Task, current_task, now, sleep};
+use loopwheel::{TaskBuilder, current_task, now, sleep};
 
 async fn fetch() -> &'static str {
     println!("{}: begins", current_task().name());
@@ -23,8 +23,8 @@ async fn fetch() -> &'static str {
 /// Cancels one of two named tasks.
 pub async fn lesson() {
     let start = now();
-    let first = Task::builder().name("fetch-1").create_task(fetch());
-    let second = Task::builder().name("fetch-2").create_task(fetch());
+    let first = TaskBuilder::new().name("fetch-1").create_task(fetch());
+    let second = TaskBuilder::new().name("fetch-2").create_task(fetch());
 
     sleep(Duration::from_millis(100)).await;
     first.cancel();

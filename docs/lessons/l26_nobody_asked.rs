@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopwheel::{Task, set_exception_handler, sleep};
+use loopwheel::{TaskBuilder, set_exception_handler, sleep};
 
 async fn send_mail() -> Result<(), &'static str> {
     sleep(Duration::from_millis(500)).await;
@@ -33,11 +33,11 @@ pub async fn lesson() {
         println!("Report: {context}");
     });
 
-    drop(Task::builder().name("send-mail").try_create_task(send_mail()));
+    drop(TaskBuilder::new().name("send-mail").try_create_task(send_mail()));
     sleep(Duration::from_secs(1)).await;
     println!("Nobody asked; reports so far: {}", reports.get());
 
-    let task = Task::builder().name("send-again").try_create_task(send_mail());
+    let task = TaskBuilder::new().name("send-again").try_create_task(send_mail());
     if let Err(error) = task.await {
         println!("send-again: {error}");
     }

@@ -15,8 +15,11 @@
 //! once (a foreign `join!`) passes a cancel on to all of them.
 
 use std::collections::HashSet;
+use std::mem;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::crowd::Crowd;
 use super::leaf::Signal;
 use super::record::RecordRef;
 use super::state::{Flag, Header};
@@ -38,22 +41,26 @@ impl RecordRef {
         }
         self.set(Flag::CANCEL_FORWARDED);
         // A list in place of recursion: a chain of awaits may be longer than the stack is deep. And tasks may
-        // await each other in a circle: then the cancel ends where it has been.
+        // await each other in a circle: nobody is told twice.
         let mut told = HashSet::from([self.address()]);
         let mut untold = takers;
+        let mut somebody_is_interrupted = false;
         while let Some(task) = untold.pop() {
+            task.count_cancel(reason);
             if !told.insert(task.address()) {
-                task.interrupt();
                 continue;
             }
-            task.count_cancel(reason);
             let takers = task.takers();
             if takers.is_empty() {
                 task.interrupt();
+                somebody_is_interrupted = true;
             } else {
                 task.set(Flag::CANCEL_FORWARDED);
                 untold.extend(takers.into_iter().rev());
             }
+        }
+        if !somebody_is_interrupted {
+            self.interrupt(); // a circle: each passes it on to the next
         }
         true
     }
@@ -136,16 +143,40 @@ impl RecordRef {
 
     /// A poll begins: its leaves will say anew what they wait for.
     pub(super) fn forget_awaited(&self) {
-        if self.set_awaiting(None).is_some() {
-            self.if_extras(|extras| extras.also_awaiting.clear());
-        }
+        let one = self.set_awaiting(None);
+        let more = self.if_extras(|extras| {
+            (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take())
+        });
+        drop((one, more)); // out here: they may be the last references
+    }
+
+    /// A wait for a crowd is pending in this poll.
+    pub(crate) fn starts_awaiting_crowd(&self, crowd: &Rc<Crowd>) {
+        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd.clone()));
+        drop(before);
+    }
+
+    /// The wait for the crowd is over.
+    pub(crate) fn stops_awaiting_crowd(&self) {
+        let before = self.if_extras(|extras| extras.awaiting_crowd.take());
+        drop(before);
+    }
+
+    fn awaits_something(&self) -> bool {
+        let one = self.set_awaiting(None);
+        let some = one.is_some();
+        self.set_awaiting(one);
+        some || self.if_extras(|extras| extras.awaiting_crowd.is_some()).unwrap_or(false)
     }
 
     fn awaited(&self) -> Vec<RecordRef> {
         let mut awaited = Vec::from_iter(self.awaiting());
-        if !awaited.is_empty() {
-            self.if_extras(|extras| awaited.extend(extras.also_awaiting.iter().cloned()));
-        }
+        self.if_extras(|extras| {
+            awaited.extend(extras.also_awaiting.iter().cloned());
+            if let Some(crowd) = &extras.awaiting_crowd {
+                awaited.extend(crowd.takers());
+            }
+        });
         awaited
     }
 }
@@ -178,8 +209,8 @@ impl Engine {
         if !record.has_either(Flag::CANCEL_PENDING, Flag::CANCEL_FORWARDED) {
             return;
         }
-        let awaited = record.awaited();
         if record.has(Flag::CANCEL_PENDING) {
+            let awaited = record.awaited();
             // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
             let reason = record.if_extras(|extras| extras.reason.clone()).flatten();
             let mut taken = false;
@@ -192,7 +223,7 @@ impl Engine {
             } else {
                 self.make_record_ready(record);
             }
-        } else if awaited.is_empty() {
+        } else if !record.awaits_something() {
             // It had passed the cancel on and has then given up waiting (a branch of a `select!`): the cancel
             // is its own again.
             record.clear(Flag::CANCEL_FORWARDED);

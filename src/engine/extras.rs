@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::crowd::Crowd;
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use crate::error::Panic;
@@ -16,16 +17,28 @@ pub(crate) struct Extras {
     pub(crate) name: Option<Rc<str>>,
     /// Why it was cancelled, if somebody said.
     pub(crate) reason: Option<Arc<str>>,
+    /// Somebody who shielded it was cancelled: if it fails, that is reported even if others take the error.
+    pub(crate) is_orphan_of_shield: bool,
     /// What it panicked with.
     pub(crate) panic: Option<Panic>,
     /// Who waits for its end, but for the first, who is in the header.
     pub(crate) joiners: WaitList<Joiner>,
     /// What it awaits besides the one in the header: the branches of a foreign `join!`.
     pub(crate) also_awaiting: Vec<RecordRef>,
+    /// The crowd that it awaits.
+    pub(crate) awaiting_crowd: Option<Rc<Crowd>>,
 }
 
 /// Somebody who wants to know when a task is over.
 pub(crate) enum Joiner {
     Waker(Waker),
     Callback(Box<dyn FnOnce(TaskRef)>),
+    /// Told at once, with the number that it gave the task.
+    Watcher(Rc<dyn Watcher>, usize),
+}
+
+/// Who watches several tasks: a crowd, or a group.
+pub(crate) trait Watcher {
+    /// A task is over. Part of the engine: it must not run code of others.
+    fn ended(&self, number: usize, record: &RecordRef);
 }

@@ -98,7 +98,7 @@ impl Inbox {
     }
 }
 
-/// Generations start anew at 0, and 0 is [`CLEAR`].
+/// A generation is never zero, and zero is [`CLEAR`].
 fn mark(id: TaskId) -> u32 {
-    id.generation() + 1
+    id.generation()
 }

@@ -58,7 +58,7 @@ impl Engine {
     ) -> TypedOf<F, K>
     where
         F: Future + 'static,
-        K: Kind<F::Output, Value: 'static, Error: 'static>,
+        K: Kind<F::Output, Value: 'static>,
     {
         let task = record::owned(kind, self.birth(spawned_at), future);
         task.set(Flag::HANDLE);
@@ -121,15 +121,21 @@ impl Engine {
         callback.clone()
     }
 
-    /// The end that the outcome in the record says.
-    pub(super) fn end(&self, record: &RecordRef, how: Flag) {
+    /// The end: `how` if not with a value.
+    pub(super) fn end(&self, record: &RecordRef, how: Option<Flag>) {
         record.set(Flag::DONE);
-        record.set(how);
+        if let Some(how) = how {
+            record.set(how);
+        }
         record.clear(Flag::CANCEL_PENDING);
         record.clear(Flag::CANCEL_FORWARDED);
         record.forget_awaited();
         let from_table = self.slots.borrow_mut().remove(record.slot);
         drop(from_table);
+        if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
+            record.clear(Flag::SEEN); // in any case
+            self.report_failure(record);
+        }
         tell_joiners(record);
         if !record.has(Flag::HANDLE) {
             self.nobody_takes(record);
@@ -138,7 +144,7 @@ impl Engine {
 
     pub(super) fn end_panicked(&self, record: &RecordRef, payload: Payload) {
         record.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
-        self.end(record, Flag::PANICKED);
+        self.end(record, Some(Flag::PANICKED));
     }
 
     /// Future and outcome are dropped. What a destructor throws is the outcome then.
@@ -147,7 +153,7 @@ impl Engine {
         match thrown {
             Some(payload) => self.end_panicked(record, payload),
             None if record.has(Flag::DONE) => {} // its own destructor discarded it
-            None => self.end(record, Flag::CANCELLED),
+            None => self.end(record, Some(Flag::CANCELLED)),
         }
     }
 
@@ -162,6 +168,18 @@ impl Engine {
 
     /// No handle is left that could take the outcome: a failure is reported, and the outcome dropped.
     pub(crate) fn nobody_takes(&self, record: &RecordRef) {
+        self.report_failure(record);
+        if record.has(Flag::GROUPED) && record.has(Flag::FAILED) {
+            return; // its group takes it
+        }
+        if let Some(payload) = record.drop_outcome() {
+            let failure = Failure::Panicked(Panic::new(payload));
+            self.report(&ExceptionContext::of(record, failure));
+        }
+    }
+
+    /// Reports a failure that was neither seen nor reported.
+    fn report_failure(&self, record: &RecordRef) {
         if record.has_either(Flag::FAILED, Flag::PANICKED) && !record.has(Flag::SEEN) {
             record.set(Flag::SEEN);
             let failure = if record.has(Flag::PANICKED) {
@@ -172,10 +190,6 @@ impl Engine {
             if let Some(failure) = failure {
                 self.report(&ExceptionContext::of(record, failure));
             }
-        }
-        if let Some(payload) = record.drop_outcome() {
-            let failure = Failure::Panicked(Panic::new(payload));
-            self.report(&ExceptionContext::of(record, failure));
         }
     }
 
@@ -262,12 +276,10 @@ fn tell_joiners(record: &RecordRef) {
     if let Some(id) = record.first_joiner.take() {
         super::turn::wake(id);
     }
-    while let Some(joiner) = record
-        .if_extras(|extras| extras.joiners.first().and_then(|key| extras.joiners.leave(key)))
-        .flatten()
-    {
+    while let Some(joiner) = record.if_extras(|extras| extras.joiners.pop()).flatten() {
         match joiner {
             Joiner::Waker(waker) => waker.wake(),
+            Joiner::Watcher(watcher, number) => watcher.ended(number, record),
             Joiner::Callback(callback) => {
                 let task = TaskRef::new(record.clone());
                 record.home.spawn_callback(async move { callback(task) }, record.spawned_at);

@@ -13,11 +13,13 @@
 //! | `inbox`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
+//! | `crowd` | many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
 
 pub(crate) mod alarm;
 pub(crate) mod cancel;
 pub(crate) mod clock;
+pub(crate) mod crowd;
 pub(crate) mod extras;
 pub(crate) mod inbox;
 pub(crate) mod leaf;

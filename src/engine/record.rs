@@ -16,7 +16,7 @@
 //!    *before* what it stands for is dropped or moved out, so a destructor that comes back finds it gone.
 //! 2. **Pinned.** The stage never moves: it lives in a `Box` that is only freed with the last reference.
 //! 3. **One poll at a time.** While `POLLING` is set nobody touches the stage but the poll.
-//! 4. **Typed.** A [`Typed<T, E>`] is only made with a record whose outcome is `Result<T, E>`.
+//! 4. **Typed.** A [`Typed<Result<T, TaskError<E>>>`](Typed) is only made with a record whose outcome is `Result<T, E>`.
 //! 5. **Borrowed futures** exist only inside [`scoped`], which empties the stage before it returns.
 //!
 //! At the end stands [`Held`], the other place where a future of somebody else's is kept, and dropped, in place: the
@@ -24,13 +24,13 @@
 
 #![allow(unsafe_code)] // one of the crate's two islands
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::UnsafeCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -40,6 +40,7 @@ use std::task::{Context, Poll};
 
 use super::state::{Flag, Header};
 use super::turn::Engine;
+use crate::error::TaskError;
 
 /// What a panic threw.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -61,6 +62,8 @@ pub(super) struct VTable {
     drop_future: unsafe fn(NonNull<Header>),
     drop_outcome: unsafe fn(NonNull<Header>),
     outcome: unsafe fn(NonNull<Header>) -> NonNull<()>,
+    take: unsafe fn(NonNull<Header>, NonNull<()>) -> bool,
+    take_error: unsafe fn(NonNull<Header>, TypeId, NonNull<()>) -> bool,
     failure: unsafe fn(NonNull<Header>) -> Option<String>,
     free: unsafe fn(NonNull<Header>),
 }
@@ -68,7 +71,7 @@ pub(super) struct VTable {
 /// How the output of a future becomes the outcome of its task.
 pub(crate) trait Kind<O> {
     type Value;
-    type Error: fmt::Debug;
+    type Error: fmt::Debug + 'static;
     fn outcome(output: O) -> Result<Self::Value, Self::Error>;
 }
 
@@ -88,7 +91,7 @@ impl<O> Kind<O> for Plain {
 #[derive(Debug)]
 pub(crate) struct Fallible;
 
-impl<T, E: fmt::Debug> Kind<Result<T, E>> for Fallible {
+impl<T, E: fmt::Debug + 'static> Kind<Result<T, E>> for Fallible {
     type Value = T;
     type Error = E;
     fn outcome(output: Result<T, E>) -> Result<T, E> {
@@ -197,6 +200,19 @@ impl RecordRef {
         catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.drop_outcome)(self.0) })).err()
     }
 
+    /// Moves the error out of a task that failed with an `E`, if nobody took it yet.
+    pub(crate) fn take_error<E: 'static>(&self) -> Option<E> {
+        if !self.has(Flag::FAILED) || !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+            return None;
+        }
+        let mut error = MaybeUninit::<E>::uninit();
+        let place = NonNull::from(&mut error).cast();
+        // SAFETY: the stage holds the outcome (checked); `place` has room for an `E`, of which the type is told.
+        let taken = unsafe { (self.vtable.take_error)(self.0, TypeId::of::<E>(), place) };
+        // SAFETY: true means that it was written.
+        taken.then(|| unsafe { error.assume_init() })
+    }
+
     /// The error that the stage holds, as text.
     pub(crate) fn failure(&self) -> Option<String> {
         if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
@@ -214,14 +230,18 @@ impl fmt::Debug for RecordRef {
     }
 }
 
-/// A reference to a record whose outcome is known to be a `Result<T, E>`.
-pub(crate) struct Typed<T, E> {
+/// A reference to a record whose task, when awaited, gives an `O`: a `Result<T, TaskError<E>>`. What the stage holds in
+/// the end is a `Result<T, E>`.
+///
+/// `O` is one parameter, and not the two, so that whoever has a future with output `O` can ask whether it is the handle
+/// of such a task.
+pub(crate) struct Typed<O> {
     record: RecordRef,
     /// The outcome may be dropped through this.
-    outcome: PhantomData<Result<T, E>>,
+    output: PhantomData<O>,
 }
 
-impl<T, E> Deref for Typed<T, E> {
+impl<O> Deref for Typed<O> {
     type Target = RecordRef;
 
     fn deref(&self) -> &RecordRef {
@@ -229,19 +249,22 @@ impl<T, E> Deref for Typed<T, E> {
     }
 }
 
-impl<T, E> Typed<T, E> {
-    /// Moves the outcome out, if there is one that nobody took yet.
-    pub(crate) fn take(&self) -> Option<Result<T, E>> {
-        if !self.has(Flag::HOLDS_OUTCOME) || self.has(Flag::POLLING) {
+impl<O> Typed<O> {
+    /// Moves out what awaiting the task gives, if the task is over and nobody took it yet.
+    pub(crate) fn take(&self) -> Option<O> {
+        if !self.has(Flag::DONE) || self.has(Flag::POLLING) {
             return None;
         }
-        self.clear(Flag::HOLDS_OUTCOME);
-        // SAFETY: `outcome` gives the address of the stage, whatever it holds.
-        let outcome = unsafe { (self.record.vtable.outcome)(self.record.0) };
-        // SAFETY: it held the outcome until the line above, of this type (rule 4), and will not be read again.
-        Some(unsafe { outcome.cast::<Result<T, E>>().read() })
+        let mut output = MaybeUninit::<O>::uninit();
+        let place = NonNull::from(&mut output).cast();
+        // SAFETY: `place` has room for an `O`, and that is what this record's task gives (rule 4).
+        let taken = unsafe { (self.record.vtable.take)(self.record.0, place) };
+        // SAFETY: true means that it was written.
+        taken.then(|| unsafe { output.assume_init() })
     }
+}
 
+impl<T, E> Typed<Result<T, TaskError<E>>> {
     /// Looks at the outcome, if there is one that nobody took. `look` must not take it.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&Result<T, E>) -> R) -> Option<R> {
         /// While somebody looks, the stage is as untouchable as during a poll.
@@ -271,15 +294,19 @@ pub(crate) struct Birth {
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
-/// The outcome's two types, of a future of this kind.
-pub(crate) type TypedOf<F, K> =
-    Typed<<K as Kind<<F as Future>::Output>>::Value, <K as Kind<<F as Future>::Output>>::Error>;
+/// A reference to the record of such a future.
+pub(crate) type TypedOf<F, K> = Typed<
+    Result<
+        <K as Kind<<F as Future>::Output>>::Value,
+        TaskError<<K as Kind<<F as Future>::Output>>::Error>,
+    >,
+>;
 
 /// A record for a future that borrows nothing.
 pub(crate) fn owned<F, K>(_kind: K, birth: Birth, future: F) -> TypedOf<F, K>
 where
     F: Future + 'static,
-    K: Kind<F::Output, Value: 'static, Error: 'static>,
+    K: Kind<F::Output, Value: 'static>,
 {
     // SAFETY: nothing in the future or its outcome can end before the record does.
     unsafe { allocate::<F, K>(birth, future) }
@@ -299,8 +326,8 @@ where
     K: Kind<F::Output>,
 {
     /// Empties the stage, also when `body` panics.
-    struct Emptied<T, E>(Typed<T, E>);
-    impl<T, E> Drop for Emptied<T, E> {
+    struct Emptied<O>(Typed<O>);
+    impl<O> Drop for Emptied<O> {
         fn drop(&mut self) {
             if self.0.has(Flag::POLLING) {
                 std::process::abort(); // cannot be: `body` made the poll and has returned
@@ -326,7 +353,7 @@ where
     let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     let record: Box<RecordOf<F, K>> = Box::new(Record { header, stage });
-    Typed { record: RecordRef(NonNull::from(Box::leak(record)).cast()), outcome: PhantomData }
+    Typed { record: RecordRef(NonNull::from(Box::leak(record)).cast()), output: PhantomData }
 }
 
 type StageOf<F, K> =
@@ -343,6 +370,8 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         drop_future: Self::drop_future,
         drop_outcome: Self::drop_outcome,
         outcome: Self::outcome,
+        take: Self::take,
+        take_error: Self::take_error,
         failure: Self::failure,
         free: Self::free,
     };
@@ -415,6 +444,58 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
     unsafe fn outcome(record: NonNull<Header>) -> NonNull<()> {
         // SAFETY: passed on. The content is at the stage's address.
         unsafe { Self::stage(record) }.cast()
+    }
+
+    /// Writes what awaiting gives to `place`, or returns false.
+    ///
+    /// # Safety
+    /// A living record of these types whose task is over; `place` has room for a `Result<Value, TaskError<Error>>`.
+    unsafe fn take(record: NonNull<Header>, place: NonNull<()>) -> bool {
+        // SAFETY: passed on; only `&Header` exist.
+        let header = unsafe { record.as_ref() };
+        let output = if header.has(Flag::HOLDS_OUTCOME) {
+            header.clear(Flag::HOLDS_OUTCOME);
+            // SAFETY: the stage held the outcome until the line above, and is not read again.
+            unsafe { Self::read(record) }.map_err(TaskError::Failed)
+        } else if let Some(error) = header.ending() {
+            Err(error)
+        } else {
+            return false;
+        };
+        // SAFETY: there is room for it.
+        unsafe { place.cast::<Result<K::Value, TaskError<K::Error>>>().write(output) };
+        true
+    }
+
+    /// Writes the error to `place` if it is of type `wanted`, or returns false.
+    ///
+    /// # Safety
+    /// A living record of these types whose stage holds an `Err`; `place` has room for a value of type `wanted`.
+    unsafe fn take_error(record: NonNull<Header>, wanted: TypeId, place: NonNull<()>) -> bool {
+        if wanted != TypeId::of::<K::Error>() {
+            return false;
+        }
+        // SAFETY: passed on; only `&Header` exist.
+        let header = unsafe { record.as_ref() };
+        header.clear(Flag::HOLDS_OUTCOME);
+        // SAFETY: the stage held the outcome until the line above, and is not read again.
+        match unsafe { Self::read(record) } {
+            Ok(_) => false,
+            Err(error) => {
+                // SAFETY: `wanted` is the type of the error, and there is room for it.
+                unsafe { place.cast::<K::Error>().write(error) };
+                true
+            }
+        }
+    }
+
+    /// # Safety
+    /// A living record of these types whose stage held the outcome, which is not read again.
+    unsafe fn read(record: NonNull<Header>) -> Result<K::Value, K::Error> {
+        // SAFETY: passed on.
+        let stage = unsafe { Self::stage(record) };
+        // SAFETY: passed on.
+        unsafe { stage.cast::<Result<K::Value, K::Error>>().read() }
     }
 
     /// # Safety

@@ -6,7 +6,7 @@
 //! taken, so that a loop whose tasks come and go stays in the same few cache lines.
 
 use super::record::RecordRef;
-use super::waker::{GENERATIONS, MAX_SLOTS};
+use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, next_generation};
 
 #[derive(Debug)]
 struct Slot {
@@ -41,7 +41,8 @@ impl Slots {
         Slots {
             table: Vec::new(),
             first_free: NO_SLOT,
-            first_generation: first_generation % GENERATIONS,
+            first_generation: first_generation % (GENERATIONS - FIRST_GENERATION)
+                + FIRST_GENERATION,
             len: 0,
         }
     }
@@ -86,7 +87,7 @@ impl Slots {
     pub(crate) fn remove(&mut self, number: u32) -> Option<RecordRef> {
         let slot = &mut self.table[number as usize];
         let record = slot.record.take()?;
-        slot.generation = (slot.generation + 1) % GENERATIONS;
+        slot.generation = next_generation(slot.generation);
         slot.state = self.first_free;
         self.first_free = number;
         self.len -= 1;

@@ -11,6 +11,7 @@ use super::extras::Extras;
 use super::record::{RecordRef, VTable};
 use super::turn::Engine;
 use super::waker::TaskId;
+use crate::error::{Cancelled, TaskError};
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
@@ -30,9 +31,10 @@ flags! {
     POLLING = 2;
     /// The future has been polled at least once.
     STARTED = 3;
-    /// The task is over. Exactly one of the next four tells how.
+    /// The task is over. One of the next three tells how, or none: then with a value.
     DONE = 4;
-    VALUE = 5;
+    /// The task belongs to a group, which takes its error.
+    GROUPED = 5;
     FAILED = 6;
     CANCELLED = 7;
     PANICKED = 8;
@@ -130,6 +132,20 @@ impl Header {
         Some(seen)
     }
 
+    /// How a task that is over ended, if it left nothing in the record that says so.
+    pub(crate) fn ending<E>(&self) -> Option<TaskError<E>> {
+        if self.has(Flag::CANCELLED) {
+            let reason = self.if_extras(|extras| extras.reason.clone()).flatten();
+            Some(TaskError::Cancelled(Cancelled { reason }))
+        } else if self.has(Flag::PANICKED) {
+            self.if_extras(|extras| extras.panic.clone()).flatten().map(TaskError::Panicked)
+        } else if self.has(Flag::GROUPED) && self.has(Flag::FAILED) {
+            Some(TaskError::Grouped)
+        } else {
+            None
+        }
+    }
+
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
         self.awaiting.replace(awaited)
     }
@@ -140,3 +156,6 @@ impl Header {
         awaited
     }
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Header>() == 64);

@@ -203,8 +203,8 @@ impl Engine {
             Polled::Value if raised || record.has(Flag::CANCEL_PENDING) => {
                 self.end_cancelled(&record);
             }
-            Polled::Value => self.end(&record, Flag::VALUE),
-            Polled::Failure => self.end(&record, Flag::FAILED),
+            Polled::Value => self.end(&record, None),
+            Polled::Failure => self.end(&record, Some(Flag::FAILED)),
             Polled::Panicked(payload) => self.end_panicked(&record, payload),
         }
     }
@@ -256,6 +256,11 @@ impl Engine {
         let now = self.clock.now().max(self.latest.get());
         self.latest.set(now);
         now
+    }
+
+    /// The time when it was last read.
+    pub(crate) fn latest(&self) -> Instant {
+        self.latest.get()
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -1,22 +1,60 @@
-//! **The wait list**: who waits, first come, first served.
+//! **The wait list**: who waits, first come, first served. Under all of the crate's waiting but for time.
 //!
-//! A queue from whose middle one can leave. Entries are linked by index in a slab, so joining and leaving are
-//! O(1) however many wait, and a list that has grown to its size allocates no more.
+//! A line from whose middle one can leave. Places are linked by index in a slab, so joining, leaving and being called
+//! are O(1) however many wait, and a list that has grown to its size allocates no more.
+//!
+//! ```text
+//!            join                call                    leave
+//!   nobody ───────▶ in the line ───────▶ called, not in ───────▶ nobody
+//!                        │               the line any more          ▲
+//!                        └──────────────────────────────────────────┘
+//!                                       leave
+//! ```
+//!
+//! *Called* is the state between being woken and being polled. It is kept, because somebody who is called and then
+//! cancelled must hand the call on: that is where wake-ups are lost in other people's locks.
 
-/// Names a place in a [`WaitList`], until the entry has left it.
+/// Names a place in a [`WaitList`], until its holder leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaitKey(u32);
 
+impl WaitKey {
+    /// The key as a number, for who is told a number.
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The key of a number that was a key's.
+    pub(crate) fn of_number(number: usize) -> WaitKey {
+        WaitKey(number as u32)
+    }
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Free,
+    InLine(T),
+    Called,
+}
+
 #[derive(Debug)]
 struct Place<T> {
-    /// `None` in a free place.
-    waiter: Option<T>,
+    state: State<T>,
     previous: u32,
     /// In a free place, the next free one.
     next: u32,
 }
 
 const NIL: u32 = u32::MAX;
+
+/// How somebody stood who has left.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Left<T> {
+    /// In the line; this is what it waited with.
+    InLine(T),
+    /// It had been called.
+    Called,
+}
 
 /// Waiters in the order in which they came.
 #[derive(Debug)]
@@ -25,23 +63,37 @@ pub(crate) struct WaitList<T> {
     first: u32,
     last: u32,
     first_free: u32,
-    len: usize,
+    in_line: usize,
+    called: usize,
 }
 
 impl<T> Default for WaitList<T> {
     fn default() -> WaitList<T> {
-        WaitList { places: Vec::new(), first: NIL, last: NIL, first_free: NIL, len: 0 }
+        WaitList {
+            places: Vec::new(),
+            first: NIL,
+            last: NIL,
+            first_free: NIL,
+            in_line: 0,
+            called: 0,
+        }
     }
 }
 
 impl<T> WaitList<T> {
+    /// Nobody is in the line, and nobody called is on the way.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.in_line == 0 && self.called == 0
+    }
+
+    /// How many are in the line.
+    pub(crate) fn in_line(&self) -> usize {
+        self.in_line
     }
 
     /// Goes to the end of the line.
     pub(crate) fn join(&mut self, waiter: T) -> WaitKey {
-        let place = Place { waiter: Some(waiter), previous: self.last, next: NIL };
+        let place = Place { state: State::InLine(waiter), previous: self.last, next: NIL };
         let index = if self.first_free == NIL {
             self.places.push(place);
             u32::try_from(self.places.len() - 1).expect("more than four billion waiters")
@@ -57,18 +109,78 @@ impl<T> WaitList<T> {
             self.places[self.last as usize].next = index;
         }
         self.last = index;
-        self.len += 1;
+        self.in_line += 1;
         WaitKey(index)
     }
 
+    /// Calls the first in the line: hands out what it waited with. Its place stays its own until it leaves.
+    pub(crate) fn call(&mut self) -> Option<T> {
+        let index = self.first;
+        if index == NIL {
+            return None;
+        }
+        self.unlink(index);
+        let state = std::mem::replace(&mut self.places[index as usize].state, State::Called);
+        self.in_line -= 1;
+        self.called += 1;
+        match state {
+            State::InLine(waiter) => Some(waiter),
+            State::Free | State::Called => unreachable!("who is linked is in the line"),
+        }
+    }
+
+    /// Takes the first out of the line, who need not leave then.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let key = WaitKey(self.first);
+        let waiter = self.call()?;
+        self.leave(key);
+        Some(waiter)
+    }
+
     /// Leaves, from wherever it stands. `None` if it has left before.
-    pub(crate) fn leave(&mut self, key: WaitKey) -> Option<T> {
+    pub(crate) fn leave(&mut self, key: WaitKey) -> Option<Left<T>> {
         let WaitKey(index) = key;
         let place = self.places.get_mut(index as usize)?;
-        let waiter = place.waiter.take()?;
-        let (previous, next) = (place.previous, place.next);
-        place.next = self.first_free;
+        let left = match std::mem::replace(&mut place.state, State::Free) {
+            State::Free => return None,
+            State::Called => {
+                self.called -= 1;
+                Left::Called
+            }
+            State::InLine(waiter) => {
+                self.in_line -= 1;
+                self.unlink(index);
+                Left::InLine(waiter)
+            }
+        };
+        self.places[index as usize].next = self.first_free;
         self.first_free = index;
+        Some(left)
+    }
+
+    /// What it waits with; `None` if it has been called.
+    pub(crate) fn get_mut(&mut self, key: WaitKey) -> Option<&mut T> {
+        match &mut self.places.get_mut(key.0 as usize)?.state {
+            State::InLine(waiter) => Some(waiter),
+            State::Free | State::Called => None,
+        }
+    }
+
+    /// Those in the line, first to last.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let mut index = self.first;
+        std::iter::from_fn(move || {
+            let place = self.places.get(index as usize)?;
+            index = place.next;
+            match &place.state {
+                State::InLine(waiter) => Some(waiter),
+                State::Free | State::Called => None,
+            }
+        })
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Place { previous, next, .. } = self.places[index as usize];
         if previous == NIL {
             self.first = next;
         } else {
@@ -79,16 +191,6 @@ impl<T> WaitList<T> {
         } else {
             self.places[next as usize].previous = previous;
         }
-        self.len -= 1;
-        Some(waiter)
-    }
-
-    pub(crate) fn first(&self) -> Option<WaitKey> {
-        (self.first != NIL).then_some(WaitKey(self.first))
-    }
-
-    pub(crate) fn get_mut(&mut self, key: WaitKey) -> Option<&mut T> {
-        self.places.get_mut(key.0 as usize)?.waiter.as_mut()
     }
 }
 
@@ -98,28 +200,39 @@ mod tests {
     use crate::engine::testing::Dice;
 
     #[test]
-    fn it_is_a_list_from_whose_middle_one_can_leave() {
+    fn it_is_a_line_from_whose_middle_one_can_leave() {
         for seed in 0..20 {
             let mut dice = Dice::new(seed);
             let mut list = WaitList::default();
-            let mut model: Vec<(WaitKey, u64)> = Vec::new();
+            let mut line: Vec<(WaitKey, u64)> = Vec::new();
+            let mut called: Vec<WaitKey> = Vec::new();
             for number in 0..5_000 {
-                match dice.below(5) {
-                    0..=2 => model.push((list.join(number), number)),
-                    3 if !model.is_empty() => {
-                        let (key, number) = model.remove(dice.below(model.len() as u64) as usize);
-                        assert_eq!(list.leave(key), Some(number));
+                match dice.below(7) {
+                    0..=2 => line.push((list.join(number), number)),
+                    3 if !line.is_empty() => {
+                        let (key, number) = line.remove(dice.below(line.len() as u64) as usize);
+                        assert_eq!(list.get_mut(key).copied(), Some(number));
+                        assert_eq!(list.leave(key), Some(Left::InLine(number)));
                         assert_eq!(list.leave(key), None, "nobody leaves twice");
                     }
+                    4 if !called.is_empty() => {
+                        let key = called.remove(dice.below(called.len() as u64) as usize);
+                        assert_eq!(list.get_mut(key), None);
+                        assert_eq!(list.leave(key), Some(Left::Called));
+                    }
+                    5 => {
+                        let first = (!line.is_empty()).then(|| line.remove(0).1);
+                        assert_eq!(list.pop(), first);
+                    }
                     _ => {
-                        let first = list.first();
-                        assert_eq!(first, model.first().map(|&(key, _)| key));
-                        if let Some(key) = first {
-                            assert_eq!(list.leave(key), Some(model.remove(0).1));
-                        }
+                        let first = (!line.is_empty()).then(|| line.remove(0));
+                        assert_eq!(list.call(), first.map(|(_, number)| number));
+                        called.extend(first.map(|(key, _)| key));
                     }
                 }
-                assert_eq!(list.is_empty(), model.is_empty());
+                assert!(list.iter().eq(line.iter().map(|(_, number)| number)));
+                assert_eq!(list.in_line(), line.len());
+                assert_eq!(list.is_empty(), line.is_empty() && called.is_empty());
             }
         }
     }

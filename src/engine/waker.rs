@@ -24,6 +24,7 @@
 
 #![allow(unsafe_code)] // one of the crate's two islands: `RawWaker` has no safe constructor
 
+use std::num::NonZeroUsize;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
@@ -46,42 +47,47 @@ mod width {
 pub(crate) const MAX_LOOPS: usize = 1 << (usize::BITS - width::SLOT - width::GENERATION);
 /// How many tasks may live on one loop at one time.
 pub(crate) const MAX_SLOTS: usize = 1 << width::SLOT;
-/// Generations are counted modulo this.
+/// Generations are below this; they begin with [`FIRST_GENERATION`] again after the last one.
 pub(crate) const GENERATIONS: u32 = 1 << width::GENERATION;
+/// Not zero, so that no id is: an `Option<TaskId>` is one word too.
+pub(crate) const FIRST_GENERATION: u32 = 1;
+
+/// The tenant after this one is of the next generation.
+pub(crate) fn next_generation(generation: u32) -> u32 {
+    if generation + 1 == GENERATIONS { FIRST_GENERATION } else { generation + 1 }
+}
 
 /// The number that stands for one task of one loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TaskId(usize);
+pub(crate) struct TaskId(NonZeroUsize);
 
 impl TaskId {
     pub(crate) fn new(loop_index: usize, slot: u32, generation: u32) -> TaskId {
-        debug_assert!(
-            loop_index < MAX_LOOPS && (slot as usize) < MAX_SLOTS && generation < GENERATIONS
-        );
-        TaskId(
-            (loop_index << (width::SLOT + width::GENERATION))
-                | ((slot as usize) << width::GENERATION)
-                | generation as usize,
-        )
+        debug_assert!(loop_index < MAX_LOOPS && (slot as usize) < MAX_SLOTS);
+        debug_assert!((FIRST_GENERATION..GENERATIONS).contains(&generation));
+        let word = (loop_index << (width::SLOT + width::GENERATION))
+            | ((slot as usize) << width::GENERATION)
+            | generation as usize;
+        TaskId(NonZeroUsize::new(word).expect("a generation is never zero"))
     }
 
     pub(crate) fn loop_index(self) -> usize {
-        self.0 >> (width::SLOT + width::GENERATION)
+        self.0.get() >> (width::SLOT + width::GENERATION)
     }
 
     pub(crate) fn slot(self) -> u32 {
-        ((self.0 >> width::GENERATION) & (MAX_SLOTS - 1)) as u32
+        ((self.0.get() >> width::GENERATION) & (MAX_SLOTS - 1)) as u32
     }
 
     pub(crate) fn generation(self) -> u32 {
-        self.0 as u32 & (GENERATIONS - 1)
+        self.0.get() as u32 & (GENERATIONS - 1)
     }
 
     /// The waker that is this number.
     pub(crate) fn waker(self) -> Waker {
         // SAFETY: the four functions of `VTABLE` are thread-safe and never dereference the word they
         // are given; they read a number out of it. There is nothing to own, so nothing to free.
-        unsafe { Waker::new(ptr::without_provenance(self.0), &VTABLE) }
+        unsafe { Waker::new(ptr::without_provenance(self.0.get()), &VTABLE) }
     }
 
     /// A waker to be kept that wakes whom `waker` wakes. For ours this is no `clone`, which would count as
@@ -90,9 +96,17 @@ impl TaskId {
         TaskId::of(waker).map_or_else(|| waker.clone(), TaskId::waker)
     }
 
+    fn in_word(word: *const ()) -> Option<TaskId> {
+        NonZeroUsize::new(word.addr()).map(TaskId)
+    }
+
     /// The number inside `waker`, if it is one of ours.
     pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
-        ptr::eq(waker.vtable(), &raw const VTABLE).then(|| TaskId(waker.data().addr()))
+        if ptr::eq(waker.vtable(), &raw const VTABLE) {
+            TaskId::in_word(waker.data())
+        } else {
+            None
+        }
     }
 }
 
@@ -101,12 +115,16 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
 fn clone(word: *const ()) -> RawWaker {
     // Our own leaves copy the number and never come here. So whoever does is somebody else's code that
     // keeps a waker, perhaps on another thread: from now on the outside may wake this task.
-    turn::waker_was_cloned(TaskId(word.addr()));
+    if let Some(id) = TaskId::in_word(word) {
+        turn::waker_was_cloned(id);
+    }
     RawWaker::new(word, &VTABLE)
 }
 
 fn wake(word: *const ()) {
-    turn::wake(TaskId(word.addr()));
+    if let Some(id) = TaskId::in_word(word) {
+        turn::wake(id);
+    }
 }
 
 fn forget(_word: *const ()) {}
@@ -119,7 +137,7 @@ mod tests {
     fn an_id_gives_back_what_was_packed() {
         for loop_index in [0, 1, MAX_LOOPS - 1] {
             for slot in [0, 1, 77, (MAX_SLOTS - 1) as u32] {
-                for generation in [0, 1, GENERATIONS - 1] {
+                for generation in [1, 2, GENERATIONS - 1] {
                     let id = TaskId::new(loop_index, slot, generation);
                     assert_eq!(id.loop_index(), loop_index);
                     assert_eq!(id.slot(), slot);

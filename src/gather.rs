@@ -1,0 +1,213 @@
+//! [`gather`] and [`try_gather`]: run many at once, and have their results in order.
+//!
+//! Futures become tasks, handles of tasks are taken as they are; either way what is awaited is a crowd of tasks
+//! (`engine/crowd.rs`), which tells when all are over or one has failed.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::engine::crowd::{Crowd, WakeAt};
+use crate::engine::leaf;
+use crate::engine::state::Flag;
+use crate::gather_children::{Children, IntoGather, IntoTryGather};
+
+/// Runs futures at the same time and gives their outputs in the order of the arguments.
+///
+/// The futures become tasks at once. Handles of tasks can be given too; awaiting one gives a `Result`, so that is what
+/// comes out for it. The argument is anything that can be iterated, or a tuple of up to eight of different types.
+///
+/// # Cancellation
+/// Every child is cancelled, and their clean-up waited for: until the first ends as cancelled, as in asyncio. Dropped hard,
+/// it cancels the tasks that it made.
+///
+/// # Panics
+/// Without a running loop. If a child panics, with its panic. A child that somebody else cancels cancels this await, as
+/// in asyncio. With [`return_exceptions`](Gather::return_exceptions) both are values.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{gather, sleep};
+///
+/// let doubled = gather((1..=3).map(|n| async move {
+///     sleep(Duration::from_secs(n)).await;
+///     n * 2
+/// }));
+/// assert_eq!(doubled.await, [2, 4, 6]); // after three seconds
+/// assert_eq!(gather((async { 1 }, async { "two" })).await, (1, "two"));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.gather(*aws)`.
+#[doc(alias = "join_all")]
+#[track_caller]
+pub fn gather<I, M>(futures: I) -> Gather<I::Children>
+where
+    I: IntoGather<M>,
+{
+    Gather::of(futures.into_children(Location::caller()))
+}
+
+/// Runs futures that may fail at the same time; gives their values in the order of the arguments, or the first error.
+///
+/// The first error is raised at once. **It cancels nobody**: the other children go on, as tasks of their own.
+///
+/// # Cancellation
+/// As with [`gather`].
+///
+/// # Errors
+/// The first error of a child.
+///
+/// # Panics
+/// As with [`gather`].
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::try_gather;
+///
+/// let parsed = try_gather(["1", "2"].map(|text| async move { text.parse::<u32>() }));
+/// assert_eq!(parsed.await, Ok(vec![1, 2]));
+///
+/// let parsed = try_gather(["1", "two"].map(|text| async move { text.parse::<u32>() }));
+/// let all = parsed.return_exceptions().await;
+/// assert!(all[0].is_ok() && all[1].is_err());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.gather(*aws)`, for coroutines that raise.
+#[doc(alias = "try_join_all")]
+#[track_caller]
+pub fn try_gather<I, M>(futures: I) -> Gather<I::Children>
+where
+    I: IntoTryGather<M>,
+{
+    Gather::of(futures.into_children(Location::caller()))
+}
+
+/// The future of [`gather`] and [`try_gather`].
+#[must_use = "a future does nothing unless awaited"]
+pub struct Gather<C: Children> {
+    children: C,
+    crowd: Rc<Crowd>,
+    polled: bool,
+    over: bool,
+}
+
+impl<C: Children> Gather<C> {
+    fn of(children: C) -> Gather<C> {
+        let members = children.members();
+        for member in &members {
+            member.0.set(Flag::SEEN); // a gathered failure is either raised, or known to have been left
+        }
+        let members = members.into_iter().map(|member| (member.0, member.1));
+        let crowd = Crowd::new(WakeAt::FirstFailure, members);
+        Gather { children, crowd, polled: false, over: false }
+    }
+
+    /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value then.
+    ///
+    /// # Cancellation
+    /// Every child is cancelled, and all of them are waited for.
+    ///
+    /// # In asyncio
+    /// `return_exceptions=True`.
+    pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
+        self.crowd.leave();
+        let members = self.children.members().into_iter().map(|member| (member.0, member.1));
+        self.crowd = Crowd::new(WakeAt::All, members);
+        GatherOutcomes { gather: self }
+    }
+
+    /// Ready when there is something to see.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if leaf::interrupted(|| format!("{} gathered tasks", self.crowd.pending())) {
+            return Poll::Pending;
+        }
+        let is_empty = self.crowd.is_empty();
+        if self.crowd.is_due() && self.polled || is_empty {
+            if let Some(current) = leaf::current() {
+                current.stops_awaiting_crowd();
+                current.clear(Flag::CANCEL_FORWARDED);
+            }
+            self.over = true;
+            return Poll::Ready(());
+        }
+        if self.crowd.is_due() {
+            cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all were over before
+        }
+        self.polled = true;
+        self.crowd.wait(cx);
+        if let Some(current) = leaf::current() {
+            current.starts_awaiting_crowd(&self.crowd);
+        }
+        Poll::Pending
+    }
+}
+
+impl<C: Children> Future for Gather<C> {
+    type Output = C::Values;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Values> {
+        if self.poll_due(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let this = &mut *self;
+        let is_cancelled = this.crowd.cancel_requested();
+        let values = this.children.values(this.crowd.first_failure(), is_cancelled);
+        values.map_or_else(
+            || {
+                leaf::raise();
+                Poll::Pending
+            },
+            Poll::Ready,
+        )
+    }
+}
+
+impl<C: Children> Drop for Gather<C> {
+    fn drop(&mut self) {
+        self.crowd.leave();
+        if !self.over && !self.crowd.cancel_requested() {
+            self.children.abandon();
+        }
+    }
+}
+
+impl<C: Children> Unpin for Gather<C> {}
+
+impl<C: Children> fmt::Debug for Gather<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gather").field("pending", &self.crowd.pending()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Gather::return_exceptions`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless awaited"]
+pub struct GatherOutcomes<C: Children> {
+    gather: Gather<C>,
+}
+
+impl<C: Children> Future for GatherOutcomes<C> {
+    type Output = C::Outcomes;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Outcomes> {
+        let gather = &mut self.gather;
+        if gather.poll_due(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if gather.crowd.cancel_requested() {
+            leaf::raise();
+            return Poll::Pending;
+        }
+        Poll::Ready(gather.children.outcomes())
+    }
+}

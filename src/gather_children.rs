@@ -1,0 +1,454 @@
+//! What `gather` takes: futures or handles of tasks, in an iterator or a tuple.
+//!
+//! These traits are how the compiler tells the cases apart; one need not know them to gather.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+
+use crate::engine::record::{Fallible, Plain, RecordRef};
+use crate::engine::state::Flag;
+use crate::error::TaskError;
+use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf, running_loop};
+
+/// One child: a task made here, or one that was given. `M` is what awaiting one's own gives, `O` what is gathered.
+#[derive(Debug)]
+enum Child<M, O> {
+    Own(TaskOf<M>),
+    Given(TaskOf<O>),
+    Shared(SharedTaskOf<O>),
+}
+
+/// A given handle, or the future back.
+fn given<M, F>(future: F) -> Result<Child<M, F::Output>, F>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let mut future = Some(future);
+    let any: &mut dyn Any = &mut future;
+    let handle = if let Some(task) = any.downcast_mut::<Option<TaskOf<F::Output>>>() {
+        task.take().map(Child::Given)
+    } else if let Some(task) = any.downcast_mut::<Option<SharedTaskOf<F::Output>>>() {
+        task.take().map(Child::Shared)
+    } else {
+        None
+    };
+    handle.ok_or_else(|| future.expect("it is still there, for it was no handle"))
+}
+
+impl<M, O> Child<M, O> {
+    fn record(&self) -> &RecordRef {
+        match self {
+            Child::Own(task) => task.record(),
+            Child::Given(task) => task.record(),
+            Child::Shared(task) => task.record(),
+        }
+    }
+
+    fn take_given(&self) -> O {
+        let output = match self {
+            Child::Own(_) => None,
+            Child::Given(task) => task.take(),
+            Child::Shared(task) => task.result().ok(),
+        };
+        output.expect("a gathered task is over, and its outcome is gathered once")
+    }
+
+    fn abandon(&self) {
+        if let Child::Own(task) = self {
+            task.cancel();
+        }
+    }
+}
+
+/// How a child ended, for who gathers.
+#[derive(Debug)]
+pub enum Ending<V, E> {
+    /// With a value.
+    Value(V),
+    /// With an error, to be raised.
+    Error(E),
+    /// Cancelled: so is who gathers.
+    Cancelled,
+}
+
+/// One child of a gathering. Sealed: made from futures by [`gather`](crate::gather) itself.
+pub trait GatherChild: sealed::Sealed {
+    /// What is gathered of it.
+    type Value;
+    /// Its own error.
+    type Error;
+    /// What [`return_exceptions`](crate::Gather::return_exceptions) gives for it.
+    type Outcome;
+
+    #[doc(hidden)]
+    fn member(&self) -> sealed::Member;
+    #[doc(hidden)]
+    fn ending(&mut self) -> Ending<Self::Value, Self::Error>;
+    #[doc(hidden)]
+    fn outcome(&mut self) -> Self::Outcome;
+    #[doc(hidden)]
+    fn abandon(&self);
+}
+
+/// A child of [`gather`](crate::gather).
+#[derive(Debug)]
+pub struct PlainChild<O>(Child<Result<O, TaskError>, O>);
+
+/// A child of [`try_gather`](crate::try_gather).
+#[derive(Debug)]
+pub struct TryChild<T, E>(Child<Result<T, TaskError<E>>, Result<T, E>>);
+
+impl<O: 'static> PlainChild<O> {
+    fn new<F: Future<Output = O> + 'static>(future: F, at: &'static Location<'static>) -> Self {
+        PlainChild(given(future).unwrap_or_else(|future| {
+            let task: Task<O> = TaskBuilder::new().spawn_on(&running_loop(), Plain, future, at);
+            Child::Own(task)
+        }))
+    }
+}
+
+impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
+    fn new<F>(future: F, at: &'static Location<'static>) -> Self
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+    {
+        TryChild(given(future).unwrap_or_else(|future| {
+            let task: Task<T, E> =
+                TaskBuilder::new().spawn_on(&running_loop(), Fallible, future, at);
+            Child::Own(task)
+        }))
+    }
+}
+
+impl<O> GatherChild for PlainChild<O> {
+    type Value = O;
+    type Error = Infallible;
+    type Outcome = Result<O, TaskError>;
+
+    fn member(&self) -> sealed::Member {
+        // What a given task fails with is its value here.
+        sealed::Member(self.0.record().clone(), matches!(self.0, Child::Own(_)))
+    }
+
+    fn ending(&mut self) -> Ending<O, Infallible> {
+        match &self.0 {
+            Child::Own(task) => ending_of(task.take()),
+            given => Ending::Value(given.take_given()),
+        }
+    }
+
+    fn outcome(&mut self) -> Result<O, TaskError> {
+        match &self.0 {
+            Child::Own(task) => task.take().expect("a gathered task is over, and gathered once"),
+            given => Ok(given.take_given()),
+        }
+    }
+
+    fn abandon(&self) {
+        self.0.abandon();
+    }
+}
+
+impl<T, E> GatherChild for TryChild<T, E> {
+    type Value = T;
+    type Error = E;
+    type Outcome = Result<T, TaskError<E>>;
+
+    fn member(&self) -> sealed::Member {
+        sealed::Member(self.0.record().clone(), true)
+    }
+
+    fn ending(&mut self) -> Ending<T, E> {
+        match &self.0 {
+            Child::Own(task) => ending_of(task.take()),
+            given => given.take_given().map_or_else(Ending::Error, Ending::Value),
+        }
+    }
+
+    fn outcome(&mut self) -> Result<T, TaskError<E>> {
+        match &self.0 {
+            Child::Own(task) => task.take().expect("a gathered task is over, and gathered once"),
+            given => given.take_given().map_err(TaskError::Failed),
+        }
+    }
+
+    fn abandon(&self) {
+        self.0.abandon();
+    }
+}
+
+fn ending_of<T, E>(outcome: Option<Result<T, TaskError<E>>>) -> Ending<T, E> {
+    match outcome.expect("a gathered task is over, and gathered once") {
+        Ok(value) => Ending::Value(value),
+        Err(TaskError::Failed(error)) => Ending::Error(error),
+        Err(TaskError::Panicked(panic)) => panic.resume(),
+        Err(TaskError::Cancelled(_) | TaskError::Grouped) => Ending::Cancelled,
+    }
+}
+
+/// All children of a gathering. Sealed.
+pub trait Children: sealed::Sealed {
+    /// What awaiting gives.
+    type Values;
+    /// What awaiting gives with [`return_exceptions`](crate::Gather::return_exceptions).
+    type Outcomes;
+
+    #[doc(hidden)]
+    fn members(&self) -> Vec<sealed::Member>;
+    /// `None` if the gathering is cancelled.
+    #[doc(hidden)]
+    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values>;
+    #[doc(hidden)]
+    fn outcomes(&mut self) -> Self::Outcomes;
+    #[doc(hidden)]
+    fn abandon(&self);
+}
+
+/// The error of the child that failed first, if one did. `Err(())`: the gathering is cancelled.
+fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error, ()> {
+    let was_cancelled = child.member().0.has(Flag::CANCELLED);
+    match child.ending() {
+        Ending::Error(error) if !(was_cancelled && is_cancelled) => Ok(error),
+        _ => Err(()),
+    }
+}
+
+fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C::Error>> {
+    match child.ending() {
+        Ending::Value(value) => Ok(value),
+        Ending::Error(error) => Err(Some(error)),
+        Ending::Cancelled => Err(None),
+    }
+}
+
+impl<O> Children for Vec<PlainChild<O>> {
+    type Values = Vec<O>;
+    type Outcomes = Vec<Result<O, TaskError>>;
+
+    fn members(&self) -> Vec<sealed::Member> {
+        self.iter().map(GatherChild::member).collect()
+    }
+
+    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Vec<O>> {
+        if let Some(first) = first_failure {
+            let Err(()) = failure(&mut self[first], is_cancelled);
+            return None;
+        }
+        if is_cancelled {
+            return None;
+        }
+        self.iter_mut().map(|child| value(child).ok()).collect()
+    }
+
+    fn outcomes(&mut self) -> Self::Outcomes {
+        self.iter_mut().map(GatherChild::outcome).collect()
+    }
+
+    fn abandon(&self) {
+        self.iter().for_each(GatherChild::abandon);
+    }
+}
+
+impl<T, E> Children for Vec<TryChild<T, E>> {
+    type Values = Result<Vec<T>, E>;
+    type Outcomes = Vec<Result<T, TaskError<E>>>;
+
+    fn members(&self) -> Vec<sealed::Member> {
+        self.iter().map(GatherChild::member).collect()
+    }
+
+    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+        if let Some(first) = first_failure {
+            return failure(&mut self[first], is_cancelled).ok().map(Err);
+        }
+        if is_cancelled {
+            return None;
+        }
+        let values: Result<Vec<T>, Option<E>> = self.iter_mut().map(value).collect();
+        values.map_or_else(|error| error.map(Err), |values| Some(Ok(values)))
+    }
+
+    fn outcomes(&mut self) -> Self::Outcomes {
+        self.iter_mut().map(GatherChild::outcome).collect()
+    }
+
+    fn abandon(&self) {
+        self.iter().for_each(GatherChild::abandon);
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $number:tt),+);)+) => {$(
+        impl<$($name),+> Children for ($(PlainChild<$name>,)+) {
+            type Values = ($($name,)+);
+            type Outcomes = ($(Result<$name, TaskError>,)+);
+
+            fn members(&self) -> Vec<sealed::Member> {
+                vec![$(self.$number.member()),+]
+            }
+
+            fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+                match first_failure {
+                    $(Some($number) => {
+                        let Err(()) = failure(&mut self.$number, is_cancelled);
+                        None
+                    })+
+                    _ if is_cancelled => None,
+                    _ => Some(($(value(&mut self.$number).ok()?,)+)),
+                }
+            }
+
+            fn outcomes(&mut self) -> Self::Outcomes {
+                ($(self.$number.outcome(),)+)
+            }
+
+            fn abandon(&self) {
+                $(self.$number.abandon();)+
+            }
+        }
+
+        impl<$($name,)+ E> Children for ($(TryChild<$name, E>,)+) {
+            type Values = Result<($($name,)+), E>;
+            type Outcomes = ($(Result<$name, TaskError<E>>,)+);
+
+            fn members(&self) -> Vec<sealed::Member> {
+                vec![$(self.$number.member()),+]
+            }
+
+            fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+                match first_failure {
+                    $(Some($number) => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
+                    _ if is_cancelled => None,
+                    _ => Some(Ok(($(value(&mut self.$number).ok()?,)+))),
+                }
+            }
+
+            fn outcomes(&mut self) -> Self::Outcomes {
+                ($(self.$number.outcome(),)+)
+            }
+
+            fn abandon(&self) {
+                $(self.$number.abandon();)+
+            }
+        }
+
+        impl<$($name),+> sealed::Sealed for ($(PlainChild<$name>,)+) {}
+        impl<$($name,)+ E> sealed::Sealed for ($(TryChild<$name, E>,)+) {}
+
+        impl<$($name),+> IntoGather<FromTuple> for ($($name,)+)
+        where
+            $($name: Future<Output: 'static> + 'static),+
+        {
+            type Children = ($(PlainChild<$name::Output>,)+);
+
+            fn into_children(self, at: &'static Location<'static>) -> Self::Children {
+                ($(PlainChild::new(self.$number, at),)+)
+            }
+        }
+    )+};
+}
+
+tuples! {
+    (A 0);
+    (A 0, B 1);
+    (A 0, B 1, C 2);
+    (A 0, B 1, C 2, D 3);
+    (A 0, B 1, C 2, D 3, F 4);
+    (A 0, B 1, C 2, D 3, F 4, G 5);
+    (A 0, B 1, C 2, D 3, F 4, G 5, H 6);
+    (A 0, B 1, C 2, D 3, F 4, G 5, H 6, I 7);
+}
+
+macro_rules! try_tuples {
+    ($(($($name:ident $value:ident $number:tt),+);)+) => {$(
+        impl<$($name, $value,)+ E> IntoTryGather<FromTuple> for ($($name,)+)
+        where
+            $($name: Future<Output = Result<$value, E>> + 'static, $value: 'static,)+
+            E: fmt::Debug + 'static,
+        {
+            type Children = ($(TryChild<$value, E>,)+);
+
+            fn into_children(self, at: &'static Location<'static>) -> Self::Children {
+                ($(TryChild::new(self.$number, at),)+)
+            }
+        }
+    )+};
+}
+
+try_tuples! {
+    (A T 0);
+    (A T 0, B U 1);
+    (A T 0, B U 1, C V 2);
+    (A T 0, B U 1, C V 2, D W 3);
+    (A T 0, B U 1, C V 2, D W 3, F X 4);
+    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5);
+    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5, H Z 6);
+    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5, H Z 6, I S 7);
+}
+
+/// Marks what can be iterated.
+#[derive(Debug)]
+pub enum FromIterable {}
+
+/// Marks tuples.
+#[derive(Debug)]
+pub enum FromTuple {}
+
+/// What [`gather`](crate::gather) takes. `M` tells iterables from tuples; the compiler finds it.
+pub trait IntoGather<M> {
+    /// The children made of it.
+    type Children: Children;
+    #[doc(hidden)]
+    fn into_children(self, at: &'static Location<'static>) -> Self::Children;
+}
+
+/// What [`try_gather`](crate::try_gather) takes. `M` tells iterables from tuples; the compiler finds it.
+pub trait IntoTryGather<M> {
+    /// The children made of it.
+    type Children: Children;
+    #[doc(hidden)]
+    fn into_children(self, at: &'static Location<'static>) -> Self::Children;
+}
+
+impl<I> IntoGather<FromIterable> for I
+where
+    I: IntoIterator<Item: Future<Output: 'static> + 'static>,
+{
+    type Children = Vec<PlainChild<<I::Item as Future>::Output>>;
+
+    fn into_children(self, at: &'static Location<'static>) -> Self::Children {
+        self.into_iter().map(|future| PlainChild::new(future, at)).collect()
+    }
+}
+
+impl<I, T, E> IntoTryGather<FromIterable> for I
+where
+    I: IntoIterator<Item: Future<Output = Result<T, E>> + 'static>,
+    T: 'static,
+    E: fmt::Debug + 'static,
+{
+    type Children = Vec<TryChild<T, E>>;
+
+    fn into_children(self, at: &'static Location<'static>) -> Self::Children {
+        self.into_iter().map(|future| TryChild::new(future, at)).collect()
+    }
+}
+
+mod sealed {
+    #![allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
+
+    use crate::engine::record::RecordRef;
+
+    pub trait Sealed {}
+    impl<O> Sealed for super::PlainChild<O> {}
+    impl<T, E> Sealed for super::TryChild<T, E> {}
+    impl<O> Sealed for Vec<super::PlainChild<O>> {}
+    impl<T, E> Sealed for Vec<super::TryChild<T, E>> {}
+
+    /// A member of a crowd, and whether its failure counts.
+    #[derive(Debug)]
+    pub struct Member(pub(crate) RecordRef, pub(crate) bool);
+}

@@ -1,0 +1,436 @@
+//! [`TaskGroup`]: tasks that end together.
+//!
+//! A scope owns its children. It ends when all of them have ended, and however it ends, none of them lives on: not when
+//! a child fails (the others and the body are cancelled), not when the task around it is cancelled, and not when the
+//! scope's future is dropped in the middle (then they are dropped too, hard).
+//!
+//! The rules are those of `CPython`'s `taskgroups.py`, in the same order; where the body is cancelled because a child
+//! failed, the group takes back the one request that it made, as a time limit does.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{Location, resume_unwind};
+use std::rc::Rc;
+
+use thiserror::Error;
+
+use crate::cancel::{Ending, catch_all, catch_cancel};
+use crate::engine::extras::{Joiner, Watcher};
+use crate::engine::leaf;
+use crate::engine::record::{Fallible, RecordRef};
+use crate::engine::state::Flag;
+use crate::engine::waitlist::{WaitKey, WaitList};
+use crate::error::{Cancelled, TaskError};
+use crate::exception_group::{ExceptionGroup, Raised};
+use crate::sync::{Event, Semaphore};
+use crate::task::{Task, TaskBuilder, running_loop};
+
+/// Tasks that end together. Made by [`scope`](TaskGroup::scope); a clone is the same group, for children that spawn.
+///
+/// # In asyncio
+/// `asyncio.TaskGroup`.
+pub struct TaskGroup<E = Infallible> {
+    state: Rc<State>,
+    /// Children fail with this.
+    error: PhantomData<fn(E)>,
+}
+
+/// A child was spawned into a group that takes none any more.
+///
+/// # In asyncio
+/// `RuntimeError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GroupClosed {
+    /// The group is cancelling its children.
+    #[error("the task group is shutting down: a child failed or the group was cancelled")]
+    ShuttingDown,
+    /// The scope has ended.
+    #[error("the task group is over: spawn inside its scope")]
+    Over,
+}
+
+struct State {
+    /// The task that the scope stands in.
+    parent: RecordRef,
+    children: RefCell<WaitList<RecordRef>>,
+    running: Cell<usize>,
+    /// Numbers of the children that failed or panicked, in that order.
+    failed: RefCell<Vec<RecordRef>>,
+    aborting: Cell<bool>,
+    exiting: Cell<bool>,
+    /// Ended by `cancel`: the body's cancel is no error.
+    quiet: Cell<bool>,
+    over: Cell<bool>,
+    /// One of the parent's cancel requests is the group's.
+    parent_cancel_requested: Cell<bool>,
+    /// Set while no child runs.
+    all_done: Event,
+    limit: Option<Rc<Semaphore>>,
+}
+
+/// Settings of a group that is about to be made.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder makes nothing before `scope`"]
+pub struct TaskGroupBuilder {
+    limit: Option<usize>,
+}
+
+impl TaskGroupBuilder {
+    /// At most so many children run at once; the others begin when one of them ends, in the order of spawning.
+    pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
+        self.limit = Some(running_at_once.max(1));
+        self
+    }
+
+    /// See [`TaskGroup::scope`].
+    ///
+    /// # Cancellation
+    /// As there.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn scope<E, R, X>(
+        self,
+        body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
+    ) -> Result<R, ExceptionGroup<E>>
+    where
+        E: fmt::Debug + 'static,
+        X: Into<Raised<E>>,
+    {
+        let group = TaskGroup::new(self.limit);
+        let _owned = Owned(&group.state);
+        let ended = catch_all(body(&group)).await;
+        group.exit(ended).await
+    }
+}
+
+impl<E: fmt::Debug + 'static> TaskGroup<E> {
+    fn new(limit: Option<usize>) -> TaskGroup<E> {
+        let parent = leaf::current().expect("a task group can only be opened in a task");
+        let all_done = Event::new();
+        all_done.set();
+        let state = State {
+            parent,
+            children: RefCell::default(),
+            running: Cell::new(0),
+            failed: RefCell::default(),
+            aborting: Cell::new(false),
+            exiting: Cell::new(false),
+            quiet: Cell::new(false),
+            over: Cell::new(false),
+            parent_cancel_requested: Cell::new(false),
+            all_done,
+            limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
+        };
+        TaskGroup { state: Rc::new(state), error: PhantomData }
+    }
+
+    /// Runs `body`, waits for every task that was spawned into the group, and gives what `body` returned.
+    ///
+    /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors
+    /// come out, in one [`ExceptionGroup`].
+    ///
+    /// # Cancellation
+    /// The children are cancelled and waited for; then the cancel goes on, unless a child failed: errors come first. If the
+    /// scope is dropped hard, its children's futures are dropped before `drop` returns; one that is being polled at that
+    /// moment, at the end of its poll.
+    ///
+    /// # Errors
+    /// The errors of the children and of the body. A child's panic is one of them; a panic of the body goes on as a panic
+    /// when the children have ended.
+    ///
+    /// # Panics
+    /// When polled outside a task.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::time::Duration;
+    /// use loopwheel::{TaskGroup, sleep};
+    ///
+    /// let sum = TaskGroup::scope(async |group| {
+    ///     let one = group.create_task(async { Ok::<_, String>(1) });
+    ///     let two = group.create_task(async {
+    ///         sleep(Duration::from_secs(1)).await;
+    ///         Ok(2)
+    ///     });
+    ///     Ok::<_, String>(one.await.unwrap() + two.await.unwrap())
+    /// });
+    /// assert_eq!(sum.await.unwrap(), 3);
+    ///
+    /// let failed = TaskGroup::scope(async |group| {
+    ///     group.create_task(async { Err::<(), _>("broken") });
+    ///     sleep(Duration::from_secs(60)).await; // is cancelled
+    ///     Ok::<_, &str>(())
+    /// });
+    /// assert_eq!(failed.await.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `async with asyncio.TaskGroup() as group`.
+    #[doc(alias = "nursery")]
+    pub async fn scope<R, X>(
+        body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
+    ) -> Result<R, ExceptionGroup<E>>
+    where
+        X: Into<Raised<E>>,
+    {
+        TaskGroupBuilder::default().scope(body).await
+    }
+
+    /// Spawns a child. Its failure is the group's; its value is had through the handle.
+    ///
+    /// # Panics
+    /// If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
+    #[track_caller]
+    pub fn create_task<T, F>(&self, future: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+    {
+        match self.spawn(TaskBuilder::new(), future, Location::caller()) {
+            Ok(task) => task,
+            Err(closed) => panic!("{closed}"),
+        }
+    }
+
+    /// Spawns a child.
+    ///
+    /// # Errors
+    /// If the group is shutting down or over; the future is dropped.
+    #[track_caller]
+    pub fn try_create_task<T, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+    {
+        self.spawn(TaskBuilder::new(), future, Location::caller())
+    }
+
+    /// Spawns a child with a name.
+    ///
+    /// # Errors
+    /// If the group is shutting down or over; the future is dropped.
+    #[track_caller]
+    pub fn create_named<T, F>(
+        &self,
+        name: impl Into<String>,
+        future: F,
+    ) -> Result<Task<T, E>, GroupClosed>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+    {
+        self.spawn(TaskBuilder::new().name(name), future, Location::caller())
+    }
+
+    fn spawn<T, F>(
+        &self,
+        builder: TaskBuilder,
+        future: F,
+        at: &'static Location<'static>,
+    ) -> Result<Task<T, E>, GroupClosed>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+    {
+        let state = &self.state;
+        if state.over.get() || state.exiting.get() && state.running.get() == 0 {
+            return Err(GroupClosed::Over);
+        }
+        if state.aborting.get() {
+            return Err(GroupClosed::ShuttingDown);
+        }
+        let engine = running_loop();
+        let task = match &state.limit {
+            None => builder.spawn_on(&engine, Fallible, future, at),
+            Some(limit) => {
+                let limit = limit.clone();
+                let limited = async move {
+                    let _permit = limit.acquire().await;
+                    future.await
+                };
+                builder.spawn_on(&engine, Fallible, limited, at)
+            }
+        };
+        state.adopt(task.record());
+        Ok(task)
+    }
+
+    /// Ends the group quietly: cancels its children, and its body if that is still running.
+    ///
+    /// The scope then fails with an [empty](ExceptionGroup::is_empty) group of errors if the body was interrupted, and
+    /// gives the body's value if it was not.
+    ///
+    /// # In asyncio
+    /// `TaskGroup.cancel()` of Python 3.15.
+    #[doc(alias = "cancel_scope")]
+    pub fn cancel(&self) {
+        self.state.quiet.set(true);
+        self.state.abort();
+        self.state.cancel_parent();
+    }
+
+    /// How many children have not ended.
+    pub fn running(&self) -> usize {
+        self.state.running.get()
+    }
+
+    /// What `__aexit__` does.
+    async fn exit<R, X>(&self, ended: Result<Result<R, X>, Ending>) -> Result<R, ExceptionGroup<E>>
+    where
+        X: Into<Raised<E>>,
+    {
+        let state = &*self.state;
+        state.exiting.set(true);
+        let mut cancelled = match &ended {
+            Err(Ending::Cancelled(cancelled)) => Some(cancelled.clone()),
+            _ => None,
+        };
+        if !matches!(ended, Ok(Ok(_))) && !state.aborting.get() {
+            state.abort();
+        }
+        while state.running.get() > 0 {
+            if let Err(again) = catch_cancel(state.all_done.wait()).await
+                && !state.aborting.get()
+            {
+                cancelled = Some(again);
+                state.abort();
+            }
+        }
+        // The group's own request is taken back; if that was the only one there is no cancel to go on.
+        if state.parent_cancel_requested.get() && state.parent.uncancel() == 0 {
+            cancelled = None;
+        }
+        state.over.set(true);
+        self.conclude(ended, cancelled).await
+    }
+
+    async fn conclude<R, X>(
+        &self,
+        ended: Result<Result<R, X>, Ending>,
+        cancelled: Option<Cancelled>,
+    ) -> Result<R, ExceptionGroup<E>>
+    where
+        X: Into<Raised<E>>,
+    {
+        let state = &*self.state;
+        let mut errors: Vec<Raised<E>> = state.failed.take().iter().filter_map(raised).collect();
+        if let Err(Ending::Panicked(payload)) = ended {
+            resume_unwind(payload);
+        }
+        if let Some(cancelled) = cancelled
+            && errors.is_empty()
+        {
+            cancelled.reraise().await;
+        }
+        let value = match ended {
+            Ok(Ok(value)) => Some(value),
+            Ok(Err(error)) => {
+                errors.push(error.into());
+                None
+            }
+            Err(_) => None,
+        };
+        match value {
+            Some(value) if errors.is_empty() => Ok(value),
+            _ => {
+                if state.parent.cancel_requests.get() > 0 && !errors.is_empty() {
+                    // It is being cancelled from outside as well: that is raised again, at its next await.
+                    state.parent.uncancel();
+                    state.parent.cancel(None);
+                }
+                Err(ExceptionGroup::new("unhandled errors in a TaskGroup", errors))
+            }
+        }
+    }
+}
+
+/// What a child failed with.
+fn raised<E: 'static>(record: &RecordRef) -> Option<Raised<E>> {
+    if let Some(TaskError::Panicked(panic)) = record.ending::<Infallible>() {
+        return Some(Raised::Panic(panic));
+    }
+    // `None` if somebody who has the handle was faster, and has it.
+    record.take_error::<E>().map(Raised::Error)
+}
+
+impl State {
+    fn adopt(self: &Rc<Self>, record: &RecordRef) {
+        record.set(Flag::SEEN); // the group sees to its failure
+        record.set(Flag::GROUPED);
+        let number = self.children.borrow_mut().join(record.clone()).number();
+        self.running.set(self.running.get() + 1);
+        self.all_done.clear();
+        let watcher = Joiner::Watcher(self.clone(), number);
+        record.with_extras(|extras| extras.joiners.join(watcher));
+    }
+
+    /// Cancels every child.
+    fn abort(&self) {
+        self.aborting.set(true);
+        let children: Vec<_> = self.children.borrow().iter().cloned().collect();
+        for child in children {
+            child.cancel(None);
+        }
+    }
+
+    fn cancel_parent(&self) {
+        if !self.parent_cancel_requested.replace(true) {
+            self.parent.cancel(None);
+        }
+    }
+}
+
+impl Watcher for State {
+    fn ended(&self, number: usize, record: &RecordRef) {
+        let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
+        drop(child);
+        self.running.set(self.running.get() - 1);
+        if record.has_either(Flag::FAILED, Flag::PANICKED) {
+            self.failed.borrow_mut().push(record.clone());
+            if !self.aborting.get() && !self.parent_cancel_requested.get() {
+                self.abort();
+                self.cancel_parent();
+            }
+        }
+        if self.running.get() == 0 {
+            self.all_done.set();
+        }
+    }
+}
+
+/// However the scope is left, no child lives on.
+struct Owned<'a>(&'a Rc<State>);
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        let state = self.0;
+        state.over.set(true);
+        state.aborting.set(true);
+        let children: Vec<_> = state.children.borrow().iter().cloned().collect();
+        for child in children {
+            child.home.clone().discard(&child);
+        }
+    }
+}
+
+impl<E> Clone for TaskGroup<E> {
+    fn clone(&self) -> TaskGroup<E> {
+        TaskGroup { state: self.state.clone(), error: PhantomData }
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("running", &self.state.running.get())
+            .field("is_shutting_down", &self.state.aborting.get())
+            .finish_non_exhaustive()
+    }
+}

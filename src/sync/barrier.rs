@@ -1,0 +1,162 @@
+//! A barrier: so many wait for each other.
+//!
+//! Written on the crate's own [`Condition`], as asyncio's is; nothing here waits in a way of its own.
+
+use std::cell::Cell;
+
+use thiserror::Error;
+
+use super::condition::{Condition, ConditionGuard};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// Waiting for the last to come.
+    Filling,
+    /// The last has come; all are let go.
+    Draining,
+    /// All who wait are turned away, and then it begins anew.
+    Resetting,
+    Broken,
+}
+
+/// The barrier was reset or aborted.
+///
+/// # In asyncio
+/// `BrokenBarrierError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the barrier was reset or aborted while somebody waited, or is broken: make a new one or reset it"
+)]
+pub struct BrokenBarrier;
+
+/// So many tasks wait until all of them have come.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::rc::Rc;
+/// use loopwheel::{create_task, sync::Barrier};
+///
+/// let barrier = Rc::new(Barrier::new(2));
+/// let other = create_task({
+///     let barrier = barrier.clone();
+///     async move { barrier.wait().await }
+/// });
+/// let mine = barrier.wait().await.unwrap();
+/// let others = other.await.unwrap().unwrap();
+/// assert_eq!(mine + others, 1); // one was number 0, one number 1
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Barrier`.
+#[derive(Debug)]
+pub struct Barrier {
+    condition: Condition,
+    parties: usize,
+    count: Cell<usize>,
+    state: Cell<State>,
+}
+
+impl Barrier {
+    /// A barrier for so many tasks.
+    ///
+    /// # Panics
+    /// If `parties` is zero.
+    pub fn new(parties: usize) -> Barrier {
+        assert!(parties > 0, "a barrier needs at least one party");
+        Barrier {
+            condition: Condition::new(),
+            parties,
+            count: Cell::new(0),
+            state: Cell::new(State::Filling),
+        }
+    }
+
+    /// Waits until all have come. Each is told a different number below [`parties`](Barrier::parties).
+    ///
+    /// # Cancellation
+    /// This one does not count any more; the others go on waiting.
+    ///
+    /// # Errors
+    /// If the barrier is broken, or is reset or aborted meanwhile.
+    pub async fn wait(&self) -> Result<usize, BrokenBarrier> {
+        let guard = self.condition.acquire().await;
+        // Who comes while the last ones leave waits for the next round.
+        guard.wait_for(|| !matches!(self.state.get(), State::Draining | State::Resetting)).await;
+        if self.state.get() == State::Broken {
+            return Err(BrokenBarrier);
+        }
+        let index = self.count.get();
+        self.count.set(index + 1);
+        let _counted = Counted { barrier: self, guard: &guard };
+        if index + 1 == self.parties {
+            self.state.set(State::Draining);
+            guard.notify_all();
+            return Ok(index);
+        }
+        guard.wait_for(|| self.state.get() != State::Filling).await;
+        match self.state.get() {
+            State::Broken | State::Resetting => Err(BrokenBarrier),
+            State::Filling | State::Draining => Ok(index),
+        }
+    }
+
+    /// Turns away everybody who waits; then the barrier begins anew.
+    ///
+    /// # Cancellation
+    /// Before it has the barrier's lock: nothing has happened.
+    pub async fn reset(&self) {
+        let guard = self.condition.acquire().await;
+        let somebody_waits = self.count.get() > 0;
+        self.state.set(if somebody_waits { State::Resetting } else { State::Filling });
+        guard.notify_all();
+    }
+
+    /// Breaks the barrier: everybody who waits, or comes, is turned away, until it is [reset](Barrier::reset).
+    ///
+    /// # Cancellation
+    /// Before it has the barrier's lock: nothing has happened.
+    pub async fn abort(&self) {
+        let guard = self.condition.acquire().await;
+        self.state.set(State::Broken);
+        guard.notify_all();
+    }
+
+    /// How many must come.
+    pub fn parties(&self) -> usize {
+        self.parties
+    }
+
+    /// How many have come and wait.
+    ///
+    /// # In asyncio
+    /// `barrier.n_waiting`.
+    pub fn waiting(&self) -> usize {
+        if self.state.get() == State::Filling { self.count.get() } else { 0 }
+    }
+
+    /// Whether it is broken.
+    pub fn is_broken(&self) -> bool {
+        self.state.get() == State::Broken
+    }
+}
+
+/// One who has come and has not left yet, in whatever way. Dropped before the guard, so under the lock.
+struct Counted<'a> {
+    barrier: &'a Barrier,
+    guard: &'a ConditionGuard<'a>,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let barrier = self.barrier;
+        barrier.count.set(barrier.count.get() - 1);
+        if barrier.count.get() == 0
+            && matches!(barrier.state.get(), State::Resetting | State::Draining)
+        {
+            barrier.state.set(State::Filling);
+            self.guard.notify_all();
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! An event: it has happened, or it has not.
+
+use std::cell::Cell;
+use std::fmt;
+
+use super::waiters::{Owner, Wait, Waiters};
+
+/// Tasks wait until it is set.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::rc::Rc;
+/// use loopwheel::{create_task, sync::Event};
+///
+/// let event = Rc::new(Event::new());
+/// let waiter = create_task({
+///     let event = event.clone();
+///     async move { event.wait().await }
+/// });
+/// event.set();
+/// waiter.await.unwrap();
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Event`.
+#[derive(Default)]
+pub struct Event {
+    set: Cell<bool>,
+    waiters: Waiters,
+}
+
+impl Event {
+    /// An event that is not set.
+    pub fn new() -> Event {
+        Event::default()
+    }
+
+    /// Waits until the event is set. Who was waiting then goes on, even if it is cleared before its turn.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn wait(&self) {
+        if !self.set.get() {
+            Wait::new(&self.waiters, self).await;
+        }
+    }
+
+    /// Sets the event and wakes everybody who waits.
+    pub fn set(&self) {
+        if !self.set.replace(true) {
+            self.waiters.call_all();
+        }
+    }
+
+    /// From here on tasks wait again.
+    pub fn clear(&self) {
+        self.set.set(false);
+    }
+
+    /// Whether the event is set.
+    pub fn is_set(&self) -> bool {
+        self.set.get()
+    }
+
+    /// How many wait for it.
+    pub fn waiting(&self) -> usize {
+        self.waiters.in_line()
+    }
+}
+
+impl Owner for Event {
+    const WHAT: &'static str = "an event";
+
+    fn gave_up(&self, _called: bool) {}
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("set", &self.is_set())
+            .field("waiters", &self.waiters)
+            .finish()
+    }
+}

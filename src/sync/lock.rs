@@ -1,0 +1,144 @@
+//! A lock: one at a time.
+
+use std::cell::Cell;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::waiters::{Owner, Wait, Waiters};
+
+/// One task at a time may hold it; the others get it in the order in which they came.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::rc::Rc;
+/// use loopwheel::{create_task, sync::Lock, yield_now};
+///
+/// let lock = Rc::new(Lock::new());
+/// let guard = lock.acquire().await;
+/// let other = create_task({
+///     let lock = lock.clone();
+///     async move { drop(lock.acquire().await) }
+/// });
+/// yield_now().await;
+/// assert!(!other.is_done());
+/// drop(guard); // the other one's turn
+/// other.await.unwrap();
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Lock`.
+#[derive(Default)]
+pub struct Lock {
+    locked: Cell<bool>,
+    waiters: Waiters,
+}
+
+/// A lock was released that nobody held, or a condition was used without its lock.
+///
+/// # In asyncio
+/// `RuntimeError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the lock is not held: acquire it first, and release it once")]
+pub struct NotLocked;
+
+impl Lock {
+    /// A lock that nobody holds.
+    pub fn new() -> Lock {
+        Lock::default()
+    }
+
+    /// Waits until the lock is free and everybody who came before has had it, and takes it.
+    ///
+    /// It is released when the guard is dropped.
+    ///
+    /// # Cancellation
+    /// The place in the line is lost, nothing else: if it was this one's turn already, the next one gets it.
+    ///
+    /// # In asyncio
+    /// `async with lock`, or `await lock.acquire()` and [`LockGuard::forget`].
+    pub async fn acquire(&self) -> LockGuard<'_> {
+        if self.locked.get() || !self.waiters.is_empty() {
+            Wait::new(&self.waiters, self).await;
+        }
+        self.locked.set(true);
+        LockGuard { lock: self }
+    }
+
+    /// Takes the lock if it is free and nobody waits for it.
+    pub fn try_acquire(&self) -> Option<LockGuard<'_>> {
+        (!self.locked.get() && self.waiters.is_empty()).then(|| {
+            self.locked.set(true);
+            LockGuard { lock: self }
+        })
+    }
+
+    /// Releases a lock whose guard was [forgotten](LockGuard::forget), from wherever one is.
+    ///
+    /// # Errors
+    /// If nobody holds it.
+    ///
+    /// # In asyncio
+    /// `lock.release()`.
+    pub fn release(&self) -> Result<(), NotLocked> {
+        if !self.locked.replace(false) {
+            return Err(NotLocked);
+        }
+        self.waiters.call_first();
+        Ok(())
+    }
+
+    /// Whether somebody holds it.
+    ///
+    /// Between a release and the next holder's turn nobody does; but who comes then waits in line.
+    pub fn is_locked(&self) -> bool {
+        self.locked.get()
+    }
+
+    /// How many wait for it.
+    pub fn waiting(&self) -> usize {
+        self.waiters.in_line()
+    }
+}
+
+impl Owner for Lock {
+    const WHAT: &'static str = "a lock";
+
+    fn gave_up(&self, called: bool) {
+        if called && !self.locked.get() {
+            self.waiters.call_first();
+        }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("locked", &self.is_locked())
+            .field("waiters", &self.waiters)
+            .finish()
+    }
+}
+
+/// Holds a [`Lock`] until it is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct LockGuard<'a> {
+    lock: &'a Lock,
+}
+
+impl LockGuard<'_> {
+    /// Keeps the lock held without a guard; [`Lock::release`] releases it.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    fn drop(&mut self) {
+        // Somebody may have released it by hand: then there is nothing left to do.
+        let _ = self.lock.release();
+    }
+}

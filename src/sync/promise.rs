@@ -1,0 +1,101 @@
+//! A promise: a value that somebody will set.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use thiserror::Error;
+
+use super::event::Event;
+
+/// A value that somebody sets once, and others wait for. A clone is the same promise.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{call_soon, sync::Promise};
+///
+/// let promise = Promise::new();
+/// let setter = promise.clone();
+/// call_soon(move || setter.set(42).unwrap());
+/// assert_eq!(promise.wait().await, 42);
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Future`, with `set_result`. For `set_exception` let the value be a `Result`.
+pub struct Promise<T> {
+    state: Rc<State<T>>,
+}
+
+struct State<T> {
+    value: RefCell<Option<T>>,
+    is_set: Event,
+}
+
+/// A promise was set before; here is the value that came too late.
+///
+/// # In asyncio
+/// `InvalidStateError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the promise has been set before")]
+pub struct AlreadySet<T>(pub T);
+
+impl<T> Promise<T> {
+    /// A promise that is not set.
+    pub fn new() -> Promise<T> {
+        Promise { state: Rc::new(State { value: RefCell::new(None), is_set: Event::new() }) }
+    }
+
+    /// Sets the value, and wakes everybody who waits for it.
+    ///
+    /// # Errors
+    /// If it was set before; the value comes back.
+    pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
+        if self.is_set() {
+            return Err(AlreadySet(value));
+        }
+        *self.state.value.borrow_mut() = Some(value);
+        self.state.is_set.set();
+        Ok(())
+    }
+
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
+        self.state.is_set.is_set()
+    }
+}
+
+impl<T: Clone> Promise<T> {
+    /// Waits until it is set, and returns a clone of the value.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn wait(&self) -> T {
+        self.state.is_set.wait().await;
+        self.get().expect("a set promise has a value")
+    }
+
+    /// A clone of the value, if it is set.
+    pub fn get(&self) -> Option<T> {
+        self.state.value.borrow().clone()
+    }
+}
+
+impl<T> Default for Promise<T> {
+    fn default() -> Promise<T> {
+        Promise::new()
+    }
+}
+
+impl<T> Clone for Promise<T> {
+    fn clone(&self) -> Promise<T> {
+        Promise { state: self.state.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise").field("is_set", &self.is_set()).finish_non_exhaustive()
+    }
+}

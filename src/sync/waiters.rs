@@ -1,0 +1,126 @@
+//! **Waiting in line**: the one way in which everything in this directory waits.
+//!
+//! A primitive owns some [`Waiters`] and says, as an [`Owner`], what is to be done when somebody gives up. The future
+//! [`Wait`] joins the line when it is first polled and is ready when it has been called.
+//!
+//! The rule under which no wake-up is ever lost: *whoever is called either goes on, or hands on.* A `Wait` that was
+//! called and is dropped before it could go on (its task was cancelled, or it lost a `select!`) tells its owner, who
+//! calls the next.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::engine::leaf;
+use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::engine::waker::TaskId;
+
+/// A line of waiters.
+#[derive(Default)]
+pub(super) struct Waiters {
+    line: RefCell<WaitList<Waker>>,
+}
+
+impl Waiters {
+    /// Calls the first in the line. False if nobody is there.
+    pub(super) fn call_first(&self) -> bool {
+        let waker = self.line.borrow_mut().call();
+        let called = waker.is_some();
+        if let Some(waker) = waker {
+            waker.wake(); // after the borrow: a foreign waker may run anything
+        }
+        called
+    }
+
+    /// Calls everybody who is in the line now.
+    pub(super) fn call_all(&self) {
+        for _ in 0..self.in_line() {
+            self.call_first();
+        }
+    }
+
+    /// How many wait and have not been called.
+    pub(super) fn in_line(&self) -> usize {
+        self.line.borrow().in_line()
+    }
+
+    /// Nobody waits, and nobody who was called is still on the way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.borrow().is_empty()
+    }
+}
+
+impl fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} waiting", self.in_line())
+    }
+}
+
+/// Whose line it is.
+pub(super) trait Owner {
+    /// What one waits for here, for the deadlock report.
+    const WHAT: &'static str;
+
+    /// Somebody has left without going on; `called` says whether it was its turn.
+    fn gave_up(&self, called: bool);
+}
+
+/// Waits in line until called.
+#[must_use = "a future does nothing unless awaited"]
+pub(super) struct Wait<'a, O: Owner> {
+    waiters: &'a Waiters,
+    owner: &'a O,
+    key: Option<WaitKey>,
+}
+
+impl<'a, O: Owner> Wait<'a, O> {
+    pub(super) fn new(waiters: &'a Waiters, owner: &'a O) -> Wait<'a, O> {
+        Wait { waiters, owner, key: None }
+    }
+}
+
+impl<O: Owner> Future for Wait<'_, O> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if leaf::interrupted(|| O::WHAT.to_owned()) {
+            return Poll::Pending;
+        }
+        let Some(key) = self.key else {
+            let waker = TaskId::keep(cx.waker());
+            self.key = Some(self.waiters.line.borrow_mut().join(waker));
+            return Poll::Pending;
+        };
+        let mut line = self.waiters.line.borrow_mut();
+        match line.get_mut(key) {
+            None => {
+                line.leave(key);
+                drop(line);
+                self.key = None;
+                Poll::Ready(())
+            }
+            Some(waker) if waker.will_wake(cx.waker()) => Poll::Pending,
+            Some(_) => {
+                drop(line); // foreign wakers are cloned and dropped outside: they may run anything
+                let waker = TaskId::keep(cx.waker());
+                let mut line = self.waiters.line.borrow_mut();
+                let old = line.get_mut(key).map(|old| std::mem::replace(old, waker));
+                drop(line);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<O: Owner> Drop for Wait<'_, O> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            let left = self.waiters.line.borrow_mut().leave(key);
+            self.owner.gave_up(matches!(left, Some(Left::Called)));
+            drop(left);
+        }
+    }
+}

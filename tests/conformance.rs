@@ -1,0 +1,40 @@
+//! What loopwheel does is what `CPython` 3.14's asyncio does, trace for trace.
+//!
+//! The scenarios in `tests/conformance/*.jsonl` were run on asyncio and their traces recorded. Here they are run on this
+//! crate, by an interpreter that is written on its public API alone.
+
+#[path = "conformance/compare.rs"]
+mod compare;
+#[path = "conformance/interpreter.rs"]
+mod interpreter;
+#[path = "conformance/objects.rs"]
+mod objects;
+#[path = "conformance/program.rs"]
+mod program;
+#[path = "conformance/tasks.rs"]
+mod tasks;
+
+fn check(text: &str, scenarios: usize) {
+    let checked = compare::check_file(text).unwrap();
+    for divergence in &checked.divergences {
+        println!("{divergence}");
+    }
+    let failed: Vec<_> = checked.divergences.iter().map(|divergence| &divergence.id).collect();
+    assert!(failed.is_empty(), "these diverge: {failed:?}");
+    assert_eq!(checked.passed, scenarios);
+}
+
+#[test]
+fn the_named_corner_cases() {
+    check(include_str!("conformance/named.jsonl"), 139);
+}
+
+#[test]
+fn first_come_first_served() {
+    check(include_str!("conformance/order.jsonl"), 154);
+}
+
+#[test]
+fn random_programs() {
+    check(include_str!("conformance/random.jsonl"), 620);
+}
