@@ -1,0 +1,281 @@
+//! The wake-up protocol of `src/engine/inbox.rs`, model-checked: loom runs each model below under every
+//! interleaving of its threads in which at most so many times one is torn away from what it is doing, and under every
+//! order in which weak memory lets them see each other's writes. `LOOM_MAX_PREEMPTIONS=3 cargo test --test loom` looks
+//! further than the two that are usual, for some minutes.
+//!
+//! It is that very file that is checked. It takes what crosses threads from its neighbours; so here it gets other
+//! neighbours of the same names: loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
+//!
+//! **The promise.** Whoever writes something down and then wakes a task can rely on a poll that sees it. The model of
+//! a loop below is a turn and a sleep, as in `turn.rs`: it takes letters until there are none, polls the task once if
+//! one of them was for it, and sleeps if none was. It ends when a poll has seen everything. A wake-up that is lost
+//! leaves it asleep for ever, and loom reports a deadlock.
+//!
+//! The channel is stronger than the real one in one respect: everybody who uses it passes through one mutex, so a
+//! letter brings along the writes of whoever used the channel before. The coalescing cannot lean on that: whose
+//! wake-up is coalesced does not touch the channel.
+
+mod sync {
+    use std::collections::VecDeque;
+    use std::time::Instant;
+
+    use loom::sync::{Arc, Condvar, Mutex};
+
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    #[derive(Debug)]
+    struct Queue<T> {
+        letters: Mutex<VecDeque<T>>,
+        came: Condvar,
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Sender<T>(Arc<Queue<T>>);
+
+    #[derive(Debug)]
+    pub(crate) struct Receiver<T>(Arc<Queue<T>>);
+
+    #[derive(Debug)]
+    pub(crate) struct Empty;
+
+    pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+        let queue = Queue { letters: Mutex::new(VecDeque::new()), came: Condvar::new() };
+        let queue = Arc::new(queue);
+        (Sender(queue.clone()), Receiver(queue))
+    }
+
+    impl<T> Sender<T> {
+        #[allow(clippy::unnecessary_wraps)] // the real one's signature
+        pub(crate) fn send(&self, letter: T) -> Result<(), Empty> {
+            self.0.letters.lock().unwrap().push_back(letter);
+            self.0.came.notify_one();
+            Ok(())
+        }
+    }
+
+    impl<T> Receiver<T> {
+        pub(crate) fn try_recv(&self) -> Result<T, Empty> {
+            self.0.letters.lock().unwrap().pop_front().ok_or(Empty)
+        }
+
+        #[allow(clippy::unnecessary_wraps)] // the real one's signature
+        pub(crate) fn recv(&self) -> Result<T, Empty> {
+            let mut letters = self.0.letters.lock().unwrap();
+            loop {
+                match letters.pop_front() {
+                    Some(letter) => return Ok(letter),
+                    None => letters = self.0.came.wait(letters).unwrap(),
+                }
+            }
+        }
+
+        /// A model has no time: the deadline never comes.
+        pub(crate) fn recv_deadline(&self, _deadline: Instant) -> Result<T, Empty> {
+            self.recv()
+        }
+    }
+}
+
+mod segments {
+    /// As many slots as the models use, there from the start: the real table is std's `OnceLock`, not ours to check.
+    #[derive(Debug)]
+    pub(crate) struct Segments<T>([T; 2]);
+
+    impl<T: Default> Segments<T> {
+        pub(crate) fn new() -> Segments<T> {
+            Segments([T::default(), T::default()])
+        }
+
+        pub(crate) fn get(&self, number: usize) -> &T {
+            &self.0[number]
+        }
+    }
+}
+
+mod waker {
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    pub(crate) struct TaskId {
+        pub(crate) slot: u32,
+        pub(crate) generation: u32,
+    }
+
+    impl TaskId {
+        pub(crate) fn slot(self) -> u32 {
+            self.slot
+        }
+
+        pub(crate) fn generation(self) -> u32 {
+            self.generation
+        }
+    }
+}
+
+#[path = "../src/engine/inbox.rs"]
+mod inbox;
+
+use std::time::Duration;
+
+use inbox::Inbox;
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+use sync::{AtomicBool, Ordering};
+use waker::TaskId;
+
+const TENANT: TaskId = TaskId { slot: 1, generation: 1 };
+/// Who had the tenant's slot before.
+const EARLIER_TENANT: TaskId = TaskId { slot: 1, generation: 7 };
+const NEIGHBOUR: TaskId = TaskId { slot: 0, generation: 1 };
+
+/// What several threads write down for a task to read. No order but that of the inbox: all accesses are relaxed.
+#[derive(Clone)]
+struct Notes(Arc<Vec<AtomicBool>>);
+
+impl Notes {
+    fn new(len: usize) -> Notes {
+        Notes(Arc::new((0..len).map(|_| AtomicBool::new(false)).collect()))
+    }
+
+    fn write(&self, which: usize) {
+        self.0[which].store(true, Ordering::Relaxed);
+    }
+
+    /// The task's poll: true if it finds everything there.
+    fn poll(&self) -> bool {
+        self.0.iter().all(|note| note.load(Ordering::Relaxed))
+    }
+}
+
+/// The loop: turns, and sleeps between them, until a poll of `tenant` has seen all notes.
+fn run(inbox: &Inbox, tenant: TaskId, notes: &Notes) {
+    loop {
+        let mut is_ready = false;
+        while let Some(id) = inbox.take() {
+            is_ready |= id == tenant;
+        }
+        if !is_ready {
+            is_ready = inbox.wait(None) == Some(tenant);
+        }
+        if is_ready && notes.poll() {
+            return;
+        }
+    }
+}
+
+/// A thread that writes a note and wakes the tenant, for each of `notes`.
+fn writer(inbox: &Arc<Inbox>, notes: &Notes, which: std::ops::Range<usize>) -> JoinHandle<()> {
+    let (inbox, notes) = (inbox.clone(), notes.clone());
+    thread::spawn(move || {
+        for which in which {
+            notes.write(which);
+            inbox.post(TENANT);
+        }
+    })
+}
+
+fn poster(inbox: &Arc<Inbox>, id: TaskId) -> JoinHandle<()> {
+    let inbox = inbox.clone();
+    thread::spawn(move || inbox.post(id))
+}
+
+fn open_inbox() -> Arc<Inbox> {
+    let inbox = Inbox::default();
+    inbox.open();
+    Arc::new(inbox)
+}
+
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.check(model);
+}
+
+#[test]
+fn two_threads_wake_one_task_and_neither_is_lost() {
+    check(3, || {
+        let (inbox, notes) = (open_inbox(), Notes::new(2));
+        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
+        run(&inbox, TENANT, &notes);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    });
+}
+
+#[test]
+fn threads_that_wake_again_and_again_are_not_lost() {
+    check(2, || {
+        let (inbox, notes) = (open_inbox(), Notes::new(4));
+        let writers = [writer(&inbox, &notes, 0..2), writer(&inbox, &notes, 2..4)];
+        run(&inbox, TENANT, &notes);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    });
+}
+
+#[test]
+fn a_stale_waker_of_the_slot_costs_nobody_a_wake_up() {
+    check(2, || {
+        let (inbox, notes) = (open_inbox(), Notes::new(2));
+        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
+        let stale = poster(&inbox, EARLIER_TENANT);
+        run(&inbox, TENANT, &notes);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        stale.join().unwrap();
+    });
+}
+
+#[test]
+fn a_neighbour_costs_nobody_a_wake_up() {
+    check(2, || {
+        let (inbox, notes) = (open_inbox(), Notes::new(2));
+        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
+        let neighbour = poster(&inbox, NEIGHBOUR);
+        run(&inbox, TENANT, &notes);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        neighbour.join().unwrap();
+    });
+}
+
+/// One loop leaves, another moves in, and somebody still wakes a task of the first. `left_behind` is whom.
+fn a_loop_moves_in(left_behind: TaskId) {
+    check(3, move || {
+        let (inbox, notes) = (open_inbox(), Notes::new(2));
+        let late = poster(&inbox, left_behind);
+        inbox.post(left_behind); // a letter that the first loop never took
+        inbox.close();
+        inbox.open();
+        // Only now can there be wakers of the new tenant.
+        let writer = writer(&inbox, &notes, 0..2);
+        run(&inbox, TENANT, &notes);
+        writer.join().unwrap();
+        late.join().unwrap();
+    });
+}
+
+#[test]
+fn a_new_loop_loses_nothing_while_wakers_of_the_last_one_are_used() {
+    a_loop_moves_in(EARLIER_TENANT);
+}
+
+/// Generations return some day: even then nobody is lost.
+#[test]
+fn a_new_loop_loses_nothing_although_its_task_has_a_number_that_was_used_before() {
+    a_loop_moves_in(TENANT);
+}
+
+#[test]
+fn a_closed_inbox_throws_letters_away() {
+    check(2, || {
+        let inbox = open_inbox();
+        inbox.close();
+        poster(&inbox, TENANT).join().unwrap();
+        assert_eq!(inbox.take(), None);
+    });
+}
+
+#[test]
+fn a_sleep_with_a_time_limit_takes_letters_like_any_other() {
+    check(2, || {
+        let (inbox, notes) = (open_inbox(), Notes::new(2));
+        let writer = writer(&inbox, &notes, 0..2);
+        while inbox.wait(Some(Duration::from_secs(1))) != Some(TENANT) || !notes.poll() {}
+        writer.join().unwrap();
+    });
+}
