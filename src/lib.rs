@@ -58,6 +58,7 @@ mod group;
 mod shield;
 pub mod sync;
 mod task;
+mod task_local;
 mod time;
 mod timeout;
 mod wait;
@@ -85,6 +86,7 @@ pub use task::{
     SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
     create_task, current_task, try_create_task, try_current_task,
 };
+pub use task_local::TaskLocal;
 pub use time::{
     Instant, Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now,
 };

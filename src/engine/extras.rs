@@ -9,6 +9,7 @@ use super::record::RecordRef;
 use super::waitlist::WaitList;
 use crate::error::Panic;
 use crate::task::TaskRef;
+use crate::task_local::Locals;
 
 /// The rarely needed part of a task's header; made on first use.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Extras {
     pub(crate) reason: Option<Arc<str>>,
     /// Somebody who shielded it was cancelled: if it fails, that is reported even if others take the error.
     pub(crate) is_orphan_of_shield: bool,
+    /// Its task-locals.
+    pub(crate) locals: Option<Locals>,
     /// What it panicked with.
     pub(crate) panic: Option<Panic>,
     /// Who waits for its end, but for the first, who is in the header.

@@ -33,6 +33,7 @@ use super::turn::{Engine, Next};
 use super::waker::TaskId;
 use crate::error::{ExceptionContext, Failure, Panic};
 use crate::task::TaskRef;
+use crate::task_local::Locals;
 
 impl Engine {
     /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
@@ -45,8 +46,23 @@ impl Engine {
     }
 
     fn begin(&self, record: &RecordRef) {
+        self.inherit(record);
         self.slots.borrow_mut().insert(record.clone(), true);
         self.ready.borrow_mut().push(record.slot);
+    }
+
+    /// Whoever is made inside a task begins with its locals.
+    fn inherit(&self, record: &RecordRef) {
+        if let Some(locals) = self.current_locals() {
+            record.with_extras(|extras| extras.locals = Some(locals));
+        }
+    }
+
+    fn current_locals(&self) -> Option<Locals> {
+        let current = self.current.take()?;
+        let locals = current.if_extras(|extras| extras.locals.clone()).flatten();
+        self.current.set(Some(current));
+        locals
     }
 
     /// A new task; its first poll is in the next turn.
@@ -117,6 +133,7 @@ impl Engine {
         let id = TaskId::new(self.loop_index(), birth.slot, generation);
         let callback = record::owned(Plain, birth, future(id));
         callback.set(Flag::CALLBACK);
+        self.inherit(&callback);
         self.slots.borrow_mut().insert(callback.clone(), false);
         callback.clone()
     }
@@ -130,6 +147,8 @@ impl Engine {
         record.clear(Flag::CANCEL_PENDING);
         record.clear(Flag::CANCEL_FORWARDED);
         record.forget_awaited();
+        let locals = record.if_extras(|extras| extras.locals.take());
+        drop(locals);
         let from_table = self.slots.borrow_mut().remove(record.slot);
         drop(from_table);
         if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
