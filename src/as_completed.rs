@@ -60,7 +60,7 @@ impl<H: TaskHandle> AsCompleted<H> {
     /// # Cancellation
     /// Nothing is lost, and the tasks are not cancelled.
     pub async fn next(&mut self) -> Option<H> {
-        poll_fn(|cx| self.poll_next(cx, None)).await
+        poll_fn(|cx| self.poll_ended(cx, None)).await
     }
 
     /// The same with a time limit for all of them together, counted from here.
@@ -75,7 +75,16 @@ impl<H: TaskHandle> AsCompleted<H> {
         AsCompletedWithin { completed: self, deadline, timer: None }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<Option<H>> {
+    /// How many have not come yet.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn poll_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Option<Instant>,
+    ) -> Poll<Option<H>> {
         if leaf::interrupted(|| format!("one of {} tasks", self.left)) {
             return Poll::Pending;
         }
@@ -102,6 +111,8 @@ impl<H: TaskHandle> AsCompleted<H> {
         }
     }
 }
+
+impl<H: TaskHandle> Unpin for AsCompleted<H> {}
 
 impl<H: TaskHandle> Drop for AsCompleted<H> {
     fn drop(&mut self) {
@@ -131,7 +142,7 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
     /// # Errors
     /// [`TimedOut`] when the time is up and those that ended in time have come.
     pub async fn next(&mut self) -> Result<Option<H>, TimedOut> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        poll_fn(|cx| self.poll_ended(cx)).await
     }
 
     /// Those that have not been given back.
@@ -140,8 +151,8 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
         completed.tasks.iter_mut().filter_map(Option::take).collect()
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<H>, TimedOut>> {
-        if let Poll::Ready(next) = self.completed.poll_next(cx, self.deadline) {
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<H>, TimedOut>> {
+        if let Poll::Ready(next) = self.completed.poll_ended(cx, self.deadline) {
             return Poll::Ready(Ok(next));
         }
         if leaf::is_raised() {
@@ -154,12 +165,15 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
             Timer::arm(engine, deadline, alarm)
         });
         if timer.has_fired() {
+            self.completed.left = 0; // said once; after that there is no more
             return Poll::Ready(Err(TimedOut));
         }
         timer.rewake(cx);
         Poll::Pending
     }
 }
+
+impl<H: TaskHandle> Unpin for AsCompletedWithin<H> {}
 
 impl<H: TaskHandle> fmt::Debug for AsCompletedWithin<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,6 +52,8 @@ mod engine;
 mod error;
 mod event_loop;
 mod exception_group;
+#[cfg(feature = "futures")]
+mod futures;
 mod gather;
 mod gather_children;
 mod group;
@@ -63,6 +65,8 @@ mod time;
 mod timeout;
 mod wait;
 
+#[cfg(feature = "futures")]
+pub use crate::futures::Spawner;
 pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use cancel::{catch_cancel, finally};

@@ -326,6 +326,14 @@ impl<O> TaskOf<O> {
         &self.record
     }
 
+    /// Whether it is over and nothing is left to be had.
+    #[cfg(feature = "futures")]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.record.has(Flag::DONE)
+            && !self.record.has(Flag::HOLDS_OUTCOME)
+            && self.record.ending::<Infallible>().is_none()
+    }
+
     pub(crate) fn take(&self) -> Option<O> {
         let outcome = self.record.take()?;
         self.record.set(Flag::SEEN);

@@ -1,0 +1,82 @@
+//! The `futures` crates' words for what is here already. Behind the feature `futures`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::{FusedFuture, Stream};
+use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
+
+use crate::as_completed::{AsCompleted, AsCompletedWithin};
+use crate::engine::turn;
+use crate::error::TimedOut;
+use crate::task::{TaskBuilder, TaskHandle, TaskOf};
+
+/// Ends when all tasks have come.
+impl<H: TaskHandle> Stream for AsCompleted<H> {
+    type Item = H;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<H>> {
+        self.poll_ended(cx, None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left(), Some(self.left()))
+    }
+}
+
+/// Ends when all tasks have come, or after the one [`TimedOut`].
+impl<H: TaskHandle> Stream for AsCompletedWithin<H> {
+    type Item = Result<H, TimedOut>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_ended(cx).map(Result::transpose)
+    }
+}
+
+/// Terminated when the outcome has been taken.
+impl<O> FusedFuture for TaskOf<O> {
+    fn is_terminated(&self) -> bool {
+        self.is_taken()
+    }
+}
+
+/// Spawns onto the loop that is running on this thread, for code that asks for the `futures` crate's spawning traits.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use futures::task::LocalSpawnExt;
+/// use loopwheel::{Spawner, yield_now};
+///
+/// let handle = Spawner.spawn_local_with_handle(async { 42 }).unwrap();
+/// assert_eq!(handle.await, 42);
+/// # });
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spawner;
+
+impl LocalSpawn for Spawner {
+    fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), SpawnError> {
+        spawn(future)
+    }
+
+    fn status_local(&self) -> Result<(), SpawnError> {
+        turn::here().map(drop).ok_or_else(SpawnError::shutdown)
+    }
+}
+
+impl Spawn for Spawner {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        spawn(future)
+    }
+
+    fn status(&self) -> Result<(), SpawnError> {
+        self.status_local()
+    }
+}
+
+fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), SpawnError> {
+    let task = TaskBuilder::new().create_task_if_running(future);
+    task.map(drop).map_err(|_| SpawnError::shutdown())
+}
