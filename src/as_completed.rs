@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::crowd::{Crowd, WakeAt};
+use crate::engine::instant::Instant;
 use crate::engine::leaf;
 use crate::error::TimedOut;
 use crate::task::{TaskHandle, running_loop};
-use crate::time::{Instant, Timer};
+use crate::time::Timer;
 
 /// Gives tasks back in the order in which they end.
 ///

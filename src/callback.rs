@@ -10,11 +10,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
+use crate::engine::instant::Instant;
 use crate::engine::record::RecordRef;
 use crate::engine::state::Flag;
 use crate::engine::turn::Engine;
 use crate::task::running_loop;
-use crate::time::{Instant, Timer};
+use crate::time::Timer;
 
 /// Calls `callback` in the loop's next turn.
 ///

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::callback::{self, CallbackHandle};
 use crate::engine::clock::{Clock, Source, VirtualClock};
+use crate::engine::instant::Instant;
 use crate::engine::record::{Fallible, Plain, Typed};
 use crate::engine::registry::Registration;
 use crate::engine::state::Flag;
@@ -20,7 +21,6 @@ use crate::error::{
     Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError, TooManyLoops,
 };
 use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
-use crate::time::Instant;
 
 /// Runs `main` on a new loop and returns its output.
 ///

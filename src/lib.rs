@@ -55,7 +55,6 @@ mod exception_group;
 #[cfg(feature = "futures")]
 mod futures;
 mod gather;
-mod gather_children;
 mod group;
 mod shield;
 pub mod sync;
@@ -71,6 +70,7 @@ pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use cancel::{catch_cancel, finally};
 pub use engine::clock::{Clock, HeldClock, VirtualClock};
+pub use engine::instant::Instant;
 pub use error::{
     Cancelled, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask, NoRunningLoop,
     Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyLoops,
@@ -79,10 +79,9 @@ pub use event_loop::{
     EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run,
 };
 pub use exception_group::{ExceptionGroup, Raised};
-pub use gather::{Gather, GatherOutcomes, gather, try_gather};
-pub use gather_children::{
-    Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
-    TryChild,
+pub use gather::{
+    Children, Ending, FromIterable, FromTuple, Gather, GatherChild, GatherOutcomes, IntoGather,
+    IntoTryGather, PlainChild, TryChild, gather, try_gather,
 };
 pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
 pub use shield::shield;
@@ -91,8 +90,6 @@ pub use task::{
     create_task, current_task, try_create_task, try_current_task,
 };
 pub use task_local::TaskLocal;
-pub use time::{
-    Instant, Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now,
-};
+pub use time::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use wait::{AllCompleted, FirstCompleted, FirstException, ReturnWhen, Wait, wait};

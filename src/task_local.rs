@@ -1,16 +1,12 @@
 //! Task-locals: values that a task has and its children inherit.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::engine::leaf;
 use crate::error::NoCurrentTask;
-
-/// What a task's locals are: by the address of their [`TaskLocal`]. Copied when one is set, shared until then.
-pub(crate) type Locals = Rc<BTreeMap<usize, Rc<dyn Any>>>;
 
 /// A variable of which every task has a value of its own.
 ///

@@ -15,12 +15,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
+use crate::engine::instant::Instant;
 use crate::engine::leaf;
 use crate::engine::record::{Frame, Held, RecordRef};
 use crate::engine::state::Flag;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::task::running_loop;
-use crate::time::{Instant, Timer};
+use crate::time::Timer;
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
 ///

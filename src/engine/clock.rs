@@ -13,7 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant as StdInstant};
 
-use crate::time::Instant;
+use super::instant::Instant;
 
 /// Where a loop's time comes from. Given to [`EventLoopBuilder::clock`](crate::EventLoopBuilder::clock).
 pub struct Clock(pub(crate) Source);

@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::extras::{Joiner, Watcher};
+use super::instant::Instant;
 use super::record::RecordRef;
 use super::state::Flag;
 use super::waitlist::WaitKey;
 use super::waker::TaskId;
-use crate::time::Instant;
 
 /// When the waiter is woken, besides when all are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What few tasks need, kept out of the header that all have.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -8,8 +10,9 @@ use super::crowd::Crowd;
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use crate::error::Panic;
-use crate::task::TaskRef;
-use crate::task_local::Locals;
+
+/// Task-locals, by the address of what names them. Copied when one is set, shared until then.
+pub(crate) type Locals = Rc<BTreeMap<usize, Rc<dyn Any>>>;
 
 /// The rarely needed part of a task's header; made on first use.
 #[derive(Default)]
@@ -35,7 +38,8 @@ pub(crate) struct Extras {
 /// Somebody who wants to know when a task is over.
 pub(crate) enum Joiner {
     Waker(Waker),
-    Callback(Box<dyn FnOnce(TaskRef)>),
+    /// Called in a later turn.
+    Callback(Box<dyn FnOnce(RecordRef)>),
     /// Told at once, with the number that it gave the task.
     Watcher(Rc<dyn Watcher>, usize),
 }

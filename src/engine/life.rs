@@ -25,15 +25,13 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::extras::Joiner;
+use super::extras::{Joiner, Locals};
 use super::leaf::Signal;
 use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
 use super::state::Flag;
 use super::turn::{Engine, Next};
 use super::waker::TaskId;
 use crate::error::{ExceptionContext, Failure, Panic};
-use crate::task::TaskRef;
-use crate::task_local::Locals;
 
 impl Engine {
     /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
@@ -300,7 +298,7 @@ fn tell_joiners(record: &RecordRef) {
             Joiner::Waker(waker) => waker.wake(),
             Joiner::Watcher(watcher, number) => watcher.ended(number, record),
             Joiner::Callback(callback) => {
-                let task = TaskRef::new(record.clone());
+                let task = record.clone();
                 record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
             }
         }

@@ -7,7 +7,7 @@
 //! | `slots` | from a number to a record | the queue |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
 //! | `alarm` | what a timer does, in eight bytes | the wheel |
-//! | `clock` | monotonic, virtual, or the host's | the loop |
+//! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
 //! | `state`, `record` | a task's bits and counts; its one allocation | the queue, time |
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `registry`, `segments`, `sync` | the door for other threads | tasks |
@@ -22,6 +22,7 @@ pub(crate) mod clock;
 pub(crate) mod crowd;
 pub(crate) mod extras;
 pub(crate) mod inbox;
+pub(crate) mod instant;
 pub(crate) mod leaf;
 pub(crate) mod life;
 pub(crate) mod ready;

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
 use super::clock::Clock;
+use super::instant::Instant;
 use super::leaf::Signal;
 use super::ready::ReadyQueue;
 use super::record::{Polled, RecordRef};
@@ -42,7 +43,6 @@ use super::state::Flag;
 use super::waker::TaskId;
 use super::wheel::{TimerKey, Wheel};
 use crate::error::ExceptionContext;
-use crate::time::Instant;
 
 /// How many polls may pass without a look at the inbox and the clock.
 pub(crate) const LOOK_EVERY: usize = 64;

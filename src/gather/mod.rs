@@ -3,6 +3,8 @@
 //! Futures become tasks, handles of tasks are taken as they are; either way what is awaited is a crowd of tasks
 //! (`engine/crowd.rs`), which tells when all are over or one has failed.
 
+mod children;
+
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -13,7 +15,11 @@ use std::task::{Context, Poll};
 use crate::engine::crowd::{Crowd, WakeAt};
 use crate::engine::leaf;
 use crate::engine::state::Flag;
-use crate::gather_children::{Children, IntoGather, IntoTryGather};
+
+pub use children::{
+    Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
+    TryChild,
+};
 
 /// Runs futures at the same time and gives their outputs in the order of the arguments.
 ///

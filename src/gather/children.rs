@@ -74,7 +74,7 @@ pub enum Ending<V, E> {
     Cancelled,
 }
 
-/// One child of a gathering. Sealed: made from futures by [`gather`](crate::gather) itself.
+/// One child of a gathering. Sealed: made from futures by [`gather`](crate::gather()) itself.
 pub trait GatherChild: sealed::Sealed {
     /// What is gathered of it.
     type Value;
@@ -93,7 +93,7 @@ pub trait GatherChild: sealed::Sealed {
     fn abandon(&self);
 }
 
-/// A child of [`gather`](crate::gather).
+/// A child of [`gather`](crate::gather()).
 #[derive(Debug)]
 pub struct PlainChild<O>(Child<Result<O, TaskError>, O>);
 
@@ -397,7 +397,7 @@ pub enum FromIterable {}
 #[derive(Debug)]
 pub enum FromTuple {}
 
-/// What [`gather`](crate::gather) takes. `M` tells iterables from tuples; the compiler finds it.
+/// What [`gather`](crate::gather()) takes. `M` tells iterables from tuples; the compiler finds it.
 pub trait IntoGather<M> {
     /// The children made of it.
     type Children: Children;

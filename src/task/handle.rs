@@ -1,0 +1,228 @@
+//! [`Task`]: the handle to a task.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::join::Join;
+use super::reference::{TaskRef, add_done_callback, describe, name_of};
+use super::shared::{SharedTask, SharedTaskOf};
+use crate::engine::record::{RecordRef, Typed};
+use crate::engine::state::Flag;
+use crate::error::{ResultError, TaskError};
+
+/// A handle to a task: awaiting it gives the task's outcome.
+///
+/// Dropping it *detaches* the task: the loop goes on running it. If a detached task fails, the loop's exception
+/// handler is told.
+///
+/// # Cancellation
+/// A task that is cancelled while it awaits another passes the cancel on, and unwinds when the other one has
+/// finished its clean-up (or goes on, if that one swallows it). [`shield`](crate::shield()) prevents this. When the
+/// awaited task is cancelled by somebody else, the await gives `Err(TaskError::Cancelled)`, a value.
+///
+/// # Errors
+/// [`TaskError`]: it failed, was cancelled, or panicked. `task.await.unwrap()` is right where none of these is expected:
+/// then it panics with what happened.
+///
+/// Awaiting by value uses the handle up; `(&mut task).await` keeps it, for its name and its state.
+///
+/// # Panics
+/// If a task awaits itself, or a handle whose outcome was taken with [`result`](Task::result).
+///
+/// # In asyncio
+/// `asyncio.Task`. There it can be awaited many times; here that is a [`SharedTask`].
+pub type Task<T, E = Infallible> = TaskOf<Result<T, TaskError<E>>>;
+
+/// A handle to a task by what awaiting it gives. One writes [`Task<T, E>`](Task), which is
+/// `TaskOf<Result<T, TaskError<E>>>`.
+pub struct TaskOf<O> {
+    record: Typed<O>,
+    join: Join,
+}
+
+impl<T, E> Task<T, E> {
+    /// Makes a handle that can be cloned and awaited from several places, each getting a clone of the outcome.
+    pub fn shared(self) -> SharedTask<T, E>
+    where
+        T: Clone,
+        E: Clone,
+    {
+        self.join.leave(&self.record);
+        SharedTaskOf::new(Rc::new(self), Task::clone_outcome)
+    }
+
+    fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>>
+    where
+        T: Clone,
+        E: Clone,
+    {
+        self.record.set(Flag::SEEN);
+        let outcome = self.record.peek(Result::clone);
+        let outcome = outcome.map(|outcome| outcome.map_err(TaskError::Failed));
+        outcome.or_else(|| self.record.ending().map(Err))
+    }
+}
+
+impl<O> TaskOf<O> {
+    pub(super) fn new(record: Typed<O>) -> TaskOf<O> {
+        TaskOf { record, join: Join::new() }
+    }
+
+    /// The outcome, if the task is over: taken, without awaiting.
+    ///
+    /// # Errors
+    /// [`ResultError`] if it is not over, or the outcome is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use loopwheel::{ResultError, create_task, yield_now};
+    ///
+    /// let mut task = create_task(async { 5 });
+    /// assert_eq!(task.result(), Err(ResultError::Pending));
+    /// yield_now().await;
+    /// assert_eq!(task.result(), Ok(Ok(5)));
+    /// assert_eq!(task.result(), Err(ResultError::Taken));
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `task.result()` and `task.exception()` in one.
+    pub fn result(&mut self) -> Result<O, ResultError> {
+        if !self.is_done() {
+            return Err(ResultError::Pending);
+        }
+        self.take().ok_or(ResultError::Taken)
+    }
+
+    pub(crate) fn record(&self) -> &RecordRef {
+        &self.record
+    }
+
+    /// Whether it is over and nothing is left to be had.
+    #[cfg(feature = "futures")]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.record.has(Flag::DONE)
+            && !self.record.has(Flag::HOLDS_OUTCOME)
+            && self.record.ending::<Infallible>().is_none()
+    }
+
+    pub(crate) fn take(&self) -> Option<O> {
+        let outcome = self.record.take()?;
+        self.record.set(Flag::SEEN);
+        Some(outcome)
+    }
+
+    /// An untyped reference to the task: for cancelling it, its name and its state.
+    pub fn to_ref(&self) -> TaskRef {
+        TaskRef::new((*self.record).clone())
+    }
+
+    /// See [`TaskRef::cancel`].
+    pub fn cancel(&self) -> bool {
+        self.record.cancel(None)
+    }
+
+    /// See [`TaskRef::cancel_with_reason`].
+    pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
+        self.record.cancel(Some(&reason.into().into()))
+    }
+
+    /// Whether the task is over.
+    pub fn is_done(&self) -> bool {
+        self.record.has(Flag::DONE)
+    }
+
+    /// Whether the task ended by being cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.record.has(Flag::CANCELLED)
+    }
+
+    /// See [`TaskRef::cancelling`].
+    pub fn cancelling(&self) -> usize {
+        self.record.cancel_requests.get().into()
+    }
+
+    /// The task's name.
+    pub fn name(&self) -> String {
+        name_of(&self.record)
+    }
+
+    /// Gives the task another name.
+    pub fn set_name(&self, name: impl Into<String>) {
+        self.record.with_extras(|extras| extras.name = Some(name.into().into()));
+    }
+
+    /// See [`TaskRef::add_done_callback`].
+    pub fn add_done_callback(&self, callback: impl FnOnce(TaskRef) + 'static) {
+        add_done_callback(&self.record, callback);
+    }
+}
+
+impl<O> Future for TaskOf<O> {
+    type Output = O;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        match self.join.poll(&self.record, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => match self.take() {
+                Some(outcome) => Poll::Ready(outcome),
+                None => panic!("a `Task` was awaited although {}", ResultError::Taken),
+            },
+        }
+    }
+}
+
+impl<O> Drop for TaskOf<O> {
+    fn drop(&mut self) {
+        self.join.leave(&self.record);
+        self.record.clear(Flag::HANDLE);
+        if self.record.has(Flag::DONE) {
+            self.record.home.nobody_takes(&self.record);
+        }
+    }
+}
+
+impl<O> Unpin for TaskOf<O> {}
+
+impl<O> fmt::Debug for TaskOf<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe("Task", &self.record, f)
+    }
+}
+
+/// A handle to a task that can be awaited: [`Task`], [`SharedTask`], or `&mut` either. Sealed.
+pub trait TaskHandle: Future + Unpin + sealed::Sealed {
+    /// An untyped reference to the task.
+    fn to_ref(&self) -> TaskRef;
+}
+
+impl<O> TaskHandle for TaskOf<O> {
+    fn to_ref(&self) -> TaskRef {
+        TaskOf::to_ref(self)
+    }
+}
+
+impl<O> TaskHandle for SharedTaskOf<O> {
+    fn to_ref(&self) -> TaskRef {
+        SharedTaskOf::to_ref(self)
+    }
+}
+
+impl<H: TaskHandle> TaskHandle for &mut H {
+    fn to_ref(&self) -> TaskRef {
+        (**self).to_ref()
+    }
+}
+
+mod sealed {
+    #[allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
+    pub trait Sealed {}
+    impl<O> Sealed for super::TaskOf<O> {}
+    impl<O> Sealed for super::SharedTaskOf<O> {}
+    impl<H: Sealed> Sealed for &mut H {}
+}
