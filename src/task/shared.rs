@@ -15,10 +15,10 @@ use crate::error::{ResultError, TaskError};
 
 /// A handle that can be cloned: every clone can be awaited, and gets a clone of the outcome.
 ///
-/// Made by [`Task::shared`]. When the last clone is dropped the task is detached, as with [`Task`].
+/// Made by [`Task::shared`](crate::Task::shared). When the last clone is dropped the task is detached, as with [`Task`](crate::Task).
 ///
 /// # Cancellation
-/// As with [`Task`]: awaiting it passes a cancel on to the task, however many await it.
+/// As with [`Task`](crate::Task): awaiting it passes a cancel on to the task, however many await it.
 ///
 /// # Examples
 /// ```
