@@ -38,15 +38,13 @@ pub(crate) enum Signal {
 
 /// What every leaf asks first when it is polled: if true it returns `Pending`, and changes nothing.
 pub(crate) fn interrupted(waits_for: impl FnOnce() -> String) -> bool {
-    let signal = with_here(|here| here.map_or(Signal::Quiet, |engine| engine.signal.get()));
-    match signal {
+    let signal = with_here(|engine| engine.signal.get());
+    match signal.unwrap_or(Signal::Quiet) {
         Signal::Quiet => false,
         Signal::Raised => true,
         Signal::Asking => {
             let answer = waits_for();
-            with_here(|here| {
-                here.expect("a signal comes from a loop").answers.borrow_mut().push(answer);
-            });
+            with_here(|engine| engine.answers.borrow_mut().push(answer));
             true
         }
     }
@@ -54,18 +52,19 @@ pub(crate) fn interrupted(waits_for: impl FnOnce() -> String) -> bool {
 
 /// Is a cancel on its way out through this poll?
 pub(crate) fn is_raised() -> bool {
-    with_here(|here| here.is_some_and(|engine| engine.signal.get() == Signal::Raised))
+    with_here(|engine| engine.signal.get()) == Some(Signal::Raised)
 }
 
 /// Sends a cancel on its way out; the caller returns `Pending`. False if no task is being polled.
 pub(crate) fn raise() -> bool {
-    with_here(|here| match here {
-        Some(engine) if engine.is_polling() => {
+    let raised = with_here(|engine| {
+        let is_polling = engine.current.get().is_some();
+        if is_polling {
             engine.signal.set(Signal::Raised);
-            true
         }
-        _ => false,
-    })
+        is_polling
+    });
+    raised == Some(true)
 }
 
 /// Takes the signal down, if it was up: the caller catches the cancel.
@@ -73,22 +72,23 @@ pub(crate) fn raise() -> bool {
 /// The task is queued once more, so that another branch of a foreign `join!`, which saw the signal and
 /// returned without registering, is polled again.
 pub(crate) fn catch() -> bool {
-    with_here(|here| match here {
-        Some(engine) if engine.signal.get() == Signal::Raised => {
+    let caught = with_here(|engine| {
+        let is_raised = engine.signal.get() == Signal::Raised;
+        if is_raised {
             engine.signal.set(Signal::Quiet);
-            engine.make_current_ready();
-            true
+            if let Some(current) = engine.current() {
+                engine.make_record_ready(&current);
+            }
         }
-        _ => false,
-    })
+        is_raised
+    });
+    caught == Some(true)
 }
 
 /// Takes the signal down without more ado: what it was raised for is over.
 pub(crate) fn take_down() {
-    with_here(|here| {
-        if let Some(engine) = here
-            && engine.signal.get() == Signal::Raised
-        {
+    with_here(|engine| {
+        if engine.signal.get() == Signal::Raised {
             engine.signal.set(Signal::Quiet);
         }
     });
@@ -110,8 +110,8 @@ pub(crate) fn set_reason(reason: Option<Arc<str>>) {
 
 /// Polls a join whose task no cancel is to be passed on to.
 pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
-    /// The engine whose current task is hidden, and the task.
-    struct Hidden(Option<(Rc<Engine>, RecordRef)>);
+    /// The engine whose current task is hidden, and the task's slot.
+    struct Hidden(Option<(Rc<Engine>, u32)>);
     impl Drop for Hidden {
         fn drop(&mut self) {
             if let Some((engine, task)) = self.0.take() {
@@ -127,20 +127,5 @@ pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
 
 /// The task that is being polled on this thread.
 pub(crate) fn current() -> Option<RecordRef> {
-    with_here(|here| here.and_then(|engine| engine.current()))
-}
-
-impl Engine {
-    fn is_polling(&self) -> bool {
-        let current = self.current.take();
-        let polling = current.is_some();
-        self.current.set(current);
-        polling
-    }
-
-    fn make_current_ready(&self) {
-        if let Some(current) = self.current() {
-            self.make_record_ready(&current);
-        }
-    }
+    with_here(|engine| engine.current()).flatten()
 }

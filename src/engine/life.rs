@@ -57,10 +57,8 @@ impl Engine {
     }
 
     fn current_locals(&self) -> Option<Locals> {
-        let current = self.current.take()?;
-        let locals = current.if_extras(|extras| extras.locals.clone()).flatten();
-        self.current.set(Some(current));
-        locals
+        self.current.get()?;
+        self.current()?.if_extras(|extras| extras.locals.clone()).flatten()
     }
 
     /// A new task; its first poll is in the next turn.

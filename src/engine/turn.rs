@@ -71,8 +71,8 @@ pub(crate) struct Engine {
     clock: Clock,
     registration: Registration,
 
-    /// The task that is being polled.
-    pub(super) current: Cell<Option<RecordRef>>,
+    /// The slot of the task that is being polled. It keeps its tenant until the poll is over.
+    pub(super) current: Cell<Option<u32>>,
     /// What the leaves of the task that is being polled are told.
     pub(super) signal: Cell<Signal>,
     /// What the leaves said they wait for, while they are asked.
@@ -188,9 +188,9 @@ impl Engine {
         let waker = ManuallyDrop::new(TaskId::new(self.loop_index(), slot, generation).waker());
         let before = self.slow_poll.get().map(|limit| (limit, self.clock.now()));
 
-        self.current.set(Some(record.clone()));
+        self.current.set(Some(slot));
         let polled = record.poll(&mut Context::from_waker(&waker));
-        drop(self.current.take());
+        self.current.set(None);
 
         if let Some((limit, started)) = before {
             self.report_slow_poll(&record, self.clock.now() - started, limit);
@@ -246,9 +246,7 @@ impl Engine {
     }
 
     pub(crate) fn current(&self) -> Option<RecordRef> {
-        let current = self.current.take();
-        self.current.set(current.clone());
-        current
+        self.slots.borrow().tenant_of(self.current.get()?).cloned()
     }
 
     /// The time, read now.
@@ -392,41 +390,34 @@ impl Drop for Entered {
 }
 
 /// Gives `look` the loop that is running on this thread, if there is one. `look` must not run code of others.
-pub(crate) fn with_here<R>(look: impl FnOnce(Option<&Rc<Engine>>) -> R) -> R {
-    let mut look = Some(look);
-    let mut look = |here: Option<&Rc<Engine>>| look.take().expect("called once")(here);
+pub(crate) fn with_here<R>(look: impl FnOnce(&Rc<Engine>) -> R) -> Option<R> {
     // While a thread's variables are being destroyed there is no cell to look into, and no loop runs either.
-    match HERE.try_with(|here| look(here.borrow().as_ref())) {
-        Ok(seen) => seen,
-        Err(_) => look(None),
-    }
+    HERE.try_with(|here| here.borrow().as_ref().map(look)).ok().flatten()
 }
 
 /// The loop that is running on this thread.
 pub(crate) fn here() -> Option<Rc<Engine>> {
-    with_here(|here| Some(here?.clone()))
+    with_here(Rc::clone)
 }
 
 /// What a waker does: from any thread, at any time.
 pub(crate) fn wake(id: TaskId) {
-    let is_elsewhere = with_here(|here| match here {
-        Some(engine) if engine.loop_index() == id.loop_index() => {
+    let is_here = with_here(|engine| {
+        let is_its_loop = engine.loop_index() == id.loop_index();
+        if is_its_loop {
             engine.make_ready(id);
-            false
         }
-        _ => true,
+        is_its_loop
     });
-    if is_elsewhere {
+    if is_here != Some(true) {
         registry::post(id);
     }
 }
 
 /// Code that is not ours keeps a waker of this task.
 pub(crate) fn waker_was_cloned(id: TaskId) {
-    with_here(|here| {
-        if let Some(engine) = here
-            && engine.loop_index() == id.loop_index()
-        {
+    with_here(|engine| {
+        if engine.loop_index() == id.loop_index() {
             engine.slots.borrow_mut().waker_is_at_large(id.slot(), id.generation());
         }
     });
