@@ -27,7 +27,7 @@ use crate::task::TaskRef;
 #[non_exhaustive]
 pub enum TaskError<E = Infallible> {
     /// The task's future returned this error.
-    #[error("the task failed: {0}")]
+    #[error("{0}")]
     Failed(E),
     /// The task was cancelled.
     #[error(transparent)]
@@ -52,6 +52,14 @@ impl<E> TaskError<E> {
     /// Whether the task panicked.
     pub fn is_panic(&self) -> bool {
         matches!(self, TaskError::Panicked(_))
+    }
+
+    /// The task's own error, if it returned one.
+    pub fn error(&self) -> Option<&E> {
+        match self {
+            TaskError::Failed(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The task's own error, if it returned one.
@@ -182,7 +190,6 @@ pub struct DeadlineOver {
     "no event loop is running on this thread: call this from inside `loopwheel::run`, \
      or use the method of the same name on `EventLoop`"
 )]
-#[non_exhaustive]
 pub struct NoRunningLoop;
 
 /// There is no current task.
@@ -193,7 +200,6 @@ pub struct NoRunningLoop;
 #[error(
     "no task is running here: `current_task` has an answer only inside a task, not in a callback or outside a loop"
 )]
-#[non_exhaustive]
 pub struct NoCurrentTask;
 
 /// A loop could not be made.

@@ -67,13 +67,20 @@ impl<'a, E> IntoIterator for &'a ExceptionGroup<E> {
 }
 
 impl<E> ExceptionGroup<E> {
-    /// A group of these errors.
-    pub fn new<R: Into<Raised<E>>>(
+    /// A group of these errors. For groups inside the group see [`from_members`](ExceptionGroup::from_members).
+    pub fn new(
         message: impl Into<String>,
-        members: impl IntoIterator<Item = R>,
+        errors: impl IntoIterator<Item = E>,
     ) -> ExceptionGroup<E> {
-        let members = members.into_iter().map(Into::into).collect();
-        ExceptionGroup { message: message.into(), members }
+        ExceptionGroup::from_members(message, errors.into_iter().map(Raised::Error))
+    }
+
+    /// A group of members that are groups themselves, in part.
+    pub fn from_members(
+        message: impl Into<String>,
+        members: impl IntoIterator<Item = Raised<E>>,
+    ) -> ExceptionGroup<E> {
+        ExceptionGroup { message: message.into(), members: members.into_iter().collect() }
     }
 
     /// What was said of the group as a whole.

@@ -11,7 +11,6 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 
@@ -22,7 +21,7 @@ use crate::engine::extras::{Joiner, Watcher};
 use crate::engine::leaf;
 use crate::engine::record::{Fallible, RecordRef};
 use crate::engine::state::Flag;
-use crate::engine::waitlist::{WaitKey, WaitList};
+use crate::engine::waitlist::{Left, WaitKey, WaitList};
 use crate::error::{Cancelled, TaskError};
 use crate::exception_group::{ExceptionGroup, Raised};
 use crate::sync::{Event, Semaphore};
@@ -33,9 +32,7 @@ use crate::task::{Task, TaskBuilder, running_loop};
 /// # In asyncio
 /// `asyncio.TaskGroup`.
 pub struct TaskGroup<E = Infallible> {
-    state: Rc<State>,
-    /// Children fail with this.
-    error: PhantomData<fn(E)>,
+    state: Rc<State<E>>,
 }
 
 /// A child was spawned into a group that takes none any more.
@@ -53,13 +50,13 @@ pub enum GroupClosed {
     Over,
 }
 
-struct State {
+struct State<E> {
     /// The task that the scope stands in.
     parent: RecordRef,
-    children: RefCell<WaitList<RecordRef>>,
+    children: RefCell<WaitList<Member<E>>>,
     running: Cell<usize>,
     /// Numbers of the children that failed or panicked, in that order.
-    failed: RefCell<Vec<RecordRef>>,
+    failed: RefCell<Vec<Member<E>>>,
     aborting: Cell<bool>,
     exiting: Cell<bool>,
     /// Ended by `cancel`: the body's cancel is no error.
@@ -72,6 +69,12 @@ struct State {
     limit: Option<Rc<Semaphore>>,
 }
 
+/// A child, and how to get at its error.
+struct Member<E> {
+    record: RecordRef,
+    raised: fn(&RecordRef) -> Option<Raised<E>>,
+}
+
 /// Settings of a group that is about to be made.
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder makes nothing before `scope`"]
@@ -80,6 +83,11 @@ pub struct TaskGroupBuilder {
 }
 
 impl TaskGroupBuilder {
+    /// No settings yet.
+    pub fn new() -> TaskGroupBuilder {
+        TaskGroupBuilder::default()
+    }
+
     /// At most so many children run at once; the others begin when one of them ends, in the order of spawning.
     pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
         self.limit = Some(running_at_once.max(1));
@@ -126,7 +134,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
         };
-        TaskGroup { state: Rc::new(state), error: PhantomData }
+        TaskGroup { state: Rc::new(state) }
     }
 
     /// Runs `body`, waits for every task that was spawned into the group, and gives what `body` returned.
@@ -183,7 +191,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         TaskGroupBuilder::default().scope(body).await
     }
 
-    /// Spawns a child. Its failure is the group's; its value is had through the handle.
+    /// Spawns a child. Its failure is the group's; its value is had through the handle, which gives
+    /// [`TaskError::Grouped`] for a child that failed.
+    ///
+    /// Children and body must agree on `E`; where the compiler cannot see it, `Ok::<_, E>(…)` or
+    /// `TaskGroup::<E>::scope` says it.
     ///
     /// # Panics
     /// If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
@@ -214,10 +226,26 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
 
     /// Spawns a child with a name.
     ///
+    /// # Panics
+    /// If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
+    #[track_caller]
+    pub fn create_named<T, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+    {
+        match self.spawn(TaskBuilder::new().name(name), future, Location::caller()) {
+            Ok(task) => task,
+            Err(closed) => panic!("{closed}"),
+        }
+    }
+
+    /// Spawns a child with a name.
+    ///
     /// # Errors
     /// If the group is shutting down or over; the future is dropped.
     #[track_caller]
-    pub fn create_named<T, F>(
+    pub fn try_create_named<T, F>(
         &self,
         name: impl Into<String>,
         future: F,
@@ -229,15 +257,49 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         self.spawn(TaskBuilder::new().name(name), future, Location::caller())
     }
 
-    fn spawn<T, F>(
+    /// Spawns a child that fails with a group of errors, because it opens a scope of its own: the groups nest.
+    ///
+    /// # Panics
+    /// If the group takes no more children.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use loopwheel::TaskGroup;
+    ///
+    /// let failed = TaskGroup::scope(async |group| {
+    ///     group.create_subgroup(TaskGroup::scope(async |inner| {
+    ///         inner.create_task(async { Err::<(), _>("deep inside") });
+    ///         Ok::<_, &str>(())
+    ///     }));
+    ///     Ok::<_, &str>(())
+    /// });
+    /// let errors = failed.await.unwrap_err();
+    /// assert_eq!(errors.iter().collect::<Vec<_>>(), [&"deep inside"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn create_subgroup<T, F>(&self, future: F) -> Task<T, ExceptionGroup<E>>
+    where
+        F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
+        T: 'static,
+    {
+        match self.spawn(TaskBuilder::new(), future, Location::caller()) {
+            Ok(task) => task,
+            Err(closed) => panic!("{closed}"),
+        }
+    }
+
+    fn spawn<T, X, F>(
         &self,
         builder: TaskBuilder,
         future: F,
         at: &'static Location<'static>,
-    ) -> Result<Task<T, E>, GroupClosed>
+    ) -> Result<Task<T, X>, GroupClosed>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output = Result<T, X>> + 'static,
         T: 'static,
+        X: Into<Raised<E>> + fmt::Debug + 'static,
     {
         let state = &self.state;
         if state.over.get() || state.exiting.get() && state.running.get() == 0 {
@@ -258,7 +320,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                 builder.spawn_on(&engine, Fallible, limited, at)
             }
         };
-        state.adopt(task.record());
+        state.adopt::<X>(task.record());
         Ok(task)
     }
 
@@ -320,7 +382,8 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         X: Into<Raised<E>>,
     {
         let state = &*self.state;
-        let mut errors: Vec<Raised<E>> = state.failed.take().iter().filter_map(raised).collect();
+        let mut errors: Vec<Raised<E>> =
+            state.failed.take().iter().filter_map(|child| (child.raised)(&child.record)).collect();
         if let Err(Ending::Panicked(payload)) = ended {
             resume_unwind(payload);
         }
@@ -345,26 +408,27 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                     state.parent.uncancel();
                     state.parent.cancel(None);
                 }
-                Err(ExceptionGroup::new("unhandled errors in a TaskGroup", errors))
+                Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
             }
         }
     }
 }
 
 /// What a child failed with.
-fn raised<E: 'static>(record: &RecordRef) -> Option<Raised<E>> {
+fn raised<E, X: Into<Raised<E>> + 'static>(record: &RecordRef) -> Option<Raised<E>> {
     if let Some(TaskError::Panicked(panic)) = record.ending::<Infallible>() {
         return Some(Raised::Panic(panic));
     }
-    // `None` if somebody who has the handle was faster, and has it.
-    record.take_error::<E>().map(Raised::Error)
+    // No handle gives the error away before.
+    record.take_error::<X>().map(Into::into)
 }
 
-impl State {
-    fn adopt(self: &Rc<Self>, record: &RecordRef) {
+impl<E: 'static> State<E> {
+    fn adopt<X: Into<Raised<E>> + 'static>(self: &Rc<Self>, record: &RecordRef) {
         record.set(Flag::SEEN); // the group sees to its failure
         record.set(Flag::GROUPED);
-        let number = self.children.borrow_mut().join(record.clone()).number();
+        let member = Member { record: record.clone(), raised: raised::<E, X> };
+        let number = self.children.borrow_mut().join(member).number();
         self.running.set(self.running.get() + 1);
         self.all_done.clear();
         let watcher = Joiner::Watcher(self.clone(), number);
@@ -374,7 +438,8 @@ impl State {
     /// Cancels every child.
     fn abort(&self) {
         self.aborting.set(true);
-        let children: Vec<_> = self.children.borrow().iter().cloned().collect();
+        let children: Vec<_> =
+            self.children.borrow().iter().map(|child| child.record.clone()).collect();
         for child in children {
             child.cancel(None);
         }
@@ -387,17 +452,26 @@ impl State {
     }
 }
 
-impl Watcher for State {
-    fn ended(&self, number: usize, record: &RecordRef) {
+impl<E: 'static> Watcher for State<E> {
+    fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
-        drop(child);
         self.running.set(self.running.get() - 1);
-        if record.has_either(Flag::FAILED, Flag::PANICKED) {
-            self.failed.borrow_mut().push(record.clone());
-            if !self.aborting.get() && !self.parent_cancel_requested.get() {
-                self.abort();
-                self.cancel_parent();
-            }
+        if let Some(Left::InLine(child)) = child
+            && record.has_either(Flag::FAILED, Flag::PANICKED)
+        {
+            self.failed.borrow_mut().push(child);
+            // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
+            let state = self.clone();
+            let abort = async move {
+                if !state.over.get()
+                    && !state.aborting.get()
+                    && !state.parent_cancel_requested.get()
+                {
+                    state.abort();
+                    state.cancel_parent();
+                }
+            };
+            record.home.spawn_callback(abort, record.spawned_at);
         }
         if self.running.get() == 0 {
             self.all_done.set();
@@ -406,14 +480,15 @@ impl Watcher for State {
 }
 
 /// However the scope is left, no child lives on.
-struct Owned<'a>(&'a Rc<State>);
+struct Owned<'a, E: 'static>(&'a Rc<State<E>>);
 
-impl Drop for Owned<'_> {
+impl<E: 'static> Drop for Owned<'_, E> {
     fn drop(&mut self) {
         let state = self.0;
         state.over.set(true);
         state.aborting.set(true);
-        let children: Vec<_> = state.children.borrow().iter().cloned().collect();
+        let children: Vec<_> =
+            state.children.borrow().iter().map(|child| child.record.clone()).collect();
         for child in children {
             child.home.clone().discard(&child);
         }
@@ -422,7 +497,7 @@ impl Drop for Owned<'_> {
 
 impl<E> Clone for TaskGroup<E> {
     fn clone(&self) -> TaskGroup<E> {
-        TaskGroup { state: self.state.clone(), error: PhantomData }
+        TaskGroup { state: self.state.clone() }
     }
 }
 

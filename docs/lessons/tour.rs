@@ -49,16 +49,35 @@ macro_rules! lessons {
 
 // In the order of their ids. A new one also needs its `[[example]]` in Cargo.toml, and its lines in tests/lessons.rs.
 lessons! {
-    L01 "three users"               l01_three_users;
-    L02 "API calls"                 l02_api_calls;
-    L10 "named and cancelled"       l10_named_and_cancelled;
-    L14 "background backup"         l14_background_backup;
-    L16 "predict it"                l16_predict_it;
-    L19 "a coroutine is not a task" l19_a_coroutine_is_not_a_task;
-    L20 "a value comes back"        l20_a_value_comes_back;
-    L22 "clean up on cancel"        l22_clean_up_on_cancel;
-    L23 "a deadline"                l23_a_deadline;
-    L26 "nobody asked"              l26_nobody_asked;
+    L01 "three users"                    l01_three_users;
+    L02 "API calls"                      l02_api_calls;
+    L03 "weather, gathered"              l03_weather_gathered;
+    L04 "weather, grouped"               l04_weather_grouped;
+    L05 "fail, gathered or grouped"      l05_fail_gathered_or_grouped;
+    L06 "partial success"                l06_partial_success;
+    L07 "sequential or concurrent"       l07_sequential_or_concurrent;
+    L08 "a failure cancels the siblings" l08_a_failure_cancels_the_siblings;
+    L10 "named and cancelled"            l10_named_and_cancelled;
+    L11 "as they complete"               l11_as_they_complete;
+    L12 "a group fills a list"           l12_a_group_fills_a_list;
+    L13 "five notes"                     l13_five_notes;
+    L14 "background backup"              l14_background_backup;
+    L15 "notes to disk"                  l15_notes_to_disk;
+    L16 "predict it"                     l16_predict_it;
+    L17 "three ways with one failure"    l17_three_ways_with_one_failure;
+    L18 "three hundred writes"           l18_three_hundred_writes;
+    L19 "a coroutine is not a task"      l19_a_coroutine_is_not_a_task;
+    L20 "a value comes back"             l20_a_value_comes_back;
+    L21 "sort a group's errors"          l21_sort_a_groups_errors;
+    L22 "clean up on cancel"             l22_clean_up_on_cancel;
+    L23 "a deadline"                     l23_a_deadline;
+    L24 "wait three ways"                l24_wait_three_ways;
+    L25 "fastest first"                  l25_fastest_first;
+    L26 "nobody asked"                   l26_nobody_asked;
+    L27 "producer and consumer"          l27_producer_and_consumer;
+    L28 "three at a time"                l28_three_at_a_time;
+    L29 "the best by ten seconds"        l29_the_best_by_ten_seconds;
+    L30 "a crawl of a thousand"          l30_a_crawl_of_a_thousand;
 }
 
 struct Lesson {

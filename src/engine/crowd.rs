@@ -175,7 +175,7 @@ impl Crowd {
 }
 
 impl Watcher for Crowd {
-    fn ended(&self, number: usize, record: &RecordRef) {
+    fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let was_due = self.is_due.get();
         let can_fail = self.members.borrow().get(number).is_some_and(|member| member.can_fail);
         self.count(number, record, can_fail);

@@ -47,5 +47,5 @@ pub(crate) enum Joiner {
 /// Who watches several tasks: a crowd, or a group.
 pub(crate) trait Watcher {
     /// A task is over. Part of the engine: it must not run code of others.
-    fn ended(&self, number: usize, record: &RecordRef);
+    fn ended(self: Rc<Self>, number: usize, record: &RecordRef);
 }

@@ -453,7 +453,8 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
     unsafe fn take(record: NonNull<Header>, place: NonNull<()>) -> bool {
         // SAFETY: passed on; only `&Header` exist.
         let header = unsafe { record.as_ref() };
-        let output = if header.has(Flag::HOLDS_OUTCOME) {
+        let is_the_groups = header.has(Flag::GROUPED) && header.has(Flag::FAILED);
+        let output = if header.has(Flag::HOLDS_OUTCOME) && !is_the_groups {
             header.clear(Flag::HOLDS_OUTCOME);
             // SAFETY: the stage held the outcome until the line above, and is not read again.
             unsafe { Self::read(record) }.map_err(TaskError::Failed)

@@ -31,8 +31,8 @@ pub use children::{
 /// it cancels the tasks that it made.
 ///
 /// # Panics
-/// Without a running loop. If a child panics, with its panic. A child that somebody else cancels cancels this await, as
-/// in asyncio. With [`return_exceptions`](Gather::return_exceptions) both are values.
+/// Without a running loop. If a child that was made here panics, with its panic; if somebody else cancels one, this await is
+/// cancelled, as in asyncio. Of a handle that was given both are part of what awaiting it gives. With [`return_exceptions`](Gather::return_exceptions) both are values.
 ///
 /// # Examples
 /// ```

@@ -20,7 +20,7 @@ pub use event::Event;
 pub use lock::{Lock, LockGuard, NotLocked};
 pub use promise::{AlreadySet, Promise};
 pub use queue::{
-    LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull, QueueOf, QueueShutDown, Store,
-    TooManyTasksDone, TryGetError, TryPutError,
+    LifoQueue, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, Store, TooManyTasksDone,
+    TryGetError, TryPutError,
 };
 pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};

@@ -108,7 +108,7 @@ impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
     }
 }
 
-/// The queue was shut down: nothing can be put, or nothing is left to be got.
+/// The queue is shut down, and nothing is left in it.
 ///
 /// # In asyncio
 /// `QueueShutDown`.
@@ -116,42 +116,40 @@ impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
 #[error("the queue is shut down")]
 pub struct QueueShutDown;
 
-/// The queue is full; here is the item.
+/// The queue is shut down; here is the item that could not be put.
 ///
 /// # In asyncio
-/// `QueueFull`.
+/// `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is full: `put` waits for room")]
-pub struct QueueFull;
+#[error("the queue is shut down: nothing can be put")]
+pub struct PutError<T>(pub T);
 
-/// The queue is empty.
+/// Why an item could not be put at once; here it is.
 ///
 /// # In asyncio
-/// `QueueEmpty`.
+/// `QueueFull`, `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is empty: `get` waits for an item")]
-pub struct QueueEmpty;
-
-/// Why an item could not be put at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TryPutError {
-    /// See [`QueueFull`].
-    #[error(transparent)]
-    Full(#[from] QueueFull),
-    /// See [`QueueShutDown`].
-    #[error(transparent)]
-    ShutDown(#[from] QueueShutDown),
+pub enum TryPutError<T> {
+    /// There is no room.
+    #[error("the queue is full: `put` waits for room")]
+    Full(T),
+    /// It is shut down.
+    #[error("the queue is shut down: nothing can be put")]
+    ShutDown(T),
 }
 
 /// Why no item could be got at once.
+///
+/// # In asyncio
+/// `QueueEmpty`, `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TryGetError {
-    /// See [`QueueEmpty`].
-    #[error(transparent)]
-    Empty(#[from] QueueEmpty),
-    /// See [`QueueShutDown`].
-    #[error(transparent)]
-    ShutDown(#[from] QueueShutDown),
+    /// There is none.
+    #[error("the queue is empty: `get` waits for an item")]
+    Empty,
+    /// There is none, and there will be none.
+    #[error("the queue is shut down")]
+    ShutDown,
 }
 
 /// `task_done` was called more often than there were items.
@@ -202,8 +200,8 @@ impl<S: Store> QueueOf<S> {
     /// The item is not in the queue, and is dropped. Room that had come free goes to the next one.
     ///
     /// # Errors
-    /// If the queue is shut down, before or meanwhile.
-    pub async fn put(&self, item: S::Item) -> Result<(), QueueShutDown> {
+    /// If the queue is shut down, before or meanwhile; the item comes back.
+    pub async fn put(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         while self.is_full() && !self.is_shut_down() {
             Wait::new(&self.putters, &Putters(self)).await;
         }
@@ -213,20 +211,20 @@ impl<S: Store> QueueOf<S> {
     /// Puts an item in if there is room.
     ///
     /// # Errors
-    /// If the queue is full or shut down; the item is dropped.
+    /// If the queue is full or shut down; the item comes back.
     ///
     /// # In asyncio
     /// `queue.put_nowait(item)`.
-    pub fn put_nowait(&self, item: S::Item) -> Result<(), TryPutError> {
+    pub fn put_nowait(&self, item: S::Item) -> Result<(), TryPutError<S::Item>> {
         if self.is_full() && !self.is_shut_down() {
-            return Err(QueueFull.into());
+            return Err(TryPutError::Full(item));
         }
-        Ok(self.put_now(item)?)
+        self.put_now(item).map_err(|PutError(item)| TryPutError::ShutDown(item))
     }
 
-    fn put_now(&self, item: S::Item) -> Result<(), QueueShutDown> {
+    fn put_now(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         if self.is_shut_down() {
-            return Err(QueueShutDown);
+            return Err(PutError(item));
         }
         self.items.borrow_mut().keep(item);
         self.unfinished.set(self.unfinished.get() + 1);
@@ -246,8 +244,8 @@ impl<S: Store> QueueOf<S> {
         loop {
             match self.get_nowait() {
                 Ok(item) => return Ok(item),
-                Err(TryGetError::ShutDown(error)) => return Err(error),
-                Err(TryGetError::Empty(_)) => Wait::new(&self.getters, &Getters(self)).await,
+                Err(TryGetError::ShutDown) => return Err(QueueShutDown),
+                Err(TryGetError::Empty) => Wait::new(&self.getters, &Getters(self)).await,
             }
         }
     }
@@ -266,8 +264,8 @@ impl<S: Store> QueueOf<S> {
                 self.putters.call_first();
                 Ok(item)
             }
-            None if self.is_shut_down() => Err(QueueShutDown.into()),
-            None => Err(QueueEmpty.into()),
+            None if self.is_shut_down() => Err(TryGetError::ShutDown),
+            None => Err(TryGetError::Empty),
         }
     }
 

@@ -70,7 +70,7 @@ pub(crate) struct World {
     pub(crate) tasks: RefCell<BTreeMap<String, Shared>>,
     ends: RefCell<HashMap<String, u64>>,
     /// What bodies came to, known without looking at their tasks: looking counts as retrieving.
-    results: RefCell<HashMap<String, String>>,
+    results: RefCell<HashMap<String, Result<Value, Error>>>,
     deadlines: RefCell<HashMap<String, Deadline>>,
     pub(crate) vars: RefCell<HashMap<String, i64>>,
     pub(crate) groups: RefCell<HashMap<String, TaskGroup<Error>>>,
@@ -132,11 +132,7 @@ impl World {
         async move {
             let end = end;
             let ended = run.body(&body).await;
-            let text = match &ended {
-                Ok(value) => format!("ok {}", value_text(*value)),
-                Err(error) => format!("err {error}"),
-            };
-            end.0.results.borrow_mut().insert(end.1.clone(), text);
+            end.0.results.borrow_mut().insert(end.1.clone(), ended.clone());
             ended
         }
     }
@@ -146,13 +142,30 @@ impl World {
         self.ends.borrow_mut().remove(label);
     }
 
-    pub(crate) fn state_of(task: &Shared) -> String {
+    /// The error of a child that failed: its group has it, so one must have known it before.
+    fn error_of_child(&self, task: &Shared) -> Error {
+        self.results.borrow()[&task.name()].clone().expect_err("it failed")
+    }
+
+    /// An outcome, with the error of a child that its group has.
+    fn whole(
+        &self,
+        task: &Shared,
+        outcome: Result<Value, TaskError<Error>>,
+    ) -> Result<Value, TaskError<Error>> {
+        match outcome {
+            Err(TaskError::Grouped) => Err(TaskError::Failed(self.error_of_child(task))),
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) fn state_of(&self, task: &Shared) -> String {
         match task.result() {
             Err(_) => "pending".to_owned(),
             Ok(Ok(value)) => format!("ok {}", value_text(value)),
             Ok(Err(TaskError::Failed(error))) => format!("err {error}"),
             Ok(Err(TaskError::Cancelled(_))) => "cancelled".to_owned(),
-            Ok(Err(TaskError::Grouped)) => "err ?".to_owned(),
+            Ok(Err(TaskError::Grouped)) => format!("err {}", self.error_of_child(task)),
             Ok(Err(other)) => panic!("a scenario's task ended with {other}"),
         }
     }
@@ -276,7 +289,8 @@ impl Run {
                 Ok(Flow::On)
             }
             Statement::Await { task } => {
-                let outcome = self.task(task)?.await;
+                let handle = self.task(task)?;
+                let outcome = self.world.whole(&handle, handle.clone().await);
                 self.outcome(&format!("await {task}"), outcome).await
             }
             Statement::Cancel { task } => {
@@ -292,13 +306,14 @@ impl Run {
             }
             Statement::Uncancel => self.give("uncancel", current_task().uncancel()),
             Statement::State { task } => {
-                let state = World::state_of(&self.task(task)?);
+                let state = self.world.state_of(&self.task(task)?);
                 self.give(&format!("state {task}"), state)
             }
             Statement::Result { task } => {
                 let what = format!("result {task}");
-                match self.task(task)?.result() {
-                    Ok(outcome) => self.outcome(&what, outcome).await,
+                let handle = self.task(task)?;
+                match handle.result() {
+                    Ok(outcome) => self.outcome(&what, self.world.whole(&handle, outcome)).await,
                     Err(_) => self.fail(&what, Error::named("InvalidState")),
                 }
             }
@@ -307,7 +322,8 @@ impl Run {
                 let (world, label, tag) = (self.world.clone(), task.clone(), format!("cb:{tag}"));
                 let shown = handle.clone();
                 handle.to_ref().add_done_callback(move |_| {
-                    world.log(&tag, format!("done {label} {}", World::state_of(&shown)));
+                    let state = world.state_of(&shown);
+                    world.log(&tag, format!("done {label} {state}"));
                 });
                 Ok(Flow::On)
             }
@@ -317,7 +333,7 @@ impl Run {
                     (None, Some(label), Some(body)) => (label, self.world.spawn(label, body)),
                     _ => panic!("a shield of nothing"),
                 };
-                let outcome = shield(task).await;
+                let outcome = self.world.whole(&task, shield(task.clone()).await);
                 self.outcome(&format!("shield {label}"), outcome).await
             }
 
@@ -326,7 +342,9 @@ impl Run {
                 let (what, waited) = match (task, body) {
                     (Some(label), _) => {
                         let task = self.task(label)?;
-                        (format!("wait_for {label}"), wait_for(task, limit).await)
+                        let waited = wait_for(task.clone(), limit).await;
+                        let waited = waited.map(|outcome| self.world.whole(&task, outcome));
+                        (format!("wait_for {label}"), waited)
                     }
                     // asyncio makes a task of it then, which never begins.
                     (None, Some(body)) if limit == Some(Duration::ZERO) => {
@@ -453,7 +471,10 @@ pub(crate) fn run(program: &Program) -> Trace {
             } else if task.is_cancelled() {
                 "cancelled".to_owned()
             } else {
-                world.results.borrow()[label].clone()
+                match &world.results.borrow()[label] {
+                    Ok(value) => format!("ok {}", value_text(*value)),
+                    Err(error) => format!("err {error}"),
+                }
             };
             (label.clone(), (state, world.ends.borrow().get(label).copied()))
         })

@@ -199,10 +199,8 @@ impl Run {
                 let what = format!("q_get_nowait {obj}");
                 match on_queue!(self.thing(obj), queue => queue.get_nowait()) {
                     Ok(item) => self.give(&what, item),
-                    Err(TryGetError::Empty(_)) => self.fail(&what, Error::named("QueueEmpty")),
-                    Err(TryGetError::ShutDown(_)) => {
-                        self.fail(&what, Error::named("QueueShutDown"))
-                    }
+                    Err(TryGetError::Empty) => self.fail(&what, Error::named("QueueEmpty")),
+                    Err(TryGetError::ShutDown) => self.fail(&what, Error::named("QueueShutDown")),
                 }
             }
             Statement::QTaskDone { obj } => {

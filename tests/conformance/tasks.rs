@@ -5,7 +5,7 @@ use loopwheel::{
     TimedOut, as_completed, try_gather, wait,
 };
 
-use super::interpreter::{Ended, Error, Flow, Run, Shared, Value, World, ms, value_text};
+use super::interpreter::{Ended, Error, Flow, Run, Shared, Value, ms, value_text};
 use super::program::{Block, Item, Statement, When};
 
 /// A group's error, in the scenario's terms.
@@ -59,7 +59,7 @@ impl Run {
                     match completed.next().await {
                         Ok(Some(task)) => {
                             count += 1;
-                            let state = World::state_of(&task);
+                            let state = self.world.state_of(&task);
                             self.log(format!("as_completed {} = {state}", task.name()));
                             if let returned @ Flow::Return(_) = self.block(each).await? {
                                 return Ok(returned);
@@ -79,7 +79,7 @@ impl Run {
                 let Some(found) = found else { return self.no_such(group) };
                 let what = format!("group_spawn {label}");
                 let body = self.world.body_of_task(label, body);
-                if let Ok(task) = found.create_named(label, body) {
+                if let Ok(task) = found.try_create_named(label, body) {
                     self.world.tasks.borrow_mut().insert(label.clone(), task.shared());
                     Ok(Flow::On)
                 } else {
