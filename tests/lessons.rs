@@ -241,7 +241,7 @@ lessons! {
         750 "FirstException, no limit: 2 done, 1 pending, after 0.05s"
         850 "A is well"
         850 "B is well"
-        850 "the task failed: C is broken"
+        850 "C is broken"
     }
 
     l25_fastest_first prints {
@@ -257,7 +257,7 @@ lessons! {
         500 "Report: task 'send-mail' (spawned at l26_nobody_asked.rs) failed and nobody took its error: \
              \"the mail server is down\""
         1000 "Nobody asked; reports so far: 1"
-        1500 "send-again: the task failed: the mail server is down"
+        1500 "send-again: the mail server is down"
         1500 "Somebody asked; reports so far: 1"
     }
 
