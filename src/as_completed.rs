@@ -73,7 +73,13 @@ impl<H: TaskHandle> AsCompleted<H> {
     /// `timeout=…`.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> AsCompletedWithin<H> {
         let deadline = limit.into().map(|limit| running_loop().now() + limit);
-        AsCompletedWithin { completed: self, deadline, timer: None }
+        AsCompletedWithin {
+            completed: self,
+            deadline,
+            timer: None,
+            #[cfg(feature = "futures")]
+            has_timed_out: false,
+        }
     }
 
     /// How many have not come yet.
@@ -132,6 +138,9 @@ pub struct AsCompletedWithin<H: TaskHandle> {
     completed: AsCompleted<H>,
     deadline: Option<Instant>,
     timer: Option<Timer>,
+    /// As a stream it has said so, and ends.
+    #[cfg(feature = "futures")]
+    pub(crate) has_timed_out: bool,
 }
 
 impl<H: TaskHandle> AsCompletedWithin<H> {
@@ -166,7 +175,6 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
             Timer::arm(engine, deadline, alarm)
         });
         if timer.has_fired() {
-            self.completed.left = 0; // said once; after that there is no more
             return Poll::Ready(Err(TimedOut));
         }
         timer.rewake(cx);

@@ -47,12 +47,7 @@ use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
 #[doc(alias = "block_on")]
 #[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
-    unwrap(
-        EventLoop::builder()
-            .try_build()
-            .map_err(RunError::from)
-            .and_then(|mut event_loop| event_loop.try_run(main)),
-    )
+    unwrap(try_run(main))
 }
 
 /// Like [`run`], with errors in place of the panics.

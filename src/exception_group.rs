@@ -212,11 +212,11 @@ impl<E> ExceptionGroup<E> {
     }
 }
 
-/// The message and the number of members; [`tree`](ExceptionGroup::tree) shows them all.
-impl<E> fmt::Display for ExceptionGroup<E> {
+/// The message and the number of members; with `{:#}` all of them, as a [`tree`](ExceptionGroup::tree).
+impl<E: fmt::Display> fmt::Display for ExceptionGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.heading())
+        f.write_str(&if f.alternate() { self.tree() } else { self.heading() })
     }
 }
 
-impl<E: fmt::Debug> Error for ExceptionGroup<E> {}
+impl<E: fmt::Debug + fmt::Display> Error for ExceptionGroup<E> {}

@@ -30,7 +30,12 @@ impl<H: TaskHandle> Stream for AsCompletedWithin<H> {
     type Item = Result<H, TimedOut>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_ended(cx).map(Result::transpose)
+        if self.has_timed_out {
+            return Poll::Ready(None);
+        }
+        let next = self.poll_ended(cx).map(Result::transpose);
+        self.has_timed_out = matches!(next, Poll::Ready(Some(Err(TimedOut))));
+        next
     }
 }
 

@@ -64,6 +64,9 @@ struct State<E> {
     over: Cell<bool>,
     /// One of the parent's cancel requests is the group's.
     parent_cancel_requested: Cell<bool>,
+    request_taken_back: Cell<bool>,
+    /// How many requests the parent had on entry.
+    requests_before: u16,
     /// Set while no child runs.
     all_done: Event,
     limit: Option<Rc<Semaphore>>,
@@ -119,7 +122,8 @@ impl TaskGroupBuilder {
 impl<E: fmt::Debug + 'static> TaskGroup<E> {
     fn new(limit: Option<usize>) -> TaskGroup<E> {
         let parent = leaf::current().expect("a task group can only be opened in a task");
-        let all_done = Event::new();
+        let requests_before = parent.cancel_requests.get();
+        let all_done = Event::of("the tasks of a group");
         all_done.set();
         let state = State {
             parent,
@@ -131,6 +135,8 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             quiet: Cell::new(false),
             over: Cell::new(false),
             parent_cancel_requested: Cell::new(false),
+            request_taken_back: Cell::new(false),
+            requests_before,
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
         };
@@ -358,16 +364,17 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             state.abort();
         }
         while state.running.get() > 0 {
-            if let Err(again) = catch_cancel(state.all_done.wait()).await
-                && !state.aborting.get()
-            {
-                cancelled = Some(again);
-                state.abort();
+            if let Err(again) = catch_cancel(state.all_done.wait()).await {
+                if !state.aborting.get() {
+                    cancelled = Some(again);
+                    state.abort();
+                } else if state.quiet.get() {
+                    cancelled.get_or_insert(again); // whose it was is found out below
+                }
             }
         }
-        // The group's own request is taken back; if that was the only one there is no cancel to go on.
-        if state.parent_cancel_requested.get() && state.parent.uncancel() == 0 {
-            cancelled = None;
+        if state.take_request_back() {
+            cancelled = None; // it was the group's own
         }
         state.over.set(true);
         self.conclude(ended, cancelled).await
@@ -445,6 +452,18 @@ impl<E: 'static> State<E> {
         }
     }
 
+    /// Takes back the request that the group made of its parent. True if that was all there was.
+    fn take_request_back(&self) -> bool {
+        if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
+            return false;
+        }
+        let is_all = self.parent.uncancel() <= self.requests_before;
+        if is_all {
+            leaf::take_down(&self.parent);
+        }
+        is_all
+    }
+
     fn cancel_parent(&self) {
         if !self.parent_cancel_requested.replace(true) {
             self.parent.cancel(None);
@@ -487,6 +506,9 @@ impl<E: 'static> Drop for Owned<'_, E> {
         let state = self.0;
         state.over.set(true);
         state.aborting.set(true);
+        if !state.parent.has(Flag::DONE) {
+            state.take_request_back();
+        }
         let children: Vec<_> =
             state.children.borrow().iter().map(|child| child.record.clone()).collect();
         for child in children {

@@ -263,8 +263,9 @@ impl Limit {
         self.expired.get()
     }
 
-    /// The body has ended or is being dropped. True if its own cancel is all there was: the time was up.
-    fn leave(&self) -> bool {
+    /// The body has ended or is being dropped. True if its own cancel was all there was; then
+    /// the signal is taken down, unless the caller is about to catch it.
+    fn leave(&self, raised_is_caught: bool) -> bool {
         if self.phase.replace(Phase::Left) != Phase::Running {
             return false;
         }
@@ -273,7 +274,11 @@ impl Limit {
         let task = self.task.take();
         match task {
             Some(task) if expired && !task.has(Flag::DONE) => {
-                task.uncancel() <= self.requests_before.get()
+                let is_all = task.uncancel() <= self.requests_before.get();
+                if is_all && !raised_is_caught {
+                    leaf::take_down(&task);
+                }
+                is_all
             }
             _ => false,
         }
@@ -285,7 +290,7 @@ struct Limited<L: Borrow<Limit>>(L);
 
 impl<L: Borrow<Limit>> Drop for Limited<L> {
     fn drop(&mut self) {
-        self.0.borrow().leave(); // dropped hard: its request goes with it
+        self.0.borrow().leave(false); // dropped hard: its request goes with it
     }
 }
 
@@ -304,14 +309,12 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
         };
         match future.poll(cx) {
             Poll::Ready(output) => {
-                if limit.leave() {
-                    leaf::take_down(); // it came too late to stop anything
-                }
+                limit.leave(false); // a cancel of its own came too late to stop anything
                 Poll::Ready(Ok(output))
             }
             Poll::Pending if leaf::is_raised() && limit.is_expired() => {
                 held.set(None);
-                if limit.leave() {
+                if limit.leave(true) {
                     leaf::catch();
                     Poll::Ready(Err(TimedOut))
                 } else {

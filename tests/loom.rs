@@ -177,6 +177,12 @@ fn poster(inbox: &Arc<Inbox>, id: TaskId) -> JoinHandle<()> {
     thread::spawn(move || inbox.post(id))
 }
 
+fn join_all(threads: [JoinHandle<()>; 2]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 fn open_inbox() -> Arc<Inbox> {
     let inbox = Inbox::default();
     inbox.open();
@@ -195,7 +201,7 @@ fn two_threads_wake_one_task_and_neither_is_lost() {
         let (inbox, notes) = (open_inbox(), Notes::new(2));
         let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
         run(&inbox, TENANT, &notes);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        join_all(writers);
     });
 }
 
@@ -205,7 +211,7 @@ fn threads_that_wake_again_and_again_are_not_lost() {
         let (inbox, notes) = (open_inbox(), Notes::new(4));
         let writers = [writer(&inbox, &notes, 0..2), writer(&inbox, &notes, 2..4)];
         run(&inbox, TENANT, &notes);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        join_all(writers);
     });
 }
 
@@ -216,7 +222,7 @@ fn a_stale_waker_of_the_slot_costs_nobody_a_wake_up() {
         let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
         let stale = poster(&inbox, EARLIER_TENANT);
         run(&inbox, TENANT, &notes);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        join_all(writers);
         stale.join().unwrap();
     });
 }
@@ -228,7 +234,7 @@ fn a_neighbour_costs_nobody_a_wake_up() {
         let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
         let neighbour = poster(&inbox, NEIGHBOUR);
         run(&inbox, TENANT, &notes);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        join_all(writers);
         neighbour.join().unwrap();
     });
 }

@@ -156,9 +156,11 @@ impl RecordRef {
         drop(before);
     }
 
-    /// The wait for the crowd is over.
-    pub(crate) fn stops_awaiting_crowd(&self) {
-        let before = self.if_extras(|extras| extras.awaiting_crowd.take());
+    /// The wait for the crowd is over, or has been given up.
+    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<Crowd>) {
+        let before = self.if_extras(|extras| {
+            extras.awaiting_crowd.take_if(|awaited| Rc::ptr_eq(awaited, crowd))
+        });
         drop(before);
     }
 

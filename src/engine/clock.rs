@@ -4,8 +4,8 @@
 //!
 //! - *monotonic*: the operating system's steady clock. While nothing is ready the loop sleeps.
 //! - *virtual*: a number that only changes when the loop has nothing to do; then it jumps to the next
-//!   deadline. A program that "takes" an hour runs at once and always the same way. All of the crate's own
-//!   tests and examples run on it. It can be moved by hand, and held, see [`VirtualClock`].
+//!   deadline. A program that "takes" an hour runs at once and always the same way. The crate's own tests
+//!   and examples run on it. It can be moved by hand, and held, see [`VirtualClock`].
 //! - *host*: a function of the host's, for frame time, simulated time, or a machine without `std::time`.
 
 use std::cell::Cell;

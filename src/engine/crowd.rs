@@ -48,7 +48,7 @@ pub(crate) struct Crowd {
 struct Member {
     record: RecordRef,
     can_fail: bool,
-    /// Its place among the joiners of the record; `None` if it is over.
+    /// Its place among the joiners of the record; `None` if it was over from the start.
     key: Option<WaitKey>,
 }
 

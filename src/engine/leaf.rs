@@ -85,10 +85,10 @@ pub(crate) fn catch() -> bool {
     caught == Some(true)
 }
 
-/// Takes the signal down without more ado: what it was raised for is over.
-pub(crate) fn take_down() {
+/// Takes the signal down without more ado, if it was raised for this task: what it was raised for is over.
+pub(crate) fn take_down(task: &RecordRef) {
     with_here(|engine| {
-        if engine.signal.get() == Signal::Raised {
+        if engine.signal.get() == Signal::Raised && engine.current().as_ref() == Some(task) {
             engine.signal.set(Signal::Quiet);
         }
     });

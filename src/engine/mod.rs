@@ -1,5 +1,8 @@
 //! The engine: five parts, one conductor. To be read in this order.
 //!
+//! A file may name a type that comes later (a waker hands its number to the turn, a record has a home): take it as a name
+//! until you are there. *Does not know* means: has no code that uses what that is about.
+//!
 //! | file | idea | what it does not know |
 //! |---|---|---|
 //! | `waker` | a waker is a number | futures |

@@ -6,7 +6,7 @@
 //!            └───────────────────────────────────────────┴───────────────────┘
 //! ```
 //!
-//! The loop must keep tasks of many types in one table, so the record hides its type behind a table of five
+//! The loop must keep tasks of many types in one table, so the record hides its type behind a table of
 //! functions. Future and outcome are never there at once and share their place. Counts are plain `Cell`s: neither a
 //! [`RecordRef`] nor a [`Typed`] ever leaves the thread (neither is `Send`), and wakers do not point here.
 //!

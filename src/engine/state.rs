@@ -31,7 +31,7 @@ flags! {
     POLLING = 2;
     /// The future has been polled at least once.
     STARTED = 3;
-    /// The task is over. One of the next three tells how, or none: then with a value.
+    /// The task is over: with a value, unless `FAILED`, `CANCELLED` or `PANICKED` is set too.
     DONE = 4;
     /// The task belongs to a group, which takes its error.
     GROUPED = 5;

@@ -17,8 +17,8 @@
 //! everybody else who was ready, as with asyncio's `sleep(0)`.
 //!
 //! **Looking is not free.** Reading a monotonic clock costs as much as four polls, and looking into the inbox
-//! is an atomic operation. So steps 1 and 2 are skipped while there is work, but for every [`LOOK_EVERY`]th
-//! poll; and the clock is not read when no timer is armed.
+//! is an atomic operation. So steps 1 and 2 are skipped while there is work, but for a turn that begins [`LOOK_EVERY`]
+//! or more polls after the last look; and the clock is not read when no timer is armed.
 //!
 //! **Borrows** of the parts are short, and no code of others (a future, a waker that is not ours, a
 //! destructor) runs inside one.
@@ -44,7 +44,8 @@ use super::waker::TaskId;
 use super::wheel::{TimerKey, Wheel};
 use crate::error::ExceptionContext;
 
-/// How many polls may pass without a look at the inbox and the clock.
+/// A turn looks at the inbox and the clock when so many polls have passed since the last look, or nothing is ready.
+/// It looks at its beginning only: the snapshot is polled to its end.
 pub(crate) const LOOK_EVERY: usize = 64;
 
 /// What a turn says at its end.

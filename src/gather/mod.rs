@@ -24,7 +24,8 @@ pub use children::{
 /// Runs futures at the same time and gives their outputs in the order of the arguments.
 ///
 /// The futures become tasks at once. Handles of tasks can be given too; awaiting one gives a `Result`, so that is what
-/// comes out for it. The argument is anything that can be iterated, or a tuple of up to eight of different types.
+/// comes out for it. The argument is anything that can be iterated, or a tuple of up to eight of different types. As tasks,
+/// the futures must be `'static`: what they use they own (`async move`, with an `Rc` for what is shared).
 ///
 /// # Cancellation
 /// Every child is cancelled, and their clean-up waited for: until the first ends as cancelled, as in asyncio. Dropped hard,
@@ -140,7 +141,7 @@ impl<C: Children> Gather<C> {
         let is_empty = self.crowd.is_empty();
         if self.crowd.is_due() && self.polled || is_empty {
             if let Some(current) = leaf::current() {
-                current.stops_awaiting_crowd();
+                current.stops_awaiting_crowd(&self.crowd);
                 current.clear(Flag::CANCEL_FORWARDED);
             }
             self.over = true;
@@ -180,6 +181,9 @@ impl<C: Children> Future for Gather<C> {
 
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
+        if let Some(current) = leaf::current().filter(|_| self.polled && !self.over) {
+            current.stops_awaiting_crowd(&self.crowd);
+        }
         self.crowd.leave();
         if !self.over && !self.crowd.cancel_requested() {
             self.children.abandon();

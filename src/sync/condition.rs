@@ -49,8 +49,8 @@ impl Condition {
     /// # Cancellation
     /// As there.
     pub async fn acquire(&self) -> ConditionGuard<'_> {
-        self.lock.acquire().await.forget();
-        ConditionGuard { condition: self, holds: Cell::new(true) }
+        let number = self.lock.acquire().await.into_number();
+        ConditionGuard { condition: self, holds: Cell::new(Some(number)) }
     }
 
     /// Releases a lock whose guard was forgotten; see [`Lock::release`].
@@ -86,7 +86,7 @@ impl Condition {
     /// `await condition.wait()`.
     pub async fn wait(&self) -> Result<(), NotLocked> {
         self.lock.release()?;
-        self.wait_and_relock(|| ()).await;
+        self.wait_and_relock(|_| ()).await;
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Condition {
     }
 
     /// `relocked` is called as soon as the lock is held again, before a cancel goes on.
-    async fn wait_and_relock(&self, relocked: impl FnOnce()) {
+    async fn wait_and_relock(&self, relocked: impl FnOnce(u32)) {
         /// Hands a notification on if its receiver does not come to use it.
         struct HandOn<'a>(&'a Condition);
         impl Drop for HandOn<'_> {
@@ -130,13 +130,13 @@ impl Condition {
         let hand_on = HandOn(self);
         let mut cancelled = catch_cancel(Wait::new(&self.waiters, self)).await.err();
         // The lock is taken again whatever happens, and a cancel meanwhile is kept for later.
-        loop {
+        let number = loop {
             match catch_cancel(self.lock.acquire()).await {
-                Ok(guard) => break guard.forget(),
+                Ok(guard) => break guard.into_number(),
                 Err(again) => cancelled = Some(again),
             }
-        }
-        relocked();
+        };
+        relocked(number);
         match cancelled {
             None => std::mem::forget(hand_on),
             Some(cancelled) => {
@@ -148,7 +148,9 @@ impl Condition {
 }
 
 impl Owner for Condition {
-    const WHAT: &'static str = "a condition";
+    fn what(&self) -> &'static str {
+        "a condition"
+    }
 
     /// What was called and gave up is handed on by `wait_and_relock`, which knows more.
     fn gave_up(&self, _called: bool) {}
@@ -159,8 +161,8 @@ impl Owner for Condition {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ConditionGuard<'a> {
     condition: &'a Condition,
-    /// False while it waits: a wait that is dropped hard leaves a guard that holds nothing.
-    holds: Cell<bool>,
+    /// `None` while it waits: a wait that is dropped hard leaves a guard that holds nothing.
+    holds: Cell<Option<u32>>,
 }
 
 impl ConditionGuard<'_> {
@@ -172,10 +174,10 @@ impl ConditionGuard<'_> {
     /// # Panics
     /// If an earlier wait of this guard was dropped hard: it holds nothing any more.
     pub async fn wait(&self) {
-        assert!(self.holds.replace(false), "the guard of a wait that was dropped holds nothing");
-        let released = self.condition.lock.release();
-        debug_assert!(released.is_ok(), "the guard held the lock");
-        self.condition.wait_and_relock(|| self.holds.set(true)).await;
+        let number = self.holds.take();
+        let number = number.expect("the guard of a wait that was dropped holds nothing");
+        self.condition.lock.release_of(number);
+        self.condition.wait_and_relock(|number| self.holds.set(Some(number))).await;
     }
 
     /// Waits until `is_true`, being notified each time that it may have become so.
@@ -209,8 +211,8 @@ impl ConditionGuard<'_> {
 
 impl Drop for ConditionGuard<'_> {
     fn drop(&mut self) {
-        if self.holds.get() {
-            let _ = self.condition.lock.release();
+        if let Some(number) = self.holds.get() {
+            self.condition.lock.release_of(number);
         }
     }
 }

@@ -25,16 +25,22 @@ use super::waiters::{Owner, Wait, Waiters};
 ///
 /// # In asyncio
 /// `asyncio.Event`.
-#[derive(Default)]
 pub struct Event {
     set: Cell<bool>,
     waiters: Waiters,
+    /// What one waits for here, for the deadlock report.
+    what: &'static str,
 }
 
 impl Event {
     /// An event that is not set.
     pub fn new() -> Event {
-        Event::default()
+        Event::of("an event")
+    }
+
+    /// An event under something else, which is what one waits for.
+    pub(crate) fn of(what: &'static str) -> Event {
+        Event { set: Cell::new(false), waiters: Waiters::default(), what }
     }
 
     /// Waits until the event is set. Who was waiting then goes on, even if it is cleared before its turn.
@@ -70,8 +76,16 @@ impl Event {
     }
 }
 
+impl Default for Event {
+    fn default() -> Event {
+        Event::new()
+    }
+}
+
 impl Owner for Event {
-    const WHAT: &'static str = "an event";
+    fn what(&self) -> &'static str {
+        self.what
+    }
 
     fn gave_up(&self, _called: bool) {}
 }
@@ -81,6 +95,6 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("set", &self.is_set())
             .field("waiters", &self.waiters)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

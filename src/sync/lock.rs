@@ -33,6 +33,8 @@ use super::waiters::{Owner, Wait, Waiters};
 #[derive(Default)]
 pub struct Lock {
     locked: Cell<bool>,
+    /// Counts those who got it: a guard only releases what it has.
+    acquired: Cell<u32>,
     waiters: Waiters,
 }
 
@@ -63,19 +65,29 @@ impl Lock {
         if self.locked.get() || !self.waiters.is_empty() {
             Wait::new(&self.waiters, self).await;
         }
+        self.take()
+    }
+
+    fn take(&self) -> LockGuard<'_> {
         self.locked.set(true);
-        LockGuard { lock: self }
+        self.acquired.set(self.acquired.get().wrapping_add(1));
+        LockGuard { lock: self, number: self.acquired.get() }
+    }
+
+    /// Releases what the holder of this number has, if it has it still.
+    pub(super) fn release_of(&self, number: u32) {
+        if self.acquired.get() == number {
+            let _ = self.release();
+        }
     }
 
     /// Takes the lock if it is free and nobody waits for it.
     pub fn try_acquire(&self) -> Option<LockGuard<'_>> {
-        (!self.locked.get() && self.waiters.is_empty()).then(|| {
-            self.locked.set(true);
-            LockGuard { lock: self }
-        })
+        (!self.locked.get() && self.waiters.is_empty()).then(|| self.take())
     }
 
-    /// Releases a lock whose guard was [forgotten](LockGuard::forget), from wherever one is.
+    /// Releases a lock whose guard was [forgotten](LockGuard::forget), from wherever one is. A guard that is still there
+    /// holds nothing from then on.
     ///
     /// # Errors
     /// If nobody holds it.
@@ -104,7 +116,9 @@ impl Lock {
 }
 
 impl Owner for Lock {
-    const WHAT: &'static str = "a lock";
+    fn what(&self) -> &'static str {
+        "a lock"
+    }
 
     fn gave_up(&self, called: bool) {
         if called && !self.locked.get() {
@@ -118,7 +132,7 @@ impl fmt::Debug for Lock {
         f.debug_struct("Lock")
             .field("locked", &self.is_locked())
             .field("waiters", &self.waiters)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,6 +141,7 @@ impl fmt::Debug for Lock {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a> {
     lock: &'a Lock,
+    number: u32,
 }
 
 impl LockGuard<'_> {
@@ -134,11 +149,17 @@ impl LockGuard<'_> {
     pub fn forget(self) {
         std::mem::forget(self);
     }
+
+    /// The same, for a guard of another kind.
+    pub(super) fn into_number(self) -> u32 {
+        let number = self.number;
+        self.forget();
+        number
+    }
 }
 
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
-        // Somebody may have released it by hand: then there is nothing left to do.
-        let _ = self.lock.release();
+        self.lock.release_of(self.number); // somebody may have released it by hand
     }
 }

@@ -44,7 +44,9 @@ pub struct AlreadySet<T>(pub T);
 impl<T> Promise<T> {
     /// A promise that is not set.
     pub fn new() -> Promise<T> {
-        Promise { state: Rc::new(State { value: RefCell::new(None), is_set: Event::new() }) }
+        Promise {
+            state: Rc::new(State { value: RefCell::new(None), is_set: Event::of("a promise") }),
+        }
     }
 
     /// Sets the value, and wakes everybody who waits for it.

@@ -181,7 +181,7 @@ impl<S: Store> QueueOf<S> {
 
     /// A queue for at most so many items. With a capacity of zero it has no limit, as in asyncio.
     pub fn bounded(capacity: usize) -> QueueOf<S> {
-        let finished = Event::new();
+        let finished = Event::of("the items of a queue to be done");
         finished.set();
         QueueOf {
             items: RefCell::default(),
@@ -351,7 +351,9 @@ impl<S: Store> Default for QueueOf<S> {
 struct Getters<'a, S: Store>(&'a QueueOf<S>);
 
 impl<S: Store> Owner for Getters<'_, S> {
-    const WHAT: &'static str = "an item of a queue";
+    fn what(&self) -> &'static str {
+        "an item of a queue"
+    }
 
     fn gave_up(&self, called: bool) {
         if called && !self.0.is_empty() {
@@ -364,7 +366,9 @@ impl<S: Store> Owner for Getters<'_, S> {
 struct Putters<'a, S: Store>(&'a QueueOf<S>);
 
 impl<S: Store> Owner for Putters<'_, S> {
-    const WHAT: &'static str = "room in a queue";
+    fn what(&self) -> &'static str {
+        "room in a queue"
+    }
 
     fn gave_up(&self, called: bool) {
         if called && !self.0.is_full() {

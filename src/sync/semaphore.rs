@@ -26,13 +26,15 @@ use super::waiters::{Owner, Wait, Waiters};
 /// `asyncio.Semaphore`.
 pub struct Semaphore {
     value: Cell<usize>,
+    /// How many permits there may be.
+    bound: usize,
     waiters: Waiters,
 }
 
 impl Semaphore {
     /// A semaphore with so many permits. With none, [`release`](Semaphore::release) makes the first.
     pub fn new(permits: usize) -> Semaphore {
-        Semaphore { value: Cell::new(permits), waiters: Waiters::default() }
+        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters: Waiters::default() }
     }
 
     /// Waits for a permit: until one is free and everybody who came before has one.
@@ -110,7 +112,9 @@ impl Semaphore {
 }
 
 impl Owner for Semaphore {
-    const WHAT: &'static str = "a semaphore";
+    fn what(&self) -> &'static str {
+        "a semaphore"
+    }
 
     fn gave_up(&self, called: bool) {
         if called {
@@ -145,7 +149,10 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.semaphore.release();
+        // Of a bounded one somebody may have released it by hand: then there is nothing to give back.
+        if self.semaphore.value.get() < self.semaphore.bound {
+            self.semaphore.release();
+        }
     }
 }
 
@@ -164,13 +171,12 @@ pub struct ReleasedTooOften;
 #[derive(Debug)]
 pub struct BoundedSemaphore {
     semaphore: Semaphore,
-    bound: usize,
 }
 
 impl BoundedSemaphore {
     /// A semaphore with so many permits, and never more.
     pub fn new(permits: usize) -> BoundedSemaphore {
-        BoundedSemaphore { semaphore: Semaphore::new(permits), bound: permits }
+        BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
     }
 
     /// See [`Semaphore::acquire`].
@@ -191,7 +197,7 @@ impl BoundedSemaphore {
     /// # Errors
     /// If all permits are free already.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
-        if self.semaphore.available() >= self.bound {
+        if self.semaphore.available() >= self.semaphore.bound {
             return Err(ReleasedTooOften);
         }
         self.semaphore.release();

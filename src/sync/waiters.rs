@@ -61,7 +61,7 @@ impl fmt::Debug for Waiters {
 /// Whose line it is.
 pub(super) trait Owner {
     /// What one waits for here, for the deadlock report.
-    const WHAT: &'static str;
+    fn what(&self) -> &'static str;
 
     /// Somebody has left without going on; `called` says whether it was its turn.
     fn gave_up(&self, called: bool);
@@ -85,7 +85,7 @@ impl<O: Owner> Future for Wait<'_, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(|| O::WHAT.to_owned()) {
+        if leaf::interrupted(|| self.owner.what().to_owned()) {
             return Poll::Pending;
         }
         let Some(key) = self.key else {

@@ -24,7 +24,9 @@ pub use shared::{SharedTask, SharedTaskOf};
 
 /// Hands a future to the running loop, which will run it beside everything else.
 ///
-/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn.
+/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Whatever it returns is
+/// the task's value, an `Err` too: a future that can fail belongs to [`try_create_task`], or nobody will hear of its error
+/// when the handle is dropped.
 ///
 /// # Panics
 /// Without a running loop; [`TaskBuilder::create_task_if_running`] returns an error instead.

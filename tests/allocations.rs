@@ -1,0 +1,205 @@
+//! What the loop does all day allocates nothing: a poll, a wake, a yield, a sleep, a time limit, a wait for a task.
+//! A new task is one allocation.
+//!
+//! "Once warm": the queue, the slot table and the wheel grow to what is needed at one time, and stay so. Each figure
+//! here is counted over many rounds after as many to warm up.
+
+#![allow(unsafe_code)] // an allocator that counts; `GlobalAlloc` cannot be had without
+#![allow(clippy::waker_clone_wake)] // a clone is to be counted too
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::thread;
+
+use common::ms;
+use futures::poll;
+use loopwheel::{create_task, interval, now, run_virtual, sleep, sleep_until, wait_for, yield_now};
+
+struct Counting;
+
+thread_local! {
+    /// Of this thread alone, so that tests do not count each other's. It has no destructor, so it is always there.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// SAFETY: everything is passed on to the system's allocator. Counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: passed on; it came from there.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+const ROUNDS: u64 = 1_000;
+
+/// How many allocations [`ROUNDS`] of `work` make, after as many to warm up.
+async fn allocations(mut work: impl AsyncFnMut()) -> u64 {
+    for _ in 0..ROUNDS {
+        work().await;
+    }
+    let before = ALLOCATIONS.get();
+    for _ in 0..ROUNDS {
+        work().await;
+    }
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    run_virtual(async {
+        assert_eq!(allocations(async || drop(Box::new(1))).await, ROUNDS);
+    });
+}
+
+#[test]
+fn a_yield_allocates_nothing() {
+    run_virtual(async {
+        assert_eq!(allocations(async || yield_now().await).await, 0);
+    });
+}
+
+#[test]
+fn a_wake_and_a_poll_allocate_nothing() {
+    run_virtual(async {
+        let polls = Rc::new(Cell::new(0));
+        let (sender, waker) = std::sync::mpsc::channel();
+        drop(create_task({
+            let polls = polls.clone();
+            poll_fn(move |cx| {
+                if polls.replace(polls.get() + 1) == 0 {
+                    sender.send(cx.waker().clone()).unwrap();
+                }
+                Poll::<()>::Pending
+            })
+        }));
+        yield_now().await;
+        let waker = waker.recv().unwrap();
+        let in_all = allocations(async || {
+            waker.clone().wake();
+            waker.wake_by_ref();
+            yield_now().await;
+        });
+        assert_eq!(in_all.await, 0);
+        assert_eq!(polls.get(), 1 + 2 * ROUNDS, "and it was polled");
+
+        let before = ALLOCATIONS.get();
+        (0..100 * ROUNDS).for_each(|_| waker.wake_by_ref());
+        assert_eq!(ALLOCATIONS.get(), before, "however often: it stands in the queue once");
+    });
+}
+
+#[test]
+fn a_wake_from_another_thread_that_is_coalesced_allocates_nothing() {
+    run_virtual(async {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let in_all = thread::spawn(move || {
+            waker.wake_by_ref(); // the letter
+            let before = ALLOCATIONS.get();
+            for _ in 0..ROUNDS {
+                waker.clone().wake();
+            }
+            ALLOCATIONS.get() - before
+        });
+        assert_eq!(in_all.join().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_sleep_allocates_nothing_whether_it_ends_or_is_dropped() {
+    run_virtual(async {
+        assert_eq!(allocations(async || sleep(ms(1)).await).await, 0, "one after another");
+
+        // Short and long ones, from every level of the wheel, re-armed and dropped unfired.
+        let mut round = 0_u32;
+        let in_all = allocations(async || {
+            round += 1;
+            let mut long = pin!(sleep(ms(1 << (round % 40))));
+            assert!(poll!(&mut long).is_pending());
+            let mut never = pin!(sleep_until(loopwheel::Instant::MAX));
+            assert!(poll!(&mut never).is_pending());
+            sleep_until(now() + ms(1)).await;
+        });
+        assert_eq!(in_all.await, 0, "several at a time");
+
+        let mut ticks = interval(ms(10));
+        let in_all = allocations(async || {
+            ticks.tick().await;
+        });
+        assert_eq!(in_all.await, 0, "an interval");
+    });
+}
+
+#[test]
+fn a_task_is_one_allocation() {
+    run_virtual(async {
+        let in_all = allocations(async || create_task(async {}).await.unwrap());
+        assert_eq!(in_all.await, ROUNDS, "awaited");
+
+        let in_all = allocations(async || {
+            drop(create_task(async {}));
+            yield_now().await;
+        });
+        assert_eq!(in_all.await, ROUNDS, "detached");
+
+        let in_all = allocations(async || {
+            let task = create_task(async {
+                yield_now().await;
+                sleep(ms(1)).await;
+                [0_u8; 500]
+            });
+            task.await.unwrap();
+        });
+        assert_eq!(in_all.await, ROUNDS, "one that sleeps, with a large output");
+
+        let in_all = allocations(async || {
+            let task = create_task(pending::<()>());
+            yield_now().await;
+            task.cancel();
+            assert!(task.await.is_err());
+        });
+        assert_eq!(in_all.await, ROUNDS, "cancelled");
+    });
+}
+
+#[test]
+fn waiting_for_a_task_allocates_nothing() {
+    run_virtual(async {
+        let mut tasks: Vec<_> =
+            (1..=2 * ROUNDS).rev().map(|turn| create_task(sleep(ms(10 * turn)))).collect();
+        let in_all = allocations(async || {
+            let mut task = tasks.pop().unwrap();
+            assert!(poll!(&mut task).is_pending());
+            task.await.unwrap();
+        });
+        assert_eq!(in_all.await, 0);
+    });
+}
+
+#[test]
+fn a_time_limit_allocates_nothing() {
+    run_virtual(async {
+        let in_all = allocations(async || assert_eq!(wait_for(async { 1 }, ms(10)).await, Ok(1)));
+        assert_eq!(in_all.await, 0, "around what is ready");
+        let in_all = allocations(async || wait_for(yield_now(), ms(10)).await.unwrap());
+        assert_eq!(in_all.await, 0, "around a yield");
+        let in_all = allocations(async || wait_for(sleep(ms(1)), ms(10)).await.unwrap());
+        assert_eq!(in_all.await, 0, "around a sleep");
+        let in_all = allocations(async || assert!(wait_for(pending::<()>(), ms(1)).await.is_err()));
+        assert_eq!(in_all.await, 0, "that is over");
+    });
+}

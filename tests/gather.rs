@@ -1,0 +1,554 @@
+//! The promises of `gather` and `try_gather`, and of `wait` and `as_completed`: many tasks awaited as one.
+
+mod common;
+
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use common::{Log, OnDrop, ms, watched_loop};
+use loopwheel::{
+    AllCompleted, FirstCompleted, FirstException, Task, TaskError, TimedOut, all_tasks,
+    as_completed, catch_cancel, create_task, finally, gather, now, run_virtual, sleep,
+    try_create_task, try_gather, wait, wait_for, yield_now,
+};
+
+/// After so many milliseconds, the same number.
+async fn after(millis: u64) -> u64 {
+    sleep(ms(millis)).await;
+    millis
+}
+
+/// After so many milliseconds: odd numbers are errors.
+async fn even_after(millis: u64) -> Result<u64, u64> {
+    let millis = after(millis).await;
+    if millis % 2 == 0 { Ok(millis) } else { Err(millis) }
+}
+
+// ---- gather
+
+#[test]
+fn values_come_in_the_order_of_the_arguments() {
+    run_virtual(async {
+        assert_eq!(gather([3, 1, 2].map(after)).await, [3, 1, 2]);
+        assert_eq!(gather((1..=4).rev().map(after)).await, [4, 3, 2, 1]);
+        assert_eq!(gather(vec![after(1)]).await, [1]);
+        assert_eq!(now().as_nanos(), 8_000_000, "at the same time, not one by one");
+    });
+}
+
+#[test]
+fn a_tuple_gathers_what_differs() {
+    run_virtual(async {
+        assert_eq!(gather((async { 1 },)).await, (1,));
+        assert_eq!(gather((after(2), async { "two" })).await, (2, "two"));
+        let many = gather((
+            async { 1_u8 },
+            async { "2" },
+            async { 3.0 },
+            async {},
+            async { Some(5) },
+            async { 'c' },
+            after(7),
+            async { [8; 8] },
+        ));
+        assert_eq!(many.await, (1, "2", 3.0, (), Some(5), 'c', 7, [8; 8]));
+        let fallible = try_gather((async { Ok::<_, &str>(1) }, async { Ok("two") }));
+        assert_eq!(fallible.await, Ok((1, "two")));
+        let fallible = try_gather((async { Ok::<_, &str>(1) }, async { Err::<(), _>("two") }));
+        assert_eq!(fallible.await, Err("two"));
+    });
+}
+
+#[test]
+fn handles_are_taken_as_they_are() {
+    run_virtual(async {
+        let task = create_task(after(2));
+        let shared = create_task(after(3)).shared();
+        let (own, given, also) = gather((after(1), task, shared.clone())).await;
+        assert_eq!((own, given, also), (1, Ok(2), Ok(3)));
+        assert_eq!(shared.await, Ok(3), "a shared one can be awaited again");
+        assert_eq!(gather([4, 5].map(|n| create_task(after(n)))).await, [Ok(4), Ok(5)]);
+
+        let over = create_task(after(1));
+        sleep(ms(5)).await;
+        assert_eq!(gather([over]).await, [Ok(1)]);
+    });
+}
+
+#[test]
+fn a_given_task_that_fails_is_a_value_of_gather_and_an_error_of_try_gather() {
+    run_virtual(async {
+        let tasks = || [1, 2].map(|n| try_create_task(even_after(n)));
+        assert_eq!(gather(tasks()).await, [Err(TaskError::Failed(1)), Ok(2)]);
+        assert_eq!(try_gather(tasks()).await, Err(TaskError::Failed(1)));
+    });
+}
+
+#[test]
+fn nothing_is_gathered_at_once() {
+    run_virtual(async {
+        assert_eq!(gather([] as [std::future::Ready<()>; 0]).await, []);
+        assert_eq!(try_gather(Vec::<std::future::Ready<Result<(), ()>>>::new()).await, Ok(vec![]));
+        assert_eq!(gather(Vec::<Task<()>>::new()).return_exceptions().await, []);
+        assert_eq!(now().as_nanos(), 0);
+    });
+}
+
+#[test]
+fn the_children_run_even_before_it_is_awaited() {
+    run_virtual(async {
+        let gathered = gather([after(5), after(10)]);
+        sleep(ms(20)).await;
+        assert_eq!(gathered.await, [5, 10]);
+        assert_eq!(now().as_nanos(), 20_000_000);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_are_gathered() {
+    run_virtual(async {
+        let sum: u64 = gather((0..100_000).map(|n| after(n % 10))).await.into_iter().sum();
+        assert_eq!(sum, 450_000);
+        assert_eq!(now().as_nanos(), 9_000_000);
+    });
+}
+
+#[test]
+fn the_first_error_is_raised_at_once_and_the_others_go_on() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let log = Log::new();
+        let children = [10, 5, 7, 20].map(|n| {
+            let log = log.clone();
+            async move {
+                let ended = even_after(n).await;
+                log.add(format!("{ended:?}"));
+                ended
+            }
+        });
+        let first = try_gather(children).await;
+        log.add(format!("gathered {first:?}"));
+        sleep(ms(50)).await;
+        log.expect(&[
+            (5, "Err(5)"),
+            (5, "gathered Err(5)"),
+            (7, "Err(7)"),
+            (10, "Ok(10)"),
+            (20, "Ok(20)"),
+        ]);
+    });
+    assert_eq!(
+        *reports.borrow(),
+        [] as [String; 0],
+        "a later error is not reported, as in asyncio"
+    );
+}
+
+#[test]
+fn every_outcome_is_a_value_if_one_asks_for_it() {
+    run_virtual(async {
+        let panics = async {
+            sleep(ms(3)).await;
+            panic!("a child's panic")
+        };
+        let cancelled = try_create_task(pending::<Result<u64, u64>>());
+        cancelled.cancel();
+        let children = (even_after(1), even_after(2), panics);
+        let (one, two, three): (_, _, Result<u64, TaskError<u64>>) =
+            try_gather(children).return_exceptions().await;
+        assert_eq!((one, two), (Err(TaskError::Failed(1)), Ok(2)));
+        assert!(three.unwrap_err().is_panic());
+        let given = gather([cancelled]).return_exceptions().await;
+        let [Ok(Err(TaskError::Cancelled(_)))] = &given[..] else { panic!("{given:?}") };
+        assert_eq!(now().as_nanos(), 3_000_000, "all have been waited for");
+    });
+}
+
+#[test]
+fn a_cancel_of_a_gather_cancels_the_children() {
+    run_virtual(async {
+        let log = Log::new();
+        let children = [("one", 1), ("other", 4)].map(|(name, cleanup)| {
+            let log = log.clone();
+            finally(pending::<()>(), async move || {
+                sleep(ms(cleanup)).await;
+                log.add(name);
+            })
+        });
+        let gathering = gather(children).return_exceptions();
+        let task = create_task(gathering);
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.add("cancelled");
+        log.expect(&[(11, "one"), (14, "other"), (14, "cancelled")]);
+        assert_eq!(all_tasks().len(), 1);
+    });
+}
+
+#[test]
+fn a_cancelled_gather_goes_on_when_the_first_child_has_ended_cancelled() {
+    run_virtual(async {
+        let log = Log::new();
+        let children = [1, 4].map(|cleanup| {
+            let log = log.clone();
+            finally(pending::<()>(), async move || {
+                sleep(ms(cleanup)).await;
+                log.add(format!("{cleanup}"));
+            })
+        });
+        let task = create_task(gather(children));
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.add("cancelled");
+        sleep(ms(10)).await;
+        log.expect(&[(11, "1"), (11, "cancelled"), (14, "4")]);
+    });
+}
+
+#[test]
+fn given_tasks_are_cancelled_with_the_gather_too() {
+    run_virtual(async {
+        let given = create_task(pending::<()>()).shared();
+        let task = create_task(gather([given.clone()]));
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(given.is_cancelled());
+    });
+}
+
+#[test]
+fn dropped_hard_it_cancels_its_own_children_and_leaves_given_tasks_alone() {
+    for polls in 0..3 {
+        run_virtual(async move {
+            let log = Log::new();
+            let child = {
+                let guard = OnDrop(log.clone(), "own child dropped");
+                async move {
+                    let _guard = guard;
+                    pending::<()>().await;
+                }
+            };
+            let given = create_task(after(20));
+            let given_ref = given.to_ref();
+            let mut gathered = Box::pin(gather((child, given)));
+            for _ in 0..polls {
+                poll_fn(|cx| {
+                    assert!(gathered.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                yield_now().await;
+            }
+            drop(gathered);
+            yield_now().await;
+            log.expect(&[(0, "own child dropped")]);
+            sleep(ms(50)).await;
+            assert!(given_ref.is_done() && !given_ref.is_cancelled());
+        });
+    }
+}
+
+#[test]
+fn a_gather_that_loses_a_race_against_time_takes_its_children_with_it() {
+    run_virtual(async {
+        assert_eq!(wait_for(gather([after(5), after(50)]), ms(10)).await, Err(TimedOut));
+        assert_eq!(all_tasks().len(), 1);
+    });
+}
+
+#[test]
+fn a_panic_of_a_child_goes_on_in_whoever_gathers() {
+    run_virtual(async {
+        let others = Rc::new(Cell::new(false));
+        let other = others.clone();
+        let task = create_task(async move {
+            gather((
+                async {
+                    sleep(ms(5)).await;
+                    panic!("a child's panic")
+                },
+                async move {
+                    sleep(ms(10)).await;
+                    other.set(true);
+                },
+            ))
+            .await
+        });
+        let error: TaskError = match task.await {
+            Err(error) => error,
+            Ok(((), ())) => unreachable!(),
+        };
+        let TaskError::Panicked(panic) = error else { panic!("it panicked") };
+        assert_eq!(panic.message(), "a child's panic");
+        assert_eq!(now().as_nanos(), 5_000_000);
+        sleep(ms(10)).await;
+        assert!(others.get(), "the other child went on");
+    });
+}
+
+#[test]
+fn a_child_that_somebody_else_cancels_cancels_the_gather_but_not_its_siblings() {
+    run_virtual(async {
+        let log = Log::new();
+        let inside = log.clone();
+        let task = create_task(async move {
+            let child = async {
+                let itself = loopwheel::current_task();
+                drop(create_task(async move {
+                    sleep(ms(5)).await;
+                    itself.cancel();
+                }));
+                pending::<()>().await;
+            };
+            let sibling = async move {
+                after(20).await;
+                inside.add("sibling done");
+            };
+            gather((child, sibling)).await
+        });
+        let ended = task.await;
+        assert!(ended.unwrap_err().is_cancelled());
+        log.add("cancelled");
+        sleep(ms(50)).await;
+        log.expect(&[(5, "cancelled"), (20, "sibling done")]);
+    });
+}
+
+#[test]
+fn a_child_that_swallows_the_cancel_does_not_save_the_gather() {
+    run_virtual(async {
+        let child = async {
+            let _ = catch_cancel(pending::<()>()).await;
+            1
+        };
+        let task = create_task(gather([child]));
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn gathers_nest() {
+    run_virtual(async {
+        let inner = |base: u64| gather([after(base), after(base + 1)]);
+        assert_eq!(gather([inner(1), inner(5)]).await, [[1, 2], [5, 6]]);
+        let log = Log::new();
+        let deep = {
+            let log = log.clone();
+            async move {
+                let _guard = OnDrop(log, "innermost cancelled");
+                pending::<()>().await;
+            }
+        };
+        let task = create_task(gather([gather([deep])]));
+        sleep(ms(4)).await;
+        task.cancel();
+        assert!(task.await.is_err());
+        log.expect(&[(10, "innermost cancelled")]);
+    });
+}
+
+// ---- wait
+
+fn sleepers<const N: usize>(millis: [u64; N]) -> [Task<u64>; N] {
+    millis.map(|millis| create_task(after(millis)))
+}
+
+fn times(tasks: Vec<Task<u64>>) -> Vec<u64> {
+    tasks.into_iter().map(|mut task| task.result().unwrap().unwrap()).collect()
+}
+
+#[test]
+fn wait_ends_with_the_first_or_with_all() {
+    run_virtual(async {
+        let (done, rest) = wait(sleepers([30, 10, 20, 10]), FirstCompleted).await;
+        assert_eq!((times(done), rest.len()), (vec![10, 10], 2), "in the order of the arguments");
+        let (done, rest) = wait(rest, AllCompleted).await;
+        assert_eq!((times(done), rest.len()), (vec![30, 20], 0));
+        assert_eq!(now().as_nanos(), 30_000_000);
+        let (done, rest) = wait([] as [Task<()>; 0], AllCompleted).await;
+        assert_eq!((done.len(), rest.len()), (0, 0));
+    });
+}
+
+#[test]
+fn wait_ends_with_the_first_error_or_panic_but_not_with_a_cancel() {
+    run_virtual(async {
+        let cancelled = try_create_task(pending::<Result<u64, u64>>());
+        cancelled.cancel();
+        let mut tasks = vec![cancelled];
+        tasks.extend([2, 5, 8].map(|n| try_create_task(even_after(n))));
+        let (done, rest) = wait(tasks, FirstException).await;
+        assert_eq!((done.len(), rest.len(), now().as_nanos()), (3, 1, 5_000_000));
+
+        let panics = create_task(async {
+            sleep(ms(5)).await;
+            panic!("the panic that is waited for")
+        });
+        let (done, rest) = wait([panics, create_task(after(50))], FirstException).await;
+        assert_eq!((done.len(), rest.len(), now().as_nanos()), (1, 1, 10_000_000));
+        assert!(done.into_iter().next().unwrap().await.unwrap_err().is_panic());
+
+        // Without any exception it waits for all.
+        let (done, _) = wait([2, 4].map(|n| try_create_task(even_after(n))), FirstException).await;
+        assert_eq!(done.len(), 2);
+    });
+}
+
+#[test]
+fn wait_waits_no_longer_than_its_limit_and_cancels_nobody() {
+    for until in [FirstException, AllCompleted] {
+        run_virtual(async move {
+            let (done, rest) = wait(sleepers([5, 20]), until).timeout(ms(10)).await;
+            assert_eq!((times(done), rest.len()), (vec![5], 1));
+            assert_eq!(now().as_nanos(), 10_000_000);
+            let (done, _) = wait(rest, until).timeout(None).await;
+            assert_eq!((times(done), now().as_nanos()), (vec![20], 20_000_000));
+        });
+    }
+    run_virtual(async {
+        let (done, rest) = wait(sleepers([5]), FirstCompleted).timeout(ms(0)).await;
+        assert_eq!((done.len(), rest.len(), now().as_nanos()), (0, 1, 0));
+    });
+}
+
+#[test]
+fn wait_takes_handles_by_value_or_by_reference() {
+    run_virtual(async {
+        let mut tasks = sleepers([5, 10]);
+        let (done, rest) = wait(tasks.iter_mut(), FirstCompleted).await;
+        assert_eq!((done.len(), rest.len()), (1, 1));
+        drop((done, rest));
+        let [one, other] = tasks;
+        assert_eq!((one.await, other.await), (Ok(5), Ok(10)));
+        let shared = create_task(after(5)).shared();
+        let (done, _) = wait([shared.clone(), shared], AllCompleted).await;
+        assert_eq!(done.len(), 2);
+    });
+}
+
+#[test]
+fn a_cancelled_wait_cancels_no_task_and_is_cancelled_at_once() {
+    run_virtual(async {
+        let task = create_task(after(20)).shared();
+        let waiting = create_task(wait([task.clone()], AllCompleted));
+        sleep(ms(5)).await;
+        waiting.cancel();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert_eq!(now().as_nanos(), 5_000_000);
+        assert_eq!(task.await, Ok(20));
+    });
+}
+
+#[test]
+fn a_wait_that_is_dropped_leaves_its_tasks_running() {
+    run_virtual(async {
+        let tasks = sleepers([5, 10]);
+        let refs: Vec<_> = tasks.iter().map(Task::to_ref).collect();
+        {
+            let mut waiting = pin!(wait(tasks, AllCompleted));
+            poll_fn(|cx| {
+                assert!(waiting.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        sleep(ms(20)).await;
+        assert!(refs.iter().all(|task| task.is_done() && !task.is_cancelled()));
+    });
+}
+
+// ---- as_completed
+
+#[test]
+fn tasks_come_in_the_order_in_which_they_end() {
+    run_virtual(async {
+        let log = Log::new();
+        let mut completed = as_completed(sleepers([30, 10, 20, 10]));
+        while let Some(mut task) = completed.next().await {
+            log.add(task.result().unwrap().unwrap().to_string());
+        }
+        assert!(completed.next().await.is_none(), "again and again");
+        log.expect(&[(10, "10"), (10, "10"), (20, "20"), (30, "30")]);
+        assert!(as_completed([] as [Task<()>; 0]).next().await.is_none());
+    });
+}
+
+#[test]
+fn failures_come_like_values() {
+    run_virtual(async {
+        let mut completed = as_completed([3, 2, 1].map(|n| try_create_task(even_after(n))));
+        let mut order = Vec::new();
+        while let Some(task) = completed.next().await {
+            order.push(task.await);
+        }
+        assert_eq!(order, [Err(TaskError::Failed(1)), Ok(2), Err(TaskError::Failed(3))]);
+    });
+}
+
+#[test]
+fn those_who_end_in_time_come_and_then_the_time_is_up() {
+    run_virtual(async {
+        let mut completed = as_completed(sleepers([30, 5, 8])).timeout(ms(10));
+        assert_eq!(times(vec![completed.next().await.unwrap().unwrap()]), [5]);
+        sleep(ms(20)).await; // 8 has ended meanwhile, and the time is up
+        assert_eq!(times(vec![completed.next().await.unwrap().unwrap()]), [8], "it was in time");
+        assert_eq!(completed.next().await.unwrap_err(), TimedOut);
+        assert_eq!(completed.next().await.unwrap_err(), TimedOut, "again and again");
+        let pending = completed.pending();
+        assert_eq!(pending.len(), 1);
+        for task in pending {
+            assert_eq!(task.await, Ok(30), "it was not cancelled");
+        }
+    });
+}
+
+#[test]
+fn a_limit_for_all_of_them_is_counted_from_the_start() {
+    run_virtual(async {
+        let mut completed = as_completed(sleepers([5, 12])).timeout(ms(10));
+        assert!(completed.next().await.unwrap().is_some());
+        assert_eq!(completed.next().await.unwrap_err(), TimedOut);
+        assert_eq!(now().as_nanos(), 10_000_000);
+        let mut unlimited = as_completed(sleepers([5, 12])).timeout(None);
+        assert!(unlimited.next().await.unwrap().is_some());
+        assert!(unlimited.next().await.unwrap().is_some());
+        assert!(unlimited.next().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn dropped_early_it_leaves_the_others_running() {
+    run_virtual(async {
+        let tasks = sleepers([5, 10, 15]);
+        let refs: Vec<_> = tasks.iter().map(Task::to_ref).collect();
+        let mut completed = as_completed(tasks);
+        let first = completed.next().await.unwrap();
+        drop(completed);
+        assert_eq!(first.await, Ok(5));
+        sleep(ms(20)).await;
+        assert!(refs.iter().all(|task| task.is_done() && !task.is_cancelled()));
+    });
+}
+
+#[test]
+fn a_next_that_is_cancelled_loses_no_task() {
+    run_virtual(async {
+        let mut completed = as_completed(sleepers([5, 10]));
+        for _ in 0..3 {
+            assert!(wait_for(completed.next(), ms(1)).await.is_err());
+        }
+        let mut order = Vec::new();
+        while let Some(task) = completed.next().await {
+            order.push(task.await.unwrap());
+        }
+        assert_eq!(order, [5, 10]);
+    });
+}

@@ -1,0 +1,780 @@
+//! The promises of wakers: whoever wakes, from wherever, whenever, the right task is polled, once, and nobody else.
+//!
+//! Other threads are real here, but nothing waits for them by sleeping. Where the moment matters, the loop's thread
+//! joins the other one *inside a poll*; so what that thread did has happened before the poll ends, always.
+
+#![allow(clippy::waker_clone_wake)] // a clone wakes as well as what it was made from: that is to be shown
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::process;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use common::ms;
+use futures::channel::oneshot;
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{FutureExt, join, select};
+use loopwheel::{
+    EventLoop, VirtualClock, all_tasks, create_task, now, run, run_virtual, sleep, yield_now,
+};
+
+/// A task that waits until it is told to end, and counts its polls. A clone is the same one, on any thread.
+#[derive(Clone, Default)]
+struct Watched(Arc<WatchedState>);
+
+#[derive(Default)]
+struct WatchedState {
+    polls: AtomicUsize,
+    is_told_to_end: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Watched {
+    fn new() -> Watched {
+        Watched::default()
+    }
+
+    /// What the task runs.
+    fn future(&self) -> impl Future<Output = ()> + use<> {
+        let Watched(state) = self.clone();
+        poll_fn(move |cx| {
+            state.polls.fetch_add(1, Ordering::Relaxed);
+            state.waker.lock().unwrap().get_or_insert_with(|| cx.waker().clone());
+            if state.is_told_to_end.load(Ordering::Relaxed) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+    }
+
+    fn polls(&self) -> usize {
+        self.0.polls.load(Ordering::Relaxed)
+    }
+
+    /// The waker that the first poll was given.
+    fn waker(&self) -> Waker {
+        self.0.waker.lock().unwrap().clone().expect("polled once")
+    }
+
+    /// Relaxed: that the next poll sees it is the waker's promise.
+    fn end(&self) {
+        self.0.is_told_to_end.store(true, Ordering::Relaxed);
+        self.waker().wake();
+    }
+}
+
+/// Runs `work` on another thread, to its end, before this thread goes on.
+fn elsewhere<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
+/// Until the loop has nothing to do: whatever was woken before has been polled. On virtual time.
+async fn settle() {
+    sleep(ms(1)).await;
+}
+
+/// A lost wake-up is a loop that sleeps for ever; this says so instead. The only clock here, and it is no assertion.
+struct Watchdog {
+    _is_over: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn new(test: &'static str) -> Watchdog {
+        let (sender, is_over) = mpsc::channel();
+        thread::spawn(move || {
+            if is_over.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test} hangs: a wake-up was lost");
+                process::abort();
+            }
+        });
+        Watchdog { _is_over: sender }
+    }
+}
+
+// ---- From another thread -----------------------------------------------------------------------------------
+
+#[test]
+fn a_wake_from_another_thread_reaches_a_parked_loop() {
+    let _watchdog = Watchdog::new("a parked loop");
+    let (sender, asked) = mpsc::channel::<Watched>();
+    let other = thread::spawn(move || asked.iter().for_each(|watched| watched.end()));
+    run(async {
+        for _ in 0..10_000 {
+            // Asked in the poll that ends pending: nothing is left to do then, and the loop goes to sleep, has not
+            // gone yet, or is already woken.
+            let watched = Watched::new();
+            let mut future = pin!(watched.future());
+            let mut asks = Some(&sender);
+            poll_fn(|cx| {
+                let poll = future.as_mut().poll(cx);
+                if let Some(sender) = asks.take() {
+                    sender.send(watched.clone()).unwrap();
+                }
+                poll
+            })
+            .await;
+            assert_eq!(watched.polls(), 2);
+        }
+    });
+    drop(sender);
+    other.join().unwrap();
+}
+
+#[test]
+fn a_wake_from_another_thread_reaches_a_loop_that_is_always_busy() {
+    run_virtual(async {
+        let watched = Watched::new();
+        let task = create_task(watched.future());
+        yield_now().await;
+        elsewhere(|| watched.end());
+        let mut yields = 0;
+        while !task.is_done() {
+            yield_now().await;
+            yields += 1;
+        }
+        assert!(yields <= 128, "it looks every 64 polls or so, these were {yields}");
+        assert_eq!(watched.polls(), 2);
+    });
+}
+
+#[test]
+fn virtual_time_does_not_pass_over_a_wake_from_another_thread() {
+    run_virtual(async {
+        let watched = Watched::new();
+        let task = create_task(watched.future().map(|()| millis()));
+        yield_now().await;
+        elsewhere(|| watched.end());
+        sleep(ms(1)).await;
+        assert_eq!((task.await, millis()), (Ok(0), 1));
+    });
+}
+
+#[test]
+fn a_wake_from_another_loop_reaches_the_task_and_back() {
+    const ROUNDS: usize = 10_000;
+    let _watchdog = Watchdog::new("two loops");
+    let count = AtomicUsize::new(0);
+    let wakers = [Mutex::new(None::<Waker>), Mutex::new(None::<Waker>)];
+    let play = |mine: usize| {
+        run(poll_fn(|cx| {
+            *wakers[mine].lock().unwrap() = Some(cx.waker().clone());
+            let mut seen = count.load(Ordering::Acquire);
+            if seen < ROUNDS && seen % 2 == mine {
+                seen = count.fetch_add(1, Ordering::AcqRel) + 1;
+                if let Some(waker) = &*wakers[1 - mine].lock().unwrap() {
+                    waker.wake_by_ref();
+                }
+            }
+            if seen < ROUNDS { Poll::Pending } else { Poll::Ready(()) }
+        }));
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| play(0));
+        scope.spawn(|| play(1));
+    });
+    assert_eq!(count.into_inner(), ROUNDS);
+}
+
+#[test]
+fn a_wake_from_another_loop_of_the_same_thread_is_kept_until_the_loop_runs() {
+    let mut one = EventLoop::builder().clock(VirtualClock::new()).build();
+    let mut other = EventLoop::builder().clock(VirtualClock::new()).build();
+    let watched = Watched::new();
+    let task = one.create_task(watched.future());
+    one.run_until_complete(yield_now());
+    other.run(async { watched.end() });
+    assert_eq!(watched.polls(), 1);
+    one.run_until_complete(task).unwrap();
+    assert_eq!(watched.polls(), 2);
+}
+
+#[test]
+fn a_thread_that_ends_can_still_wake_from_its_thread_locals() {
+    struct EndsAtExit(RefCell<Option<Watched>>);
+    impl Drop for EndsAtExit {
+        fn drop(&mut self) {
+            self.0.take().expect("was set").end();
+        }
+    }
+    thread_local! {
+        static BEFORE: EndsAtExit = const { EndsAtExit(RefCell::new(None)) };
+        static AFTER: EndsAtExit = const { EndsAtExit(RefCell::new(None)) };
+    }
+    let _watchdog = Watchdog::new("a thread's end");
+    run(async {
+        let (before, after) = (Watched::new(), Watched::new());
+        let tasks = [create_task(before.future()), create_task(after.future())];
+        yield_now().await;
+        let other = thread::spawn(move || {
+            // A loop has its own thread-local; whichever way they are destroyed, one of ours goes before it and
+            // one after it.
+            BEFORE.with(|it| it.0.replace(Some(before)));
+            run(yield_now());
+            AFTER.with(|it| it.0.replace(Some(after)));
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        other.join().unwrap();
+    });
+}
+
+// ---- Once ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_wake_during_ones_own_poll_polls_exactly_once_more() {
+    type WakeIt = fn(&Waker);
+    let ways: [WakeIt; 4] = [
+        Waker::wake_by_ref,
+        |waker| waker.clone().wake(),
+        |waker| (0..1_000).for_each(|_| waker.wake_by_ref()),
+        |waker| elsewhere(|| waker.wake_by_ref()),
+    ];
+    for wake in ways {
+        run_virtual(async {
+            let polls = Rc::new(RefCell::new(0));
+            drop(create_task({
+                let polls = polls.clone();
+                poll_fn(move |cx| {
+                    *polls.borrow_mut() += 1;
+                    if *polls.borrow() == 1 {
+                        wake(cx.waker());
+                    }
+                    Poll::<()>::Pending
+                })
+            }));
+            settle().await;
+            assert_eq!(*polls.borrow(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_thousand_wakes_between_two_polls_are_one_poll() {
+    run_virtual(async {
+        let watched = Watched::new();
+        drop(create_task(watched.future()));
+        settle().await;
+        let waker = watched.waker();
+
+        (0..1_000).for_each(|_| waker.wake_by_ref());
+        assert_eq!(watched.polls(), 1, "a wake never polls by itself");
+        yield_now().await;
+        assert_eq!(watched.polls(), 2, "a wake on the loop's own thread counts in the next turn");
+
+        (0..1_000).for_each(|_| waker.clone().wake());
+        settle().await;
+        assert_eq!(watched.polls(), 3);
+
+        elsewhere(|| (0..1_000).for_each(|_| waker.wake_by_ref()));
+        settle().await;
+        assert_eq!(watched.polls(), 4);
+
+        // One waker, used by several threads at once: it is `Sync`.
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| waker.wake_by_ref()));
+            }
+        });
+        settle().await;
+        assert_eq!(watched.polls(), 5);
+    });
+}
+
+#[test]
+fn wakers_of_one_task_will_wake_each_other_and_nobody_else() {
+    fn assert_crosses_threads<T: Send + Sync + 'static>() {}
+    assert_crosses_threads::<Waker>();
+
+    async fn wakers_of_three_polls() -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        poll_fn(|cx| {
+            wakers.push(cx.waker().clone());
+            assert!(wakers.iter().all(|waker| waker.will_wake(cx.waker())));
+            cx.waker().wake_by_ref();
+            if wakers.len() < 3 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        wakers
+    }
+    run_virtual(async {
+        let mine = wakers_of_three_polls().await;
+        let others = create_task(wakers_of_three_polls()).await.unwrap();
+        let successors = create_task(wakers_of_three_polls()).await.unwrap();
+        for waker in &mine {
+            assert!(mine.iter().all(|same| same.will_wake(waker) && same.clone().will_wake(waker)));
+            assert!(!others.iter().chain(&successors).any(|other| other.will_wake(waker)));
+            assert!(!waker.will_wake(Waker::noop()));
+        }
+        assert!(!others[0].will_wake(&successors[0]), "although they had the same place");
+    });
+}
+
+// ---- Too late -----------------------------------------------------------------------------------------------
+
+#[test]
+fn a_wake_after_the_task_is_over_does_nothing() {
+    run_virtual(async {
+        let watched = Watched::new();
+        let task = create_task(watched.future());
+        yield_now().await;
+        let waker = watched.waker();
+        watched.end();
+        task.await.unwrap();
+        waker.wake_by_ref();
+        elsewhere(|| waker.wake_by_ref());
+        settle().await;
+        assert_eq!(watched.polls(), 2);
+    });
+}
+
+/// Says that the second task has the first one's place, which is what such a test is about.
+#[track_caller]
+fn assert_same_place(one: &Waker, other: &Waker) {
+    if cfg!(target_pointer_width = "64") {
+        // See `src/engine/waker.rs`: all but the generation.
+        assert_eq!(one.data().addr() >> 24, other.data().addr() >> 24);
+    }
+    assert!(!one.will_wake(other));
+}
+
+#[test]
+fn a_stale_waker_does_not_poll_the_places_next_tenant() {
+    run_virtual(async {
+        let earlier = Watched::new();
+        let task = create_task(earlier.future());
+        yield_now().await;
+        let stale = earlier.waker();
+        earlier.end();
+        task.await.unwrap();
+
+        let tenant = Watched::new();
+        let task = create_task(tenant.future());
+        // Before its first poll, when it stands in the queue as it is ...
+        stale.wake_by_ref();
+        elsewhere(|| stale.wake_by_ref());
+        settle().await;
+        assert_same_place(&stale, &tenant.waker());
+        assert_eq!(tenant.polls(), 1);
+        // ... after it, when it sleeps ...
+        stale.wake_by_ref();
+        settle().await;
+        elsewhere(|| stale.wake_by_ref());
+        settle().await;
+        assert_eq!(tenant.polls(), 1);
+        // ... and mixed with wake-ups that are meant: those are not lost, and one poll.
+        let meant = tenant.waker();
+        elsewhere(|| {
+            for _ in 0..100 {
+                stale.wake_by_ref();
+                meant.wake_by_ref();
+            }
+        });
+        settle().await;
+        assert_eq!(tenant.polls(), 2);
+        tenant.end();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_letter_that_is_on_its_way_when_the_place_changes_hands_is_for_nobody() {
+    run_virtual(async {
+        let earlier = Watched::new();
+        let task = create_task(earlier.future());
+        yield_now().await;
+        let stale = earlier.waker();
+        elsewhere(|| stale.wake_by_ref()); // it lies in the inbox now
+        earlier.end();
+        yield_now().await;
+        assert!(task.is_done());
+        let tenant = Watched::new();
+        drop(create_task(tenant.future()));
+        settle().await;
+        assert_same_place(&stale, &tenant.waker());
+        assert_eq!(tenant.polls(), 1);
+    });
+}
+
+#[test]
+fn a_waker_used_by_hand_after_the_run_does_nothing() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let waker = event_loop.run(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
+    waker.wake_by_ref();
+    let next = Watched::new();
+    event_loop.run(async {
+        drop(create_task(next.future()));
+        settle().await;
+        assert_eq!(next.polls(), 1);
+    });
+    waker.wake();
+}
+
+#[test]
+fn a_wake_between_two_runs_is_not_lost() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let (one, other) = (Watched::new(), Watched::new());
+    let tasks = [&one, &other].map(|watched| event_loop.create_task(watched.future()));
+    event_loop.run_until_complete(settle());
+    one.end();
+    elsewhere(|| other.end());
+    assert_eq!([one.polls(), other.polls()], [1, 1]);
+    event_loop.run_until_complete(settle());
+    assert!(tasks.iter().all(loopwheel::Task::is_done));
+    assert_eq!([one.polls(), other.polls()], [2, 2]);
+}
+
+// ---- While the loop goes, and after ---------------------------------------------------------------------------
+
+#[test]
+fn destructors_may_wake_whom_they_like_while_the_loop_is_dropped() {
+    struct WakesAllOnDrop(Rc<RefCell<Vec<Waker>>>);
+    impl Drop for WakesAllOnDrop {
+        fn drop(&mut self) {
+            self.0.borrow().iter().for_each(Waker::wake_by_ref);
+            elsewhere({
+                let wakers = self.0.borrow().clone();
+                move || wakers.into_iter().for_each(Waker::wake)
+            });
+        }
+    }
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    let watched: Vec<_> = (0..20).map(|_| Watched::new()).collect();
+    for watched in &watched {
+        let (future, guard) = (watched.future(), WakesAllOnDrop(wakers.clone()));
+        drop(event_loop.create_task(async move {
+            let _guard = guard;
+            future.await;
+        }));
+    }
+    event_loop.run_until_complete(settle());
+    wakers.replace(watched.iter().map(Watched::waker).collect());
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&wakers), 1, "all destructors ran");
+    assert!(watched.iter().all(|watched| watched.polls() == 1));
+}
+
+#[test]
+fn other_threads_may_wake_while_the_loop_is_dropped() {
+    let _watchdog = Watchdog::new("a loop's drop");
+    for _ in 0..300 {
+        let mut event_loop = EventLoop::new();
+        let watched: Vec<_> = (0..20).map(|_| Watched::new()).collect();
+        for watched in &watched {
+            drop(event_loop.create_task(watched.future()));
+        }
+        event_loop.run_until_complete(yield_now());
+        let wakers: Vec<_> = watched.iter().map(Watched::waker).collect();
+        let (has_begun, is_gone) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_gone.load(Ordering::Acquire) {
+                    wakers.iter().for_each(Waker::wake_by_ref);
+                    has_begun.store(true, Ordering::Release);
+                }
+            });
+            while !has_begun.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            drop(event_loop);
+            is_gone.store(true, Ordering::Release);
+        });
+        // Each future is gone: what is left of its state is here. And nobody is there to poll it.
+        assert!(watched.iter().all(|watched| Arc::strong_count(&watched.0) == 1));
+        let polls: Vec<_> = watched.iter().map(Watched::polls).collect();
+        elsewhere(|| wakers.iter().for_each(Waker::wake_by_ref));
+        assert_eq!(polls, watched.iter().map(Watched::polls).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_waker_that_outlives_its_loop_means_nothing_to_the_next_one() {
+    let mut stale: Vec<Waker> = Vec::new();
+    // So many that some of them have had one place in the registry: places are handed on.
+    for _ in 0..200 {
+        let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+        let watched = Watched::new();
+        drop(event_loop.create_task(watched.future()));
+        event_loop.run_until_complete(async {
+            settle().await;
+            stale.iter().for_each(Waker::wake_by_ref);
+            settle().await;
+            elsewhere(|| stale.iter().for_each(Waker::wake_by_ref));
+            settle().await;
+        });
+        assert_eq!(watched.polls(), 1);
+        stale.push(watched.waker());
+    }
+    stale.iter().for_each(Waker::wake_by_ref);
+}
+
+#[test]
+fn loops_come_and_go_while_a_thread_keeps_waking_tasks_of_those_that_are_gone() {
+    let _watchdog = Watchdog::new("loops that come and go");
+    let (sender, asked) = mpsc::channel::<Watched>();
+    let other = thread::spawn(move || {
+        let mut earlier: VecDeque<Waker> = VecDeque::new();
+        for watched in asked {
+            watched.end();
+            // Of the last loops, whichever way round, while that one's task goes on and the next loop comes.
+            earlier.push_front(watched.waker());
+            earlier.truncate(64);
+            earlier.iter().chain(earlier.iter().rev()).for_each(Waker::wake_by_ref);
+        }
+    });
+    for _ in 0..2_000 {
+        EventLoop::new().run(async {
+            let (meant, not_meant) = (Watched::new(), Watched::new());
+            let tasks = [&not_meant, &meant].map(|watched| create_task(watched.future()));
+            yield_now().await;
+            sender.send(meant.clone()).unwrap();
+            let [stays, ends] = tasks;
+            ends.await.unwrap();
+            assert_eq!(meant.polls(), 2);
+            assert_eq!(not_meant.polls(), 1, "the wakers of others' tasks are not for it");
+            not_meant.end();
+            stays.await.unwrap();
+        });
+    }
+    drop(sender);
+    other.join().unwrap();
+}
+
+/// Many threads, many tasks, and each task's end depends on every single wake-up.
+#[test]
+fn no_wake_up_is_lost_under_stress() {
+    const TASKS: u64 = 64;
+    const THREADS: u64 = 4;
+    const ITEMS: u64 = 200_000;
+    /// Whose the item is; well mixed.
+    fn task_of(item: u64) -> usize {
+        ((item.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % TASKS) as usize
+    }
+    let _watchdog = Watchdog::new("the stress");
+    for a_busy_loop in [false, true] {
+        let done: Arc<Vec<AtomicU64>> = Arc::new((0..TASKS).map(|_| AtomicU64::new(0)).collect());
+        run(async {
+            let (sender, wakers) = mpsc::channel();
+            let tasks: Vec<_> = (0..TASKS as usize)
+                .map(|task| {
+                    let (done, sender) = (done.clone(), sender.clone());
+                    let mut first = Some(sender);
+                    let all = (0..ITEMS).filter(|&item| task_of(item) == task).count() as u64;
+                    create_task(poll_fn(move |cx| {
+                        if let Some(sender) = first.take() {
+                            sender.send(cx.waker().clone()).unwrap();
+                        }
+                        let seen = done[task].load(Ordering::Relaxed);
+                        if seen < all { Poll::Pending } else { Poll::Ready(seen == all) }
+                    }))
+                })
+                .collect();
+            yield_now().await;
+            let wakers: Arc<Vec<Waker>> = Arc::new(wakers.try_iter().collect());
+            let threads: Vec<_> = (0..THREADS)
+                .map(|thread| {
+                    let (done, wakers) = (done.clone(), wakers.clone());
+                    thread::spawn(move || {
+                        for item in (thread..ITEMS).step_by(THREADS as usize) {
+                            done[task_of(item)].fetch_add(1, Ordering::Relaxed);
+                            wakers[task_of(item)].wake_by_ref();
+                        }
+                    })
+                })
+                .collect();
+            while a_busy_loop && all_tasks().len() > 1 {
+                yield_now().await;
+            }
+            for task in tasks {
+                assert_eq!(task.await, Ok(true));
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+}
+
+// ---- Wakers that are not ours -----------------------------------------------------------------------------------
+
+fn millis() -> u64 {
+    now().as_nanos() / 1_000_000
+}
+
+#[test]
+fn a_foreign_set_of_futures_sleeps_and_joins_in_the_right_order() {
+    run_virtual(async {
+        let sleeps = [30, 10, 20].map(|after| sleep(ms(after)).map(move |()| after));
+        let mut sleeps: FuturesUnordered<_> = sleeps.into_iter().collect();
+        let mut seen = Vec::new();
+        while let Some(after) = sleeps.next().await {
+            seen.push((after, millis()));
+        }
+        assert_eq!(seen, [(10, 10), (20, 20), (30, 30)]);
+
+        let tasks = [30, 10, 20].map(|after| create_task(sleep(ms(after)).map(move |()| after)));
+        let mut tasks: FuturesUnordered<_> = tasks.into_iter().collect();
+        let mut seen = Vec::new();
+        while let Some(after) = tasks.next().await {
+            seen.push((after.unwrap(), millis()));
+        }
+        assert_eq!(seen, [(10, 40), (20, 50), (30, 60)]);
+    });
+}
+
+#[test]
+fn a_foreign_set_polls_only_those_children_that_were_woken() {
+    run_virtual(async {
+        let polls = Rc::new(RefCell::new(vec![0; 1_000]));
+        let mut children: FuturesUnordered<_> = (0..1_000)
+            .map(|child| {
+                let (polls, mut sleep) =
+                    (polls.clone(), Box::pin(sleep(ms(child as u64 % 10 + 1))));
+                poll_fn(move |cx| {
+                    polls.borrow_mut()[child] += 1;
+                    sleep.poll_unpin(cx)
+                })
+            })
+            .collect();
+        while children.next().await.is_some() {}
+        assert_eq!(millis(), 10);
+        assert!(polls.borrow().iter().all(|&polls| polls == 2), "one to arm, one to end");
+    });
+}
+
+#[test]
+fn foreign_joins_and_selects_take_as_long_as_they_should() {
+    run_virtual(async {
+        let task = create_task(async {
+            sleep(ms(30)).await;
+            "task"
+        });
+        let joined = join!(sleep(ms(10)), task, async {
+            sleep(ms(5)).await;
+            join!(sleep(ms(15)), yield_now())
+        });
+        assert_eq!((joined.1, millis()), (Ok("task"), 30));
+
+        let mut task = create_task(sleep(ms(20)).map(|()| millis())).fuse();
+        let mut short = pin!(sleep(ms(10)).fuse());
+        let first = select! {
+            () = short => "sleep",
+            _ = task => "task",
+        };
+        assert_eq!((first, millis()), ("sleep", 40));
+        let second = select! {
+            () = short => unreachable!("it is over"),
+            at = task => at.unwrap(),
+        };
+        assert_eq!(second, 50);
+
+        // Who loses a `select!` leaves no timer behind: the next thing is not held up, and wakes nobody.
+        select! {
+            () = sleep(ms(1_000)).fuse() => unreachable!("too long"),
+            () = sleep(ms(1)).fuse() => {}
+        }
+        assert_eq!(millis(), 51);
+    });
+}
+
+#[test]
+fn a_foreign_channel_crosses_threads_both_ways() {
+    let _watchdog = Watchdog::new("a foreign channel");
+    run(async {
+        for number in 0..1_000 {
+            let (ask, asked) = oneshot::channel();
+            let (answer, answered) = oneshot::channel();
+            let other = thread::spawn(move || {
+                let number: u32 = run(asked).unwrap();
+                answer.send(number + 1).unwrap();
+            });
+            ask.send(number).unwrap();
+            assert_eq!(answered.await, Ok(number + 1));
+            other.join().unwrap();
+        }
+    });
+}
+
+/// A waker that is not of any loop, and counts.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counter {
+    fn wakes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_sleep_that_was_polled_with_two_wakers_wakes_the_latter() {
+    run_virtual(async {
+        let counters = [(); 3].map(|()| Arc::<Counter>::default());
+        let [first, latter, never] = counters.each_ref().map(|counter| counter.clone().into());
+        let poll_with = |sleep: &mut loopwheel::Sleep, waker: &Waker| {
+            sleep.poll_unpin(&mut Context::from_waker(waker))
+        };
+
+        let mut moved = sleep(ms(10));
+        assert_eq!(poll_with(&mut moved, &first), Poll::Pending);
+        assert_eq!(poll_with(&mut moved, &latter), Poll::Pending);
+        assert_eq!(poll_with(&mut moved, &latter), Poll::Pending);
+        let mut dropped = sleep(ms(10));
+        assert_eq!(poll_with(&mut dropped, &never), Poll::Pending);
+        drop(dropped);
+        sleep(ms(20)).await;
+        assert_eq!(counters.each_ref().map(|counter| counter.wakes()), [0, 1, 0]);
+        assert_eq!(poll_with(&mut moved, &latter), Poll::Ready(()));
+
+        drop((first, latter, never));
+        assert!(counters.iter().all(|counter| Arc::strong_count(counter) == 1), "none is kept");
+    });
+}
+
+#[test]
+fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
+    run_virtual(async {
+        let stranger = Arc::<Counter>::default();
+        let sleeps = Rc::new(RefCell::new(sleep(ms(10))));
+        let tasks: [_; 2] = [0, 1].map(|_| {
+            let (sleeps, polls) = (sleeps.clone(), Rc::new(RefCell::new(0)));
+            let counted = polls.clone();
+            let task = create_task(poll_fn(move |cx| {
+                *counted.borrow_mut() += 1;
+                sleeps.borrow_mut().poll_unpin(cx)
+            }));
+            (task, polls)
+        });
+        // The order of the polls is that of creation: task 0, task 1, and a stranger's in between on its way.
+        drop(create_task({
+            let (sleeps, stranger) = (sleeps.clone(), Waker::from(stranger.clone()));
+            async move {
+                let mut cx = Context::from_waker(&stranger);
+                assert!(sleeps.borrow_mut().poll_unpin(&mut cx).is_pending());
+            }
+        }));
+        let last = create_task(poll_fn(move |cx| sleeps.borrow_mut().poll_unpin(cx)));
+        last.await.unwrap();
+        assert_eq!(millis(), 10);
+        settle().await;
+        assert!(tasks.iter().all(|(task, polls)| !task.is_done() && *polls.borrow() == 1));
+        assert_eq!(stranger.wakes(), 0);
+    });
+}
