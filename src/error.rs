@@ -311,6 +311,8 @@ pub enum Failure {
     Failed(String),
     /// A task or callback panicked and nobody can take it any more, or a destructor panicked.
     Panicked(Panic),
+    /// A call of another thread came too late: the loop ended before it was made.
+    LostCall,
     /// One poll held up the loop for so long. Only with [`debug`](crate::EventLoopBuilder::debug).
     SlowPoll(Duration),
 }
@@ -319,6 +321,11 @@ impl ExceptionContext {
     pub(crate) fn of(record: &RecordRef, failure: Failure) -> ExceptionContext {
         let task = TaskRef::of_task(record);
         ExceptionContext { failure, task, spawned_at: record.spawned_at }
+    }
+
+    /// Of something that belongs to no task.
+    pub(crate) fn of_nobody(failure: Failure) -> ExceptionContext {
+        ExceptionContext { failure, task: None, spawned_at: Location::caller() }
     }
 }
 
@@ -339,6 +346,7 @@ impl fmt::Display for Failure {
             Failure::Panicked(panic) => {
                 write!(f, "panicked and nobody took it: {}", panic.message())
             }
+            Failure::LostCall => f.write_str("of another thread came too late: the loop has ended"),
             Failure::SlowPoll(took) => write!(f, "held up the loop for {took:?} in one poll"),
         }
     }

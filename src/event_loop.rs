@@ -7,13 +7,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::callback::{self, CallbackHandle};
 use crate::engine::clock::{Clock, Source, VirtualClock};
 use crate::engine::instant::Instant;
 use crate::engine::record::{Fallible, Plain, Typed};
-use crate::engine::registry::Registration;
+use crate::engine::registry::{Registration, WakeHook};
 use crate::engine::state::Flag;
 use crate::engine::turn::{self, Engine, ExceptionHandler, Next};
 use crate::engine::waker::MAX_LOOPS;
@@ -21,6 +22,7 @@ use crate::error::{
     Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError, TooManyLoops,
 };
 use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
+use crate::thread::{Handle, PoolSettings};
 
 /// Runs `main` on a new loop and returns its output.
 ///
@@ -162,6 +164,8 @@ impl EventLoop {
             name: None,
             exception_handler: None,
             slow_callback_duration: None,
+            pool: PoolSettings::default(),
+            wake_hook: None,
         }
     }
 
@@ -233,7 +237,8 @@ impl EventLoop {
         loop {
             let tasks = self.engine.tasks();
             if tasks.is_empty() {
-                return Ok(());
+                // What is out on other threads cannot be cancelled: it is waited for.
+                return self.turn_until(|| self.engine.work_out.get() == 0);
             }
             for task in &tasks {
                 task.cancel(None);
@@ -255,6 +260,9 @@ impl EventLoop {
             match (next, &self.engine.clock().0) {
                 // While the turn went on its time has come.
                 (Next::At(deadline), _) if deadline <= self.engine.now() => {}
+                (Next::At(_), Source::Virtual(_)) if self.engine.work_out.get() > 0 => {
+                    self.engine.park(None); // virtual time does not pass while real work is out
+                }
                 (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
                     clock.jump_to(deadline);
                 }
@@ -312,6 +320,15 @@ impl EventLoop {
     #[track_caller]
     pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> CallbackHandle {
         callback::at(&self.engine, when, callback, Location::caller())
+    }
+
+    pub(crate) fn engine(&self) -> &Rc<Engine> {
+        &self.engine
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::to(&self.engine)
     }
 
     /// See [`all_tasks`](crate::all_tasks).
@@ -381,6 +398,8 @@ pub struct EventLoopBuilder {
     name: Option<String>,
     exception_handler: Option<ExceptionHandler>,
     slow_callback_duration: Option<Duration>,
+    pool: PoolSettings,
+    wake_hook: Option<WakeHook>,
 }
 
 impl EventLoopBuilder {
@@ -424,6 +443,32 @@ impl EventLoopBuilder {
         EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
     }
 
+    /// Called when something comes for the loop from outside while the host does not turn it: from any thread, at most once
+    /// until the next [`turn`](EventLoop::turn). It is to make the host turn the loop soon.
+    pub fn wake_hook(mut self, hook: impl Fn() + Send + Sync + 'static) -> EventLoopBuilder {
+        self.wake_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// How many threads [`to_thread`](crate::to_thread()) may use at most; if not said, four more than the machine has
+    /// cores, and 32 at most.
+    pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
+        self.pool.max_threads = at_most;
+        self
+    }
+
+    /// After how long an idle thread of [`to_thread`](crate::to_thread()) ends; if not said, ten seconds.
+    pub fn thread_idle_timeout(mut self, timeout: Duration) -> EventLoopBuilder {
+        self.pool.idle_timeout = timeout;
+        self
+    }
+
+    /// What the threads of [`to_thread`](crate::to_thread()) are called; if not said, `loopwheel-worker`.
+    pub fn thread_name(mut self, name: impl Into<String>) -> EventLoopBuilder {
+        self.pool.thread_name = name.into();
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Panics
@@ -441,13 +486,17 @@ impl EventLoopBuilder {
     /// If too many loops are alive in this process: a waker has room for so many.
     pub fn try_build(self) -> Result<EventLoop, TooManyLoops> {
         let registration = Registration::new().ok_or(TooManyLoops { limit: MAX_LOOPS })?;
+        if let Some(hook) = self.wake_hook {
+            registration.set_hook(hook);
+        }
         let name: Rc<str> = self.name.unwrap_or_else(|| "loopwheel".to_owned()).into();
         let handler = self.exception_handler.unwrap_or_else(|| {
             let name = name.clone();
             Rc::new(move |context: &ExceptionContext| eprintln!("{name}: {context}"))
         });
         let clock = self.clock.unwrap_or_else(Clock::monotonic);
-        let engine = Engine::new(registration, clock, name, handler, self.slow_callback_duration);
+        let slow = self.slow_callback_duration;
+        let engine = Engine::new(registration, clock, name, handler, slow, self.pool);
         Ok(EventLoop { engine: Rc::new(engine) })
     }
 }

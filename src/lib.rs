@@ -56,10 +56,12 @@ mod exception_group;
 mod futures;
 mod gather;
 mod group;
+mod host;
 mod shield;
 pub mod sync;
 mod task;
 mod task_local;
+mod thread;
 mod time;
 mod timeout;
 mod wait;
@@ -84,12 +86,14 @@ pub use gather::{
     IntoTryGather, PlainChild, TryChild, gather, try_gather,
 };
 pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
+pub use host::{Budget, Next};
 pub use shield::shield;
 pub use task::{
     SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
     create_task, current_task, try_create_task, try_current_task,
 };
 pub use task_local::TaskLocal;
+pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, ToThread, to_thread};
 pub use time::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use wait::{AllCompleted, FirstCompleted, FirstException, ReturnWhen, Wait, wait};

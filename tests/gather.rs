@@ -511,6 +511,17 @@ fn those_who_end_in_time_come_and_then_the_time_is_up() {
 }
 
 #[test]
+fn who_ended_too_late_does_not_come_though_nobody_had_asked_before() {
+    run_virtual(async {
+        let mut completed = as_completed(sleepers([15, 10, 5])).timeout(ms(10));
+        sleep(ms(20)).await; // all have ended: one in time, one at the limit, one after it
+        assert_eq!(times(vec![completed.next().await.unwrap().unwrap()]), [5]);
+        assert_eq!(completed.next().await.unwrap_err(), TimedOut);
+        assert_eq!(times(completed.pending()), [15, 10]);
+    });
+}
+
+#[test]
 fn a_limit_for_all_of_them_is_counted_from_the_start() {
     run_virtual(async {
         let mut completed = as_completed(sleepers([5, 12])).timeout(ms(10));

@@ -293,3 +293,37 @@ fn what_is_left_after_a_deadlock_is_dropped_and_the_loop_can_run_again() {
     assert!(matches!(ended, Err(RunError::Deadlock(_))));
     assert_eq!(event_loop.run(async { 1 }), 1);
 }
+
+#[test]
+fn a_loop_among_a_threads_own_variables_is_dropped_with_them() {
+    thread_local! {
+        static KEPT: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+    }
+    let thread = std::thread::spawn(|| {
+        KEPT.with_borrow_mut(|kept| kept.insert(EventLoop::new()).run(async { 1 }))
+    });
+    assert_eq!(thread.join().unwrap(), 1);
+}
+
+/// A foreign waker that panics when it is woken.
+struct Panicking;
+
+impl std::task::Wake for Panicking {
+    fn wake(self: std::sync::Arc<Self>) {
+        panic!("in a foreign waker");
+    }
+}
+
+#[test]
+fn a_foreign_waker_that_panics_loses_no_timer_but_its_own() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let when = now() + ms(5);
+        let mut foreign = Box::pin(sleep_until(when));
+        let waker = Waker::from(std::sync::Arc::new(Panicking));
+        assert!(foreign.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        sleep_until(when).await; // due at the same moment, after the other
+        drop(foreign);
+    });
+    assert!(reports.borrow()[0].contains("in a foreign waker"), "{reports:?}");
+}

@@ -518,3 +518,20 @@ fn destructors_run_when_a_task_ends_whatever_handles_remain() {
         assert!(kept.is_done());
     });
 }
+
+#[test]
+fn who_takes_the_slot_of_one_that_was_cancelled_does_not_take_its_turn() {
+    run_virtual(async {
+        let log = Log::new();
+        let say = |text: &'static str| {
+            let log = log.clone();
+            move || log.add(text)
+        };
+        let cancelled = call_soon(say("a"));
+        call_soon(say("b"));
+        cancelled.cancel();
+        call_soon(say("c"));
+        yield_now().await;
+        log.expect(&[(0, "b"), (0, "c")]);
+    });
+}

@@ -142,7 +142,7 @@ fn a_million_sleepers_wake_in_order_although_the_loop_is_late() {
     let [woken, expected] = a_million_sleepers(async |clock, last| {
         // Time passes in great steps, many deadlines in each.
         let _held = clock.hold();
-        while all_tasks().len() > 1 {
+        for _ in 0..=100 {
             clock.advance((last - Instant::START) / 100);
             for _ in 0..100 {
                 yield_now().await;

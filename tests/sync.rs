@@ -751,6 +751,32 @@ fn nobody_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
 }
 
 #[test]
+fn nobody_overtakes_at_a_semaphore_even_if_a_permit_is_left_over() {
+    run_virtual(async {
+        let log = Log::new();
+        let semaphore = Rc::new(Semaphore::new(0));
+        let take = |name: &'static str| {
+            let (semaphore, log) = (semaphore.clone(), log.clone());
+            create_task(async move {
+                semaphore.acquire().await.forget();
+                log.add(name);
+            })
+        };
+        let early = take("early");
+        turns(2).await;
+        semaphore.release(); // for `early`, whose turn comes
+        semaphore.release();
+        assert_eq!(semaphore.available(), 1);
+        assert!(semaphore.is_locked() && semaphore.try_acquire().is_none(), "not before `early`");
+        semaphore.acquire().await.forget();
+        log.add("late");
+        early.await.unwrap();
+        log.expect(&[(0, "early"), (0, "late")]);
+        assert_eq!((semaphore.available(), semaphore.is_locked()), (0, true));
+    });
+}
+
+#[test]
 fn queues_give_in_their_order() {
     run_virtual(async {
         fn drain<S: Store<Item = i32>>(queue: &QueueOf<S>) -> Vec<i32> {

@@ -70,6 +70,11 @@ impl Strangers {
         self.wakers[place as usize].as_ref()
     }
 
+    /// Takes the waker for waking; its place is kept until it is dismissed.
+    pub(crate) fn take(&mut self, place: u32) -> Option<Waker> {
+        self.wakers[place as usize].take()
+    }
+
     /// Hands the waker back: dropping it may run code of others.
     pub(crate) fn dismiss(&mut self, place: u32) -> Option<Waker> {
         self.free.push(place);

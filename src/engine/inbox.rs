@@ -58,15 +58,17 @@ impl Inbox {
         self.open.store(false, Ordering::Release);
     }
 
-    /// A wake-up from elsewhere. From any thread, at any time.
-    pub(crate) fn post(&self, id: TaskId) {
+    /// A wake-up from elsewhere. From any thread, at any time. True if a letter was sent for it.
+    pub(crate) fn post(&self, id: TaskId) -> bool {
         if !self.open.load(Ordering::Acquire) {
-            return;
+            return false;
         }
-        if self.mark_of(id).swap(mark(id), Ordering::AcqRel) != mark(id) {
+        let is_news = self.mark_of(id).swap(mark(id), Ordering::AcqRel) != mark(id);
+        if is_news {
             // The receiver lives as long as the sender, in this very struct: sending cannot fail.
             let _ = self.sender.send(id);
         }
+        is_news
     }
 
     /// The next letter. Only the loop's thread takes.

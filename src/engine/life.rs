@@ -260,6 +260,10 @@ impl Engine {
         }
         while self.ready.borrow_mut().pop().is_some() {}
         self.closed.set(true);
+        self.close_inbox();
+        for _ in 0..self.close_gate() {
+            self.report(&ExceptionContext::of_nobody(Failure::LostCall));
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

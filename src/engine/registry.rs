@@ -5,6 +5,9 @@
 //! that is new. So a waker looks at its place without a lock and keeps nothing alive; what it costs is one
 //! inbox for each loop that ever lived *at the same time* as others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 
 use super::inbox::Inbox;
@@ -12,6 +15,7 @@ use super::segments::Segments;
 use super::waker::{MAX_LOOPS, TaskId};
 
 static INBOXES: Segments<Inbox> = Segments::new();
+static HOOKS: Segments<Hook> = Segments::new();
 static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), made: 0, opened: 0 });
 
 struct Places {
@@ -19,6 +23,20 @@ struct Places {
     made: usize,
     /// How many loops there have been.
     opened: u32,
+}
+
+/// What a host wants to be called when a letter comes for a loop that it drives.
+pub(crate) type WakeHook = Arc<dyn Fn() + Send + Sync>;
+
+/// What the registry knows of a loop besides its inbox.
+#[derive(Default)]
+struct Hook {
+    /// It is to be called at the next letter. Set by a turn, cleared by the call: so it is called at most once from one
+    /// turn to the next.
+    armed: AtomicBool,
+    call: Mutex<Option<WakeHook>>,
+    /// A waker of one of the loop's tasks was cloned away from the loop: from there on the outside may wake it.
+    cloned_elsewhere: AtomicBool,
 }
 
 /// A loop's hold on its place. Dropping it closes the inbox and frees the place.
@@ -47,8 +65,23 @@ impl Registration {
         let first_generation = places.opened.wrapping_mul(0x9E37_79B9) >> 8;
         drop(places);
         let registration = Registration { loop_index, first_generation };
+        HOOKS.get(loop_index).cloned_elsewhere.store(false, Ordering::Relaxed);
         registration.inbox().open();
         Some(registration)
+    }
+
+    pub(crate) fn set_hook(&self, call: WakeHook) {
+        *HOOKS.get(self.loop_index).call.lock() = Some(call);
+        self.arm_hook();
+    }
+
+    /// A turn begins: what comes from here on is news to the host.
+    pub(crate) fn arm_hook(&self) {
+        HOOKS.get(self.loop_index).armed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn waker_was_cloned_elsewhere(&self) -> bool {
+        HOOKS.get(self.loop_index).cloned_elsewhere.load(Ordering::Acquire)
     }
 
     pub(crate) fn inbox(&self) -> &'static Inbox {
@@ -59,11 +92,28 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
+        let hook = HOOKS.get(self.loop_index);
+        hook.armed.store(false, Ordering::Release);
+        let call = hook.call.lock().take();
+        drop(call);
         PLACES.lock().free.push(self.loop_index);
     }
 }
 
 /// Leaves a wake-up for a loop that is not running on this thread.
 pub(crate) fn post(id: TaskId) {
-    INBOXES.get(id.loop_index()).post(id);
+    if INBOXES.get(id.loop_index()).post(id) {
+        let hook = HOOKS.get(id.loop_index());
+        if hook.armed.load(Ordering::Relaxed) && hook.armed.swap(false, Ordering::AcqRel) {
+            let call = hook.call.lock().clone();
+            if let Some(call) = call {
+                call(); // after the lock: it may run anything
+            }
+        }
+    }
+}
+
+/// A waker was cloned away from its loop.
+pub(crate) fn waker_was_cloned_elsewhere(id: TaskId) {
+    HOOKS.get(id.loop_index()).cloned_elsewhere.store(true, Ordering::Release);
 }

@@ -88,10 +88,18 @@ impl Slots {
         let slot = &mut self.table[number as usize];
         let record = slot.record.take()?;
         slot.generation = next_generation(slot.generation);
-        slot.state = self.first_free;
-        self.first_free = number;
         self.len -= 1;
+        if slot.state & QUEUED == 0 {
+            self.free(number);
+        } else {
+            slot.state = QUEUED; // vacant when its number comes out of the queue
+        }
         Some(record)
+    }
+
+    fn free(&mut self, number: u32) {
+        self.table[number as usize].state = self.first_free;
+        self.first_free = number;
     }
 
     pub(crate) fn generation(&self, number: u32) -> u32 {
@@ -118,16 +126,18 @@ impl Slots {
         slot.record.is_some() && slot.state & QUEUED != 0
     }
 
-    /// The tenant is about to be polled: what is woken from here on is queued again. `None` if the one
-    /// who stood in the queue under this number has left since, or its successor has had its turn.
+    /// The number has come out of the queue, and its tenant is about to be polled: what is woken from here on is
+    /// queued again. `None` if the tenant has left since; then the slot is vacant from here on, so that no successor is
+    /// polled in its place in the queue.
     pub(crate) fn dequeue(&mut self, number: u32) -> Option<(RecordRef, u32)> {
         let slot = &mut self.table[number as usize];
-        let record = slot.record.as_ref()?;
-        if slot.state & QUEUED == 0 {
+        let Some(record) = &slot.record else {
+            self.free(number);
             return None;
-        }
+        };
+        let polled = (record.clone(), slot.generation);
         slot.state &= !QUEUED;
-        Some((record.clone(), slot.generation))
+        Some(polled)
     }
 
     pub(crate) fn waker_is_at_large(&mut self, number: u32, generation: u32) {

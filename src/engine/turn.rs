@@ -23,11 +23,13 @@
 //! **Borrows** of the parts are short, and no code of others (a future, a waker that is not ours, a
 //! destructor) runs inside one.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::mem;
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -42,15 +44,19 @@ use super::slots::Slots;
 use super::state::Flag;
 use super::waker::TaskId;
 use super::wheel::{TimerKey, Wheel};
-use crate::error::ExceptionContext;
+use crate::error::{ExceptionContext, Failure, Panic};
+use crate::thread::{Gate, Pool, PoolSettings};
 
 /// A turn looks at the inbox and the clock when so many polls have passed since the last look, or nothing is ready.
 /// It looks at its beginning only: the snapshot is polled to its end.
 pub(crate) const LOOK_EVERY: usize = 64;
 
+/// How many letters are taken in at one look.
+const LETTERS_A_LOOK: usize = 1024;
+
 /// What a turn says at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Tasks are ready: take another turn.
     Ready,
     /// Nothing before this moment, unless a letter comes.
@@ -85,6 +91,12 @@ pub(crate) struct Engine {
     /// Alarms on their way from the wheel to the tasks. Kept for its memory.
     fired: Cell<Vec<Alarm>>,
 
+    /// What other threads leave for this loop; made when the first handle is.
+    gate: OnceCell<Arc<Gate>>,
+    pool: OnceCell<Arc<Pool>>,
+    pool_settings: PoolSettings,
+    /// Blocking work that is on other threads.
+    pub(crate) work_out: Cell<usize>,
     /// The loop has been dropped, and only handles are left.
     pub(super) closed: Cell<bool>,
     pub(super) tasks_made: Cell<u32>,
@@ -101,6 +113,7 @@ impl Engine {
         name: Rc<str>,
         exception_handler: ExceptionHandler,
         slow_poll: Option<Duration>,
+        pool_settings: PoolSettings,
     ) -> Engine {
         Engine {
             slots: RefCell::new(Slots::new(registration.first_generation)),
@@ -115,6 +128,10 @@ impl Engine {
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),
             fired: Cell::new(Vec::new()),
+            gate: OnceCell::new(),
+            pool: OnceCell::new(),
+            pool_settings,
+            work_out: Cell::new(0),
             closed: Cell::new(false),
             tasks_made: Cell::new(0),
             name,
@@ -125,6 +142,11 @@ impl Engine {
 
     /// One turn of the loop, with at most `polls` polls. The loop must be the current one of this thread.
     pub(crate) fn turn(self: &Rc<Self>, polls: usize) -> Next {
+        self.turn_within(polls, None)
+    }
+
+    /// The same, and no further poll begins when `time` is over.
+    pub(crate) fn turn_within(self: &Rc<Self>, polls: usize, time: Option<Duration>) -> Next {
         let mut snapshot = self.ready.borrow().len();
         if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
             self.drain_inbox();
@@ -132,9 +154,13 @@ impl Engine {
             self.unlooked.set(0);
             snapshot = self.ready.borrow().len();
         }
-        let snapshot = snapshot.min(polls);
-        for _ in 0..snapshot {
-            self.poll_next();
+        let mut snapshot = snapshot.min(polls);
+        if let Some(time) = time {
+            snapshot = self.poll_for(time, snapshot);
+        } else {
+            for _ in 0..snapshot {
+                self.poll_next();
+            }
         }
         self.unlooked.set(self.unlooked.get() + snapshot);
         if !self.ready.borrow().is_empty() {
@@ -146,8 +172,22 @@ impl Engine {
         }
     }
 
+    /// Polls until the time is over; says how many.
+    fn poll_for(self: &Rc<Self>, time: Duration, at_most: usize) -> usize {
+        let end = self.now() + time;
+        for polled in 1..=at_most {
+            self.poll_next();
+            if self.now() >= end {
+                return polled;
+            }
+        }
+        at_most
+    }
+
     fn drain_inbox(&self) {
-        while let Some(id) = self.registration.inbox().take() {
+        // Not until it is empty: who sends without end must not keep the loop from its tasks.
+        for _ in 0..LETTERS_A_LOOK {
+            let Some(id) = self.registration.inbox().take() else { return };
             self.make_ready(id);
         }
     }
@@ -167,14 +207,21 @@ impl Engine {
                     }
                 }
                 Alarm::Stranger { place } => {
-                    let waker = self.strangers.borrow().at(place).cloned();
+                    let waker = self.strangers.borrow_mut().take(place);
                     if let Some(waker) = waker {
-                        waker.wake();
+                        self.wake_stranger(waker);
                     }
                 }
             }
         }
         self.fired.set(fired);
+    }
+
+    /// Wakes a waker that is not ours. If it panics, the timers after it fire all the same.
+    fn wake_stranger(&self, waker: Waker) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            self.report(&ExceptionContext::of_nobody(Failure::Panicked(Panic::new(payload))));
+        }
     }
 
     fn poll_next(self: &Rc<Self>) {
@@ -238,7 +285,7 @@ impl Engine {
         self.ready.borrow().has_passed(place)
     }
 
-    fn record_of(&self, id: TaskId) -> Option<RecordRef> {
+    pub(crate) fn record_of(&self, id: TaskId) -> Option<RecordRef> {
         self.slots.borrow().tenant(id.slot(), id.generation()).cloned()
     }
 
@@ -248,6 +295,18 @@ impl Engine {
 
     pub(crate) fn current(&self) -> Option<RecordRef> {
         self.slots.borrow().tenant_of(self.current.get()?).cloned()
+    }
+
+    pub(crate) fn arm_hook(&self) {
+        self.registration.arm_hook();
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.borrow().next().map(Instant::from_nanos)
+    }
+
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.borrow().len()
     }
 
     /// The time, read now.
@@ -295,7 +354,32 @@ impl Engine {
 
     /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
     pub(crate) fn may_be_woken(&self) -> bool {
-        self.slots.borrow().any_waker_at_large()
+        let somebody_has_a_handle = self.gate.get().is_some_and(|gate| {
+            // The engine has one, the doorbell has one.
+            Arc::strong_count(gate) > 2
+        });
+        self.work_out.get() > 0
+            || somebody_has_a_handle
+            || self.registration.waker_was_cloned_elsewhere()
+            || self.slots.borrow().any_waker_at_large()
+    }
+
+    pub(crate) fn gate_or_else(&self, make: impl FnOnce() -> Arc<Gate>) -> Arc<Gate> {
+        self.gate.get_or_init(make).clone()
+    }
+
+    pub(crate) fn pool(&self) -> Arc<Pool> {
+        self.pool.get_or_init(|| Pool::new(self.pool_settings.clone())).clone()
+    }
+
+    /// Nothing is taken in any more.
+    pub(super) fn close_inbox(&self) {
+        self.registration.inbox().close();
+    }
+
+    /// What other threads left for a loop that is gone.
+    pub(super) fn close_gate(&self) -> usize {
+        self.gate.get().map_or(0, |gate| gate.close())
     }
 }
 
@@ -379,13 +463,14 @@ pub(crate) struct Entered {
 
 impl Engine {
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        Entered { before: HERE.replace(Some(self.clone())) }
+        // A loop may be dropped among a thread's own variables, when this one is gone already.
+        Entered { before: HERE.try_with(|here| here.replace(Some(self.clone()))).ok().flatten() }
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let left = HERE.replace(self.before.take());
+        let left = HERE.try_with(|here| here.replace(self.before.take()));
         drop(left); // after the borrow
     }
 }
@@ -417,9 +502,14 @@ pub(crate) fn wake(id: TaskId) {
 
 /// Code that is not ours keeps a waker of this task.
 pub(crate) fn waker_was_cloned(id: TaskId) {
-    with_here(|engine| {
-        if engine.loop_index() == id.loop_index() {
+    let is_here = with_here(|engine| {
+        let is_its_loop = engine.loop_index() == id.loop_index();
+        if is_its_loop {
             engine.slots.borrow_mut().waker_is_at_large(id.slot(), id.generation());
         }
+        is_its_loop
     });
+    if is_here != Some(true) {
+        registry::waker_was_cloned_elsewhere(id);
+    }
 }

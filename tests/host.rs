@@ -1,0 +1,228 @@
+//! The contract with a host that drives the loop itself, as lists of events.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::thread;
+
+use common::ms;
+use loopwheel::{
+    Budget, Clock, EventLoop, Handle, Instant, Next, VirtualClock, create_task, sleep, yield_now,
+};
+
+/// A host that writes down what it does.
+struct Host {
+    event_loop: EventLoop,
+    events: Rc<RefCell<Vec<String>>>,
+}
+
+impl Host {
+    fn new(event_loop: EventLoop) -> Host {
+        Host { event_loop, events: Rc::default() }
+    }
+
+    fn spawn(&self, name: &'static str, turns: usize) {
+        let events = self.events.clone();
+        drop(self.event_loop.create_task(async move {
+            for _ in 0..turns {
+                events.borrow_mut().push(format!("poll {name}"));
+                yield_now().await;
+            }
+        }));
+    }
+
+    fn turn(&mut self, budget: Budget) {
+        let next = self.event_loop.turn(budget);
+        let text = match next {
+            Next::Ready => "turn: ready".to_owned(),
+            Next::At(deadline) => {
+                format!("turn: next deadline {} ms", deadline.as_nanos() / 1_000_000)
+            }
+            Next::Idle => "turn: idle".to_owned(),
+        };
+        self.events.borrow_mut().push(text);
+    }
+
+    #[track_caller]
+    fn expect(&self, expected: &[&str]) {
+        assert_eq!(self.events.take(), expected);
+    }
+}
+
+#[test]
+fn a_turn_polls_whoever_was_ready_when_it_began() {
+    let mut host = Host::new(EventLoop::new());
+    host.spawn("a", 2);
+    host.spawn("b", 1);
+    for _ in 0..3 {
+        host.turn(Budget::unlimited());
+    }
+    host.expect(&["poll a", "poll b", "turn: ready", "poll a", "turn: ready", "turn: idle"]);
+}
+
+#[test]
+fn a_budget_of_polls_is_kept_and_nobody_is_passed_over() {
+    let mut host = Host::new(EventLoop::new());
+    for name in ["a", "b", "c"] {
+        host.spawn(name, 1);
+    }
+    for _ in 0..3 {
+        host.turn(Budget::polls(2));
+    }
+    assert_eq!(host.event_loop.ready_tasks(), 0);
+    host.expect(&["poll a", "poll b", "turn: ready", "poll c", "turn: ready", "turn: idle"]);
+}
+
+#[test]
+fn a_budget_of_time_ends_the_turn_on_the_loops_clock() {
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let polls = Rc::new(Cell::new(0));
+    for _ in 0..10 {
+        let (clock, polls) = (clock.clone(), polls.clone());
+        drop(event_loop.create_task(async move {
+            polls.set(polls.get() + 1);
+            clock.advance(ms(1));
+        }));
+    }
+    assert_eq!(event_loop.turn(Budget::time(ms(3))), Next::Ready);
+    assert_eq!(polls.get(), 3);
+    assert_eq!(event_loop.turn(Budget::time(ms(0))), Next::Ready);
+    assert_eq!(polls.get(), 4, "one poll is always made");
+    assert_eq!(event_loop.run_until_stalled(), Next::Idle);
+    assert_eq!((polls.get(), event_loop.live_tasks()), (10, 0));
+}
+
+#[test]
+fn the_host_says_what_time_it_is() {
+    let frame = Rc::new(Cell::new(Instant::START));
+    let time = frame.clone();
+    let mut host = Host::new(EventLoop::builder().clock(Clock::host(move || time.get())).build());
+    let events = host.events.clone();
+    drop(host.event_loop.create_task(async move {
+        for _ in 0..2 {
+            sleep(ms(20)).await;
+            events.borrow_mut().push("slept".to_owned());
+        }
+    }));
+    for _ in 0..4 {
+        host.turn(Budget::unlimited());
+        frame.set(frame.get() + ms(16)); // 60 frames a second, nearly
+    }
+    // The second sleep begins at 32 ms, in the frame that saw the end of the first.
+    host.expect(&[
+        "turn: next deadline 20 ms",
+        "turn: next deadline 20 ms",
+        "slept",
+        "turn: next deadline 52 ms",
+        "turn: next deadline 52 ms",
+    ]);
+    assert_eq!(host.event_loop.next_deadline(), Some(Instant::START + ms(52)));
+}
+
+#[test]
+fn the_wake_hook_is_called_once_until_the_next_turn_from_any_thread() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let hook = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    let mut event_loop = EventLoop::builder().wake_hook(hook).build();
+    let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let (slot, polls) = (kept.clone(), Rc::new(Cell::new(0)));
+    let counted = polls.clone();
+    drop(event_loop.create_task(std::future::poll_fn(move |cx| {
+        counted.set(counted.get() + 1);
+        *slot.borrow_mut() = Some(cx.waker().clone());
+        std::task::Poll::<()>::Pending
+    })));
+    assert_eq!(event_loop.turn(Budget::unlimited()), Next::Idle);
+    assert_eq!((polls.get(), calls.load(Ordering::SeqCst)), (1, 0));
+
+    let waker = kept.take().unwrap();
+    let handle = event_loop.handle();
+    assert!(event_loop.is_idle());
+    thread::spawn({
+        let waker = waker.clone();
+        move || {
+            waker.wake_by_ref();
+            waker.wake_by_ref();
+            handle.call_soon(|| ()).unwrap();
+        }
+    })
+    .join()
+    .unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "once until the next turn");
+    assert!(!event_loop.is_idle());
+    event_loop.run_until_stalled();
+    assert_eq!(polls.get(), 2, "two wakes are one poll");
+
+    waker.wake(); // on the loop's own thread, between two turns
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    drop(event_loop);
+    kept.take().unwrap().wake();
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "a loop that is gone calls nobody");
+}
+
+#[test]
+fn two_loops_on_one_thread_are_turned_alternately_and_pass_tasks_to_each_other() {
+    let (mut one, mut other) = (EventLoop::new(), EventLoop::new());
+    let there = other.handle();
+    let (to_one, from_other) = (one.handle(), Rc::new(Cell::new(0)));
+    let result = from_other.clone();
+    drop(one.create_task(async move {
+        let back = there.create_task(move || async move {
+            // On the other loop: and from there to the first again.
+            to_one.create_task(|| async { 20 }).unwrap().await.unwrap() + 1
+        });
+        result.set(back.unwrap().await.unwrap() * 2);
+    }));
+    for _ in 0..20 {
+        one.turn(Budget::unlimited());
+        other.turn(Budget::unlimited());
+    }
+    assert_eq!(from_other.get(), 42);
+    assert_eq!((one.live_tasks(), other.live_tasks()), (0, 0));
+}
+
+#[test]
+fn two_loops_on_two_threads_pass_tasks_to_each_other() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let other = thread::spawn(move || {
+        loopwheel::run(async move {
+            let (stop, stopped) = async_channel::bounded::<()>(1);
+            sender.send((Handle::current(), stop)).unwrap();
+            let _ = stopped.recv().await;
+        });
+    });
+    let (there, stop) = receiver.recv().unwrap();
+    let sum = loopwheel::run(async {
+        let here = Handle::current();
+        let mut sum = 0;
+        for number in 0..1_000_u64 {
+            let here = here.clone();
+            let there_and_back = there.create_task(move || async move {
+                here.create_task(move || async move { number }).unwrap().await.unwrap()
+            });
+            sum += there_and_back.unwrap().await.unwrap();
+        }
+        sum
+    });
+    assert_eq!(sum, (0..1_000).sum());
+    stop.send_blocking(()).unwrap();
+    other.join().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "cannot be turned while one is running")]
+fn a_loop_is_not_turned_inside_a_task() {
+    let mut inner = EventLoop::new();
+    loopwheel::run_virtual(async move {
+        drop(create_task(async {}));
+        inner.turn(Budget::unlimited());
+    });
+}
