@@ -207,6 +207,8 @@ struct Limit {
     timer: RefCell<Option<Timer>>,
     /// The time was up while the body ran: one of the task's cancel requests is this limit's.
     expired: Cell<bool>,
+    /// Its cancel has come by here, or is known to be on its way.
+    delivered: Cell<bool>,
     /// The task that it stands in, and how many requests it had on entry.
     task: RefCell<Option<RecordRef>>,
     requests_before: Cell<u16>,
@@ -220,6 +222,7 @@ impl Limit {
             when: Cell::new(None),
             timer: RefCell::new(None),
             expired: Cell::new(false),
+            delivered: Cell::new(false),
             task: RefCell::new(None),
             requests_before: Cell::new(0),
         }
@@ -263,6 +266,14 @@ impl Limit {
         self.expired.get()
     }
 
+    fn is_being_delivered(&self) -> bool {
+        let task = self.task.borrow();
+        let task = task.as_ref();
+        leaf::is_raised()
+            || task
+                .is_some_and(|task| task.has_either(Flag::CANCEL_PENDING, Flag::CANCEL_FORWARDED))
+    }
+
     /// The body has ended or is being dropped. True if its own cancel was all there was; then
     /// the signal is taken down, unless the caller is about to catch it.
     fn leave(&self, raised_is_caught: bool) -> bool {
@@ -301,6 +312,9 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
         let limit: &Limit = self.0.borrow();
         if limit.phase.get() == Phase::Created {
             limit.enter();
+        }
+        if limit.is_expired() && !limit.delivered.replace(true) && !limit.is_being_delivered() {
+            leaf::raise(); // its cancel came in a poll that passed by it
         }
         let Some(future) = held.as_mut().as_pin_mut() else {
             // The cancel has gone on from here, and somebody polls again: it is still on its way.

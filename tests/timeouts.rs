@@ -2,13 +2,16 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
 use loopwheel::{
-    Deadline, TaskError, TimedOut, catch_cancel, create_task, current_task, finally, now,
-    run_virtual, shield, sleep, timeout, timeout_at, try_create_task, wait_for, yield_now,
+    Deadline, TaskError, TimedOut, call_later, catch_cancel, create_task, current_task, finally,
+    now, run_virtual, shield, sleep, timeout, timeout_at, try_create_task, wait_for, yield_now,
 };
 
 #[test]
@@ -323,5 +326,27 @@ fn a_yield_after_a_limit_still_lets_everybody_else_go_first() {
         let task = create_task(async {});
         yield_now().await;
         assert!(task.is_done());
+    });
+}
+
+/// A limit that is raced by reference, as in a `select!` in a loop, and expires in the poll in which the other is ready.
+#[test]
+fn a_limit_that_is_kept_but_passed_by_cancels_nobody_else_and_expires_when_it_is_polled_again() {
+    run_virtual(async {
+        let flag = Rc::new(Cell::new(false));
+        let set = flag.clone();
+        call_later(ms(10), move || set.set(true));
+        let mut limit = pin!(wait_for(pending::<()>(), ms(10)));
+        poll_fn(|cx| {
+            if flag.get() {
+                return Poll::Ready(());
+            }
+            limit.as_mut().poll(cx).map(Result::unwrap)
+        })
+        .await;
+        sleep(ms(1)).await; // is not cancelled
+        assert_eq!(limit.await, Err(TimedOut));
+        assert_eq!(current_task().cancelling(), 0);
+        sleep(ms(1)).await;
     });
 }

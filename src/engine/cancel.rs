@@ -76,6 +76,15 @@ impl RecordRef {
         takers
     }
 
+    /// A time limit in this task has expired: the same, but that only the limit is meant to take the cancel.
+    pub(super) fn cancel_by_limit(&self) {
+        let is_first = !self.has(Flag::CANCEL_PENDING);
+        self.cancel(None);
+        if is_first && self.has(Flag::CANCEL_PENDING) {
+            self.with_extras(|extras| extras.cancelled_by_limits = true);
+        }
+    }
+
     /// Nobody else takes the cancel: the task itself is woken for it.
     fn interrupt(&self) {
         let asleep =
@@ -96,6 +105,7 @@ impl RecordRef {
         } else {
             self.if_extras(|extras| extras.reason = None);
         }
+        self.if_extras(|extras| extras.cancelled_by_limits = false);
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
@@ -191,16 +201,18 @@ impl Header {
 }
 
 impl Engine {
-    /// The poll that a cancel waits for begins. False if there is no poll, for the task never ran.
-    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> bool {
+    /// The poll that a cancel waits for begins. Says whether time limits alone asked for it; `None` if there is no poll,
+    /// for the task never ran.
+    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
         record.clear(Flag::CANCEL_PENDING);
         record.clear(Flag::CANCEL_FIRM);
         if record.has(Flag::STARTED) {
             self.signal.set(Signal::Raised);
-            return true;
+            let by_limits = record.if_extras(|extras| mem::take(&mut extras.cancelled_by_limits));
+            return Some(by_limits.unwrap_or(false));
         }
         self.end_cancelled(record);
-        false
+        None
     }
 
     /// A poll has ended, and the task is not over.

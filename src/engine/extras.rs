@@ -21,6 +21,8 @@ pub(crate) struct Extras {
     pub(crate) name: Option<Rc<str>>,
     /// Why it was cancelled, if somebody said.
     pub(crate) reason: Option<Arc<str>>,
+    /// The pending cancel was asked for by time limits alone.
+    pub(crate) cancelled_by_limits: bool,
     /// Somebody who shielded it was cancelled: if it fails, that is reported even if others take the error.
     pub(crate) is_orphan_of_shield: bool,
     /// Its task-locals.

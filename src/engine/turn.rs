@@ -203,7 +203,7 @@ impl Engine {
                 Alarm::Wake { .. } => self.make_ready(alarm.task(self.loop_index())),
                 Alarm::Cancel { .. } => {
                     if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
-                        record.cancel(None);
+                        record.cancel_by_limit();
                     }
                 }
                 Alarm::Stranger { place } => {
@@ -227,8 +227,10 @@ impl Engine {
     fn poll_next(self: &Rc<Self>) {
         let Some(slot) = self.ready.borrow_mut().pop() else { return };
         let Some((record, generation)) = self.slots.borrow_mut().dequeue(slot) else { return };
-        if record.has(Flag::CANCEL_PENDING) && !self.deliver_cancel(&record) {
-            return;
+        let mut only_limits = false;
+        if record.has(Flag::CANCEL_PENDING) {
+            let Some(by_limits) = self.deliver_cancel(&record) else { return };
+            only_limits = by_limits;
         }
         record.set(Flag::STARTED);
         record.forget_awaited();
@@ -245,10 +247,13 @@ impl Engine {
         }
         let raised = self.signal.replace(Signal::Quiet) == Signal::Raised;
         match polled {
+            // The limit that expired was not in the way of this poll (it lost a `select!`, and is kept): its cancel is
+            // for nobody else. Those who saw the signal are polled again.
+            Polled::Pending if raised && only_limits => self.make_record_ready(&record),
             // Nobody on the way out caught it: it ends the task.
             Polled::Pending if raised => self.end_cancelled(&record),
             Polled::Pending => self.settle(&record),
-            Polled::Value if raised || record.has(Flag::CANCEL_PENDING) => {
+            Polled::Value if raised && !only_limits || record.has(Flag::CANCEL_PENDING) => {
                 self.end_cancelled(&record);
             }
             Polled::Value => self.end(&record, None),

@@ -1,7 +1,7 @@
 //! Other threads: how they reach a loop, and how a loop lends them work.
 //!
 //! - [`Handle`]: calls and tasks from other threads, and their results back.
-//! - [`to_thread`]: blocking work on a small pool, awaited on the loop.
+//! - [`to_thread()`]: blocking work on a small pool, awaited on the loop.
 //!
 //! Neither has a way of its own into the loop. A loop that has given out a handle keeps a *doorbell*: a callback with a
 //! task's number, which is rung by waking it, as any task is woken from anywhere, and which answers what lies at the
