@@ -3,36 +3,14 @@
 //! `cargo bench --bench memory`. Counted is what was asked of the allocator and not given back: records, the slot
 //! table, the ready queue's ring and the wheel's entries, the slack of doubling included.
 
-#![allow(unsafe_code)] // an allocator that counts; `GlobalAlloc` cannot be had without
+#[path = "../tests/common/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::{Future, pending};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use counting::counts;
 use loopwheel::{EventLoop, VirtualClock, sleep, wait_for, yield_now};
-
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: everything is passed on to the system's allocator. Counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: passed on; it came from there.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 const TASKS: usize = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -41,14 +19,14 @@ const HOUR: Duration = Duration::from_secs(3_600);
 fn weigh<F: Future<Output = ()> + 'static>(what: &str, future: impl Fn() -> F) {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     event_loop.run_until_complete(yield_now());
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = counts().live_bytes;
     for _ in 0..TASKS {
         drop(event_loop.create_task(future()));
     }
     event_loop.run_until_complete(yield_now());
     assert_eq!(event_loop.all_tasks().len(), TASKS, "they all wait");
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    let per_task = (LIVE.load(Ordering::Relaxed) - before) as f64 / TASKS as f64;
+    let per_task = (counts().live_bytes - before) as f64 / TASKS as f64;
     let own = size_of_val(&future());
     #[allow(clippy::cast_precision_loss)]
     let engine = per_task - own as f64;

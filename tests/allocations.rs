@@ -4,12 +4,12 @@
 //! "Once warm": the queue, the slot table and the wheel grow to what is needed at one time, and stay so. Each figure
 //! here is counted over many rounds after as many to warm up.
 
-#![allow(unsafe_code)] // an allocator that counts; `GlobalAlloc` cannot be had without
 #![allow(clippy::waker_clone_wake)] // a clone is to be counted too
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -18,32 +18,9 @@ use std::task::Poll;
 use std::thread;
 
 use common::ms;
+use counting::counts;
 use futures::poll;
 use loopwheel::{create_task, interval, now, run_virtual, sleep, sleep_until, wait_for, yield_now};
-
-struct Counting;
-
-thread_local! {
-    /// Of this thread alone, so that tests do not count each other's. It has no destructor, so it is always there.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: everything is passed on to the system's allocator. Counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: passed on; it came from there.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 const ROUNDS: u64 = 1_000;
 
@@ -52,11 +29,11 @@ async fn allocations(mut work: impl AsyncFnMut()) -> u64 {
     for _ in 0..ROUNDS {
         work().await;
     }
-    let before = ALLOCATIONS.get();
+    let before = counts().allocations;
     for _ in 0..ROUNDS {
         work().await;
     }
-    ALLOCATIONS.get() - before
+    counts().allocations - before
 }
 
 #[test]
@@ -97,9 +74,9 @@ fn a_wake_and_a_poll_allocate_nothing() {
         assert_eq!(in_all.await, 0);
         assert_eq!(polls.get(), 1 + 2 * ROUNDS, "and it was polled");
 
-        let before = ALLOCATIONS.get();
+        let before = counts().allocations;
         (0..100 * ROUNDS).for_each(|_| waker.wake_by_ref());
-        assert_eq!(ALLOCATIONS.get(), before, "however often: it stands in the queue once");
+        assert_eq!(counts().allocations, before, "however often: it stands in the queue once");
     });
 }
 
@@ -109,11 +86,11 @@ fn a_wake_from_another_thread_that_is_coalesced_allocates_nothing() {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let in_all = thread::spawn(move || {
             waker.wake_by_ref(); // the letter
-            let before = ALLOCATIONS.get();
+            let before = counts().allocations;
             for _ in 0..ROUNDS {
                 waker.clone().wake();
             }
-            ALLOCATIONS.get() - before
+            counts().allocations - before
         });
         assert_eq!(in_all.join().unwrap(), 0);
     });

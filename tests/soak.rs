@@ -4,11 +4,10 @@
 //! A million tasks are a second's work in a debug build; the steady state runs with fifty million in a release build
 //! (`cargo test --release --test soak`), where one place of the slot table sees its generations begin anew.
 
-#![allow(unsafe_code)] // an allocator that counts; `GlobalAlloc` cannot be had without
-
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
@@ -17,12 +16,11 @@ use std::sync::Once;
 use std::task::{Poll, Waker};
 
 use common::ms;
+use counting::counts;
 use loopwheel::{
     EventLoop, Instant, TaskRef, VirtualClock, all_tasks, create_task, now, sleep, sleep_until,
     wait_for, yield_now,
 };
-
-struct Counting;
 
 /// What is allocated and not freed.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -31,29 +29,9 @@ struct Live {
     bytes: i64,
 }
 
-thread_local! {
-    /// Of this thread alone, so that tests do not count each other's. It has no destructor, so it is always there.
-    static LIVE: Cell<Live> = const { Cell::new(Live { blocks: 0, bytes: 0 }) };
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: everything is passed on to the system's allocator. Counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Live { blocks, bytes } = LIVE.get();
-        LIVE.set(Live { blocks: blocks + 1, bytes: bytes + layout.size().cast_signed() as i64 });
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Live { blocks, bytes } = LIVE.get();
-        LIVE.set(Live { blocks: blocks - 1, bytes: bytes - layout.size().cast_signed() as i64 });
-        // SAFETY: passed on; it came from there.
-        unsafe { System.dealloc(block, layout) }
-    }
+fn live() -> Live {
+    let counts = counts();
+    Live { blocks: counts.live_blocks, bytes: counts.live_bytes }
 }
 
 /// A loop on virtual time. What the process keeps for its loops for ever is there after the first call.
@@ -126,7 +104,7 @@ type Wakes = Vec<(u64, usize)>;
 #[test]
 fn a_million_sleepers_wake_at_their_deadlines_in_order_and_leave_nothing() {
     drop(new_loop());
-    let before = LIVE.get();
+    let before = live();
     let [woken, expected] = a_million_sleepers(async |_, last| {
         sleep_until(last).await;
         yield_now().await;
@@ -134,7 +112,7 @@ fn a_million_sleepers_wake_at_their_deadlines_in_order_and_leave_nothing() {
     // At its deadline, neither early nor late, and nobody overtaken. (Not `assert_eq`: it would print a million.)
     assert_eq!(woken.iter().zip(&expected).position(|(woken, expected)| woken != expected), None);
     drop((woken, expected));
-    assert_eq!(LIVE.get(), before);
+    assert_eq!(live(), before);
 }
 
 #[test]
@@ -229,18 +207,18 @@ fn tasks_that_come_and_go_for_ever_need_no_more_memory() {
         while tasks < TASKS / 100 {
             tasks += round(&kept).await;
         }
-        let warm = LIVE.get();
+        let warm = live();
         while tasks < TASKS {
             tasks += round(&kept).await;
         }
-        assert_eq!(LIVE.get(), warm, "after {tasks} tasks");
+        assert_eq!(live(), warm, "after {tasks} tasks");
         assert_eq!(all_tasks().len(), 1);
     });
 }
 
 /// What is live with `tasks` in being, beyond what was before: a loop that is warm, and nothing else.
 fn live_beyond(before: Live) -> Live {
-    let Live { blocks, bytes } = LIVE.get();
+    let Live { blocks, bytes } = live();
     Live { blocks: blocks - before.blocks, bytes: bytes - before.bytes }
 }
 
@@ -262,7 +240,7 @@ fn a_task_that_is_over_keeps_nothing_but_its_record_while_there_is_a_handle() {
         let mut handles = Vec::with_capacity(TASKS as usize);
         let mut references = Vec::with_capacity(TASKS as usize);
         for warm in [false, true] {
-            let before = LIVE.get();
+            let before = live();
             handles.extend((0..TASKS).map(|_| create_task(hoarder())));
             yield_now().await;
             references.extend(handles.iter().map(loopwheel::Task::to_ref));
