@@ -7,22 +7,19 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::builder::{EventLoopBuilder, SLOW_CALLBACK};
 use crate::callback::{self, CallbackHandle};
-use crate::engine::clock::{Clock, Source, VirtualClock};
+use crate::engine::clock::{Source, VirtualClock};
+use crate::engine::here;
 use crate::engine::instant::Instant;
 use crate::engine::record::{Fallible, Plain, Typed};
-use crate::engine::registry::{Registration, WakeHook};
 use crate::engine::state::Flag;
-use crate::engine::turn::{self, Engine, ExceptionHandler, Next};
-use crate::engine::waker::MAX_LOOPS;
-use crate::error::{
-    Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError, TooManyLoops,
-};
+use crate::engine::turn::{Engine, Next};
+use crate::error::{Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError};
 use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
-use crate::thread::{Handle, PoolSettings};
+use crate::thread::Handle;
 
 /// Runs `main` on a new loop and returns its output.
 ///
@@ -159,14 +156,7 @@ impl EventLoop {
 
     /// A loop with settings.
     pub fn builder() -> EventLoopBuilder {
-        EventLoopBuilder {
-            clock: None,
-            name: None,
-            exception_handler: None,
-            slow_callback_duration: None,
-            pool: PoolSettings::default(),
-            wake_hook: None,
-        }
+        EventLoopBuilder::default()
     }
 
     /// Runs `main`, then cancels what is left and waits for it.
@@ -210,7 +200,7 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
-        if turn::here().is_some() {
+        if here::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
         let _entered = self.engine.enter();
@@ -230,7 +220,7 @@ impl EventLoop {
     /// # In asyncio
     /// `runner.close()`.
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
-        if turn::here().is_some() {
+        if here::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
         let _entered = self.engine.enter();
@@ -322,6 +312,10 @@ impl EventLoop {
         callback::at(&self.engine, when, callback, Location::caller())
     }
 
+    pub(crate) fn of(engine: Engine) -> EventLoop {
+        EventLoop { engine: Rc::new(engine) }
+    }
+
     pub(crate) fn engine(&self) -> &Rc<Engine> {
         &self.engine
     }
@@ -385,127 +379,5 @@ impl Drop for EventLoop {
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt(f)
-    }
-}
-
-/// asyncio's `slow_callback_duration`.
-const SLOW_CALLBACK: Duration = Duration::from_millis(100);
-
-/// Settings of a loop that is about to be made. Made by [`EventLoop::builder`].
-#[must_use = "a builder makes nothing before `build`"]
-pub struct EventLoopBuilder {
-    clock: Option<Clock>,
-    name: Option<String>,
-    exception_handler: Option<ExceptionHandler>,
-    slow_callback_duration: Option<Duration>,
-    pool: PoolSettings,
-    wake_hook: Option<WakeHook>,
-}
-
-impl EventLoopBuilder {
-    /// Where the loop's time comes from; [`Clock::monotonic`] if not said.
-    pub fn clock(mut self, clock: impl Into<Clock>) -> EventLoopBuilder {
-        self.clock = Some(clock.into());
-        self
-    }
-
-    /// The loop's name, for its reports.
-    pub fn name(mut self, name: impl Into<String>) -> EventLoopBuilder {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Who is told of failures that nobody took; if not said they are written to stderr.
-    ///
-    /// # In asyncio
-    /// `loop.set_exception_handler`.
-    pub fn exception_handler(
-        mut self,
-        handler: impl Fn(&ExceptionContext) + 'static,
-    ) -> EventLoopBuilder {
-        self.exception_handler = Some(Rc::new(handler));
-        self
-    }
-
-    /// Whether the exception handler is told of polls that hold up the loop for more than 100 ms.
-    ///
-    /// # In asyncio
-    /// `loop.set_debug`.
-    pub fn debug(self, debug: bool) -> EventLoopBuilder {
-        EventLoopBuilder { slow_callback_duration: debug.then_some(SLOW_CALLBACK), ..self }
-    }
-
-    /// The same as [`debug`](EventLoopBuilder::debug), with another limit.
-    ///
-    /// # In asyncio
-    /// `loop.slow_callback_duration`.
-    pub fn slow_callback_duration(self, limit: Duration) -> EventLoopBuilder {
-        EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
-    }
-
-    /// Called when something comes for the loop from outside while the host does not turn it: from any thread, at most once
-    /// until the next [`turn`](EventLoop::turn). It is to make the host turn the loop soon.
-    pub fn wake_hook(mut self, hook: impl Fn() + Send + Sync + 'static) -> EventLoopBuilder {
-        self.wake_hook = Some(Arc::new(hook));
-        self
-    }
-
-    /// How many threads [`to_thread`](crate::to_thread()) may use at most; if not said, four more than the machine has
-    /// cores, and 32 at most.
-    pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
-        self.pool.max_threads = at_most;
-        self
-    }
-
-    /// After how long an idle thread of [`to_thread`](crate::to_thread()) ends; if not said, ten seconds.
-    pub fn thread_idle_timeout(mut self, timeout: Duration) -> EventLoopBuilder {
-        self.pool.idle_timeout = timeout;
-        self
-    }
-
-    /// What the threads of [`to_thread`](crate::to_thread()) are called; if not said, `loopwheel-worker`.
-    pub fn thread_name(mut self, name: impl Into<String>) -> EventLoopBuilder {
-        self.pool.thread_name = name.into();
-        self
-    }
-
-    /// Makes the loop.
-    ///
-    /// # Panics
-    /// If too many loops are alive in this process.
-    pub fn build(self) -> EventLoop {
-        match self.try_build() {
-            Ok(event_loop) => event_loop,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Makes the loop.
-    ///
-    /// # Errors
-    /// If too many loops are alive in this process: a waker has room for so many.
-    pub fn try_build(self) -> Result<EventLoop, TooManyLoops> {
-        let registration = Registration::new().ok_or(TooManyLoops { limit: MAX_LOOPS })?;
-        if let Some(hook) = self.wake_hook {
-            registration.set_hook(hook);
-        }
-        let name: Rc<str> = self.name.unwrap_or_else(|| "loopwheel".to_owned()).into();
-        let handler = self.exception_handler.unwrap_or_else(|| {
-            let name = name.clone();
-            Rc::new(move |context: &ExceptionContext| eprintln!("{name}: {context}"))
-        });
-        let clock = self.clock.unwrap_or_else(Clock::monotonic);
-        let slow = self.slow_callback_duration;
-        let engine = Engine::new(registration, clock, name, handler, slow, self.pool);
-        Ok(EventLoop { engine: Rc::new(engine) })
-    }
-}
-
-impl fmt::Debug for EventLoopBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventLoopBuilder")
-            .field("name", &self.name)
-            .field("clock", &self.clock)
-            .finish_non_exhaustive()
     }
 }

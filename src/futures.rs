@@ -8,7 +8,7 @@ use futures_core::{FusedFuture, Stream};
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::as_completed::{AsCompleted, AsCompletedWithin};
-use crate::engine::turn;
+use crate::engine::here;
 use crate::error::TimedOut;
 use crate::task::{TaskBuilder, TaskHandle, TaskOf};
 
@@ -67,7 +67,7 @@ impl LocalSpawn for Spawner {
     }
 
     fn status_local(&self) -> Result<(), SpawnError> {
-        turn::here().map(drop).ok_or_else(SpawnError::shutdown)
+        here::running().map(drop).ok_or_else(SpawnError::shutdown)
     }
 }
 

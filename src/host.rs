@@ -15,8 +15,8 @@
 use std::time::Duration;
 
 use crate::engine::clock::Source;
+use crate::engine::here;
 use crate::engine::instant::Instant;
-use crate::engine::turn;
 use crate::event_loop::EventLoop;
 
 pub use crate::engine::turn::Next;
@@ -79,7 +79,7 @@ impl EventLoop {
     /// ```
     pub fn turn(&mut self, budget: Budget) -> Next {
         assert!(
-            turn::here().is_none(),
+            here::running().is_none(),
             "a loop cannot be turned while one is running on this thread"
         );
         let engine = self.engine();

@@ -46,6 +46,7 @@ mod pages {
 }
 
 mod as_completed;
+mod builder;
 mod callback;
 mod cancel;
 mod engine;
@@ -69,6 +70,7 @@ mod wait;
 #[cfg(feature = "futures")]
 pub use crate::futures::Spawner;
 pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
+pub use builder::EventLoopBuilder;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use cancel::{catch_cancel, finally};
 pub use engine::clock::{Clock, HeldClock, VirtualClock};
@@ -77,9 +79,7 @@ pub use error::{
     Cancelled, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask, NoRunningLoop,
     Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyLoops,
 };
-pub use event_loop::{
-    EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run,
-};
+pub use event_loop::{EventLoop, run, run_virtual, set_exception_handler, try_run};
 pub use exception_group::{ExceptionGroup, Raised};
 pub use gather::{
     Children, Ending, FromIterable, FromTuple, Gather, GatherChild, GatherOutcomes, IntoGather,

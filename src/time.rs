@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
+use crate::engine::here;
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
-use crate::engine::turn::{self, Engine};
+use crate::engine::turn::Engine;
 use crate::engine::wheel::TimerKey;
 use crate::error::NoRunningLoop;
 use crate::task::running_loop;
@@ -55,7 +56,7 @@ pub fn now() -> Instant {
 /// # Errors
 /// Without a running loop.
 pub fn try_now() -> Result<Instant, NoRunningLoop> {
-    turn::here().map(|engine| engine.now()).ok_or(NoRunningLoop)
+    here::running().map(|engine| engine.now()).ok_or(NoRunningLoop)
 }
 
 /// Waits until `duration` is over, counted from the first poll.
@@ -246,7 +247,7 @@ impl Future for YieldNow {
         if leaf::interrupted(|| "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        let Some(engine) = turn::here() else {
+        let Some(engine) = here::running() else {
             // Under somebody else's executor: once around, whatever that is there.
             if self.place.replace(0).is_some() {
                 return Poll::Ready(());

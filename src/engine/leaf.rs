@@ -22,8 +22,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::here::{running, with_here};
 use super::record::RecordRef;
-use super::turn::{Engine, here, with_here};
+use super::turn::Engine;
 
 /// What the leaves of the task that is being polled are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
             }
         }
     }
-    let engine = here();
+    let engine = running();
     let task = engine.as_ref().and_then(|engine| engine.current.take());
     let _hidden = Hidden(engine.zip(task));
     poll()

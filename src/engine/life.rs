@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::extras::{Joiner, Locals};
+use super::here;
 use super::leaf::Signal;
 use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
 use super::state::Flag;
@@ -230,7 +231,7 @@ impl Engine {
 
     /// Queues a task from wherever the caller is: on its own loop, or on another of this thread, or on none.
     pub(crate) fn wake_record(&self, record: &RecordRef) {
-        super::turn::wake(self.id_of(record));
+        here::wake(self.id_of(record));
     }
 
     /// Tasks that are not over, oldest first; callbacks are none.
@@ -293,7 +294,7 @@ impl Engine {
 /// Wakes and calls those who waited for the task's end, in the order in which they came.
 fn tell_joiners(record: &RecordRef) {
     if let Some(id) = record.first_joiner.take() {
-        super::turn::wake(id);
+        here::wake(id);
     }
     while let Some(joiner) = record.if_extras(|extras| extras.joiners.pop()).flatten() {
         match joiner {

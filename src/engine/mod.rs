@@ -15,6 +15,7 @@
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
+//! | `here`, `timers` | the loop of this thread; the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
 //! | `crowd` | many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
@@ -24,6 +25,7 @@ pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod crowd;
 pub(crate) mod extras;
+pub(crate) mod here;
 pub(crate) mod inbox;
 pub(crate) mod instant;
 pub(crate) mod leaf;
@@ -35,6 +37,7 @@ pub(crate) mod segments;
 pub(crate) mod slots;
 pub(crate) mod state;
 pub(crate) mod sync;
+pub(crate) mod timers;
 pub(crate) mod turn;
 pub(crate) mod waitlist;
 pub(crate) mod waker;

@@ -25,12 +25,10 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::mem;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Context;
 use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
@@ -39,12 +37,12 @@ use super::instant::Instant;
 use super::leaf::Signal;
 use super::ready::ReadyQueue;
 use super::record::{Polled, RecordRef};
-use super::registry::{self, Registration};
+use super::registry::Registration;
 use super::slots::Slots;
 use super::state::Flag;
 use super::waker::TaskId;
-use super::wheel::{TimerKey, Wheel};
-use crate::error::{ExceptionContext, Failure, Panic};
+use super::wheel::Wheel;
+use crate::error::ExceptionContext;
 use crate::thread::{Gate, Pool, PoolSettings};
 
 /// A turn looks at the inbox and the clock when so many polls have passed since the last look, or nothing is ready.
@@ -72,9 +70,9 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 pub(crate) struct Engine {
     pub(super) slots: RefCell<Slots>,
     pub(super) ready: RefCell<ReadyQueue>,
-    wheel: RefCell<Wheel<Alarm>>,
+    pub(super) wheel: RefCell<Wheel<Alarm>>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
-    strangers: RefCell<Strangers>,
+    pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
     registration: Registration,
 
@@ -85,11 +83,11 @@ pub(crate) struct Engine {
     /// What the leaves said they wait for, while they are asked.
     pub(super) answers: RefCell<Vec<String>>,
     /// The last time that was read: time does not go backwards even if the clock does.
-    latest: Cell<Instant>,
+    pub(super) latest: Cell<Instant>,
     /// Polls since the last look.
-    unlooked: Cell<usize>,
+    pub(super) unlooked: Cell<usize>,
     /// Alarms on their way from the wheel to the tasks. Kept for its memory.
-    fired: Cell<Vec<Alarm>>,
+    pub(super) fired: Cell<Vec<Alarm>>,
 
     /// What other threads leave for this loop; made when the first handle is.
     gate: OnceCell<Arc<Gate>>,
@@ -189,38 +187,6 @@ impl Engine {
         for _ in 0..LETTERS_A_LOOK {
             let Some(id) = self.registration.inbox().take() else { return };
             self.make_ready(id);
-        }
-    }
-
-    fn fire_timers(self: &Rc<Self>) {
-        if self.wheel.borrow().pending() == 0 {
-            return;
-        }
-        let mut fired = self.fired.take();
-        self.wheel.borrow_mut().advance(self.now().as_nanos(), &mut fired);
-        for alarm in fired.drain(..) {
-            match alarm {
-                Alarm::Wake { .. } => self.make_ready(alarm.task(self.loop_index())),
-                Alarm::Cancel { .. } => {
-                    if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
-                        record.cancel_by_limit();
-                    }
-                }
-                Alarm::Stranger { place } => {
-                    let waker = self.strangers.borrow_mut().take(place);
-                    if let Some(waker) = waker {
-                        self.wake_stranger(waker);
-                    }
-                }
-            }
-        }
-        self.fired.set(fired);
-    }
-
-    /// Wakes a waker that is not ours. If it panics, the timers after it fire all the same.
-    fn wake_stranger(&self, waker: Waker) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            self.report(&ExceptionContext::of_nobody(Failure::Panicked(Panic::new(payload))));
         }
     }
 
@@ -388,61 +354,6 @@ impl Engine {
     }
 }
 
-/// Timers, for those who wait for time: `time.rs`.
-impl Engine {
-    pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
-        if deadline <= self.latest.get() {
-            self.unlooked.set(LOOK_EVERY); // due already: in the next turn, as asyncio does
-        }
-        self.wheel.borrow_mut().insert(deadline.as_nanos(), alarm)
-    }
-
-    pub(crate) fn disarm(&self, key: TimerKey) {
-        let alarm = self.wheel.borrow_mut().remove(key);
-        self.forget(alarm);
-    }
-
-    pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
-        self.wheel.borrow().has_fired(key)
-    }
-
-    /// Who is woken is somebody else now.
-    pub(crate) fn rewake(&self, key: &TimerKey, waker: &Waker) {
-        let old = *self.wheel.borrow_mut().payload_mut(key);
-        match (old, TaskId::of(waker)) {
-            (Alarm::Wake { .. }, Some(id)) if old.task(self.loop_index()) == id => return,
-            (Alarm::Stranger { place }, None) => {
-                let strangers = self.strangers.borrow();
-                if strangers.at(place).is_some_and(|stranger| stranger.will_wake(waker)) {
-                    return;
-                }
-            }
-            _ => {}
-        }
-        let alarm = self.alarm_for(waker);
-        let old = mem::replace(self.wheel.borrow_mut().payload_mut(key), alarm);
-        self.forget(old);
-    }
-
-    /// What wakes `waker` when its time has come.
-    pub(crate) fn alarm_for(&self, waker: &Waker) -> Alarm {
-        match TaskId::of(waker) {
-            Some(id) if id.loop_index() == self.loop_index() => Alarm::wake(id),
-            _ => {
-                let stranger = waker.clone(); // before the borrow: it may run anything
-                self.strangers.borrow_mut().admit(stranger)
-            }
-        }
-    }
-
-    fn forget(&self, alarm: Alarm) {
-        if let Alarm::Stranger { place } = alarm {
-            let waker = self.strangers.borrow_mut().dismiss(place);
-            drop(waker); // after the borrow: it may run anything
-        }
-    }
-}
-
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
@@ -452,69 +363,5 @@ impl fmt::Debug for Engine {
             .field("timers", &self.wheel.borrow().pending())
             .field("clock", &self.clock)
             .finish_non_exhaustive()
-    }
-}
-
-thread_local! {
-    /// The loop that is running on this thread.
-    static HERE: RefCell<Option<Rc<Engine>>> = const { RefCell::new(None) };
-}
-
-/// While it lives, its loop is the current one of this thread.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    before: Option<Rc<Engine>>,
-}
-
-impl Engine {
-    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        // A loop may be dropped among a thread's own variables, when this one is gone already.
-        Entered { before: HERE.try_with(|here| here.replace(Some(self.clone()))).ok().flatten() }
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let left = HERE.try_with(|here| here.replace(self.before.take()));
-        drop(left); // after the borrow
-    }
-}
-
-/// Gives `look` the loop that is running on this thread, if there is one. `look` must not run code of others.
-pub(crate) fn with_here<R>(look: impl FnOnce(&Rc<Engine>) -> R) -> Option<R> {
-    // While a thread's variables are being destroyed there is no cell to look into, and no loop runs either.
-    HERE.try_with(|here| here.borrow().as_ref().map(look)).ok().flatten()
-}
-
-/// The loop that is running on this thread.
-pub(crate) fn here() -> Option<Rc<Engine>> {
-    with_here(Rc::clone)
-}
-
-/// What a waker does: from any thread, at any time.
-pub(crate) fn wake(id: TaskId) {
-    let is_here = with_here(|engine| {
-        let is_its_loop = engine.loop_index() == id.loop_index();
-        if is_its_loop {
-            engine.make_ready(id);
-        }
-        is_its_loop
-    });
-    if is_here != Some(true) {
-        registry::post(id);
-    }
-}
-
-/// Code that is not ours keeps a waker of this task.
-pub(crate) fn waker_was_cloned(id: TaskId) {
-    let is_here = with_here(|engine| {
-        let is_its_loop = engine.loop_index() == id.loop_index();
-        if is_its_loop {
-            engine.slots.borrow_mut().waker_is_at_large(id.slot(), id.generation());
-        }
-        is_its_loop
-    });
-    if is_here != Some(true) {
-        registry::waker_was_cloned_elsewhere(id);
     }
 }

@@ -20,7 +20,7 @@
 //! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.
 //!
-//! What a wake does is not decided here: [`turn::wake`] is handed the number.
+//! What a wake does is not decided here: [`here::wake`] is handed the number.
 
 #![allow(unsafe_code)] // one of the crate's two islands: `RawWaker` has no safe constructor
 
@@ -28,7 +28,7 @@ use std::num::NonZeroUsize;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::turn;
+use super::here;
 
 #[cfg(target_pointer_width = "64")]
 mod width {
@@ -116,14 +116,14 @@ fn clone(word: *const ()) -> RawWaker {
     // Our own leaves copy the number and never come here. So whoever does is somebody else's code that
     // keeps a waker, perhaps on another thread: from now on the outside may wake this task.
     if let Some(id) = TaskId::in_word(word) {
-        turn::waker_was_cloned(id);
+        here::waker_was_cloned(id);
     }
     RawWaker::new(word, &VTABLE)
 }
 
 fn wake(word: *const ()) {
     if let Some(id) = TaskId::in_word(word) {
-        turn::wake(id);
+        here::wake(id);
     }
 }
 

@@ -6,8 +6,9 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::{Task, TaskOf, running_loop};
+use crate::engine::here;
 use crate::engine::record::{Fallible, Kind, Plain};
-use crate::engine::turn::{self, Engine};
+use crate::engine::turn::Engine;
 use crate::error::NoRunningLoop;
 
 /// Settings of a task that is about to be created.
@@ -70,7 +71,7 @@ impl TaskBuilder {
     where
         F: Future + 'static,
     {
-        let engine = turn::here().ok_or(NoRunningLoop)?;
+        let engine = here::running().ok_or(NoRunningLoop)?;
         Ok(self.spawn_on(&engine, Plain, future, Location::caller()))
     }
 

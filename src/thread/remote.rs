@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::handle::{Gate, IfLost, LoopGone};
 use crate::engine::waker::TaskId;
-use crate::engine::{leaf, turn};
+use crate::engine::{here, leaf};
 use crate::error::{Cancelled, Panic, TaskError};
 use crate::task::{Task, create_task};
 
@@ -130,7 +130,8 @@ impl<T: Send + 'static> RemoteTask<T> {
         let remote = self.remote.clone();
         let call = move || {
             let task = remote.state.lock().task;
-            let record = turn::here().zip(task).and_then(|(engine, task)| engine.record_of(task));
+            let record =
+                here::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
             if let Some(record) = record {
                 record.cancel(None);
             }
@@ -152,7 +153,7 @@ impl<T: Send + 'static> RemoteTask<T> {
     /// On the thread of a running loop: it would hold up that loop, perhaps for ever. Await it there.
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
-            turn::here().is_none(),
+            here::running().is_none(),
             "`RemoteTask::wait` would block a running loop: await it there"
         );
         let mut state = self.remote.state.lock();

@@ -1,0 +1,100 @@
+//! **Timers**: the wheel, for those who wait for time (`time.rs`, `timeout.rs`), and what happens when it fires.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::alarm::Alarm;
+use super::instant::Instant;
+use super::turn::{Engine, LOOK_EVERY};
+use super::waker::TaskId;
+use super::wheel::TimerKey;
+use crate::error::{ExceptionContext, Failure, Panic};
+
+impl Engine {
+    /// Step 2 of a turn.
+    pub(super) fn fire_timers(self: &Rc<Self>) {
+        if self.wheel.borrow().pending() == 0 {
+            return;
+        }
+        let mut fired = self.fired.take();
+        self.wheel.borrow_mut().advance(self.now().as_nanos(), &mut fired);
+        for alarm in fired.drain(..) {
+            match alarm {
+                Alarm::Wake { .. } => self.make_ready(alarm.task(self.loop_index())),
+                Alarm::Cancel { .. } => {
+                    if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
+                        record.cancel_by_limit();
+                    }
+                }
+                Alarm::Stranger { place } => {
+                    let waker = self.strangers.borrow_mut().take(place);
+                    if let Some(waker) = waker {
+                        self.wake_stranger(waker);
+                    }
+                }
+            }
+        }
+        self.fired.set(fired);
+    }
+
+    /// Wakes a waker that is not ours. If it panics, the timers after it fire all the same.
+    fn wake_stranger(&self, waker: Waker) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            self.report(&ExceptionContext::of_nobody(Failure::Panicked(Panic::new(payload))));
+        }
+    }
+
+    pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
+        if deadline <= self.latest.get() {
+            self.unlooked.set(LOOK_EVERY); // due already: in the next turn, as asyncio does
+        }
+        self.wheel.borrow_mut().insert(deadline.as_nanos(), alarm)
+    }
+
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let alarm = self.wheel.borrow_mut().remove(key);
+        self.forget(alarm);
+    }
+
+    pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
+        self.wheel.borrow().has_fired(key)
+    }
+
+    /// Who is woken is somebody else now.
+    pub(crate) fn rewake(&self, key: &TimerKey, waker: &Waker) {
+        let old = *self.wheel.borrow_mut().payload_mut(key);
+        match (old, TaskId::of(waker)) {
+            (Alarm::Wake { .. }, Some(id)) if old.task(self.loop_index()) == id => return,
+            (Alarm::Stranger { place }, None) => {
+                let strangers = self.strangers.borrow();
+                if strangers.at(place).is_some_and(|stranger| stranger.will_wake(waker)) {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let alarm = self.alarm_for(waker);
+        let old = mem::replace(self.wheel.borrow_mut().payload_mut(key), alarm);
+        self.forget(old);
+    }
+
+    /// What wakes `waker` when its time has come.
+    pub(crate) fn alarm_for(&self, waker: &Waker) -> Alarm {
+        match TaskId::of(waker) {
+            Some(id) if id.loop_index() == self.loop_index() => Alarm::wake(id),
+            _ => {
+                let stranger = waker.clone(); // before the borrow: it may run anything
+                self.strangers.borrow_mut().admit(stranger)
+            }
+        }
+    }
+
+    fn forget(&self, alarm: Alarm) {
+        if let Alarm::Stranger { place } = alarm {
+            let waker = self.strangers.borrow_mut().dismiss(place);
+            drop(waker); // after the borrow: it may run anything
+        }
+    }
+}
