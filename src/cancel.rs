@@ -18,6 +18,9 @@ use crate::error::Cancelled;
 /// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the
 /// cancel go on with [`Cancelled::reraise`], or swallow it by going on.
 ///
+/// In a foreign `join!` of which several branches catch, the first that is polled gets the cancel; the next gets it if that one
+/// lets it go on. To cancel them all at once make tasks of them: [`gather`](crate::gather()).
+///
 /// # Cancellation
 /// Caught. A second cancel, during the clean-up, is raised there.
 ///

@@ -71,6 +71,8 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
 
 /// Like [`run`], on a [`VirtualClock`]: nothing is waited for in real time. For tests and examples.
 ///
+/// A test notices what main notices: await the tasks that it makes, or their panics are only reported.
+///
 /// # Panics
 /// As [`run`].
 ///
