@@ -7,14 +7,15 @@
 //!                                 │                            │
 //!            (4) end, end_cancelled, end_panicked     (5) discard: dropped hard
 //!                                 ▼                            ▼
-//!                               over: VALUE, FAILED, CANCELLED or PANICKED
+//!                     over: with a value, FAILED, CANCELLED or PANICKED
 //! ```
 //!
 //! 1. The record gets a slot and stands at the end of the ready queue; its first poll is in the next turn.
 //! 2. `Engine::poll_next` in `turn.rs`.
 //! 3. By a waker, a timer, a letter, or a cancel.
 //! 4. After the poll that brought the end. The future is gone by then; the outcome stays in the record while
-//!    somebody holds a handle. The slot is free at once, and every waker of the task is stale.
+//!    somebody holds a handle. Every waker of the task is stale at once, and its slot vacant (if it stands in the
+//!    ready queue: when its number comes out of there).
 //! 5. From outside a poll; inside its own poll it is noted, and done at the poll's end.
 //!
 //! Whoever waited is told in the order in which they began to wait. A failure that nobody can take any more is

@@ -1,0 +1,62 @@
+//! # A loop inside a game's frames
+//!
+//! The host draws sixty frames a second. In each it gives the event loop a budget, so that tasks never cost a frame, and
+//! tells it what time it is: the loop's clock is the frame's. Tasks span frames as they like: a spell that takes a second, a
+//! monster that thinks for many polls.
+//!
+//! Nothing here sleeps; a real host would wait for the next frame where this one just counts it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use loopwheel::{Budget, Clock, EventLoop, Instant, now, sleep, yield_now};
+
+const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
+const POLLS_A_FRAME: usize = 10;
+
+/// What the frames of two simulated seconds saw: the frame's number, and what happened in it.
+pub fn play() -> Vec<(u32, String)> {
+    let time = Rc::new(Cell::new(Instant::START));
+    let frame = Rc::new(Cell::new(0));
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let see = {
+        let (frame, seen) = (frame.clone(), seen.clone());
+        move |what: &str| seen.borrow_mut().push((frame.get(), what.to_owned()))
+    };
+
+    let clock = time.clone();
+    let mut event_loop = EventLoop::builder().clock(Clock::host(move || clock.get())).build();
+
+    let spell = see.clone();
+    drop(event_loop.create_task(async move {
+        spell("the spell begins");
+        sleep(Duration::from_secs(1)).await;
+        spell(&format!("the spell ends, after {:.2} s", now().as_secs_f64()));
+    }));
+    let monster = see.clone();
+    drop(event_loop.create_task(async move {
+        for _ in 0..95 {
+            yield_now().await; // a step of thought
+        }
+        monster("the monster has thought");
+    }));
+
+    for number in 0..120 {
+        frame.set(number);
+        // As many polls as a frame can spare; who is still ready comes first in the next one.
+        let mut left = POLLS_A_FRAME;
+        while left > 0 && event_loop.turn(Budget::polls(1)) == loopwheel::Next::Ready {
+            left -= 1;
+        }
+        time.set(time.get() + FRAME);
+    }
+    assert_eq!(event_loop.live_tasks(), 0);
+    seen.take()
+}
+
+fn main() {
+    for (frame, what) in play() {
+        println!("frame {frame:>3}: {what}");
+    }
+}
