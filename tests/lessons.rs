@@ -110,6 +110,10 @@ lessons! {
         1000 "The error: task 2 has failed"
     }
 
+    l09_real_fetches prints {
+        0 "[200, 200, 200, 200, 200]"
+    }
+
     l10_named_and_cancelled prints {
         0 "fetch-1: begins"
         0 "fetch-2: begins"

@@ -57,6 +57,7 @@ lessons! {
     L06 "partial success"                l06_partial_success;
     L07 "sequential or concurrent"       l07_sequential_or_concurrent;
     L08 "a failure cancels the siblings" l08_a_failure_cancels_the_siblings;
+    L09 "real fetches"                   l09_real_fetches;
     L10 "named and cancelled"            l10_named_and_cancelled;
     L11 "as they complete"               l11_as_they_complete;
     L12 "a group fills a list"           l12_a_group_fills_a_list;
