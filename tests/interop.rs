@@ -350,6 +350,7 @@ fn a_channel_from_another_thread_wakes_the_loop() {
 
 #[test]
 fn foreign_timers_wake_our_tasks() {
+    // The real clock is the point: async-io knows no other. Only "not too early" is asserted, which no load can break.
     let started = Instant::now();
     run(async {
         let foreign = create_task(async {
@@ -371,7 +372,6 @@ fn foreign_timers_wake_our_tasks() {
         assert!(task.await.unwrap_err().is_cancelled());
     });
     assert!(started.elapsed() >= Duration::from_millis(25));
-    assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

@@ -268,3 +268,20 @@ fn a_task_that_is_over_keeps_nothing_but_its_record_while_there_is_a_handle() {
         }
     });
 }
+
+#[test]
+fn a_loop_that_is_gone_takes_no_letters_whatever_handles_remain() {
+    let mut event_loop = new_loop();
+    let (kept, wakers) = event_loop.run(async {
+        let waker = || create_task(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
+        // Two tenants of one slot: their wakes do not coalesce, so each would be a letter.
+        (loopwheel::current_task(), [waker().await.unwrap(), waker().await.unwrap()])
+    });
+    drop(event_loop);
+    let before = live();
+    for _ in 0..10_000 {
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+    assert_eq!(live(), before);
+    assert!(kept.is_done());
+}
