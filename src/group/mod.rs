@@ -7,6 +7,8 @@
 //! The rules are those of `CPython`'s `taskgroups.py`, in the same order; where the body is cancelled because a child
 //! failed, the group takes back the one request that it made, as a time limit does.
 
+mod state;
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
@@ -17,15 +19,13 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::cancel::{Ending, catch_all, catch_cancel};
-use crate::engine::extras::{Joiner, Watcher};
 use crate::engine::leaf;
-use crate::engine::record::{Fallible, RecordRef};
-use crate::engine::state::Flag;
-use crate::engine::waitlist::{Left, WaitKey, WaitList};
-use crate::error::{Cancelled, TaskError};
+use crate::engine::record::Fallible;
+use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
 use crate::sync::{Event, Semaphore};
 use crate::task::{Task, TaskBuilder, running_loop};
+use state::{Owned, State};
 
 /// Tasks that end together. Made by [`scope`](TaskGroup::scope); a clone is the same group, for children that spawn.
 ///
@@ -48,34 +48,6 @@ pub enum GroupClosed {
     /// The scope has ended.
     #[error("the task group is over: spawn inside its scope")]
     Over,
-}
-
-struct State<E> {
-    /// The task that the scope stands in.
-    parent: RecordRef,
-    children: RefCell<WaitList<Member<E>>>,
-    running: Cell<usize>,
-    /// Numbers of the children that failed or panicked, in that order.
-    failed: RefCell<Vec<Member<E>>>,
-    aborting: Cell<bool>,
-    exiting: Cell<bool>,
-    /// Ended by `cancel`: the body's cancel is no error.
-    quiet: Cell<bool>,
-    over: Cell<bool>,
-    /// One of the parent's cancel requests is the group's.
-    parent_cancel_requested: Cell<bool>,
-    request_taken_back: Cell<bool>,
-    /// How many requests the parent had on entry.
-    requests_before: u16,
-    /// Set while no child runs.
-    all_done: Event,
-    limit: Option<Rc<Semaphore>>,
-}
-
-/// A child, and how to get at its error.
-struct Member<E> {
-    record: RecordRef,
-    raised: fn(&RecordRef) -> Option<Raised<E>>,
 }
 
 /// Settings of a group that is about to be made.
@@ -198,7 +170,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     }
 
     /// Spawns a child. Its failure is the group's; its value is had through the handle, which gives
-    /// [`TaskError::Grouped`] for a child that failed.
+    /// [`TaskError::Grouped`](crate::TaskError::Grouped) for a child that failed.
     ///
     /// Children and body must agree on `E`; where the compiler cannot see it, `Ok::<_, E>(…)` or
     /// `TaskGroup::<E>::scope` says it.
@@ -417,102 +389,6 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                 }
                 Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
             }
-        }
-    }
-}
-
-/// What a child failed with.
-fn raised<E, X: Into<Raised<E>> + 'static>(record: &RecordRef) -> Option<Raised<E>> {
-    if let Some(TaskError::Panicked(panic)) = record.ending::<Infallible>() {
-        return Some(Raised::Panic(panic));
-    }
-    // No handle gives the error away before.
-    record.take_error::<X>().map(Into::into)
-}
-
-impl<E: 'static> State<E> {
-    fn adopt<X: Into<Raised<E>> + 'static>(self: &Rc<Self>, record: &RecordRef) {
-        record.set(Flag::SEEN); // the group sees to its failure
-        record.set(Flag::GROUPED);
-        let member = Member { record: record.clone(), raised: raised::<E, X> };
-        let number = self.children.borrow_mut().join(member).number();
-        self.running.set(self.running.get() + 1);
-        self.all_done.clear();
-        let watcher = Joiner::Watcher(self.clone(), number);
-        record.with_extras(|extras| extras.joiners.join(watcher));
-    }
-
-    /// Cancels every child.
-    fn abort(&self) {
-        self.aborting.set(true);
-        let children: Vec<_> =
-            self.children.borrow().iter().map(|child| child.record.clone()).collect();
-        for child in children {
-            child.cancel(None);
-        }
-    }
-
-    /// Takes back the request that the group made of its parent. True if that was all there was.
-    fn take_request_back(&self) -> bool {
-        if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
-            return false;
-        }
-        let is_all = self.parent.uncancel() <= self.requests_before;
-        if is_all {
-            leaf::take_down(&self.parent);
-        }
-        is_all
-    }
-
-    fn cancel_parent(&self) {
-        if !self.parent_cancel_requested.replace(true) {
-            self.parent.cancel(None);
-        }
-    }
-}
-
-impl<E: 'static> Watcher for State<E> {
-    fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
-        let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
-        self.running.set(self.running.get() - 1);
-        if let Some(Left::InLine(child)) = child
-            && record.has_either(Flag::FAILED, Flag::PANICKED)
-        {
-            self.failed.borrow_mut().push(child);
-            // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
-            let state = self.clone();
-            let abort = async move {
-                if !state.over.get()
-                    && !state.aborting.get()
-                    && !state.parent_cancel_requested.get()
-                {
-                    state.abort();
-                    state.cancel_parent();
-                }
-            };
-            record.home.spawn_callback(abort, record.spawned_at);
-        }
-        if self.running.get() == 0 {
-            self.all_done.set();
-        }
-    }
-}
-
-/// However the scope is left, no child lives on.
-struct Owned<'a, E: 'static>(&'a Rc<State<E>>);
-
-impl<E: 'static> Drop for Owned<'_, E> {
-    fn drop(&mut self) {
-        let state = self.0;
-        state.over.set(true);
-        state.aborting.set(true);
-        if !state.parent.has(Flag::DONE) {
-            state.take_request_back();
-        }
-        let children: Vec<_> =
-            state.children.borrow().iter().map(|child| child.record.clone()).collect();
-        for child in children {
-            child.home.clone().discard(&child);
         }
     }
 }

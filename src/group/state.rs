@@ -1,0 +1,138 @@
+//! What a group knows of its children: who runs, who failed, and whose cancel is whose.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use crate::engine::extras::{Joiner, Watcher};
+use crate::engine::leaf;
+use crate::engine::record::RecordRef;
+use crate::engine::state::Flag;
+use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::error::TaskError;
+use crate::exception_group::Raised;
+use crate::sync::{Event, Semaphore};
+
+pub(super) struct State<E> {
+    /// The task that the scope stands in.
+    pub(super) parent: RecordRef,
+    pub(super) children: RefCell<WaitList<Member<E>>>,
+    pub(super) running: Cell<usize>,
+    /// Numbers of the children that failed or panicked, in that order.
+    pub(super) failed: RefCell<Vec<Member<E>>>,
+    pub(super) aborting: Cell<bool>,
+    pub(super) exiting: Cell<bool>,
+    /// Ended by `cancel`: the body's cancel is no error.
+    pub(super) quiet: Cell<bool>,
+    pub(super) over: Cell<bool>,
+    /// One of the parent's cancel requests is the group's.
+    pub(super) parent_cancel_requested: Cell<bool>,
+    pub(super) request_taken_back: Cell<bool>,
+    /// How many requests the parent had on entry.
+    pub(super) requests_before: u16,
+    /// Set while no child runs.
+    pub(super) all_done: Event,
+    pub(super) limit: Option<Rc<Semaphore>>,
+}
+
+/// A child, and how to get at its error.
+pub(super) struct Member<E> {
+    pub(super) record: RecordRef,
+    pub(super) raised: fn(&RecordRef) -> Option<Raised<E>>,
+}
+
+/// What a child failed with.
+fn raised<E, X: Into<Raised<E>> + 'static>(record: &RecordRef) -> Option<Raised<E>> {
+    if let Some(TaskError::Panicked(panic)) = record.ending::<Infallible>() {
+        return Some(Raised::Panic(panic));
+    }
+    // No handle gives the error away before.
+    record.take_error::<X>().map(Into::into)
+}
+
+impl<E: 'static> State<E> {
+    pub(super) fn adopt<X: Into<Raised<E>> + 'static>(self: &Rc<Self>, record: &RecordRef) {
+        record.set(Flag::SEEN); // the group sees to its failure
+        record.set(Flag::GROUPED);
+        let member = Member { record: record.clone(), raised: raised::<E, X> };
+        let number = self.children.borrow_mut().join(member).number();
+        self.running.set(self.running.get() + 1);
+        self.all_done.clear();
+        let watcher = Joiner::Watcher(self.clone(), number);
+        record.with_extras(|extras| extras.joiners.join(watcher));
+    }
+
+    /// Cancels every child.
+    pub(super) fn abort(&self) {
+        self.aborting.set(true);
+        let children: Vec<_> =
+            self.children.borrow().iter().map(|child| child.record.clone()).collect();
+        for child in children {
+            child.cancel(None);
+        }
+    }
+
+    /// Takes back the request that the group made of its parent. True if that was all there was.
+    pub(super) fn take_request_back(&self) -> bool {
+        if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
+            return false;
+        }
+        let is_all = self.parent.uncancel() <= self.requests_before;
+        if is_all {
+            leaf::take_down(&self.parent);
+        }
+        is_all
+    }
+
+    pub(super) fn cancel_parent(&self) {
+        if !self.parent_cancel_requested.replace(true) {
+            self.parent.cancel(None);
+        }
+    }
+}
+
+impl<E: 'static> Watcher for State<E> {
+    fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
+        let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
+        self.running.set(self.running.get() - 1);
+        if let Some(Left::InLine(child)) = child
+            && record.has_either(Flag::FAILED, Flag::PANICKED)
+        {
+            self.failed.borrow_mut().push(child);
+            // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
+            let state = self.clone();
+            let abort = async move {
+                if !state.over.get()
+                    && !state.aborting.get()
+                    && !state.parent_cancel_requested.get()
+                {
+                    state.abort();
+                    state.cancel_parent();
+                }
+            };
+            record.home.spawn_callback(abort, record.spawned_at);
+        }
+        if self.running.get() == 0 {
+            self.all_done.set();
+        }
+    }
+}
+
+/// However the scope is left, no child lives on.
+pub(super) struct Owned<'a, E: 'static>(pub(super) &'a Rc<State<E>>);
+
+impl<E: 'static> Drop for Owned<'_, E> {
+    fn drop(&mut self) {
+        let state = self.0;
+        state.over.set(true);
+        state.aborting.set(true);
+        if !state.parent.has(Flag::DONE) {
+            state.take_request_back();
+        }
+        let children: Vec<_> =
+            state.children.borrow().iter().map(|child| child.record.clone()).collect();
+        for child in children {
+            child.home.clone().discard(&child);
+        }
+    }
+}
