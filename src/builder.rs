@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::clock::Clock;
-use crate::engine::registry::{Registration, WakeHook};
+use crate::engine::hook::WakeHook;
+use crate::engine::registry::Registration;
 use crate::engine::turn::{Engine, ExceptionHandler};
 use crate::engine::waker::MAX_LOOPS;
 use crate::error::{ExceptionContext, TooManyLoops};

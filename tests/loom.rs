@@ -1,9 +1,9 @@
-//! The wake-up protocol of `src/engine/inbox.rs`, model-checked: loom runs each model below under every
+//! The wake-up protocols of `src/engine/inbox.rs` and `src/engine/hook.rs`, model-checked: loom runs each model below under every
 //! interleaving of its threads in which at most so many times one is torn away from what it is doing, and under every
 //! order in which weak memory lets them see each other's writes. `LOOM_MAX_PREEMPTIONS=3 cargo test --test loom` looks
 //! further than the two that are usual, for some minutes.
 //!
-//! It is that very file that is checked. It takes what crosses threads from its neighbours; so here it gets other
+//! It is those very files that are checked. They take what crosses threads from their neighbours; so here they get other
 //! neighbours of the same names: loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
 //!
 //! **The promise.** Whoever writes something down and then wakes a task can rely on a poll that sees it. The model of
@@ -19,13 +19,25 @@ mod sync {
     use std::collections::VecDeque;
     use std::time::Instant;
 
-    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
+
+    /// std's: what the hook calls is a trait object, which loom's cannot hold. No count of it is in a race here.
+    pub(crate) use std::sync::Arc;
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+    #[derive(Default)]
+    pub(crate) struct Mutex<T>(LoomMutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+
     #[derive(Debug)]
     struct Queue<T> {
-        letters: Mutex<VecDeque<T>>,
+        letters: LoomMutex<VecDeque<T>>,
         came: Condvar,
     }
 
@@ -39,7 +51,7 @@ mod sync {
     pub(crate) struct Empty;
 
     pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        let queue = Queue { letters: Mutex::new(VecDeque::new()), came: Condvar::new() };
+        let queue = Queue { letters: LoomMutex::new(VecDeque::new()), came: Condvar::new() };
         let queue = Arc::new(queue);
         (Sender(queue.clone()), Receiver(queue))
     }
@@ -110,11 +122,14 @@ mod waker {
     }
 }
 
+#[path = "../src/engine/hook.rs"]
+mod hook;
 #[path = "../src/engine/inbox.rs"]
 mod inbox;
 
 use std::time::Duration;
 
+use hook::Hook;
 use inbox::Inbox;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
@@ -286,4 +301,58 @@ fn a_sleep_with_a_time_limit_takes_letters_like_any_other() {
         while inbox.wait(Some(Duration::from_secs(1))) != Some(TENANT) || !notes.poll() {}
         writer.join().unwrap();
     });
+}
+
+/// A host that drives a loop: it turns, and sleeps until the hook is called. It must not sleep beside a letter.
+///
+/// The letters are bare relaxed flags: the promise must not lean on how the inbox orders things.
+#[test]
+fn a_host_never_sleeps_beside_a_letter() {
+    check(3, || {
+        let (hook, letters) = (Arc::new(Hook::default()), Notes::new(2));
+        let host = std::sync::Arc::new(Host::default());
+        let called = host.clone();
+        hook.set(Some(std::sync::Arc::new(move || called.call())));
+        let senders = [0, 1].map(|which| {
+            let (hook, letters) = (hook.clone(), letters.clone());
+            thread::spawn(move || {
+                letters.write(which);
+                hook.letter_came();
+            })
+        });
+        let (mut turns, mut answered) = (0, 0);
+        loop {
+            turns += 1;
+            hook.arm();
+            if letters.poll() {
+                break;
+            }
+            host.sleep(&mut answered);
+        }
+        join_all(senders);
+        assert!(*host.calls.lock().unwrap() <= turns, "at most once until the next turn");
+    });
+}
+
+/// The host's side of the hook: how often it was called.
+#[derive(Default)]
+struct Host {
+    calls: loom::sync::Mutex<u32>,
+    came: loom::sync::Condvar,
+}
+
+impl Host {
+    fn call(&self) {
+        *self.calls.lock().unwrap() += 1;
+        self.came.notify_one();
+    }
+
+    /// Until it was called more often than `answered` says.
+    fn sleep(&self, answered: &mut u32) {
+        let mut calls = self.calls.lock().unwrap();
+        while *calls == *answered {
+            calls = self.came.wait(calls).unwrap();
+        }
+        *answered = *calls;
+    }
 }

@@ -13,7 +13,7 @@
 //! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
 //! | `state`, `record` | a task's bits and counts; its one allocation | the queue, time |
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
-//! | `inbox`, `registry`, `segments`, `sync` | the door for other threads | tasks |
+//! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
 //! | `here`, `timers` | the loop of this thread; the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
@@ -26,6 +26,7 @@ pub(crate) mod clock;
 pub(crate) mod crowd;
 pub(crate) mod extras;
 pub(crate) mod here;
+pub(crate) mod hook;
 pub(crate) mod inbox;
 pub(crate) mod instant;
 pub(crate) mod leaf;

@@ -5,17 +5,16 @@
 //! that is new. So a waker looks at its place without a lock and keeps nothing alive; what it costs is one
 //! inbox for each loop that ever lived *at the same time* as others.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::hook::{Hook, WakeHook};
 use super::inbox::Inbox;
 use super::segments::Segments;
 use super::waker::{MAX_LOOPS, TaskId};
 
-static INBOXES: Segments<Inbox> = Segments::new();
-static HOOKS: Segments<Hook> = Segments::new();
+static DOORS: Segments<Door> = Segments::new();
 static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), made: 0, opened: 0 });
 
 struct Places {
@@ -25,16 +24,11 @@ struct Places {
     opened: u32,
 }
 
-/// What a host wants to be called when a letter comes for a loop that it drives.
-pub(crate) type WakeHook = Arc<dyn Fn() + Send + Sync>;
-
-/// What the registry knows of a loop besides its inbox.
+/// What leads to a loop from outside.
 #[derive(Default)]
-struct Hook {
-    /// It is to be called at the next letter. Set by a turn, cleared by the call: so it is called at most once from one
-    /// turn to the next.
-    armed: AtomicBool,
-    call: Mutex<Option<WakeHook>>,
+struct Door {
+    inbox: Inbox,
+    hook: Hook,
     /// A waker of one of the loop's tasks was cloned away from the loop: from there on the outside may wake it.
     cloned_elsewhere: AtomicBool,
 }
@@ -65,55 +59,52 @@ impl Registration {
         let first_generation = places.opened.wrapping_mul(0x9E37_79B9) >> 8;
         drop(places);
         let registration = Registration { loop_index, first_generation };
-        HOOKS.get(loop_index).cloned_elsewhere.store(false, Ordering::Relaxed);
+        registration.door().cloned_elsewhere.store(false, Ordering::Relaxed);
         registration.inbox().open();
         Some(registration)
     }
 
+    /// A host drives the loop, and wants to be called.
     pub(crate) fn set_hook(&self, call: WakeHook) {
-        *HOOKS.get(self.loop_index).call.lock() = Some(call);
-        self.arm_hook();
+        self.door().hook.set(Some(call));
+        self.door().hook.arm();
     }
 
-    /// A turn begins: what comes from here on is news to the host.
+    /// A turn begins.
     pub(crate) fn arm_hook(&self) {
-        HOOKS.get(self.loop_index).armed.store(true, Ordering::Release);
+        self.door().hook.arm();
     }
 
     pub(crate) fn waker_was_cloned_elsewhere(&self) -> bool {
-        HOOKS.get(self.loop_index).cloned_elsewhere.load(Ordering::Acquire)
+        self.door().cloned_elsewhere.load(Ordering::Acquire)
     }
 
     pub(crate) fn inbox(&self) -> &'static Inbox {
-        INBOXES.get(self.loop_index)
+        &self.door().inbox
+    }
+
+    fn door(&self) -> &'static Door {
+        DOORS.get(self.loop_index)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
-        let hook = HOOKS.get(self.loop_index);
-        hook.armed.store(false, Ordering::Release);
-        let call = hook.call.lock().take();
-        drop(call);
+        self.door().hook.set(None);
         PLACES.lock().free.push(self.loop_index);
     }
 }
 
 /// Leaves a wake-up for a loop that is not running on this thread.
 pub(crate) fn post(id: TaskId) {
-    if INBOXES.get(id.loop_index()).post(id) {
-        let hook = HOOKS.get(id.loop_index());
-        if hook.armed.load(Ordering::Relaxed) && hook.armed.swap(false, Ordering::AcqRel) {
-            let call = hook.call.lock().clone();
-            if let Some(call) = call {
-                call(); // after the lock: it may run anything
-            }
-        }
+    let door = DOORS.get(id.loop_index());
+    if door.inbox.post(id) {
+        door.hook.letter_came();
     }
 }
 
 /// A waker was cloned away from its loop.
 pub(crate) fn waker_was_cloned_elsewhere(id: TaskId) {
-    HOOKS.get(id.loop_index()).cloned_elsewhere.store(true, Ordering::Release);
+    DOORS.get(id.loop_index()).cloned_elsewhere.store(true, Ordering::Release);
 }

@@ -1,6 +1,8 @@
-//! What the inbox takes from outside to cross threads, in one place, so that the model checker can put its
+//! What the inbox and the hook take from outside to cross threads, in one place, so that the model checker can put its
 //! own in their stead (`tests/loom.rs`).
 
+pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded as channel};
+pub(crate) use parking_lot::Mutex;
