@@ -12,7 +12,7 @@ use crate::engine::turn::{Engine, ExceptionHandler};
 use crate::engine::waker::MAX_LOOPS;
 use crate::error::{ExceptionContext, TooManyLoops};
 use crate::event_loop::EventLoop;
-use crate::thread::PoolSettings;
+use crate::thread::{PoolSettings, Reservation};
 
 /// asyncio's `slow_callback_duration`.
 pub(crate) const SLOW_CALLBACK: Duration = Duration::from_millis(100);
@@ -27,6 +27,7 @@ pub struct EventLoopBuilder {
     slow_callback_duration: Option<Duration>,
     pool: PoolSettings,
     wake_hook: Option<WakeHook>,
+    reservation: Option<Reservation>,
 }
 
 impl EventLoopBuilder {
@@ -77,6 +78,12 @@ impl EventLoopBuilder {
         self
     }
 
+    /// The loop is the one that a handle was made for before; see [`Handle::reserve`](crate::Handle::reserve).
+    pub fn reservation(mut self, reservation: Reservation) -> EventLoopBuilder {
+        self.reservation = Some(reservation);
+        self
+    }
+
     /// How many threads [`to_thread`](crate::to_thread()) may use at most; if not said, four more than the machine has
     /// cores, and 32 at most.
     pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
@@ -124,7 +131,11 @@ impl EventLoopBuilder {
         let clock = self.clock.unwrap_or_else(Clock::monotonic);
         let slow = self.slow_callback_duration;
         let engine = Engine::new(registration, clock, name, handler, slow, self.pool);
-        Ok(EventLoop::of(engine))
+        let event_loop = EventLoop::of(engine);
+        if let Some(reservation) = self.reservation {
+            reservation.redeem(event_loop.engine());
+        }
+        Ok(event_loop)
     }
 }
 

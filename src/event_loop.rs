@@ -124,6 +124,14 @@ pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
     running_loop().set_exception_handler(Rc::new(handler));
 }
 
+/// What a driver does between two turns.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Rest {
+    No,
+    Until(Instant),
+    UntilLetter,
+}
+
 /// An event loop: runs futures on the thread that it was made on.
 ///
 /// Most programs only need [`run`]. A loop of one's own keeps its clock and its settings over several runs, and can be
@@ -226,55 +234,70 @@ impl EventLoop {
             return Err(RunError::AlreadyRunning);
         }
         let _entered = self.engine.enter();
-        loop {
-            let tasks = self.engine.tasks();
-            if tasks.is_empty() {
-                // What is out on other threads cannot be cancelled: it is waited for.
-                return self.turn_until(|| self.engine.work_out.get() == 0);
-            }
-            for task in &tasks {
-                task.cancel(None);
-            }
-            self.turn_until(|| tasks.iter().all(|task| task.has(Flag::DONE)))?;
+        while let Some(left) = self.cancel_everybody() {
+            self.turn_until(|| left.iter().all(TaskRef::is_done))?;
         }
+        // What is out on other threads cannot be cancelled: it is waited for.
+        self.turn_until(|| self.engine.work_out.get() == 0)
     }
 
-    /// Turns until `done`, and sleeps or jumps when there is nothing to do.
+    /// Cancels every task there is; `None` if there is none.
+    pub(crate) fn cancel_everybody(&self) -> Option<Vec<TaskRef>> {
+        let tasks = self.all_tasks();
+        for task in &tasks {
+            task.cancel();
+        }
+        (!tasks.is_empty()).then_some(tasks)
+    }
+
+    /// Turns until `done`, and sleeps when there is nothing to do.
     fn turn_until(&self, done: impl Fn() -> bool) -> Result<(), RunError> {
         loop {
             let next = self.engine.turn(usize::MAX);
             if done() {
                 return Ok(());
             }
-            if next == Next::Ready || self.engine.has_letters() {
-                continue;
+            match self.rest(next)? {
+                Rest::No => {}
+                Rest::Until(deadline) => self.engine.park(Some(deadline - self.engine.now())),
+                Rest::UntilLetter => self.engine.park(None),
             }
-            match (next, &self.engine.clock().0) {
-                // While the turn went on its time has come.
-                (Next::At(deadline), _) if deadline <= self.engine.now() => {}
-                (Next::At(_), Source::Virtual(_)) if self.engine.work_out.get() > 0 => {
-                    self.engine.park(None); // virtual time does not pass while real work is out
-                }
-                (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
-                    clock.jump_to(deadline);
-                }
-                (Next::At(deadline), Source::Monotonic { .. } | Source::Host(_)) => {
-                    self.engine.park(Some(deadline - self.engine.now()));
-                }
-                // Nothing but a letter can help now. Could one come?
-                _ if self.engine.may_be_woken() => self.engine.park(None),
-                (next, _) => {
-                    if let Some(waits) = self.engine.who_waits_for_what() {
-                        let waits = waits.into_iter().map(|(record, waits_for)| Stuck {
-                            task: TaskRef::new(record.clone()).name(),
-                            spawned_at: record.spawned_at,
-                            waits_for,
-                        });
-                        let clock_is_held = next != Next::Idle;
-                        let waits = waits.collect();
-                        return Err(RunError::Deadlock(Deadlock { waits, clock_is_held }));
-                    }
-                }
+        }
+    }
+
+    /// What to do between two turns; a virtual clock jumps here.
+    ///
+    /// # Errors
+    /// If there will never be another turn: the loop is stuck.
+    pub(crate) fn rest(&self, next: Next) -> Result<Rest, RunError> {
+        if next == Next::Ready || self.engine.has_letters() {
+            return Ok(Rest::No);
+        }
+        match (next, &self.engine.clock().0) {
+            // While the turn went on its time has come.
+            (Next::At(deadline), _) if deadline <= self.engine.now() => Ok(Rest::No),
+            // Virtual time does not pass while real work is out.
+            (Next::At(_), Source::Virtual(_)) if self.engine.work_out.get() > 0 => {
+                Ok(Rest::UntilLetter)
+            }
+            (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
+                clock.jump_to(deadline);
+                Ok(Rest::No)
+            }
+            (Next::At(deadline), Source::Monotonic { .. } | Source::Host(_)) => {
+                Ok(Rest::Until(deadline))
+            }
+            // Nothing but a letter can help now. Could one come?
+            _ if self.engine.may_be_woken() => Ok(Rest::UntilLetter),
+            (next, _) => {
+                let Some(waits) = self.engine.who_waits_for_what() else { return Ok(Rest::No) };
+                let waits = waits.into_iter().map(|(record, waits_for)| Stuck {
+                    task: TaskRef::new(record.clone()).name(),
+                    spawned_at: record.spawned_at,
+                    waits_for,
+                });
+                let clock_is_held = next != Next::Idle;
+                Err(RunError::Deadlock(Deadlock { waits: waits.collect(), clock_is_held }))
             }
         }
     }

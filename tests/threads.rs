@@ -222,6 +222,60 @@ fn an_idle_thread_ends_and_the_next_work_gets_a_new_one() {
     });
 }
 
+#[test]
+fn what_is_sent_to_a_loop_that_is_yet_to_be_made_waits_for_it() {
+    let (handle, reservation) = Handle::reserve();
+    let (sender, receiver) = mpsc::channel();
+    handle.call_soon(move || sender.send(thread::current().id()).unwrap()).unwrap();
+    let early = handle.create_task(|| async { 20 + 1 }).unwrap();
+    assert!(!handle.is_gone());
+    let thread = thread::spawn(move || {
+        EventLoop::builder().reservation(reservation).build().run_until_complete(sleep(ms(1)));
+    });
+    let home = thread.thread().id();
+    assert_eq!(receiver.recv(), Ok(home));
+    assert_eq!(early.wait(), Ok(21));
+    thread.join().unwrap();
+    assert_eq!(handle.call_soon(|| ()), Err(LoopGone));
+}
+
+#[test]
+fn a_loop_that_never_comes_is_gone() {
+    let (handle, reservation) = Handle::reserve();
+    let task = handle.create_task(|| async {}).unwrap();
+    drop(reservation);
+    assert_eq!(task.wait(), Err(RemoteError::LoopGone(LoopGone)));
+    assert!(handle.is_gone());
+    assert_eq!(handle.call_soon(|| ()), Err(LoopGone));
+}
+
+/// Threads that send while the loop comes into being: whoever comes before or after the doorbell is heard.
+#[test]
+fn a_loop_that_is_made_while_others_send_to_it_hears_them_all() {
+    for _ in 0..200 {
+        let (handle, reservation) = Handle::reserve();
+        let senders: Vec<_> = (0..2)
+            .map(|_| {
+                let handle = handle.clone();
+                thread::spawn(move || {
+                    let tasks: Vec<_> =
+                        (0..4).map(|n| handle.create_task(move || async move { n })).collect();
+                    tasks.into_iter().map(|task| task.unwrap().wait().unwrap()).sum::<u32>()
+                })
+            })
+            .collect();
+        let mut event_loop = EventLoop::builder().reservation(reservation).build();
+        let sums: u32 = event_loop.run(async {
+            let mut sums = 0;
+            for sender in senders {
+                sums += to_thread(|| sender.join().unwrap()).await.unwrap();
+            }
+            sums
+        });
+        assert_eq!(sums, 12);
+    }
+}
+
 /// 4 threads send calls, tasks and wakes to a loop that also runs timers and cancels.
 #[test]
 fn nothing_is_lost_and_nothing_done_twice_under_stress() {

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
 use super::clock::Clock;
+use super::hook::WakeHook;
 use super::instant::Instant;
 use super::leaf::Signal;
 use super::ready::ReadyQueue;
@@ -266,6 +267,10 @@ impl Engine {
 
     pub(crate) fn current(&self) -> Option<RecordRef> {
         self.slots.borrow().tenant_of(self.current.get()?).cloned()
+    }
+
+    pub(crate) fn set_hook(&self, call: WakeHook) {
+        self.registration.set_hook(call);
     }
 
     pub(crate) fn arm_hook(&self) {

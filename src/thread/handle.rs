@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use super::remote::{Remote, RemoteTask};
 use crate::callback;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
+use crate::error::{ExceptionContext, Failure};
 use crate::task::running_loop;
 
 /// A call from another thread, on its way to the loop.
@@ -24,7 +25,8 @@ pub(super) type Call = Box<dyn FnOnce() + Send>;
 pub(crate) struct Gate {
     /// `None` when the loop is gone.
     calls: Mutex<Option<VecDeque<(Call, IfLost)>>>,
-    doorbell: TaskId,
+    /// Not there before the loop is: it answers when it comes.
+    doorbell: OnceLock<TaskId>,
 }
 
 /// What is to be done about a call that came too late.
@@ -37,14 +39,25 @@ pub(super) enum IfLost {
 }
 
 impl Gate {
+    fn new() -> Arc<Gate> {
+        let calls = Mutex::new(Some(VecDeque::new()));
+        Arc::new(Gate { calls, doorbell: OnceLock::new() })
+    }
+
     /// Leaves a call; it comes back if the loop is gone.
     pub(super) fn leave(&self, call: Call, if_lost: IfLost) -> Result<(), Call> {
         match &mut *self.calls.lock() {
             None => return Err(call),
             Some(calls) => calls.push_back((call, if_lost)),
         }
-        self.doorbell.waker().wake();
+        self.ring();
         Ok(())
+    }
+
+    fn ring(&self) {
+        if let Some(doorbell) = self.doorbell.get() {
+            doorbell.waker().wake();
+        }
     }
 
     fn next(&self) -> Option<Call> {
@@ -61,27 +74,27 @@ impl Gate {
 impl Engine {
     /// The gate of this loop, with its doorbell; made on first use.
     pub(crate) fn gate(self: &Rc<Self>) -> Arc<Gate> {
-        self.gate_or_else(|| {
-            let mut made = None;
-            self.spawn_timed_callback(Location::caller(), |doorbell| {
-                let calls = Mutex::new(Some(VecDeque::new()));
-                let gate = Arc::new(Gate { calls, doorbell });
-                made = Some(gate.clone());
-                let engine = Rc::downgrade(self);
-                poll_fn(move |_| {
-                    // Only as many as lie there now: who keeps sending must not keep the loop from its tasks.
-                    let waiting = gate.calls.lock().as_ref().map_or(0, VecDeque::len);
-                    for _ in 0..waiting {
-                        let (Some(call), Some(engine)) = (gate.next(), engine.upgrade()) else {
-                            break;
-                        };
-                        callback::soon(&engine, call, Location::caller());
-                    }
-                    Poll::<()>::Pending
-                })
-            });
-            made.expect("the future was made above")
-        })
+        self.gate_or_else(|| self.put_up(Gate::new()))
+    }
+
+    /// Hangs a doorbell at the gate.
+    fn put_up(self: &Rc<Self>, gate: Arc<Gate>) -> Arc<Gate> {
+        self.spawn_timed_callback(Location::caller(), |doorbell| {
+            gate.doorbell.set(doorbell).expect("a gate is put up once");
+            let (gate, engine) = (gate.clone(), Rc::downgrade(self));
+            poll_fn(move |_| {
+                // Only as many as lie there now: who keeps sending must not keep the loop from its tasks.
+                let waiting = gate.calls.lock().as_ref().map_or(0, VecDeque::len);
+                for _ in 0..waiting {
+                    let (Some(call), Some(engine)) = (gate.next(), engine.upgrade()) else {
+                        break;
+                    };
+                    callback::soon(&engine, call, Location::caller());
+                }
+                Poll::<()>::Pending
+            })
+        });
+        gate
     }
 }
 
@@ -127,6 +140,30 @@ impl Handle {
     #[track_caller]
     pub fn current() -> Handle {
         Handle::to(&running_loop())
+    }
+
+    /// A handle to a loop that is yet to be made, perhaps on another thread: what is sent to it waits there. The reservation
+    /// goes to [`EventLoopBuilder::reservation`](crate::EventLoopBuilder::reservation).
+    ///
+    /// A loop itself never changes threads, for its tasks need not be `Send`.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{EventLoop, Handle};
+    ///
+    /// let (handle, reservation) = Handle::reserve();
+    /// let task = handle.create_task(|| async { 42 }).unwrap(); // the loop does not exist yet
+    /// let thread = std::thread::spawn(|| {
+    ///     EventLoop::builder().reservation(reservation).build().run(async {
+    ///         loopwheel::yield_now().await;
+    ///     });
+    /// });
+    /// thread.join().unwrap();
+    /// assert_eq!(task.wait(), Ok(42));
+    /// ```
+    pub fn reserve() -> (Handle, Reservation) {
+        let gate = Gate::new();
+        (Handle { gate: gate.clone() }, Reservation { gate: Some(gate) })
     }
 
     pub(crate) fn to(engine: &Rc<Engine>) -> Handle {
@@ -176,5 +213,37 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("is_gone", &self.is_gone()).finish_non_exhaustive()
+    }
+}
+
+/// The place of a loop that is yet to be made; see [`Handle::reserve`].
+///
+/// If it is dropped no loop will come: calls that wait for it are lost, which is written to stderr, and tasks that wait for it
+/// end with [`LoopGone`].
+#[must_use = "without it there is no loop for its handle"]
+pub struct Reservation {
+    /// `None` when the loop is there.
+    gate: Option<Arc<Gate>>,
+}
+
+impl Reservation {
+    pub(crate) fn redeem(mut self, engine: &Rc<Engine>) {
+        if let Some(gate) = self.gate.take() {
+            engine.gate_or_else(|| engine.put_up(gate)).ring(); // for what lies there
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        for _ in 0..self.gate.take().map_or(0, |gate| gate.close()) {
+            eprintln!("loopwheel: {}", ExceptionContext::of_nobody(Failure::LostCall));
+        }
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").finish_non_exhaustive()
     }
 }

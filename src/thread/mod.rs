@@ -12,7 +12,7 @@ mod pool;
 mod remote;
 mod to_thread;
 
-pub use handle::{Handle, LoopGone};
+pub use handle::{Handle, LoopGone, Reservation};
 pub use remote::{RemoteError, RemoteTask};
 pub use to_thread::{ToThread, to_thread};
 
