@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,6 +152,13 @@ impl PartialEq for Panic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("timed out")]
 pub struct TimedOut;
+
+/// So that `?` takes it among errors of sockets and files, as in asyncio, where `TimeoutError` is an `OSError`.
+impl From<TimedOut> for io::Error {
+    fn from(timed_out: TimedOut) -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, timed_out)
+    }
+}
 
 /// The outcome of a task was asked for before there was one.
 ///

@@ -226,22 +226,3 @@ fn a_loop_is_not_turned_inside_a_task() {
         inner.turn(Budget::unlimited());
     });
 }
-
-#[path = "../docs/embedding/frame_loop.rs"]
-#[allow(dead_code, unreachable_pub)] // its `main` is for when it is run alone
-mod frame_loop;
-
-#[test]
-fn tasks_span_the_frames_of_a_host_and_never_cost_more_than_their_budget() {
-    let seen = frame_loop::play();
-    let seen: Vec<_> = seen.iter().map(|(frame, what)| (*frame, what.as_str())).collect();
-    assert_eq!(
-        seen,
-        [
-            (0, "the spell begins"),
-            (9, "the monster has thought"),
-            // Frame 60 is 40 ns short of a second, and a timer never fires early.
-            (61, "the spell ends, after 1.02 s"),
-        ]
-    );
-}

@@ -276,44 +276,6 @@ fn a_loop_that_is_made_while_others_send_to_it_hears_them_all() {
     }
 }
 
-/// 4 threads send calls, tasks and wakes to a loop that also runs timers and cancels.
-#[test]
-fn nothing_is_lost_and_nothing_done_twice_under_stress() {
-    const THREADS: usize = 4;
-    let spawns = if cfg!(debug_assertions) { 2_000 } else { 50_000 };
-    let ran = Rc::new(Cell::new(0));
-    let sum = run(async {
-        let churn = create_task(async {
-            loop {
-                let _ = wait_for(yield_now(), ms(10)).await;
-                let victim = create_task(sleep(ms(1_000)));
-                yield_now().await;
-                victim.cancel();
-            }
-        });
-        let senders: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let handle = Handle::current();
-                to_thread(move || {
-                    let tasks: Vec<_> = (0..spawns)
-                        .map(|number| handle.create_task(move || async move { number }).unwrap())
-                        .collect();
-                    tasks.into_iter().map(|task| task.wait().unwrap()).sum::<usize>()
-                })
-            })
-            .collect();
-        let mut sum = 0;
-        for sender in senders {
-            sum += sender.await.unwrap();
-            ran.set(ran.get() + 1);
-        }
-        churn.cancel();
-        sum
-    });
-    assert_eq!(sum, THREADS * (0..spawns).sum::<usize>());
-    assert_eq!(ran.get(), THREADS);
-}
-
 /// Wakers of several earlier tenants of one slot defeat the coalescing: each wake is a letter.
 #[test]
 fn a_thread_that_wakes_without_end_does_not_keep_the_loop_from_its_tasks() {

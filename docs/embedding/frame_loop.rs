@@ -16,7 +16,7 @@ const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const POLLS_A_FRAME: usize = 10;
 
 /// What the frames of two simulated seconds saw: the frame's number, and what happened in it.
-pub fn play() -> Vec<(u32, String)> {
+pub(crate) fn play() -> Vec<(u32, String)> {
     let time = Rc::new(Cell::new(Instant::START));
     let frame = Rc::new(Cell::new(0));
     let seen = Rc::new(RefCell::new(Vec::new()));

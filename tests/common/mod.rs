@@ -2,7 +2,10 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::cell::RefCell;
+use std::process;
 use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use loopwheel::{EventLoop, VirtualClock, now};
@@ -52,4 +55,22 @@ pub fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
         .exception_handler(move |context| sink.borrow_mut().push(context.to_string()))
         .build();
     (event_loop, reports)
+}
+
+/// A lost wake-up is a loop that sleeps for ever; this says so instead. The only clock here, and it is no assertion.
+pub struct Watchdog {
+    _is_over: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    pub fn new(test: &'static str) -> Watchdog {
+        let (sender, is_over) = mpsc::channel();
+        thread::spawn(move || {
+            if is_over.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test} hangs: a wake-up was lost");
+                process::abort();
+            }
+        });
+        Watchdog { _is_over: sender }
+    }
 }

@@ -1,0 +1,65 @@
+//! The worked examples of `docs/embedding`: each does what its page says.
+#![allow(dead_code)] // each example's `main` is for when it is run alone
+
+#[path = "../docs/embedding/call_me_later.rs"]
+mod call_me_later;
+#[path = "../docs/embedding/frame_loop.rs"]
+mod frame_loop;
+#[path = "../docs/embedding/inside_tokio.rs"]
+mod inside_tokio;
+#[path = "../docs/embedding/poll_loop.rs"]
+mod poll_loop;
+
+use std::net::TcpListener;
+use std::thread;
+
+#[test]
+fn a_host_in_poll_serves_many_clients_at_once_and_every_byte_comes_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..30)
+        .map(|client| {
+            let lines: Vec<_> = (0..40)
+                .map(|line| format!("{client} {line} {}\n", "x".repeat(100 * line)))
+                .collect();
+            let bytes: usize = lines.iter().map(String::len).sum();
+            thread::spawn(move || (poll_loop::talk(server, &lines).unwrap(), bytes))
+        })
+        .collect();
+    let echoed = poll_loop::serve(listener, clients.len()).unwrap();
+    let mut sent = 0;
+    for client in clients {
+        let (is_same, bytes) = client.join().unwrap();
+        assert!(is_same);
+        sent += bytes;
+    }
+    assert_eq!(echoed, sent);
+}
+
+#[test]
+fn a_loop_inside_tokio_uses_tokios_sockets() {
+    assert_eq!(inside_tokio::answers().unwrap(), ["WHO", "WHERE", "WHEN"]);
+}
+
+#[test]
+fn a_page_that_can_only_be_called_later_runs_a_loop() {
+    assert_eq!(
+        call_me_later::visit(),
+        [(0, "the page is shown"), (300, "the picture fades in"), (300, "the worker has answered")]
+    );
+}
+
+#[test]
+fn tasks_span_the_frames_of_a_host_and_never_cost_more_than_their_budget() {
+    let seen = frame_loop::play();
+    let seen: Vec<_> = seen.iter().map(|(frame, what)| (*frame, what.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            (0, "the spell begins"),
+            (9, "the monster has thought"),
+            // Frame 60 is 40 ns short of a second, and a timer never fires early.
+            (61, "the spell ends, after 1.02 s"),
+        ]
+    );
+}
