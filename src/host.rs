@@ -10,6 +10,7 @@
 //! - MUST call it again after the wake hook was called; the hook is called at most once until the next turn, from any
 //!   thread, and MUST NOT turn the loop itself;
 //! - MUST NOT turn a loop inside one of its own tasks, nor inside a turn of another loop;
+//! - MUST NOT let its clock run backwards, if it supplies one (the loop keeps the later time);
 //! - MUST NOT expect a destructor's clean-up to await after the loop was dropped: [`EventLoop::cancel_all`] does that.
 
 use std::time::Duration;

@@ -43,6 +43,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/from-asyncio.md")]
     struct FromAsyncio;
+    #[doc = include_str!("../docs/embedding.md")]
+    struct Embedding;
 }
 
 mod as_completed;

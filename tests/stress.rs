@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
-use std::thread;
 use std::time::Duration;
 
 use common::{Watchdog, ms};

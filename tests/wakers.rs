@@ -17,15 +17,12 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
 
 use common::{Watchdog, ms};
 use futures::channel::oneshot;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, join, select};
-use loopwheel::{
-    EventLoop, VirtualClock, all_tasks, create_task, now, run, run_virtual, sleep, yield_now,
-};
+use loopwheel::{EventLoop, VirtualClock, create_task, now, run, run_virtual, sleep, yield_now};
 
 /// A task that waits until it is told to end, and counts its polls. A clone is the same one, on any thread.
 #[derive(Clone, Default)]

@@ -154,9 +154,7 @@ impl Handle {
     /// let (handle, reservation) = Handle::reserve();
     /// let task = handle.create_task(|| async { 42 }).unwrap(); // the loop does not exist yet
     /// let thread = std::thread::spawn(|| {
-    ///     EventLoop::builder().reservation(reservation).build().run(async {
-    ///         loopwheel::yield_now().await;
-    ///     });
+    ///     EventLoop::builder().reservation(reservation).build().run_until_stalled();
     /// });
     /// thread.join().unwrap();
     /// assert_eq!(task.wait(), Ok(42));
