@@ -257,6 +257,9 @@ impl EventLoop {
             if done() {
                 return Ok(());
             }
+            if next == Next::Ready {
+                continue; // the usual case, without more ado
+            }
             match self.rest(next)? {
                 Rest::No => {}
                 Rest::Until(deadline) => self.engine.park(Some(deadline - self.engine.now())),

@@ -270,8 +270,7 @@ impl Limit {
         let task = self.task.borrow();
         let task = task.as_ref();
         leaf::is_raised()
-            || task
-                .is_some_and(|task| task.has_either(Flag::CANCEL_PENDING, Flag::CANCEL_FORWARDED))
+            || task.is_some_and(|task| task.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED))
     }
 
     /// The body has ended or is being dropped. True if its own cancel was all there was; then

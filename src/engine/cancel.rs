@@ -152,7 +152,15 @@ impl RecordRef {
     }
 
     /// A poll begins: its leaves will say anew what they wait for.
+    #[inline]
     pub(super) fn forget_awaited(&self) {
+        if self.may_await() {
+            self.forget_what_it_awaited();
+        }
+    }
+
+    #[cold]
+    fn forget_what_it_awaited(&self) {
         let one = self.set_awaiting(None);
         let more = self.if_extras(|extras| {
             (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take())
@@ -203,9 +211,9 @@ impl Header {
 impl Engine {
     /// The poll that a cancel waits for begins. Says whether time limits alone asked for it; `None` if there is no poll,
     /// for the task never ran.
+    #[cold]
     pub(super) fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
-        record.clear(Flag::CANCEL_PENDING);
-        record.clear(Flag::CANCEL_FIRM);
+        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM);
         if record.has(Flag::STARTED) {
             self.signal.set(Signal::Raised);
             let by_limits = record.if_extras(|extras| mem::take(&mut extras.cancelled_by_limits));
@@ -216,12 +224,17 @@ impl Engine {
     }
 
     /// A poll has ended, and the task is not over.
+    #[inline]
     pub(super) fn settle(&self, record: &RecordRef) {
+        if record.has(Flag::DISCARD | Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED) {
+            self.settle_a_cancel(record);
+        }
+    }
+
+    #[cold]
+    fn settle_a_cancel(&self, record: &RecordRef) {
         if record.has(Flag::DISCARD) {
             return self.end_cancelled(record);
-        }
-        if !record.has_either(Flag::CANCEL_PENDING, Flag::CANCEL_FORWARDED) {
-            return;
         }
         if record.has(Flag::CANCEL_PENDING) {
             let awaited = record.awaited();

@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::extras::{Joiner, Watcher};
 use super::instant::Instant;
 use super::record::RecordRef;
 use super::state::Flag;
 use super::waitlist::WaitKey;
 use super::waker::TaskId;
+use super::watchers::{Seat, Watcher};
 
 /// When the waiter is woken, besides when all are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) enum WakeAt {
 pub(crate) struct Crowd {
     wake_at: WakeAt,
     members: RefCell<Vec<Member>>,
+    /// `None` when nobody waits any more.
+    seat: RefCell<Option<Seat>>,
     pending: Cell<usize>,
     /// Numbers of the members that are over, in the order in which they ended, and when.
     ended: RefCell<VecDeque<(usize, Instant)>>,
@@ -48,7 +50,7 @@ pub(crate) struct Crowd {
 struct Member {
     record: RecordRef,
     can_fail: bool,
-    /// Its place among the joiners of the record; `None` if it was over from the start.
+    /// Where the crowd stands among the joiners in the record's extras, if it stands there.
     key: Option<WaitKey>,
 }
 
@@ -61,6 +63,7 @@ impl Crowd {
         let crowd = Rc::new(Crowd {
             wake_at,
             members: RefCell::default(),
+            seat: RefCell::default(),
             pending: Cell::new(0),
             ended: RefCell::default(),
             is_due: Cell::new(false),
@@ -71,14 +74,15 @@ impl Crowd {
         let mut members: Vec<_> =
             records.map(|(record, can_fail)| Member { record, can_fail, key: None }).collect();
         crowd.pending.set(members.len());
+        let seat = members.first().map(|member| Seat::take(&member.record.home, crowd.clone()));
         for (number, member) in members.iter_mut().enumerate() {
             if member.record.has(Flag::DONE) {
                 crowd.count(number, &member.record, member.can_fail);
-            } else {
-                let watcher = Joiner::Watcher(crowd.clone(), number);
-                member.key = Some(member.record.with_extras(|extras| extras.joiners.join(watcher)));
+            } else if let Some(seat) = &seat {
+                member.key = seat.watch(&member.record, number, || crowd.clone());
             }
         }
+        *crowd.seat.borrow_mut() = seat;
         *crowd.members.borrow_mut() = members;
         crowd
     }
@@ -92,10 +96,9 @@ impl Crowd {
             }
             WakeAt::FirstFailure => {
                 can_fail
-                    && (record.has_either(Flag::FAILED, Flag::PANICKED)
-                        || record.has(Flag::CANCELLED))
+                    && (record.has(Flag::FAILED | Flag::PANICKED) || record.has(Flag::CANCELLED))
             }
-            WakeAt::FirstException => can_fail && record.has_either(Flag::FAILED, Flag::PANICKED),
+            WakeAt::FirstException => can_fail && record.has(Flag::FAILED | Flag::PANICKED),
             WakeAt::All => false,
         };
         if counts && self.wake_at != WakeAt::Each && self.first_failure.get().is_none() {
@@ -163,11 +166,10 @@ impl Crowd {
 
     /// Nobody waits any more.
     pub(crate) fn leave(&self) {
-        let members = self.members.take();
-        for Member { record, key, .. } in members {
-            if let Some(key) = key.filter(|_| !record.has(Flag::DONE)) {
-                let left = record.if_extras(|extras| extras.joiners.leave(key));
-                drop(left);
+        let (members, seat) = (self.members.take(), self.seat.take());
+        for (number, Member { record, key, .. }) in members.iter().enumerate() {
+            if let Some(seat) = seat.as_ref().filter(|_| !record.has(Flag::DONE)) {
+                seat.leave(record, number, *key);
             }
         }
         drop(self.waiter.take());

@@ -9,6 +9,7 @@ use std::task::Waker;
 use super::crowd::Crowd;
 use super::record::RecordRef;
 use super::waitlist::WaitList;
+use super::watchers::Watcher;
 use crate::error::Panic;
 
 /// Task-locals, by the address of what names them. Copied when one is set, shared until then.
@@ -44,10 +45,4 @@ pub(crate) enum Joiner {
     Callback(Box<dyn FnOnce(RecordRef)>),
     /// Told at once, with the number that it gave the task.
     Watcher(Rc<dyn Watcher>, usize),
-}
-
-/// Who watches several tasks: a crowd, or a group.
-pub(crate) trait Watcher {
-    /// A task is over. Part of the engine: it must not run code of others.
-    fn ended(self: Rc<Self>, number: usize, record: &RecordRef);
 }

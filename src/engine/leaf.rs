@@ -126,7 +126,13 @@ pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
+/// Looks at the task that is being polled on this thread, if one is. `look` must not run code of others.
+#[inline]
+pub(crate) fn with_current<R>(look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+    with_here(|engine| engine.with_current(look)).flatten()
+}
+
 /// The task that is being polled on this thread.
 pub(crate) fn current() -> Option<RecordRef> {
-    with_here(|engine| engine.current()).flatten()
+    with_here(Engine::current).flatten()
 }

@@ -33,6 +33,7 @@ use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
 use super::state::Flag;
 use super::turn::{Engine, Next};
 use super::waker::TaskId;
+use super::watchers::FirstJoiner;
 use crate::error::{ExceptionContext, Failure, Panic};
 
 impl Engine {
@@ -40,15 +41,14 @@ impl Engine {
     fn birth(self: &Rc<Self>, spawned_at: &'static Location<'static>) -> Birth {
         let number = self.tasks_made.get().wrapping_add(1);
         self.tasks_made.set(number);
-        let slot = self.slots.borrow().next_vacant();
+        let slot = self.tasks.borrow().slots.next_vacant();
         let slot = slot.expect("more tasks on one loop than a waker can tell apart");
         Birth { home: self.clone(), slot, number, spawned_at }
     }
 
     fn begin(&self, record: &RecordRef) {
         self.inherit(record);
-        self.slots.borrow_mut().insert(record.clone(), true);
-        self.ready.borrow_mut().push(record.slot);
+        self.tasks.borrow_mut().insert(record.clone(), true);
     }
 
     /// Whoever is made inside a task begins with its locals.
@@ -59,8 +59,7 @@ impl Engine {
     }
 
     fn current_locals(&self) -> Option<Locals> {
-        self.current.get()?;
-        self.current()?.if_extras(|extras| extras.locals.clone()).flatten()
+        self.with_current(|task| task.if_extras(|extras| extras.locals.clone()))??
     }
 
     /// A new task; its first poll is in the next turn.
@@ -127,27 +126,23 @@ impl Engine {
         F: Future<Output = ()> + 'static,
     {
         let birth = self.birth(called_at);
-        let generation = self.slots.borrow().next_generation();
+        let generation = self.tasks.borrow().slots.next_generation();
         let id = TaskId::new(self.loop_index(), birth.slot, generation);
         let callback = record::owned(Plain, birth, future(id));
         callback.set(Flag::CALLBACK);
         self.inherit(&callback);
-        self.slots.borrow_mut().insert(callback.clone(), false);
+        self.tasks.borrow_mut().insert(callback.clone(), false);
         callback.clone()
     }
 
     /// The end: `how` if not with a value.
     pub(super) fn end(&self, record: &RecordRef, how: Option<Flag>) {
-        record.set(Flag::DONE);
-        if let Some(how) = how {
-            record.set(how);
-        }
-        record.clear(Flag::CANCEL_PENDING);
-        record.clear(Flag::CANCEL_FORWARDED);
+        record.set(how.map_or(Flag::DONE, |how| Flag::DONE | how));
+        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
         record.forget_awaited();
         let locals = record.if_extras(|extras| extras.locals.take());
         drop(locals);
-        let from_table = self.slots.borrow_mut().remove(record.slot);
+        let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
         drop(from_table);
         if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
             record.clear(Flag::SEEN); // in any case
@@ -197,7 +192,7 @@ impl Engine {
 
     /// Reports a failure that was neither seen nor reported.
     fn report_failure(&self, record: &RecordRef) {
-        if record.has_either(Flag::FAILED, Flag::PANICKED) && !record.has(Flag::SEEN) {
+        if record.has(Flag::FAILED | Flag::PANICKED) && !record.has(Flag::SEEN) {
             record.set(Flag::SEEN);
             let failure = if record.has(Flag::PANICKED) {
                 record.if_extras(|extras| extras.panic.clone()).flatten().map(Failure::Panicked)
@@ -220,6 +215,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     pub(super) fn report_slow_poll(&self, record: &RecordRef, took: Duration, limit: Duration) {
         if took > limit {
             self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
@@ -227,7 +223,7 @@ impl Engine {
     }
 
     pub(super) fn is_queued(&self, record: &RecordRef) -> bool {
-        self.slots.borrow().is_queued(record.slot)
+        self.tasks.borrow().slots.is_queued(record.slot)
     }
 
     /// Queues a task from wherever the caller is: on its own loop, or on another of this thread, or on none.
@@ -238,8 +234,9 @@ impl Engine {
     /// Tasks that are not over, oldest first; callbacks are none.
     pub(crate) fn tasks(&self) -> Vec<RecordRef> {
         let mut tasks: Vec<_> = self
-            .slots
+            .tasks
             .borrow()
+            .slots
             .tenants()
             .filter(|task| !task.has(Flag::CALLBACK))
             .cloned()
@@ -252,7 +249,7 @@ impl Engine {
     /// none.
     pub(crate) fn close(&self) {
         loop {
-            let tenants: Vec<_> = self.slots.borrow().tenants().cloned().collect();
+            let tenants: Vec<_> = self.tasks.borrow().slots.tenants().cloned().collect();
             if tenants.is_empty() {
                 break;
             }
@@ -260,7 +257,7 @@ impl Engine {
                 self.discard(&record);
             }
         }
-        while self.ready.borrow_mut().pop().is_some() {}
+        self.tasks.borrow_mut().forget_ready();
         self.closed.set(true);
         self.close_inbox();
         for _ in 0..self.close_gate() {
@@ -294,8 +291,15 @@ impl Engine {
 
 /// Wakes and calls those who waited for the task's end, in the order in which they came.
 fn tell_joiners(record: &RecordRef) {
-    if let Some(id) = record.first_joiner.take() {
-        here::wake(id);
+    let first = record.first_joiner();
+    record.set_first_joiner(FirstJoiner::Nobody);
+    match first {
+        FirstJoiner::Nobody => {}
+        FirstJoiner::Task(id) => here::wake(id),
+        FirstJoiner::Watcher { seat, number } => {
+            let watcher = record.home.watchers.borrow().at(seat);
+            watcher.expect("a watcher keeps its seat while it watches").ended(number, record);
+        }
     }
     while let Some(joiner) = record.if_extras(|extras| extras.joiners.pop()).flatten() {
         match joiner {

@@ -8,6 +8,7 @@
 //! | `waker` | a waker is a number | futures |
 //! | `ready` | a ring of slot numbers | tasks, time |
 //! | `slots` | from a number to a record | the queue |
+//! | `tasks` | table and queue, kept in step | what tasks do |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
 //! | `alarm` | what a timer does, in eight bytes | the wheel |
 //! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
@@ -15,9 +16,10 @@
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
-//! | `here`, `timers` | the loop of this thread; the wheel's side of the turn | what tasks do |
+//! | `here` | the loop of this thread, and what a waker does | what tasks do |
+//! | `timers` | the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
-//! | `crowd` | many tasks awaited as one | what is done with their outcomes |
+//! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
 
 pub(crate) mod alarm;
@@ -38,10 +40,12 @@ pub(crate) mod segments;
 pub(crate) mod slots;
 pub(crate) mod state;
 pub(crate) mod sync;
+pub(crate) mod tasks;
 pub(crate) mod timers;
 pub(crate) mod turn;
 pub(crate) mod waitlist;
 pub(crate) mod waker;
+pub(crate) mod watchers;
 pub(crate) mod wheel;
 
 #[cfg(test)]

@@ -136,21 +136,12 @@ impl Clone for RecordRef {
 }
 
 impl Drop for RecordRef {
+    #[inline]
     fn drop(&mut self) {
         let count = self.references.get() - 1;
         self.references.set(count);
         if count == 0 {
-            // Destructors of the stage may run anything; the record must still be whole then.
-            self.references.set(1);
-            drop(self.drop_future());
-            drop(self.drop_outcome());
-            if self.references.get() > 1 {
-                // One of them took a new reference: that one frees the record.
-                self.references.set(self.references.get() - 1);
-                return;
-            }
-            // SAFETY: this was the last reference, and the stage is empty by rule 1.
-            unsafe { (self.vtable.free)(self.0) };
+            self.free();
         }
     }
 }
@@ -162,17 +153,33 @@ impl PartialEq for RecordRef {
 }
 
 impl RecordRef {
+    /// The last reference goes.
+    fn free(&mut self) {
+        // Destructors of the stage may run anything; the record must still be whole then.
+        self.references.set(1);
+        drop(self.drop_future());
+        drop(self.drop_outcome());
+        if self.references.get() > 1 {
+            // One of them took a new reference: that one frees the record.
+            self.references.set(self.references.get() - 1);
+            return;
+        }
+        // SAFETY: this was the last reference, and the stage is empty by rule 1.
+        unsafe { (self.vtable.free)(self.0) };
+    }
+
     /// Tells this record from every other that is alive.
     pub(crate) fn address(&self) -> usize {
         self.0.addr().get()
     }
 
     /// Polls the future once. A panic is a result like any other. Without a future: pending.
+    #[inline]
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Polled {
         if !self.has(Flag::HOLDS_FUTURE) || self.has(Flag::POLLING) {
             return Polled::Pending;
         }
-        self.set(Flag::POLLING);
+        self.set(Flag::POLLING | Flag::STARTED);
         // SAFETY: the stage holds the future (checked), and nobody else touches it (rule 3). The function
         // catches every panic, so `POLLING` is cleared below.
         let polled = unsafe { (self.vtable.poll)(self.0, cx) };

@@ -4,22 +4,32 @@
 //! changes themselves are in `life.rs` and `cancel.rs`.
 
 use std::cell::Cell;
+use std::ops::BitOr;
 use std::panic::Location;
 use std::rc::Rc;
 
 use super::extras::Extras;
 use super::record::{RecordRef, VTable};
 use super::turn::Engine;
-use super::waker::TaskId;
+use super::watchers::FirstJoiner;
 use crate::error::{Cancelled, TaskError};
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
-        /// One bit each of a task's state.
+        /// Bits of a task's state.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct Flag(u16);
         impl Flag { $($(#[$doc])* pub(crate) const $name: Flag = Flag(1 << $bit);)* }
     };
+}
+
+/// Several at once.
+impl BitOr for Flag {
+    type Output = Flag;
+
+    fn bitor(self, other: Flag) -> Flag {
+        Flag(self.0 | other.0)
+    }
 }
 
 flags! {
@@ -63,8 +73,8 @@ pub(crate) struct Header {
     pub(crate) home: Rc<Engine>,
     /// What the task is waiting for, if that is another task: a cancel is passed on to it.
     awaiting: Cell<Option<RecordRef>>,
-    /// The first of our own tasks that waits for this one; the rest are in `extras`.
-    pub(crate) first_joiner: Cell<Option<TaskId>>,
+    /// Who waits for this one and came first, in a word; the rest are in `extras`.
+    first_joiner: Cell<usize>,
     pub(crate) spawned_at: &'static Location<'static>,
     extras: Cell<Option<Box<Extras>>>,
     pub(super) references: Cell<u32>,
@@ -88,7 +98,7 @@ impl Header {
             vtable,
             home,
             awaiting: Cell::new(None),
-            first_joiner: Cell::new(None),
+            first_joiner: Cell::new(0),
             spawned_at,
             extras: Cell::new(None),
             references: Cell::new(1),
@@ -99,21 +109,20 @@ impl Header {
         }
     }
 
-    pub(crate) fn has(&self, flag: Flag) -> bool {
-        self.flags.get() & flag.0 != 0
+    /// Whether the flag is set; of several, any.
+    #[inline]
+    pub(crate) fn has(&self, flags: Flag) -> bool {
+        self.flags.get() & flags.0 != 0
     }
 
-    pub(crate) fn set(&self, flag: Flag) {
-        self.flags.set(self.flags.get() | flag.0);
+    #[inline]
+    pub(crate) fn set(&self, flags: Flag) {
+        self.flags.set(self.flags.get() | flags.0);
     }
 
-    pub(crate) fn clear(&self, flag: Flag) {
-        self.flags.set(self.flags.get() & !flag.0);
-    }
-
-    /// Whether any of these two is set, in one test.
-    pub(crate) fn has_either(&self, one: Flag, other: Flag) -> bool {
-        self.flags.get() & (one.0 | other.0) != 0
+    #[inline]
+    pub(crate) fn clear(&self, flags: Flag) {
+        self.flags.set(self.flags.get() & !flags.0);
     }
 
     /// Looks at the rarely needed part, made on first use. `look` must not run code of others.
@@ -125,11 +134,29 @@ impl Header {
     }
 
     /// The same, if there is such a part.
+    #[inline]
     pub(crate) fn if_extras<R>(&self, look: impl FnOnce(&mut Extras) -> R) -> Option<R> {
         let mut extras = self.extras.take()?;
         let seen = look(&mut extras);
         self.extras.set(Some(extras));
         Some(seen)
+    }
+
+    #[inline]
+    pub(crate) fn first_joiner(&self) -> FirstJoiner {
+        FirstJoiner::of_word(self.first_joiner.get())
+    }
+
+    #[inline]
+    pub(crate) fn set_first_joiner(&self, joiner: FirstJoiner) {
+        self.first_joiner.set(joiner.in_word());
+    }
+
+    /// Nobody waits: who comes now is the first.
+    #[inline]
+    pub(crate) fn has_no_joiner(&self) -> bool {
+        self.first_joiner.get() == 0
+            && self.if_extras(|extras| extras.joiners.is_empty()).unwrap_or(true)
     }
 
     /// How a task that is over ended, if it left nothing in the record that says so.
@@ -144,6 +171,16 @@ impl Header {
         } else {
             None
         }
+    }
+
+    /// False for nearly every task: it awaits no other, and has nothing that few have.
+    #[inline]
+    pub(super) fn may_await(&self) -> bool {
+        let (awaiting, extras) = (self.awaiting.take(), self.extras.take());
+        let may_await = awaiting.is_some() || extras.is_some();
+        self.awaiting.set(awaiting);
+        self.extras.set(extras);
+        may_await
     }
 
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {

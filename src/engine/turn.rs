@@ -36,12 +36,12 @@ use super::clock::Clock;
 use super::hook::WakeHook;
 use super::instant::Instant;
 use super::leaf::Signal;
-use super::ready::ReadyQueue;
 use super::record::{Polled, RecordRef};
 use super::registry::Registration;
-use super::slots::Slots;
 use super::state::Flag;
+use super::tasks::Tasks;
 use super::waker::TaskId;
+use super::watchers::Watchers;
 use super::wheel::Wheel;
 use crate::error::ExceptionContext;
 use crate::thread::{Gate, Pool, PoolSettings};
@@ -69,9 +69,10 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
 /// One event loop: the parts, and what is going on.
 pub(crate) struct Engine {
-    pub(super) slots: RefCell<Slots>,
-    pub(super) ready: RefCell<ReadyQueue>,
+    pub(super) tasks: RefCell<Tasks>,
     pub(super) wheel: RefCell<Wheel<Alarm>>,
+    /// Who waits for the ends of many.
+    pub(super) watchers: RefCell<Watchers>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
     pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
@@ -115,9 +116,9 @@ impl Engine {
         pool_settings: PoolSettings,
     ) -> Engine {
         Engine {
-            slots: RefCell::new(Slots::new(registration.first_generation)),
-            ready: RefCell::new(ReadyQueue::new()),
+            tasks: RefCell::new(Tasks::new(registration.first_generation)),
             wheel: RefCell::new(Wheel::new()),
+            watchers: RefCell::default(),
             strangers: RefCell::new(Strangers::default()),
             latest: Cell::new(clock.now()),
             clock,
@@ -140,35 +141,42 @@ impl Engine {
     }
 
     /// One turn of the loop, with at most `polls` polls. The loop must be the current one of this thread.
+    #[inline]
     pub(crate) fn turn(self: &Rc<Self>, polls: usize) -> Next {
         self.turn_within(polls, None)
     }
 
     /// The same, and no further poll begins when `time` is over.
+    #[inline] // into its callers: the turns of a loop with one task are as many as its polls
     pub(crate) fn turn_within(self: &Rc<Self>, polls: usize, time: Option<Duration>) -> Next {
-        let mut snapshot = self.ready.borrow().len();
+        let mut snapshot = self.tasks.borrow().ready().len();
         if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
             self.drain_inbox();
             self.fire_timers();
             self.unlooked.set(0);
-            snapshot = self.ready.borrow().len();
+            snapshot = self.tasks.borrow().ready().len();
         }
-        let mut snapshot = snapshot.min(polls);
-        if let Some(time) = time {
-            snapshot = self.poll_for(time, snapshot);
-        } else {
-            for _ in 0..snapshot {
-                self.poll_next();
-            }
-        }
-        self.unlooked.set(self.unlooked.get() + snapshot);
-        if !self.ready.borrow().is_empty() {
+        let snapshot = snapshot.min(polls);
+        let polled = match time {
+            None => self.poll_so_many(snapshot),
+            Some(time) => self.poll_for(time, snapshot),
+        };
+        self.unlooked.set(self.unlooked.get() + polled);
+        if !self.tasks.borrow().ready().is_empty() {
             return Next::Ready;
         }
         match self.wheel.borrow().next() {
             Some(deadline) => Next::At(Instant::from_nanos(deadline)),
             None => Next::Idle,
         }
+    }
+
+    #[inline(never)]
+    fn poll_so_many(self: &Rc<Self>, polls: usize) -> usize {
+        for _ in 0..polls {
+            self.poll_next();
+        }
+        polls
     }
 
     /// Polls until the time is over; says how many.
@@ -191,16 +199,16 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn poll_next(self: &Rc<Self>) {
-        let Some(slot) = self.ready.borrow_mut().pop() else { return };
-        let Some((record, generation)) = self.slots.borrow_mut().dequeue(slot) else { return };
+        let Some((record, generation)) = self.tasks.borrow_mut().next() else { return };
         let mut only_limits = false;
         if record.has(Flag::CANCEL_PENDING) {
             let Some(by_limits) = self.deliver_cancel(&record) else { return };
             only_limits = by_limits;
         }
-        record.set(Flag::STARTED);
         record.forget_awaited();
+        let slot = record.slot;
         // No destructor call for a number.
         let waker = ManuallyDrop::new(TaskId::new(self.loop_index(), slot, generation).waker());
         let before = self.slow_poll.get().map(|limit| (limit, self.clock.now()));
@@ -212,61 +220,76 @@ impl Engine {
         if let Some((limit, started)) = before {
             self.report_slow_poll(&record, self.clock.now() - started, limit);
         }
-        let raised = self.signal.replace(Signal::Quiet) == Signal::Raised;
+        let raised = self.signal.get() == Signal::Raised;
+        match polled {
+            Polled::Pending if !raised => self.settle(&record),
+            polled => self.conclude(&record, polled, raised, only_limits),
+        }
+    }
+
+    /// A poll was the task's last, or a cancel comes out of it.
+    #[inline(never)]
+    fn conclude(&self, record: &RecordRef, polled: Polled, raised: bool, only_limits: bool) {
+        self.signal.set(Signal::Quiet);
         match polled {
             // The limit that expired was not in the way of this poll (it lost a `select!`, and is kept): its cancel is
             // for nobody else. Those who saw the signal are polled again.
-            Polled::Pending if raised && only_limits => self.make_record_ready(&record),
+            Polled::Pending if only_limits => self.make_record_ready(record),
             // Nobody on the way out caught it: it ends the task.
-            Polled::Pending if raised => self.end_cancelled(&record),
-            Polled::Pending => self.settle(&record),
+            Polled::Pending => self.end_cancelled(record),
             Polled::Value if raised && !only_limits || record.has(Flag::CANCEL_PENDING) => {
-                self.end_cancelled(&record);
+                self.end_cancelled(record);
             }
-            Polled::Value => self.end(&record, None),
-            Polled::Failure => self.end(&record, Some(Flag::FAILED)),
-            Polled::Panicked(payload) => self.end_panicked(&record, payload),
+            Polled::Value => self.end(record, None),
+            Polled::Failure => self.end(record, Some(Flag::FAILED)),
+            Polled::Panicked(payload) => self.end_panicked(record, payload),
         }
     }
 
     /// A wake-up on the loop's own thread: a flag test and a push. A stale id does nothing.
+    #[inline]
     pub(crate) fn make_ready(&self, id: TaskId) {
-        if self.slots.borrow_mut().queue(id.slot(), id.generation()) {
-            self.ready.borrow_mut().push(id.slot());
-        }
+        self.tasks.borrow_mut().wake(id.slot(), id.generation());
     }
 
     /// Queues a task that is known to be alive.
     pub(crate) fn make_record_ready(&self, record: &RecordRef) {
-        let slot = record.slot;
-        let generation = self.slots.borrow().generation(slot);
-        self.make_ready(TaskId::new(self.loop_index(), slot, generation));
+        let mut tasks = self.tasks.borrow_mut();
+        let generation = tasks.slots.generation(record.slot);
+        tasks.wake(record.slot, generation);
     }
 
     pub(crate) fn id_of(&self, record: &RecordRef) -> TaskId {
         let slot = record.slot;
-        TaskId::new(self.loop_index(), slot, self.slots.borrow().generation(slot))
+        TaskId::new(self.loop_index(), slot, self.tasks.borrow().slots.generation(slot))
     }
 
     /// For those who give up their turn; see [`ReadyQueue::next_place`].
     pub(crate) fn next_place(&self) -> u32 {
-        self.ready.borrow().next_place()
+        self.tasks.borrow().ready().next_place()
     }
 
     pub(crate) fn has_passed(&self, place: u32) -> bool {
-        self.ready.borrow().has_passed(place)
+        self.tasks.borrow().ready().has_passed(place)
     }
 
     pub(crate) fn record_of(&self, id: TaskId) -> Option<RecordRef> {
-        self.slots.borrow().tenant(id.slot(), id.generation()).cloned()
+        self.tasks.borrow().slots.tenant(id.slot(), id.generation()).cloned()
     }
 
     pub(crate) fn loop_index(&self) -> usize {
         self.registration.loop_index
     }
 
+    /// Looks at the task that is being polled. `look` must not run code of others.
+    #[inline]
+    pub(crate) fn with_current<R>(&self, look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+        let current = self.current.get()?;
+        self.tasks.borrow().slots.tenant_of(current).map(look)
+    }
+
     pub(crate) fn current(&self) -> Option<RecordRef> {
-        self.slots.borrow().tenant_of(self.current.get()?).cloned()
+        self.with_current(RecordRef::clone)
     }
 
     pub(crate) fn set_hook(&self, call: WakeHook) {
@@ -282,7 +305,7 @@ impl Engine {
     }
 
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.borrow().len()
+        self.tasks.borrow().ready().len()
     }
 
     /// The time, read now.
@@ -325,7 +348,7 @@ impl Engine {
     /// Letters that came while nothing was ready; true if there were any.
     pub(crate) fn has_letters(&self) -> bool {
         self.drain_inbox();
-        !self.ready.borrow().is_empty()
+        !self.tasks.borrow().ready().is_empty()
     }
 
     /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
@@ -337,7 +360,7 @@ impl Engine {
         self.work_out.get() > 0
             || somebody_has_a_handle
             || self.registration.waker_was_cloned_elsewhere()
-            || self.slots.borrow().any_waker_at_large()
+            || self.tasks.borrow().slots.any_waker_at_large()
     }
 
     pub(crate) fn gate_or_else(&self, make: impl FnOnce() -> Arc<Gate>) -> Arc<Gate> {
@@ -363,8 +386,8 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("name", &self.name)
-            .field("tasks", &self.slots.borrow().len())
-            .field("ready", &self.ready.borrow().len())
+            .field("tasks", &self.tasks.borrow().slots.len())
+            .field("ready", &self.tasks.borrow().ready().len())
             .field("timers", &self.wheel.borrow().pending())
             .field("clock", &self.clock)
             .finish_non_exhaustive()

@@ -20,15 +20,9 @@
 //! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.
 //!
-//! What a wake does is not decided here: [`here::wake`] is handed the number.
-
-#![allow(unsafe_code)] // one of the crate's two islands: `RawWaker` has no safe constructor
+//! Here is the number; what a waker does with it is in `here.rs`.
 
 use std::num::NonZeroUsize;
-use std::ptr;
-use std::task::{RawWaker, RawWakerVTable, Waker};
-
-use super::here;
 
 #[cfg(target_pointer_width = "64")]
 mod width {
@@ -57,6 +51,19 @@ pub(crate) fn next_generation(generation: u32) -> u32 {
     if generation + 1 == GENERATIONS { FIRST_GENERATION } else { generation + 1 }
 }
 
+/// Three numbers in one word.
+pub(super) fn pack(loop_index: usize, slot: usize, generation: u32) -> usize {
+    (loop_index << (width::SLOT + width::GENERATION))
+        | (slot << width::GENERATION)
+        | generation as usize
+}
+
+pub(super) fn unpack(word: usize) -> (usize, usize, u32) {
+    let loop_index = word >> (width::SLOT + width::GENERATION);
+    let slot = (word >> width::GENERATION) & (MAX_SLOTS - 1);
+    (loop_index, slot, word as u32 & (GENERATIONS - 1))
+}
+
 /// The number that stands for one task of one loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TaskId(NonZeroUsize);
@@ -65,69 +72,31 @@ impl TaskId {
     pub(crate) fn new(loop_index: usize, slot: u32, generation: u32) -> TaskId {
         debug_assert!(loop_index < MAX_LOOPS && (slot as usize) < MAX_SLOTS);
         debug_assert!((FIRST_GENERATION..GENERATIONS).contains(&generation));
-        let word = (loop_index << (width::SLOT + width::GENERATION))
-            | ((slot as usize) << width::GENERATION)
-            | generation as usize;
+        let word = pack(loop_index, slot as usize, generation);
         TaskId(NonZeroUsize::new(word).expect("a generation is never zero"))
     }
 
     pub(crate) fn loop_index(self) -> usize {
-        self.0.get() >> (width::SLOT + width::GENERATION)
+        unpack(self.0.get()).0
     }
 
     pub(crate) fn slot(self) -> u32 {
-        ((self.0.get() >> width::GENERATION) & (MAX_SLOTS - 1)) as u32
+        unpack(self.0.get()).1 as u32
     }
 
     pub(crate) fn generation(self) -> u32 {
-        self.0.get() as u32 & (GENERATIONS - 1)
+        unpack(self.0.get()).2
     }
 
-    /// The waker that is this number.
-    pub(crate) fn waker(self) -> Waker {
-        // SAFETY: the four functions of `VTABLE` are thread-safe and never dereference the word they
-        // are given; they read a number out of it. There is nothing to own, so nothing to free.
-        unsafe { Waker::new(ptr::without_provenance(self.0.get()), &VTABLE) }
+    /// As the one word that a waker carries.
+    pub(super) fn word(self) -> usize {
+        self.0.get()
     }
 
-    /// A waker to be kept that wakes whom `waker` wakes. For ours this is no `clone`, which would count as
-    /// somebody else's.
-    pub(crate) fn keep(waker: &Waker) -> Waker {
-        TaskId::of(waker).map_or_else(|| waker.clone(), TaskId::waker)
-    }
-
-    fn in_word(word: *const ()) -> Option<TaskId> {
-        NonZeroUsize::new(word.addr()).map(TaskId)
-    }
-
-    /// The number inside `waker`, if it is one of ours.
-    pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
-        if ptr::eq(waker.vtable(), &raw const VTABLE) {
-            TaskId::in_word(waker.data())
-        } else {
-            None
-        }
+    pub(super) fn of_word(word: usize) -> Option<TaskId> {
+        NonZeroUsize::new(word).map(TaskId)
     }
 }
-
-static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, forget);
-
-fn clone(word: *const ()) -> RawWaker {
-    // Our own leaves copy the number and never come here. So whoever does is somebody else's code that
-    // keeps a waker, perhaps on another thread: from now on the outside may wake this task.
-    if let Some(id) = TaskId::in_word(word) {
-        here::waker_was_cloned(id);
-    }
-    RawWaker::new(word, &VTABLE)
-}
-
-fn wake(word: *const ()) {
-    if let Some(id) = TaskId::in_word(word) {
-        here::wake(id);
-    }
-}
-
-fn forget(_word: *const ()) {}
 
 #[cfg(test)]
 mod tests {
@@ -142,21 +111,9 @@ mod tests {
                     assert_eq!(id.loop_index(), loop_index);
                     assert_eq!(id.slot(), slot);
                     assert_eq!(id.generation(), generation);
-                    assert_eq!(TaskId::of(&id.waker()), Some(id));
+                    assert_eq!(TaskId::of_word(id.word()), Some(id));
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_foreign_waker_is_not_ours() {
-        assert_eq!(TaskId::of(Waker::noop()), None);
-    }
-
-    #[test]
-    fn wakers_of_one_task_know_each_other() {
-        let (one, other) = (TaskId::new(1, 2, 3), TaskId::new(1, 2, 4));
-        assert!(one.waker().will_wake(&one.waker().clone()));
-        assert!(!one.waker().will_wake(&other.waker()));
     }
 }

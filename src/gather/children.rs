@@ -197,7 +197,7 @@ pub trait Children: sealed::Sealed {
     type Outcomes;
 
     #[doc(hidden)]
-    fn members(&self) -> Vec<sealed::Member>;
+    fn members(&self) -> impl Iterator<Item = sealed::Member>;
     /// `None` if the gathering is cancelled.
     #[doc(hidden)]
     fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values>;
@@ -228,8 +228,8 @@ impl<O> Children for Vec<PlainChild<O>> {
     type Values = Vec<O>;
     type Outcomes = Vec<Result<O, TaskError>>;
 
-    fn members(&self) -> Vec<sealed::Member> {
-        self.iter().map(GatherChild::member).collect()
+    fn members(&self) -> impl Iterator<Item = sealed::Member> {
+        self.iter().map(GatherChild::member)
     }
 
     fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Vec<O>> {
@@ -256,8 +256,8 @@ impl<T, E> Children for Vec<TryChild<T, E>> {
     type Values = Result<Vec<T>, E>;
     type Outcomes = Vec<Result<T, TaskError<E>>>;
 
-    fn members(&self) -> Vec<sealed::Member> {
-        self.iter().map(GatherChild::member).collect()
+    fn members(&self) -> impl Iterator<Item = sealed::Member> {
+        self.iter().map(GatherChild::member)
     }
 
     fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
@@ -286,8 +286,8 @@ macro_rules! tuples {
             type Values = ($($name,)+);
             type Outcomes = ($(Result<$name, TaskError>,)+);
 
-            fn members(&self) -> Vec<sealed::Member> {
-                vec![$(self.$number.member()),+]
+            fn members(&self) -> impl Iterator<Item = sealed::Member> {
+                [$(self.$number.member()),+].into_iter()
             }
 
             fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
@@ -314,8 +314,8 @@ macro_rules! tuples {
             type Values = Result<($($name,)+), E>;
             type Outcomes = ($(Result<$name, TaskError<E>>,)+);
 
-            fn members(&self) -> Vec<sealed::Member> {
-                vec![$(self.$number.member()),+]
+            fn members(&self) -> impl Iterator<Item = sealed::Member> {
+                [$(self.$number.member()),+].into_iter()
             }
 
             fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {

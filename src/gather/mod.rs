@@ -110,11 +110,10 @@ pub struct Gather<C: Children> {
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
-        let members = children.members();
-        for member in &members {
+        let members = children.members().map(|member| {
             member.0.set(Flag::SEEN); // a gathered failure is either raised, or known to have been left
-        }
-        let members = members.into_iter().map(|member| (member.0, member.1));
+            (member.0, member.1)
+        });
         let crowd = Crowd::new(WakeAt::FirstFailure, members);
         Gather { children, crowd, polled: false, over: false }
     }
@@ -128,7 +127,7 @@ impl<C: Children> Gather<C> {
     /// `return_exceptions=True`.
     pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
         self.crowd.leave();
-        let members = self.children.members().into_iter().map(|member| (member.0, member.1));
+        let members = self.children.members().map(|member| (member.0, member.1));
         self.crowd = Crowd::new(WakeAt::All, members);
         GatherOutcomes { gather: self }
     }

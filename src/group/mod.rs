@@ -101,6 +101,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             parent,
             children: RefCell::default(),
             running: Cell::new(0),
+            seat: RefCell::default(),
             failed: RefCell::default(),
             aborting: Cell::new(false),
             exiting: Cell::new(false),

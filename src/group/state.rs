@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use crate::engine::extras::{Joiner, Watcher};
 use crate::engine::leaf;
 use crate::engine::record::RecordRef;
 use crate::engine::state::Flag;
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::engine::watchers::{Seat, Watcher};
 use crate::error::TaskError;
 use crate::exception_group::Raised;
 use crate::sync::{Event, Semaphore};
@@ -18,6 +18,8 @@ pub(super) struct State<E> {
     pub(super) parent: RecordRef,
     pub(super) children: RefCell<WaitList<Member<E>>>,
     pub(super) running: Cell<usize>,
+    /// Where the children's ends are told; from the first child until the last end.
+    pub(super) seat: RefCell<Option<Seat>>,
     /// Numbers of the children that failed or panicked, in that order.
     pub(super) failed: RefCell<Vec<Member<E>>>,
     pub(super) aborting: Cell<bool>,
@@ -58,8 +60,9 @@ impl<E: 'static> State<E> {
         let number = self.children.borrow_mut().join(member).number();
         self.running.set(self.running.get() + 1);
         self.all_done.clear();
-        let watcher = Joiner::Watcher(self.clone(), number);
-        record.with_extras(|extras| extras.joiners.join(watcher));
+        let mut seat = self.seat.borrow_mut();
+        let seat = seat.get_or_insert_with(|| Seat::take(&record.home, self.clone()));
+        seat.watch(record, number, || self.clone());
     }
 
     /// Cancels every child.
@@ -96,7 +99,7 @@ impl<E: 'static> Watcher for State<E> {
         let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
         self.running.set(self.running.get() - 1);
         if let Some(Left::InLine(child)) = child
-            && record.has_either(Flag::FAILED, Flag::PANICKED)
+            && record.has(Flag::FAILED | Flag::PANICKED)
         {
             self.failed.borrow_mut().push(child);
             // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
@@ -114,6 +117,8 @@ impl<E: 'static> Watcher for State<E> {
         }
         if self.running.get() == 0 {
             self.all_done.set();
+            let seat = self.seat.take();
+            drop(seat);
         }
     }
 }

@@ -181,7 +181,10 @@ impl<O> Drop for TaskOf<O> {
     fn drop(&mut self) {
         self.join.leave(&self.record);
         self.record.clear(Flag::HANDLE);
-        if self.record.has(Flag::DONE) {
+        // Nothing is left of most, for they have been awaited.
+        if self.record.has(Flag::DONE)
+            && self.record.has(Flag::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED)
+        {
             self.record.home.nobody_takes(&self.record);
         }
     }

@@ -11,6 +11,7 @@ use crate::engine::record::RecordRef;
 use crate::engine::state::Flag;
 use crate::engine::waitlist::WaitKey;
 use crate::engine::waker::TaskId;
+use crate::engine::watchers::FirstJoiner;
 
 /// One handle's wait for the end of its task.
 pub(super) struct Join {
@@ -36,21 +37,19 @@ impl Join {
         if leaf::interrupted(|| format!("task '{}'", name_of(record))) {
             return Poll::Pending;
         }
-        let current = leaf::current();
         if record.has(Flag::DONE) {
-            if let Some(current) = current
-                && current.is_cancel_forwarded()
-            {
+            let was_cancelled_through_us = leaf::with_current(|current| {
+                let was_forwarded = current.is_cancel_forwarded();
                 current.clear(Flag::CANCEL_FORWARDED);
-                if record.has(Flag::CANCELLED) {
-                    // It was cancelled through us: so are we, now that it is done with it.
-                    leaf::raise();
-                    return Poll::Pending;
-                }
+                was_forwarded && record.has(Flag::CANCELLED)
+            });
+            if was_cancelled_through_us == Some(true) {
+                leaf::raise(); // so are we, now that it is done with it
+                return Poll::Pending;
             }
             return Poll::Ready(());
         }
-        if let Some(current) = current {
+        if let Some(current) = leaf::current() {
             assert!(current != *record, "a task cannot await itself: it would wait forever");
             current.starts_awaiting(record);
         }
@@ -59,8 +58,11 @@ impl Join {
     }
 
     /// Stops waiting.
+    #[inline]
     pub(super) fn leave(&self, record: &RecordRef) {
-        stop_waiting(record, &self.place);
+        if self.place.get() != Place::Nowhere {
+            stop_waiting(record, self.place.replace(Place::Nowhere));
+        }
     }
 }
 
@@ -71,7 +73,7 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
     match place.get() {
         Place::First(id) if ours == Some(id) => return,
         Place::First(_) => {
-            record.first_joiner.set(None);
+            record.set_first_joiner(FirstJoiner::Nobody);
         }
         Place::Listed(key) => {
             let is_there = record.if_extras(|extras| match extras.joiners.get_mut(key) {
@@ -89,12 +91,10 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
         }
         Place::Nowhere => {}
     }
-    let nobody = record.first_joiner.get().is_none()
-        && record.if_extras(|extras| extras.joiners.is_empty()).unwrap_or(true);
     match ours {
         // The order is that of coming: the place in the header is only for the very first.
-        Some(id) if nobody => {
-            record.first_joiner.set(Some(id));
+        Some(id) if record.has_no_joiner() => {
+            record.set_first_joiner(FirstJoiner::Task(id));
             place.set(Place::First(id));
         }
         _ => {
@@ -105,11 +105,7 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
     }
 }
 
-fn stop_waiting(record: &RecordRef, place: &Cell<Place>) {
-    let place = place.replace(Place::Nowhere);
-    if place == Place::Nowhere {
-        return;
-    }
+fn stop_waiting(record: &RecordRef, place: Place) {
     if let Some(current) = leaf::current() {
         current.stops_awaiting(record);
     }
@@ -117,7 +113,7 @@ fn stop_waiting(record: &RecordRef, place: &Cell<Place>) {
         return; // it has told everybody, and its list is empty
     }
     match place {
-        Place::First(_) => record.first_joiner.set(None),
+        Place::First(_) => record.set_first_joiner(FirstJoiner::Nobody),
         Place::Listed(key) => {
             let left = record.if_extras(|extras| extras.joiners.leave(key));
             drop(left);

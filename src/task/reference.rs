@@ -94,7 +94,7 @@ impl TaskRef {
 
     /// Whether the task ended with an error or a panic.
     pub fn is_failed(&self) -> bool {
-        self.record.has_either(Flag::FAILED, Flag::PANICKED)
+        self.record.has(Flag::FAILED | Flag::PANICKED)
     }
 
     /// The task's name.
@@ -143,7 +143,7 @@ pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_
         "pending"
     } else if record.has(Flag::CANCELLED) {
         "cancelled"
-    } else if record.has_either(Flag::FAILED, Flag::PANICKED) {
+    } else if record.has(Flag::FAILED | Flag::PANICKED) {
         "failed"
     } else {
         "done"
