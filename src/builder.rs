@@ -72,7 +72,8 @@ impl EventLoopBuilder {
     }
 
     /// Called when something comes for the loop from outside while the host does not turn it: from any thread, at most once
-    /// until the next [`turn`](EventLoop::turn). It is to make the host turn the loop soon.
+    /// until the next [`turn`](EventLoop::turn). It is to make the host turn the loop soon, and must not turn it itself, nor
+    /// panic.
     pub fn wake_hook(mut self, hook: impl Fn() + Send + Sync + 'static) -> EventLoopBuilder {
         self.wake_hook = Some(Arc::new(hook));
         self
@@ -85,7 +86,7 @@ impl EventLoopBuilder {
     }
 
     /// How many threads [`to_thread`](crate::to_thread()) may use at most; if not said, four more than the machine has
-    /// cores, and 32 at most.
+    /// cores, and 32 at most. At least one, whatever is said.
     pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
         self.pool.max_threads = at_most;
         self

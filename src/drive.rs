@@ -21,14 +21,19 @@ impl EventLoop {
     /// Runs `main` and then cancels what is left and waits for it, as [`try_run`](EventLoop::try_run) does, but as a future
     /// that any executor can await. `sleep` makes a timer of that executor's; the loop's own are served through it.
     ///
-    /// Each poll is one turn, so the other executor's tasks have theirs in between. What the tasks await may be of the
-    /// other executor too (its sockets, its channels). The loop's wake hook, if it has one, is replaced.
+    /// Each poll is one turn of everybody who is ready, so the other executor's tasks have theirs in between. What the tasks
+    /// await may be of the other executor too (its sockets, its channels). The loop's wake hook, if it has one, is replaced.
+    ///
+    /// A loop that waits for nothing that it knows of is no deadlock here, for the other executor may yet wake it. Time is
+    /// that of the loop's own clock: where the other executor's can be paused, as tokio's in tests, give the loop
+    /// [`Clock::host`](crate::Clock::host) over that. `main` must be `'static`, and the future is not `Send`: it is for the
+    /// other's `block_on` or for its local tasks.
     ///
     /// # Cancellation
     /// Dropping the future drops the loop with all its tasks, hard: destructors run, clean-up that awaits does not.
     ///
     /// # Errors
-    /// [`RunError`]; [`RunError::AlreadyRunning`] if it is polled by a task of a loop of this crate: such a loop needs no
+    /// [`RunError::Cancelled`] and [`RunError::Panicked`], of `main`; [`RunError::AlreadyRunning`] if it is polled by a task of a loop of this crate: such a loop needs no
     /// second one inside it.
     ///
     /// # Examples
@@ -116,11 +121,12 @@ where
             let engine = self.event_loop.engine();
             let _entered = engine.enter();
             engine.arm_hook();
+            engine.look_at_once();
             let next = engine.turn(usize::MAX);
             if done() {
                 return Poll::Ready(Ok(()));
             }
-            self.event_loop.rest(next)?
+            self.event_loop.rest(next)
         };
         let is_time = match rest {
             Rest::No => true,

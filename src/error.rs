@@ -332,8 +332,11 @@ impl ExceptionContext {
     }
 
     /// Of something that belongs to no task.
-    pub(crate) fn of_nobody(failure: Failure) -> ExceptionContext {
-        ExceptionContext { failure, task: None, spawned_at: Location::caller() }
+    pub(crate) fn of_nobody(
+        failure: Failure,
+        spawned_at: &'static Location<'static>,
+    ) -> ExceptionContext {
+        ExceptionContext { failure, task: None, spawned_at }
     }
 }
 

@@ -260,49 +260,48 @@ impl EventLoop {
             if next == Next::Ready {
                 continue; // the usual case, without more ado
             }
-            match self.rest(next)? {
+            match self.rest(next) {
                 Rest::No => {}
                 Rest::Until(deadline) => self.engine.park(Some(deadline - self.engine.now())),
-                Rest::UntilLetter => self.engine.park(None),
+                // Nothing but a letter can help now. Could one come?
+                Rest::UntilLetter if self.engine.may_be_woken() => self.engine.park(None),
+                Rest::UntilLetter => self.is_stuck(next)?,
             }
         }
     }
 
     /// What to do between two turns; a virtual clock jumps here.
-    ///
-    /// # Errors
-    /// If there will never be another turn: the loop is stuck.
-    pub(crate) fn rest(&self, next: Next) -> Result<Rest, RunError> {
+    pub(crate) fn rest(&self, next: Next) -> Rest {
         if next == Next::Ready || self.engine.has_letters() {
-            return Ok(Rest::No);
+            return Rest::No;
         }
-        match (next, &self.engine.clock().0) {
-            // While the turn went on its time has come.
-            (Next::At(deadline), _) if deadline <= self.engine.now() => Ok(Rest::No),
-            // Virtual time does not pass while real work is out.
-            (Next::At(_), Source::Virtual(_)) if self.engine.work_out.get() > 0 => {
-                Ok(Rest::UntilLetter)
+        let Next::At(deadline) = next else { return Rest::UntilLetter };
+        if deadline <= self.engine.now() {
+            return Rest::No; // while the turn went on its time has come
+        }
+        match &self.engine.clock().0 {
+            Source::Monotonic { .. } | Source::Host(_) => Rest::Until(deadline),
+            // Virtual time does not pass while real work is out, or while somebody holds it.
+            Source::Virtual(clock) if clock.is_held() || self.engine.work_out.get() > 0 => {
+                Rest::UntilLetter
             }
-            (Next::At(deadline), Source::Virtual(clock)) if !clock.is_held() => {
+            Source::Virtual(clock) => {
                 clock.jump_to(deadline);
-                Ok(Rest::No)
-            }
-            (Next::At(deadline), Source::Monotonic { .. } | Source::Host(_)) => {
-                Ok(Rest::Until(deadline))
-            }
-            // Nothing but a letter can help now. Could one come?
-            _ if self.engine.may_be_woken() => Ok(Rest::UntilLetter),
-            (next, _) => {
-                let Some(waits) = self.engine.who_waits_for_what() else { return Ok(Rest::No) };
-                let waits = waits.into_iter().map(|(record, waits_for)| Stuck {
-                    task: TaskRef::new(record.clone()).name(),
-                    spawned_at: record.spawned_at,
-                    waits_for,
-                });
-                let clock_is_held = next != Next::Idle;
-                Err(RunError::Deadlock(Deadlock { waits: waits.collect(), clock_is_held }))
+                Rest::No
             }
         }
+    }
+
+    /// An error, unless somebody can go on after all: there will never be another turn.
+    fn is_stuck(&self, next: Next) -> Result<(), RunError> {
+        let Some(waits) = self.engine.who_waits_for_what() else { return Ok(()) };
+        let waits = waits.into_iter().map(|(record, waits_for)| Stuck {
+            task: TaskRef::new(record.clone()).name(),
+            spawned_at: record.spawned_at,
+            waits_for,
+        });
+        let clock_is_held = next != Next::Idle;
+        Err(RunError::Deadlock(Deadlock { waits: waits.collect(), clock_is_held }))
     }
 
     /// See [`create_task`](crate::create_task). The task begins when the loop runs.

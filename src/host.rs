@@ -7,11 +7,16 @@
 //!
 //! - MUST call [`EventLoop::turn`] again soon when it returned [`Next::Ready`];
 //! - MUST call it again at the latest at the deadline of [`Next::At`], and MAY call it earlier;
-//! - MUST call it again after the wake hook was called; the hook is called at most once until the next turn, from any
-//!   thread, and MUST NOT turn the loop itself;
+//! - MUST call it again after the wake hook was called: at most once until the next turn, from any thread, the host's own
+//!   included;
+//! - MUST call it again after it gave the loop work itself ([`EventLoop::create_task`], `call_soon`, `call_later`): the hook is
+//!   for what comes from elsewhere;
+//! - MUST NOT turn a loop in the wake hook, nor let the hook panic (a panic ends there: the host was not woken);
 //! - MUST NOT turn a loop inside one of its own tasks, nor inside a turn of another loop;
 //! - MUST NOT let its clock run backwards, if it supplies one (the loop keeps the later time);
-//! - MUST NOT expect a destructor's clean-up to await after the loop was dropped: [`EventLoop::cancel_all`] does that.
+//! - MUST NOT expect a destructor's clean-up to await after the loop was dropped. [`EventLoop::cancel_all`] runs it, and
+//!   blocks; where clean-up needs the host itself, cancel [`EventLoop::all_tasks`] and go on turning until
+//!   [`EventLoop::live_tasks`] is zero.
 
 use std::time::Duration;
 
@@ -40,7 +45,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// At most so many polls.
+    /// At most so many polls. None is a turn that only looks.
     pub fn polls(polls: usize) -> Budget {
         Budget { polls, time: None }
     }
@@ -81,11 +86,12 @@ impl EventLoop {
     pub fn turn(&mut self, budget: Budget) -> Next {
         assert!(
             here::running().is_none(),
-            "a loop cannot be turned while one is running on this thread"
+            "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback"
         );
         let engine = self.engine();
         let _entered = engine.enter();
         engine.arm_hook();
+        engine.look_at_once();
         let next = engine.turn_within(budget.polls, budget.time);
         match next {
             // Before the host sleeps: whatever came before the hook was armed is seen.
@@ -129,11 +135,13 @@ impl EventLoop {
         self.engine().ready_len()
     }
 
-    /// For a host whose virtual clock is to jump: moves it to the next deadline, if there is one and it is not held. False
-    /// on another clock.
+    /// For a host whose virtual clock is to jump: moves it to the next deadline, if there is one, it is not held, and no
+    /// work of [`to_thread`](crate::to_thread()) is out. False otherwise, and on another clock.
     pub fn jump_to_next_deadline(&self) -> bool {
         match (&self.engine().clock().0, self.next_deadline()) {
-            (Source::Virtual(clock), Some(deadline)) if !clock.is_held() => {
+            (Source::Virtual(clock), Some(deadline))
+                if !clock.is_held() && self.engine().work_out.get() == 0 =>
+            {
                 clock.jump_to(deadline);
                 true
             }

@@ -11,7 +11,8 @@ use std::thread;
 
 use common::ms;
 use loopwheel::{
-    Budget, Clock, EventLoop, Handle, Instant, Next, VirtualClock, create_task, sleep, yield_now,
+    Budget, Clock, EventLoop, Handle, Instant, Next, VirtualClock, create_task, sleep, to_thread,
+    yield_now,
 };
 
 /// A host that writes down what it does.
@@ -225,4 +226,69 @@ fn a_loop_is_not_turned_inside_a_task() {
         drop(create_task(async {}));
         inner.turn(Budget::unlimited());
     });
+}
+
+/// A host's turn may be a frame long: it looks every time, also while somebody is always ready.
+#[test]
+fn timers_and_letters_are_taken_in_by_the_next_turn_although_a_task_is_always_ready() {
+    let frame = Rc::new(Cell::new(Instant::START));
+    let time = frame.clone();
+    let mut host = Host::new(EventLoop::builder().clock(Clock::host(move || time.get())).build());
+    drop(host.event_loop.create_task(async {
+        loop {
+            yield_now().await;
+        }
+    }));
+    let events = host.events.clone();
+    drop(host.event_loop.create_task(async move {
+        sleep(ms(10)).await;
+        events.borrow_mut().push("slept".to_owned());
+    }));
+    let handle = host.event_loop.handle();
+    host.turn(Budget::unlimited());
+    frame.set(frame.get() + ms(10));
+    host.turn(Budget::unlimited());
+    host.expect(&["turn: ready", "slept", "turn: ready"]);
+
+    let (sender, called) = std::sync::mpsc::channel();
+    thread::spawn(move || handle.call_soon(move || sender.send(()).unwrap()).unwrap())
+        .join()
+        .unwrap();
+    host.turn(Budget::unlimited()); // takes the call in
+    host.turn(Budget::unlimited()); // and makes it
+    assert_eq!(called.try_recv(), Ok(()));
+}
+
+#[test]
+fn a_hook_that_panics_costs_nobody_anything() {
+    let panics = || panic!("the hook's own trouble");
+    let mut event_loop = EventLoop::builder().threads(1).wake_hook(panics).build();
+    let handle = event_loop.handle();
+    thread::spawn(move || handle.call_soon(|| ()).unwrap()).join().unwrap();
+    event_loop.run_until_stalled();
+    for number in 0..3 {
+        assert_eq!(event_loop.run(async { to_thread(move || number).await }), Ok(number));
+    }
+}
+
+#[test]
+fn a_host_cannot_jump_while_work_is_out() {
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let task = event_loop.create_task(async {
+        let sleep = create_task(sleep(ms(5)));
+        to_thread(move || receiver.recv().unwrap()).await.unwrap();
+        sleep.await.unwrap();
+    });
+    while event_loop.turn(Budget::unlimited()) == Next::Ready {}
+    assert!(!event_loop.jump_to_next_deadline());
+    sender.send(()).unwrap();
+    while event_loop.all_tasks().len() > 1 {
+        event_loop.turn(Budget::unlimited());
+        event_loop.jump_to_next_deadline();
+    }
+    event_loop.run_until_stalled();
+    assert!(task.is_done());
+    assert_eq!(clock.now(), Instant::START + ms(5));
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use std::thread;
 
 use common::{ms, watched_loop};
 use loopwheel::{
-    EventLoop, Handle, LoopGone, RemoteError, TaskError, create_task, finally, gather, now, run,
-    run_virtual, sleep, to_thread, wait_for, yield_now,
+    Budget, EventLoop, Handle, LoopGone, RemoteError, RunError, TaskError, create_task, finally,
+    gather, now, run, run_virtual, sleep, to_thread, try_run, wait_for, yield_now,
 };
 
 #[test]
@@ -274,6 +274,146 @@ fn a_loop_that_is_made_while_others_send_to_it_hears_them_all() {
         });
         assert_eq!(sums, 12);
     }
+}
+
+// ---- Nothing goes unnoticed -----------------------------------------------------------------------------------
+
+/// Turns the loop until it has reported something. The threads that it waits for are real, but no time is.
+fn first_report(event_loop: &mut EventLoop, reports: &Rc<RefCell<Vec<String>>>) -> String {
+    while reports.borrow().is_empty() {
+        event_loop.run_until_stalled();
+        thread::yield_now();
+    }
+    let reports = reports.take();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    reports.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_panic_of_a_detached_task_is_reported_whenever_its_handle_is_dropped() {
+    let (mut event_loop, reports) = watched_loop();
+    let handle = event_loop.handle();
+    let (line, panics) = (line!() + 1, || async { panic!("oh") });
+    let create = || -> loopwheel::RemoteTask<()> { handle.create_task(panics).unwrap() };
+    drop(create());
+    let report = first_report(&mut event_loop, &reports);
+    assert!(report.contains(&format!("threads.rs:{line}")), "{report}");
+    assert!(report.ends_with("panicked and nobody took it: oh"), "{report}");
+    let task = create();
+    event_loop.run_until_stalled();
+    assert!(task.is_done() && reports.borrow().is_empty(), "somebody could still take it");
+    drop(task);
+    assert!(first_report(&mut event_loop, &reports).ends_with("oh"));
+    let task = create();
+    event_loop.run_until_stalled();
+    assert!(matches!(task.wait(), Err(RemoteError::Panicked(_))));
+    event_loop.run_until_stalled();
+    assert!(reports.borrow().is_empty());
+}
+
+#[test]
+#[allow(clippy::async_yields_async)] // it is to leave the loop
+fn a_panic_of_work_whose_wait_was_given_up_is_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    let (release, released) = mpsc::channel::<()>();
+    event_loop.run_until_complete(async {
+        drop(to_thread(move || -> () {
+            let _ = released.recv();
+            panic!("given up before")
+        }));
+    });
+    drop(release);
+    let report = first_report(&mut event_loop, &reports);
+    assert!(report.contains("threads.rs") && report.ends_with("given up before"), "{report}");
+
+    let work =
+        event_loop.run_until_complete(async { to_thread(|| -> () { panic!("never asked") }) });
+    while !format!("{work:?}").contains("is_done: true") {
+        thread::yield_now();
+    }
+    drop(work);
+    assert!(first_report(&mut event_loop, &reports).ends_with("never asked"));
+}
+
+#[test]
+fn a_closure_that_panics_before_it_makes_the_future_is_that_tasks_outcome() {
+    let (mut event_loop, reports) = watched_loop();
+    let task = event_loop
+        .handle()
+        .create_task(|| -> std::future::Ready<i32> { panic!("in the closure") })
+        .unwrap();
+    event_loop.run_until_stalled();
+    let Err(RemoteError::Panicked(panic)) = task.wait() else { panic!() };
+    assert_eq!(panic.message(), "in the closure");
+    assert!(reports.borrow().is_empty());
+}
+
+#[test]
+fn a_remote_task_is_one_task() {
+    let mut event_loop = EventLoop::new();
+    let task = event_loop.handle().create_task(std::future::pending::<()>).unwrap();
+    event_loop.run_until_stalled();
+    assert_eq!(event_loop.live_tasks(), 1);
+    assert!(event_loop.all_tasks()[0].spawned_at().file().ends_with("threads.rs"));
+    drop(event_loop);
+    assert_eq!(task.wait(), Err(RemoteError::LoopGone(LoopGone)));
+}
+
+#[test]
+fn a_call_is_reported_if_the_loop_ends_between_taking_it_in_and_making_it() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.handle().call_soon(|| panic!("it is not made")).unwrap();
+    event_loop.turn(Budget::unlimited()); // takes it in
+    drop(event_loop);
+    let reports = reports.take();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("came too late"), "{reports:?}");
+}
+
+#[test]
+#[should_panic(expected = "was taken before")]
+fn waiting_for_an_outcome_that_was_taken_is_no_hang() {
+    let mut event_loop = EventLoop::new();
+    let mut task = event_loop.handle().create_task(|| async { 1 }).unwrap();
+    event_loop.run_until_stalled();
+    assert_eq!(async_io::block_on(&mut task), Ok(1));
+    let _ = task.wait();
+}
+
+#[test]
+#[should_panic(expected = "was taken before")]
+fn awaiting_work_twice_is_no_hang() {
+    run(async {
+        let mut work = to_thread(|| 1);
+        assert_eq!((&mut work).await, Ok(1));
+        let _ = work.await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "would block the thread of the task's own loop")]
+fn waiting_on_the_loops_own_thread_is_no_hang() {
+    let event_loop = EventLoop::new();
+    let _ = event_loop.handle().create_task(|| async { 1 }).unwrap().wait();
+}
+
+#[test]
+fn a_deadlock_is_reported_after_work_has_come_back_to_the_same_task() {
+    let ended = try_run(async {
+        to_thread(|| 1).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
+}
+
+#[test]
+fn a_deadlock_is_reported_when_the_last_handle_is_dropped() {
+    let ended = try_run(async {
+        let handle = Handle::current();
+        drop(thread::spawn(move || drop(handle)));
+        std::future::pending::<()>().await;
+    });
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
 }
 
 /// Wakers of several earlier tenants of one slot defeat the coalescing: each wake is a letter.

@@ -10,6 +10,8 @@
 //! sides change `armed` by read-modify-write: with a plain store here and a plain load there each could miss the other, and
 //! the host would sleep beside a letter (`tests/loom.rs` checks this file).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 /// What a host wants to be called when a letter comes for a loop that it drives.
@@ -38,7 +40,9 @@ impl Hook {
         if self.armed.swap(false, Ordering::AcqRel) {
             let call = self.call.lock().clone();
             if let Some(call) = call {
-                call(); // after the lock: it may run anything
+                // After the lock, for it may run anything. Who wakes a task has no part in what the host does: its panic
+                // ends here.
+                let _ = catch_unwind(AssertUnwindSafe(|| call()));
             }
         }
     }

@@ -248,6 +248,7 @@ impl Engine {
     /// The end of the loop: drops every task and callback hard, and what their destructors make, until there are
     /// none.
     pub(crate) fn close(&self) {
+        self.closed.set(true);
         loop {
             let tenants: Vec<_> = self.tasks.borrow().slots.tenants().cloned().collect();
             if tenants.is_empty() {
@@ -258,13 +259,11 @@ impl Engine {
             }
         }
         self.tasks.borrow_mut().forget_ready();
-        self.closed.set(true);
         self.close_inbox();
-        for _ in 0..self.close_gate() {
-            self.report(&ExceptionContext::of_nobody(Failure::LostCall));
-        }
+        self.close_gate();
     }
 
+    /// The loop has been dropped, or is being dropped.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
     }

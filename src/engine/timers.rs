@@ -1,13 +1,13 @@
 //! **Timers**: the wheel, for those who wait for time (`time.rs`, `timeout.rs`), and what happens when it fires.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
 
 use super::alarm::Alarm;
 use super::instant::Instant;
-use super::turn::{Engine, LOOK_EVERY};
+use super::turn::Engine;
 use super::waker::TaskId;
 use super::wheel::TimerKey;
 use crate::error::{ExceptionContext, Failure, Panic};
@@ -42,13 +42,14 @@ impl Engine {
     /// Wakes a waker that is not ours. If it panics, the timers after it fire all the same.
     fn wake_stranger(&self, waker: Waker) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            self.report(&ExceptionContext::of_nobody(Failure::Panicked(Panic::new(payload))));
+            let failure = Failure::Panicked(Panic::new(payload));
+            self.report(&ExceptionContext::of_nobody(failure, Location::caller()));
         }
     }
 
     pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
         if deadline <= self.latest.get() {
-            self.unlooked.set(LOOK_EVERY); // due already: in the next turn, as asyncio does
+            self.look_at_once(); // due already: in the next turn, as asyncio does
         }
         self.wheel.borrow_mut().insert(deadline.as_nanos(), alarm)
     }

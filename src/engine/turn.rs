@@ -18,7 +18,8 @@
 //!
 //! **Looking is not free.** Reading a monotonic clock costs as much as four polls, and looking into the inbox
 //! is an atomic operation. So steps 1 and 2 are skipped while there is work, but for a turn that begins [`LOOK_EVERY`]
-//! or more polls after the last look; and the clock is not read when no timer is armed.
+//! or more polls after the last look; and the clock is not read when no timer is armed. (A host's turn always looks: what is
+//! a moment to `run` may be a frame to a host.)
 //!
 //! **Borrows** of the parts are short, and no code of others (a future, a waker that is not ours, a
 //! destructor) runs inside one.
@@ -144,6 +145,11 @@ impl Engine {
     #[inline]
     pub(crate) fn turn(self: &Rc<Self>, polls: usize) -> Next {
         self.turn_within(polls, None)
+    }
+
+    /// The next turn looks at the inbox and the clock, however few polls there were since the last look.
+    pub(crate) fn look_at_once(&self) {
+        self.unlooked.set(LOOK_EVERY);
     }
 
     /// The same, and no further poll begins when `time` is over.
@@ -342,7 +348,7 @@ impl Engine {
         if let Some(id) = self.registration.inbox().wait(timeout) {
             self.make_ready(id);
         }
-        self.unlooked.set(LOOK_EVERY);
+        self.look_at_once();
     }
 
     /// Letters that came while nothing was ready; true if there were any.
@@ -353,12 +359,8 @@ impl Engine {
 
     /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
     pub(crate) fn may_be_woken(&self) -> bool {
-        let somebody_has_a_handle = self.gate.get().is_some_and(|gate| {
-            // The engine has one, the doorbell has one.
-            Arc::strong_count(gate) > 2
-        });
         self.work_out.get() > 0
-            || somebody_has_a_handle
+            || self.gate.get().is_some_and(|gate| gate.has_handles())
             || self.registration.waker_was_cloned_elsewhere()
             || self.tasks.borrow().slots.any_waker_at_large()
     }
@@ -377,8 +379,10 @@ impl Engine {
     }
 
     /// What other threads left for a loop that is gone.
-    pub(super) fn close_gate(&self) -> usize {
-        self.gate.get().map_or(0, |gate| gate.close())
+    pub(super) fn close_gate(&self) {
+        if let Some(gate) = self.gate.get() {
+            gate.close();
+        }
     }
 }
 

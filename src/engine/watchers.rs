@@ -14,7 +14,7 @@ use super::waker::{MAX_LOOPS, MAX_SLOTS, TaskId, pack, unpack};
 
 /// Who watches several tasks.
 pub(crate) trait Watcher {
-    /// A task is over. Part of the engine: it must not run code of others.
+    /// A task is over. The engine is not borrowed, but in the middle of things: for what is quickly done.
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef);
 }
 

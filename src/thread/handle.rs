@@ -5,28 +5,28 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Poll, Waker};
+use std::thread::{self, ThreadId};
 
 use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::remote::{Remote, RemoteTask};
 use crate::callback;
+use crate::engine::here;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
-use crate::error::{ExceptionContext, Failure};
+use crate::error::{ExceptionContext, Failure, Panic};
 use crate::task::running_loop;
 
-/// A call from another thread, on its way to the loop.
-pub(super) type Call = Box<dyn FnOnce() + Send>;
-
-/// Where calls from other threads lie until the loop answers the doorbell.
-pub(crate) struct Gate {
-    /// `None` when the loop is gone.
-    calls: Mutex<Option<VecDeque<(Call, IfLost)>>>,
-    /// Not there before the loop is: it answers when it comes.
-    doorbell: OnceLock<TaskId>,
+/// A call from another thread, on its way to the loop. However it is lost, it does not go unnoticed.
+pub(super) struct Call {
+    /// `None` when it has been made.
+    function: Option<Box<dyn FnOnce() + Send>>,
+    if_lost: IfLost,
+    called_at: &'static Location<'static>,
 }
 
 /// What is to be done about a call that came too late.
@@ -34,40 +34,119 @@ pub(crate) struct Gate {
 pub(super) enum IfLost {
     /// Nobody else will know: report it.
     Report,
+    /// Make it, wherever this is.
+    MakeIt,
     /// Whoever sent it finds out.
     Nothing,
+}
+
+impl Call {
+    pub(super) fn new(
+        function: impl FnOnce() + Send + 'static,
+        if_lost: IfLost,
+        called_at: &'static Location<'static>,
+    ) -> Call {
+        Call { function: Some(Box::new(function)), if_lost, called_at }
+    }
+
+    fn make(mut self) {
+        if let Some(function) = self.function.take() {
+            function();
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let Some(function) = self.function.take() else { return };
+        match self.if_lost {
+            IfLost::Report => report(Failure::LostCall, self.called_at),
+            IfLost::MakeIt => function(),
+            IfLost::Nothing => {}
+        }
+    }
+}
+
+/// Tells the exception handler of the loop that runs on this thread (or is being closed), or else stderr.
+pub(super) fn report(failure: Failure, spawned_at: &'static Location<'static>) {
+    let context = ExceptionContext::of_nobody(failure, spawned_at);
+    match here::running() {
+        Some(engine) => engine.report(&context),
+        None => eprintln!("loopwheel: {context}"),
+    }
+}
+
+/// Where calls from other threads lie until the loop answers the doorbell.
+pub(crate) struct Gate {
+    /// `None` when the loop is gone.
+    calls: Mutex<Option<VecDeque<Call>>>,
+    /// Not there before the loop is: it answers when it comes.
+    doorbell: OnceLock<(TaskId, ThreadId)>,
+    /// How many handles there are: who has one may yet send something.
+    handles: AtomicUsize,
 }
 
 impl Gate {
     fn new() -> Arc<Gate> {
         let calls = Mutex::new(Some(VecDeque::new()));
-        Arc::new(Gate { calls, doorbell: OnceLock::new() })
+        Arc::new(Gate { calls, doorbell: OnceLock::new(), handles: AtomicUsize::new(0) })
     }
 
-    /// Leaves a call; it comes back if the loop is gone.
-    pub(super) fn leave(&self, call: Call, if_lost: IfLost) -> Result<(), Call> {
-        match &mut *self.calls.lock() {
-            None => return Err(call),
-            Some(calls) => calls.push_back((call, if_lost)),
-        }
+    /// Leaves a call.
+    pub(super) fn leave(&self, mut call: Call) -> Result<(), LoopGone> {
+        let mut calls = self.calls.lock();
+        let Some(waiting) = calls.as_mut() else {
+            drop(calls); // before the call: it may run anything
+            if call.if_lost == IfLost::Report {
+                call.if_lost = IfLost::Nothing; // the caller is told
+            }
+            return Err(LoopGone);
+        };
+        waiting.push_back(call);
+        drop(calls);
         self.ring();
         Ok(())
     }
 
     fn ring(&self) {
-        if let Some(doorbell) = self.doorbell.get() {
+        if let Some((doorbell, _)) = self.doorbell.get() {
             doorbell.waker().wake();
         }
     }
 
     fn next(&self) -> Option<Call> {
-        Some(self.calls.lock().as_mut()?.pop_front()?.0)
+        self.calls.lock().as_mut()?.pop_front()
     }
 
-    /// The loop is gone. Says how many calls are lost without anybody knowing.
-    pub(crate) fn close(&self) -> usize {
-        let left = self.calls.lock().take().unwrap_or_default();
-        left.iter().filter(|(_, if_lost)| *if_lost == IfLost::Report).count()
+    /// The loop is gone, and what lies here too late.
+    pub(crate) fn close(&self) {
+        let left = self.calls.lock().take();
+        drop(left); // after the lock: each says that it is lost
+    }
+
+    pub(crate) fn has_handles(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the loop lives on this thread.
+    pub(super) fn is_of_this_thread(&self) -> bool {
+        self.doorbell.get().is_some_and(|(_, home)| *home == thread::current().id())
+    }
+
+    /// The place of a waker of this loop's own, which needs no `clone`: what it waits for is counted.
+    pub(super) fn is_own(&self, waker: &Waker) -> bool {
+        let own = self.doorbell.get().map(|(doorbell, _)| doorbell.loop_index());
+        own.is_some() && own == TaskId::of(waker).map(TaskId::loop_index)
+    }
+
+    /// Tells the loop's exception handler of a panic that nobody will take, wherever this is.
+    pub(super) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
+        let report = move || report(Failure::Panicked(panic), spawned_at);
+        if here::running().is_some() && self.is_of_this_thread() {
+            report();
+        } else {
+            let _ = self.leave(Call::new(report, IfLost::MakeIt, spawned_at)); // made even if it is lost
+        }
     }
 }
 
@@ -79,8 +158,9 @@ impl Engine {
 
     /// Hangs a doorbell at the gate.
     fn put_up(self: &Rc<Self>, gate: Arc<Gate>) -> Arc<Gate> {
-        self.spawn_timed_callback(Location::caller(), |doorbell| {
-            gate.doorbell.set(doorbell).expect("a gate is put up once");
+        let doorbell = self.spawn_timed_callback(Location::caller(), |doorbell| {
+            let home = thread::current().id();
+            gate.doorbell.set((doorbell, home)).expect("a gate is put up once");
             let (gate, engine) = (gate.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
                 // Only as many as lie there now: who keeps sending must not keep the loop from its tasks.
@@ -89,11 +169,15 @@ impl Engine {
                     let (Some(call), Some(engine)) = (gate.next(), engine.upgrade()) else {
                         break;
                     };
-                    callback::soon(&engine, call, Location::caller());
+                    let called_at = call.called_at;
+                    callback::soon(&engine, move || call.make(), called_at);
                 }
                 Poll::<()>::Pending
             })
         });
+        // Calls from elsewhere are nobody's children.
+        let locals = doorbell.if_extras(|extras| extras.locals.take());
+        drop(locals);
         gate
     }
 }
@@ -119,12 +203,26 @@ impl Engine {
 ///
 /// # In asyncio
 /// The loop itself, with `call_soon_threadsafe` and `run_coroutine_threadsafe`.
-#[derive(Clone)]
 pub struct Handle {
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
 }
 
-/// The loop is gone: it was dropped, or its run has ended.
+impl Clone for Handle {
+    fn clone(&self) -> Handle {
+        Handle::through(self.gate.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.gate.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gate.ring(); // a loop that waits for nothing else can see now that it is stuck
+        }
+    }
+}
+
+/// The loop is gone: it was dropped. (A loop of one's own that has only come back from a run is not: what is sent to it waits
+/// for the next.)
 ///
 /// # In asyncio
 /// `RuntimeError: Event loop is closed`.
@@ -161,11 +259,16 @@ impl Handle {
     /// ```
     pub fn reserve() -> (Handle, Reservation) {
         let gate = Gate::new();
-        (Handle { gate: gate.clone() }, Reservation { gate: Some(gate) })
+        (Handle::through(gate.clone()), Reservation { gate: Some(gate) })
     }
 
     pub(crate) fn to(engine: &Rc<Engine>) -> Handle {
-        Handle { gate: engine.gate() }
+        Handle::through(engine.gate())
+    }
+
+    fn through(gate: Arc<Gate>) -> Handle {
+        gate.handles.fetch_add(1, Ordering::Relaxed);
+        Handle { gate }
     }
 
     /// Calls `callback` on the loop's thread, soon. Calls of one thread are made in their order.
@@ -175,19 +278,21 @@ impl Handle {
     ///
     /// # In asyncio
     /// `loop.call_soon_threadsafe(callback)`.
+    #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
-        self.gate.leave(Box::new(callback), IfLost::Report).map_err(|_| LoopGone)
+        self.gate.leave(Call::new(callback, IfLost::Report, Location::caller()))
     }
 
     /// Runs a task on the loop: `make` is sent there, and makes the future, which need not be `Send`.
     ///
-    /// Dropping what this returns detaches the task.
+    /// Dropping what this returns detaches the task; if it panics then, the loop's exception handler is told.
     ///
     /// # Errors
     /// If the loop is gone.
     ///
     /// # In asyncio
     /// `asyncio.run_coroutine_threadsafe(coro, loop)`.
+    #[track_caller]
     pub fn create_task<F>(
         &self,
         make: impl FnOnce() -> F + Send + 'static,
@@ -195,11 +300,11 @@ impl Handle {
     where
         F: Future<Output: Send + 'static> + 'static,
     {
-        let remote = Remote::new();
+        let remote = Remote::new(Location::caller());
         let arrival = remote.arrival();
-        let call = Box::new(move || arrival.begin(make()));
-        self.gate.leave(call, IfLost::Nothing).map_err(|_| LoopGone)?;
-        Ok(RemoteTask::new(remote, self.gate.clone()))
+        let begin = move || arrival.begin(make);
+        self.gate.leave(Call::new(begin, IfLost::Nothing, Location::caller()))?;
+        Ok(RemoteTask::new(remote, self.clone()))
     }
 
     /// Whether the loop is gone.
@@ -234,8 +339,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        for _ in 0..self.gate.take().map_or(0, |gate| gate.close()) {
-            eprintln!("loopwheel: {}", ExceptionContext::of_nobody(Failure::LostCall));
+        if let Some(gate) = self.gate.take() {
+            gate.close();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -84,7 +85,8 @@ impl Pool {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                // It catches what the work throws; what a waker throws must not take the thread along.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state.lock();
                 continue;
             }

@@ -1,19 +1,25 @@
 //! [`RemoteTask`]: a task of a loop on another thread.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
-use super::handle::{Gate, IfLost, LoopGone};
+use super::handle::{Call, Handle, IfLost, LoopGone, report};
+use crate::engine::extras::Joiner;
+use crate::engine::record::{Plain, RecordRef};
 use crate::engine::waker::TaskId;
+use crate::engine::watchers::Watcher;
 use crate::engine::{here, leaf};
-use crate::error::{Cancelled, Panic, TaskError};
-use crate::task::{Task, create_task};
+use crate::error::{Cancelled, Failure, Panic, TaskError};
+use crate::task::{Task, TaskBuilder, running_loop};
 
 /// Why a task on another thread's loop gave no value.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -34,38 +40,61 @@ pub enum RemoteError {
 pub(super) struct Remote<T> {
     state: Mutex<State<T>>,
     settled: Condvar,
+    spawned_at: &'static Location<'static>,
 }
 
 struct State<T> {
     outcome: Option<Result<T, RemoteError>>,
     is_settled: bool,
+    /// Nobody will take the outcome.
+    is_abandoned: bool,
     /// Where the task is, once it has begun.
     task: Option<TaskId>,
     waiter: Option<Waker>,
 }
 
 impl<T> Remote<T> {
-    pub(super) fn new() -> Arc<Remote<T>> {
-        let state = State { outcome: None, is_settled: false, task: None, waiter: None };
-        Arc::new(Remote { state: Mutex::new(state), settled: Condvar::new() })
+    pub(super) fn new(spawned_at: &'static Location<'static>) -> Arc<Remote<T>> {
+        let state = State {
+            outcome: None,
+            is_settled: false,
+            is_abandoned: false,
+            task: None,
+            waiter: None,
+        };
+        Arc::new(Remote { state: Mutex::new(state), settled: Condvar::new(), spawned_at })
     }
 
     pub(super) fn arrival(self: &Arc<Self>) -> Arrival<T> {
         Arrival { remote: self.clone() }
     }
 
-    fn settle(&self, outcome: Result<T, RemoteError>) {
+    /// Hands back a panic that nobody will take.
+    fn settle(&self, outcome: Result<T, RemoteError>) -> Option<Panic> {
         let mut state = self.state.lock();
         if state.is_settled {
-            return;
+            return None;
         }
         state.is_settled = true;
+        if state.is_abandoned {
+            return outcome.err().and_then(RemoteError::into_panic);
+        }
         state.outcome = Some(outcome);
         let waiter = state.waiter.take();
         drop(state);
         self.settled.notify_all();
         if let Some(waiter) = waiter {
             waiter.wake();
+        }
+        None
+    }
+}
+
+impl RemoteError {
+    fn into_panic(self) -> Option<Panic> {
+        match self {
+            RemoteError::Panicked(panic) => Some(panic),
+            RemoteError::Cancelled(_) | RemoteError::LoopGone(_) => None,
         }
     }
 }
@@ -77,25 +106,52 @@ pub(super) struct Arrival<T> {
 
 impl<T: Send + 'static> Arrival<T> {
     /// On the loop: makes the task.
-    pub(super) fn begin<F: Future<Output = T> + 'static>(self, future: F) {
-        let task: Task<T> = create_task(future);
-        self.remote.state.lock().task = Some(task.record().home.id_of(task.record()));
-        drop(create_task(async move {
-            let outcome = task.await.map_err(|error| match error {
-                TaskError::Cancelled(cancelled) => RemoteError::Cancelled(cancelled),
-                TaskError::Panicked(panic) => RemoteError::Panicked(panic),
-                TaskError::Failed(_) | TaskError::Grouped => {
-                    unreachable!("it has no error of its own")
-                }
-            });
-            self.remote.settle(outcome);
-        }));
+    pub(super) fn begin<F: Future<Output = T> + 'static>(self, make: impl FnOnce() -> F) {
+        let spawned_at = self.remote.spawned_at;
+        match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(future) => {
+                let task: Task<T> =
+                    TaskBuilder::new().spawn_on(&running_loop(), Plain, future, spawned_at);
+                let record = task.record().clone();
+                self.remote.state.lock().task = Some(record.home.id_of(&record));
+                let settler = Settler { held: Cell::new(Some((task, self))) };
+                let watcher = Joiner::Watcher(Rc::new(settler), 0);
+                record.with_extras(|extras| extras.joiners.join(watcher));
+            }
+            Err(payload) => self.settle(Err(RemoteError::Panicked(Panic::new(payload)))),
+        }
+    }
+
+    fn settle(&self, outcome: Result<T, RemoteError>) {
+        if let Some(panic) = self.remote.settle(outcome) {
+            report(Failure::Panicked(panic), self.remote.spawned_at);
+        }
     }
 }
 
 impl<T> Drop for Arrival<T> {
     fn drop(&mut self) {
         self.remote.settle(Err(LoopGone.into()));
+    }
+}
+
+/// Waits, on the loop, for the task's end. It holds the task's only handle, until then.
+struct Settler<T> {
+    held: Cell<Option<(Task<T>, Arrival<T>)>>,
+}
+
+impl<T: Send + 'static> Watcher for Settler<T> {
+    fn ended(self: Rc<Self>, _: usize, record: &RecordRef) {
+        let Some((task, arrival)) = self.held.take() else { return };
+        let outcome = match task.take().expect("the task is over, and nobody else has its handle") {
+            Ok(value) => Ok(value),
+            Err(TaskError::Panicked(panic)) => Err(RemoteError::Panicked(panic)),
+            Err(TaskError::Cancelled(_)) if record.home.is_closed() => Err(LoopGone.into()),
+            Err(TaskError::Cancelled(cancelled)) => Err(RemoteError::Cancelled(cancelled)),
+            Err(TaskError::Failed(never)) => match never {},
+            Err(TaskError::Grouped) => unreachable!("it is in no group"),
+        };
+        arrival.settle(outcome);
     }
 }
 
@@ -113,12 +169,12 @@ impl<T> Drop for Arrival<T> {
 /// The `concurrent.futures.Future` of `run_coroutine_threadsafe`.
 pub struct RemoteTask<T> {
     remote: Arc<Remote<T>>,
-    gate: Arc<Gate>,
+    handle: Handle,
 }
 
 impl<T: Send + 'static> RemoteTask<T> {
-    pub(super) fn new(remote: Arc<Remote<T>>, gate: Arc<Gate>) -> RemoteTask<T> {
-        RemoteTask { remote, gate }
+    pub(super) fn new(remote: Arc<Remote<T>>, handle: Handle) -> RemoteTask<T> {
+        RemoteTask { remote, handle }
     }
 
     /// Asks the task to stop. True if it is not over and its loop is not gone.
@@ -128,7 +184,7 @@ impl<T: Send + 'static> RemoteTask<T> {
         }
         // The call that makes the task lies before this one, so there is a task when this is made.
         let remote = self.remote.clone();
-        let call = move || {
+        let cancel = move || {
             let task = remote.state.lock().task;
             let record =
                 here::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
@@ -136,7 +192,8 @@ impl<T: Send + 'static> RemoteTask<T> {
                 record.cancel(None);
             }
         };
-        self.gate.leave(Box::new(call), IfLost::Nothing).is_ok()
+        let call = Call::new(cancel, IfLost::Nothing, self.remote.spawned_at);
+        self.handle.gate.leave(call).is_ok()
     }
 
     /// Whether the task is over.
@@ -150,7 +207,8 @@ impl<T: Send + 'static> RemoteTask<T> {
     /// [`RemoteError`].
     ///
     /// # Panics
-    /// On the thread of a running loop: it would hold up that loop, perhaps for ever. Await it there.
+    /// On the thread of the task's own loop, unless the task is over, and on the thread of any running loop: it would hold
+    /// that up, perhaps for ever. Await it there. And if its outcome was taken before, by awaiting `&mut` it.
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
             here::running().is_none(),
@@ -161,6 +219,11 @@ impl<T: Send + 'static> RemoteTask<T> {
             if let Some(outcome) = state.outcome.take() {
                 return outcome;
             }
+            assert!(!state.is_settled, "{TAKEN}");
+            assert!(
+                !self.handle.gate.is_of_this_thread(),
+                "`RemoteTask::wait` would block the thread of the task's own loop: turn that, or await the task"
+            );
             self.remote.settled.wait(&mut state);
         }
     }
@@ -178,11 +241,26 @@ impl<T> Future for RemoteTask<T> {
         if let Some(outcome) = state.outcome.take() {
             return Poll::Ready(outcome);
         }
-        assert!(!state.is_settled, "the outcome of a `RemoteTask` was taken before");
+        assert!(!state.is_settled, "{TAKEN}");
         let old = state.waiter.replace(waker);
         drop(state);
         drop(old);
         Poll::Pending
+    }
+}
+
+const TAKEN: &str = "the outcome of a `RemoteTask` was taken before";
+
+impl<T> Drop for RemoteTask<T> {
+    fn drop(&mut self) {
+        let mut state = self.remote.state.lock();
+        state.is_abandoned = true;
+        let (outcome, waiter) = (state.outcome.take(), state.waiter.take());
+        drop(state);
+        drop(waiter); // after the lock: it may run anything
+        if let Some(panic) = outcome.and_then(Result::err).and_then(RemoteError::into_panic) {
+            self.handle.gate.report(panic, self.remote.spawned_at);
+        }
     }
 }
 
