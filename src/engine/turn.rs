@@ -270,7 +270,7 @@ impl Engine {
         TaskId::new(self.loop_index(), slot, self.tasks.borrow().slots.generation(slot))
     }
 
-    /// For those who give up their turn; see [`ReadyQueue::next_place`].
+    /// For those who give up their turn; see `ready.rs`.
     pub(crate) fn next_place(&self) -> u32 {
         self.tasks.borrow().ready().next_place()
     }

@@ -2,7 +2,7 @@
 //!
 //! The usual waker is a reference-counted pointer to its task: cloning and dropping one are atomic
 //! operations, and a waker that somebody forgot keeps the task's memory alive. Here the one word that
-//! a [`RawWaker`] carries *is* the waker. It packs three small numbers:
+//! a `RawWaker` carries *is* the waker. It packs three small numbers:
 //!
 //! ```text
 //!   63            48 47                    24 23                     0      (64-bit targets)
