@@ -1,0 +1,44 @@
+//! smol's `LocalExecutor`, driven as smol does: by `async_io::block_on`, which also runs its timers.
+
+use std::future::Future;
+
+use async_executor::{LocalExecutor, Task};
+
+use crate::executor::Executor;
+use crate::executors::smol_house::smol_house;
+use crate::peer::Peer;
+
+pub(crate) struct Smol;
+
+thread_local! {
+    static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer::executor::<Smol>("smol LocalExecutor", "async-executor")
+        .timers::<Smol>()
+        .queue::<Smol>()
+        .semaphore::<Smol>()
+}
+
+impl Executor for Smol {
+    type Task<T: 'static> = Task<T>;
+
+    fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        EXECUTOR.with(|executor| async_io::block_on(executor.run(main)))
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+        EXECUTOR.with(|executor| executor.spawn(future))
+    }
+
+    fn join<T: 'static>(task: Task<T>) -> impl Future<Output = T> {
+        task
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        Self::spawn(future).detach();
+    }
+}
+
+smol_house!(Smol);

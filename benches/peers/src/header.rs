@@ -1,0 +1,47 @@
+//! What was measured where: the lines above the tables.
+
+use std::fs;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use anyhow::Result;
+use cargo_lock::Lockfile;
+
+use crate::peer::Peer;
+
+pub(crate) fn print(peers: &[Peer]) -> Result<()> {
+    let uname = rustix::system::uname();
+    println!("machine   {}, {} cores", cpu_model(), available_parallelism()?);
+    println!(
+        "kernel    {} {}",
+        uname.sysname().to_string_lossy(),
+        uname.release().to_string_lossy()
+    );
+    println!("compiler  {}", rustc()?);
+    println!("versions  {}", versions(peers)?.join(", "));
+    Ok(())
+}
+
+fn cpu_model() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':'])).to_owned()
+}
+
+fn rustc() -> Result<String> {
+    let version = Command::new("rustc").arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&version.stdout).trim().to_owned())
+}
+
+/// As cargo has locked them, not as somebody once wrote them down.
+fn versions(peers: &[Peer]) -> Result<Vec<String>> {
+    let lock = Lockfile::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"))?;
+    let mut names: Vec<_> = peers.iter().map(|peer| peer.package).collect();
+    names.dedup();
+    let newest = |name: &&str| {
+        let versions = lock.packages.iter().filter(|package| package.name.as_str() == *name);
+        versions.max_by(|a, b| a.version.cmp(&b.version))
+    };
+    let packages = names.iter().filter_map(newest);
+    Ok(packages.map(|package| format!("{} {}", package.name, package.version)).collect())
+}

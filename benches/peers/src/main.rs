@@ -1,0 +1,121 @@
+//! loopwheel beside the other executors. See the README of this package for what is measured, and how it is kept fair.
+
+mod cores;
+mod executor;
+mod executors;
+mod header;
+mod measure;
+mod parts;
+mod peer;
+mod rounds;
+mod scale;
+mod smoke;
+mod table;
+mod workloads;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::peer::Peer;
+use crate::scale::Scale;
+use crate::workloads::{Runs, Workload};
+
+/// Measures loopwheel and the other executors, and prints a table for each workload.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Command {
+    #[command(subcommand)]
+    child: Option<Child>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+#[derive(Args)]
+struct Choice {
+    /// Fewer rounds: some five minutes
+    #[arg(long)]
+    quick: bool,
+    /// Tiny sizes, for correctness only; fails if any result is wrong
+    #[arg(long, conflicts_with = "quick")]
+    smoke: bool,
+    /// Only the workloads whose name contains this
+    #[arg(long, value_name = "WORKLOAD")]
+    only: Option<String>,
+    /// Only the executors whose name contains this
+    #[arg(long, value_name = "NAME")]
+    executor: Option<String>,
+    /// Lists the workloads and the executors
+    #[arg(long)]
+    list: bool,
+}
+
+/// What this program runs itself as.
+#[derive(Subcommand)]
+enum Child {
+    /// One measurement, in this process; prints one line
+    #[command(hide = true)]
+    Measure { workload: String, executor: String, scale: Scale },
+}
+
+fn main() -> Result<()> {
+    let Command { child, choice } = Command::parse();
+    match child {
+        Some(Child::Measure { workload, executor, scale }) => measure(&workload, &executor, scale),
+        None => compare(&choice),
+    }
+}
+
+fn measure(workload: &str, executor: &str, scale: Scale) -> Result<()> {
+    let peers = executors::all();
+    let peer = peers.iter().find(|peer| peer.name == executor).context("no such executor")?;
+    let row = peer.rows.iter().find(|(row, _)| row.name == workload);
+    let (workload, measure) = row.context("no such workload on it")?;
+    if workload.runs != Runs::Median {
+        cores::stay_on_one();
+    }
+    println!("{}", serde_json::to_string(&measure(workload, scale))?);
+    Ok(())
+}
+
+fn compare(choice: &Choice) -> Result<()> {
+    let (workloads, peers) = chosen(choice);
+    if choice.list {
+        list(&workloads, &peers);
+        return Ok(());
+    }
+    let scale = match choice {
+        Choice { smoke: true, .. } => Scale::Smoke,
+        Choice { quick: true, .. } => Scale::Quick,
+        _ => Scale::Full,
+    };
+    if scale != Scale::Smoke {
+        header::print(&peers)?;
+    }
+    let results = rounds::run(&workloads, &peers, scale);
+    if scale == Scale::Smoke {
+        return smoke::report(&results);
+    }
+    results.iter().for_each(table::print);
+    Ok(())
+}
+
+fn chosen(choice: &Choice) -> (Vec<&'static Workload>, Vec<Peer>) {
+    let contains =
+        |name: &str, part: &Option<String>| part.as_ref().is_none_or(|it| name.contains(it));
+    let workloads = workloads::ALL.iter().copied();
+    (
+        workloads.filter(|workload| contains(workload.name, &choice.only)).collect(),
+        executors::all().into_iter().filter(|peer| contains(peer.name, &choice.executor)).collect(),
+    )
+}
+
+fn list(workloads: &[&Workload], peers: &[Peer]) {
+    println!("workloads");
+    for workload in workloads {
+        println!("  {:<16}{}", workload.name, workload.about);
+    }
+    println!("executors");
+    for peer in peers {
+        println!("  {}", peer.name);
+    }
+}

@@ -1,0 +1,135 @@
+//! One measurement, in this process.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::executor::Executor;
+use crate::scale::Scale;
+use crate::workloads::{Unit, Workload};
+
+/// What a process found out: the line it prints. What the two figures are, the workload's unit says.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) figure: f64,
+    pub(crate) beside: f64,
+}
+
+/// Repeats `once`, which does `operations` of what is measured and checks its result.
+///
+/// It runs in a spawned task: the main future is a special case in many executors (polled by another rule, or starving
+/// the tasks when it yields), and what people run are tasks. The first repetition is not counted: it pays for page
+/// faults, and for tables that grow.
+pub(crate) fn repeat<E: Executor, F>(
+    workload: &Workload,
+    scale: Scale,
+    operations: usize,
+    once: impl Fn() -> F + 'static,
+) -> Sample
+where
+    F: Future<Output = ()> + 'static,
+{
+    let laps = E::run(E::join_spawned(async move {
+        once().await;
+        let mut laps = Laps::new(scale);
+        while laps.wanted() {
+            let start = Lap::start();
+            once().await;
+            laps.push(start);
+        }
+        laps
+    }));
+    laps.sample(workload.unit, operations)
+}
+
+/// [`repeat`] without an executor.
+pub(crate) fn repeat_bare(
+    workload: &Workload,
+    scale: Scale,
+    operations: usize,
+    mut once: impl FnMut(),
+) -> Sample {
+    once();
+    let mut laps = Laps::new(scale);
+    while laps.wanted() {
+        let start = Lap::start();
+        once();
+        laps.push(start);
+    }
+    laps.sample(workload.unit, operations)
+}
+
+/// Spawn and join in one, as a main future that owns nothing.
+trait JoinSpawned: Executor {
+    fn join_spawned<T: 'static>(
+        future: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        async { Self::join(Self::spawn(future)).await }
+    }
+}
+
+impl<E: Executor> JoinSpawned for E {}
+
+struct Laps {
+    scale: Scale,
+    begun: Instant,
+    done: Vec<(Duration, Duration)>,
+}
+
+#[derive(Clone, Copy)]
+struct Lap {
+    cpu: Duration,
+    wall: Instant,
+}
+
+impl Lap {
+    fn start() -> Lap {
+        Lap { cpu: process_cpu(), wall: Instant::now() }
+    }
+}
+
+impl Laps {
+    fn new(scale: Scale) -> Laps {
+        Laps { scale, begun: Instant::now(), done: Vec::new() }
+    }
+
+    fn wanted(&self) -> bool {
+        self.done.len() < self.scale.repetitions() || self.begun.elapsed() < self.scale.time()
+    }
+
+    fn push(&mut self, start: Lap) {
+        let wall = start.wall.elapsed();
+        self.done.push((process_cpu().saturating_sub(start.cpu), wall));
+    }
+
+    fn sample(self, unit: Unit, operations: usize) -> Sample {
+        let cpu: Duration = self.done.iter().map(|lap| lap.0).sum();
+        let wall: Duration = self.done.iter().map(|lap| lap.1).sum();
+        let nanos = self.done.iter().map(|&(cpu, wall)| match unit {
+            Unit::WallNanos => wall.as_nanos() as f64,
+            Unit::CpuNanos => cpu.as_nanos() as f64,
+        });
+        Sample {
+            figure: median(nanos.collect()) / operations as f64,
+            beside: cpu.as_secs_f64() / wall.as_secs_f64(),
+        }
+    }
+}
+
+/// All threads of the process: a helper thread is no way to look cheap.
+fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("CPU time is not negative")
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    }
+}

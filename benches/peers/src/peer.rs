@@ -1,0 +1,72 @@
+//! A peer: one row of every table it can take part in.
+
+use crate::executor::{Executor, Queue, Semaphore, Timers};
+use crate::measure::Sample;
+use crate::scale::Scale;
+use crate::workloads::{self, Workload};
+
+/// Who may be called "the best peer".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The one all this is about.
+    Ours,
+    Executor,
+    /// No executor: the least that the work itself costs.
+    Bare,
+    /// Another language.
+    ForTheRecord,
+}
+
+pub(crate) type Measure = fn(&'static Workload, Scale) -> Sample;
+
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    /// The package whose version stands in the header.
+    pub(crate) package: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) rows: Vec<(&'static Workload, Measure)>,
+    /// What it is known not to survive: (workload, what happens). Said in the tables, not run.
+    pub(crate) unable: Vec<(&'static str, &'static str)>,
+}
+
+impl Peer {
+    /// An executor, with the workloads that every executor can run.
+    pub(crate) fn executor<E: Executor>(name: &'static str, package: &'static str) -> Peer {
+        Peer::other(name, package, Kind::Executor).rows(workloads::of_executors::<E>())
+    }
+
+    /// Something else, without workloads.
+    pub(crate) fn other(name: &'static str, package: &'static str, kind: Kind) -> Peer {
+        Peer { name, package, kind, rows: Vec::new(), unable: Vec::new() }
+    }
+
+    pub(crate) fn timers<E: Timers>(self) -> Peer {
+        self.rows(workloads::of_timers::<E>())
+    }
+
+    pub(crate) fn queue<E: Queue>(self) -> Peer {
+        self.rows(workloads::of_queues::<E>())
+    }
+
+    pub(crate) fn semaphore<E: Semaphore>(self) -> Peer {
+        self.rows(workloads::of_semaphores::<E>())
+    }
+
+    pub(crate) fn rows(
+        mut self,
+        rows: impl IntoIterator<Item = (&'static Workload, Measure)>,
+    ) -> Peer {
+        self.rows.extend(rows);
+        self
+    }
+
+    pub(crate) fn unable(mut self, workload: &'static str, why: &'static str) -> Peer {
+        self.rows.retain(|(row, _)| row.name != workload);
+        self.unable.push((workload, why));
+        self
+    }
+
+    pub(crate) fn measure(&self, workload: &Workload) -> Option<(&'static Workload, Measure)> {
+        self.rows.iter().copied().find(|(row, _)| row.name == workload.name)
+    }
+}

@@ -1,0 +1,155 @@
+//! Another thread wakes the loop: back and forth with one task, and a flood over a thousand.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::hint;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread;
+
+use futures::task::AtomicWaker;
+
+use crate::cores;
+use crate::executor::Executor;
+use crate::measure::{Sample, repeat};
+use crate::parts::yield_now;
+use crate::scale::Scale;
+use crate::workloads::{Runs, Unit, Workload};
+
+pub(crate) const PARKED: Workload = Workload {
+    name: "thread-parked",
+    about: "a task and a thread play ping-pong, the loop sleeps in between; an operation is there and back",
+    unit: Unit::WallNanos,
+    runs: Runs::PinnedMedian,
+};
+
+pub(crate) const BUSY: Workload = Workload {
+    name: "thread-busy",
+    about: "the same on two cores, while another task yields all the time; an operation is there and back",
+    unit: Unit::WallNanos,
+    runs: Runs::TwoCoresMedian,
+};
+
+pub(crate) const FLOOD: Workload = Workload {
+    name: "thread-flood",
+    about: "a thread wakes 1,000 waiting tasks, again when all have run; an operation is one wake",
+    unit: Unit::WallNanos,
+    runs: Runs::PinnedBest,
+};
+
+pub(crate) fn parked<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
+    let trips = scale.size(1_000);
+    repeat::<E, _>(workload, scale, trips, move || ping_pong(trips, || (), thread::park))
+}
+
+pub(crate) fn busy<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
+    let trips = scale.size(1_000);
+    repeat::<E, _>(workload, scale, trips, move || async move {
+        let over = Rc::new(Cell::new(false));
+        let yielder = E::spawn({
+            let over = over.clone();
+            async move {
+                while !over.get() {
+                    yield_now().await;
+                }
+            }
+        });
+        ping_pong(trips, cores::move_to_the_other, hint::spin_loop).await;
+        over.set(true);
+        E::join(yielder).await;
+    })
+}
+
+/// Where the ball is, and who is to be told when it comes back. The thread is told by unparking it.
+#[derive(Default)]
+struct Ball {
+    with_thread: AtomicBool,
+    returned: AtomicWaker,
+    hits: AtomicUsize,
+}
+
+async fn ping_pong(trips: usize, prepare: fn(), wait: fn()) {
+    let ball = Arc::new(Ball::default());
+    let thread = thread::spawn({
+        let ball = ball.clone();
+        move || {
+            prepare();
+            for _ in 0..trips {
+                while !ball.with_thread.load(Ordering::Acquire) {
+                    wait();
+                }
+                ball.hits.fetch_add(1, Ordering::Relaxed);
+                ball.with_thread.store(false, Ordering::Release);
+                ball.returned.wake();
+            }
+        }
+    });
+    for _ in 0..trips {
+        ball.with_thread.store(true, Ordering::Release);
+        thread.thread().unpark();
+        poll_fn(|context| {
+            ball.returned.register(context.waker()); // before looking, or a wake is lost
+            if ball.with_thread.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+    thread.join().expect("the thread does not panic");
+    assert_eq!(ball.hits.load(Ordering::Relaxed), trips);
+}
+
+/// What a task waits for: that the round is its next one.
+#[derive(Default)]
+struct Door {
+    round: AtomicUsize,
+    opened: AtomicWaker,
+}
+
+pub(crate) fn flood<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
+    let (tasks, rounds) = (scale.size(1_000), scale.size(20));
+    repeat::<E, _>(workload, scale, tasks * rounds, move || async move {
+        let doors: Arc<[Door]> = (0..tasks).map(|_| Door::default()).collect();
+        let left = Arc::new(AtomicUsize::new(0));
+        let thread = thread::spawn({
+            let (doors, left) = (doors.clone(), left.clone());
+            move || {
+                for round in 1..=rounds {
+                    left.store(doors.len(), Ordering::Release);
+                    for door in doors.iter() {
+                        door.round.store(round, Ordering::Release);
+                        door.opened.wake();
+                    }
+                    while left.load(Ordering::Acquire) > 0 {
+                        thread::park();
+                    }
+                }
+            }
+        });
+        let mut spawned = Vec::with_capacity(tasks);
+        for task in 0..tasks {
+            let (doors, left, thread) = (doors.clone(), left.clone(), thread.thread().clone());
+            spawned.push(E::spawn(async move {
+                let door = &doors[task];
+                for round in 1..=rounds {
+                    poll_fn(|context| {
+                        door.opened.register(context.waker());
+                        let reached = door.round.load(Ordering::Acquire) >= round;
+                        if reached { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                    if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        thread.unpark();
+                    }
+                }
+                rounds
+            }));
+        }
+        let mut passed = 0;
+        for task in spawned {
+            passed += E::join(task).await;
+        }
+        thread.join().expect("the thread does not panic");
+        assert_eq!(passed, tasks * rounds);
+    })
+}
