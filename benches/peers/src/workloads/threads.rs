@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::thread;
+use std::thread::{self, Thread};
 
 use futures::task::AtomicWaker;
 
@@ -41,25 +41,29 @@ pub(crate) const FLOOD: Workload = Workload {
 
 pub(crate) fn parked<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
     let trips = scale.size(1_000);
-    repeat::<E, _>(workload, scale, trips, move || ping_pong(trips, || (), thread::park))
+    let partner = Partner::new(|| (), thread::park);
+    repeat::<E, _>(workload, scale, trips, move || partner.clone().play(trips))
 }
 
 pub(crate) fn busy<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
-    let trips = scale.size(1_000);
-    repeat::<E, _>(workload, scale, trips, move || async move {
-        let over = Rc::new(Cell::new(false));
-        let yielder = E::spawn({
-            let over = over.clone();
-            async move {
-                while !over.get() {
-                    yield_now().await;
-                }
-            }
-        });
-        ping_pong(trips, cores::move_to_the_other, hint::spin_loop).await;
-        over.set(true);
-        E::join(yielder).await;
+    let trips = scale.size(10_000);
+    let partner = Partner::new(cores::move_to_the_other, hint::spin_loop);
+    repeat::<E, _>(workload, scale, trips, move || {
+        let partner = partner.clone();
+        async move {
+            let over = Rc::new(Cell::new(false));
+            let yielder = E::spawn(yield_until(over.clone()));
+            partner.play(trips).await;
+            over.set(true);
+            E::join(yielder).await;
+        }
     })
+}
+
+async fn yield_until(over: Rc<Cell<bool>>) {
+    while !over.get() {
+        yield_now().await;
+    }
 }
 
 /// Where the ball is, and who is to be told when it comes back. The thread is told by unparking it.
@@ -70,33 +74,51 @@ struct Ball {
     hits: AtomicUsize,
 }
 
-async fn ping_pong(trips: usize, prepare: fn(), wait: fn()) {
-    let ball = Arc::new(Ball::default());
-    let thread = thread::spawn({
-        let ball = ball.clone();
-        move || {
-            prepare();
-            for _ in 0..trips {
-                while !ball.with_thread.load(Ordering::Acquire) {
-                    wait();
+/// A thread that hits the ball back. It begins before the first measurement and ends with the process.
+#[derive(Clone)]
+struct Partner {
+    ball: Arc<Ball>,
+    thread: Thread,
+}
+
+impl Partner {
+    fn new(prepare: fn(), wait: fn()) -> Partner {
+        let ball = Arc::new(Ball::default());
+        let hit_back = {
+            let ball = ball.clone();
+            move || {
+                prepare();
+                loop {
+                    while !ball.with_thread.load(Ordering::Acquire) {
+                        wait();
+                    }
+                    ball.hits.fetch_add(1, Ordering::Relaxed);
+                    ball.with_thread.store(false, Ordering::Release);
+                    ball.returned.wake();
                 }
-                ball.hits.fetch_add(1, Ordering::Relaxed);
-                ball.with_thread.store(false, Ordering::Release);
-                ball.returned.wake();
             }
-        }
-    });
-    for _ in 0..trips {
-        ball.with_thread.store(true, Ordering::Release);
-        thread.thread().unpark();
-        poll_fn(|context| {
-            ball.returned.register(context.waker()); // before looking, or a wake is lost
-            if ball.with_thread.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
+        };
+        Partner { ball, thread: thread::spawn(hit_back).thread().clone() }
     }
-    thread.join().expect("the thread does not panic");
-    assert_eq!(ball.hits.load(Ordering::Relaxed), trips);
+
+    async fn play(self, trips: usize) {
+        let Partner { ball, thread } = self;
+        let before = ball.hits.load(Ordering::Relaxed);
+        for _ in 0..trips {
+            ball.with_thread.store(true, Ordering::Release);
+            thread.unpark();
+            poll_fn(|context| {
+                ball.returned.register(context.waker()); // before looking, or a wake is lost
+                if ball.with_thread.load(Ordering::Acquire) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+        }
+        assert_eq!(ball.hits.load(Ordering::Relaxed) - before, trips);
+    }
 }
 
 /// What a task waits for: that the round is its next one.
