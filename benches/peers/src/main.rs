@@ -4,6 +4,7 @@ mod cores;
 mod executor;
 mod executors;
 mod header;
+mod heap;
 mod measure;
 mod parts;
 mod peer;

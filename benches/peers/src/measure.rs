@@ -19,9 +19,7 @@ pub(crate) struct Sample {
 
 /// Repeats `once`, which does `operations` of what is measured and checks its result.
 ///
-/// It runs in a spawned task: the main future is a special case in many executors (polled by another rule, or starving
-/// the tasks when it yields), and what people run are tasks. The first repetition is not counted: it pays for page
-/// faults, and for tables that grow.
+/// The first repetition is not counted: it pays for page faults, and for tables that grow.
 pub(crate) fn repeat<E: Executor, F>(
     workload: &Workload,
     scale: Scale,
@@ -31,7 +29,7 @@ pub(crate) fn repeat<E: Executor, F>(
 where
     F: Future<Output = ()> + 'static,
 {
-    let laps = E::run(E::join_spawned(async move {
+    let laps = in_a_task::<E, _>(async move {
         once().await;
         let mut laps = Laps::new(scale);
         while laps.wanted() {
@@ -40,7 +38,7 @@ where
             laps.push(start);
         }
         laps
-    }));
+    });
     laps.sample(workload.unit, operations)
 }
 
@@ -61,16 +59,13 @@ pub(crate) fn repeat_bare(
     laps.sample(workload.unit, operations)
 }
 
-/// Spawn and join in one, as a main future that owns nothing.
-trait JoinSpawned: Executor {
-    fn join_spawned<T: 'static>(
-        future: impl Future<Output = T> + 'static,
-    ) -> impl Future<Output = T> + 'static {
-        async { Self::join(Self::spawn(future)).await }
-    }
+/// Runs a future as a task of a fresh loop.
+///
+/// The main future is a special case in many executors (polled by another rule, or starving the tasks when it yields),
+/// and what people run are tasks.
+pub(crate) fn in_a_task<E: Executor, T: 'static>(task: impl Future<Output = T> + 'static) -> T {
+    E::run(async { E::join(E::spawn(task)).await })
 }
-
-impl<E: Executor> JoinSpawned for E {}
 
 struct Laps {
     scale: Scale,
@@ -109,7 +104,7 @@ impl Laps {
         let wall: Duration = self.done.iter().map(|lap| lap.1).sum();
         let nanos = self.done.iter().map(|&(cpu, wall)| match unit {
             Unit::WallNanos => wall.as_nanos() as f64,
-            Unit::CpuNanos => cpu.as_nanos() as f64,
+            Unit::CpuNanos | Unit::Lateness | Unit::Bytes => cpu.as_nanos() as f64,
         });
         Sample {
             figure: median(nanos.collect()) / operations as f64,

@@ -3,6 +3,7 @@
 mod bare;
 mod local_pool;
 mod loopwheel;
+mod sets;
 mod smol;
 mod smol_house;
 mod tokio_house;
@@ -10,7 +11,14 @@ mod tokio_spawn;
 
 use crate::peer::Peer;
 
-/// In the order in which their versions are listed.
 pub(crate) fn all() -> Vec<Peer> {
-    vec![loopwheel::peer(), tokio_spawn::peer(), smol::peer(), local_pool::peer(), bare::peer()]
+    let mut peers = vec![
+        loopwheel::peer(),
+        tokio_spawn::peer(),
+        smol::peer(),
+        local_pool::peer(),
+        bare::peer(),
+    ];
+    peers.extend(sets::peers());
+    peers
 }

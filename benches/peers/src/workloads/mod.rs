@@ -1,13 +1,24 @@
 //! The workloads: what is measured, and on whom.
 
+mod gather;
+mod lateness;
+mod memory;
+mod queue;
+mod ring;
+mod semaphore;
 mod spawn;
+mod storm;
 mod threads;
+mod timeouts;
+mod timers;
 mod yielding;
 
 use std::pin::Pin;
 
 use crate::executor::{Executor, Queue, Semaphore, Timers};
 use crate::peer::Measure;
+
+pub(crate) use gather::Set;
 
 /// One table.
 #[derive(Debug)]
@@ -26,6 +37,10 @@ pub(crate) enum Unit {
     CpuNanos,
     /// Wall time per operation, where waiting is what is measured; CPU per wall time.
     WallNanos,
+    /// Microseconds after the deadline: the median, and one in a hundred.
+    Lateness,
+    /// Bytes: asked of the allocator; resident.
+    Bytes,
 }
 
 impl Unit {
@@ -33,6 +48,8 @@ impl Unit {
         match self {
             Unit::CpuNanos => ["ns CPU/op", "cpu/wall"],
             Unit::WallNanos => ["ns wall/op", "cpu/wall"],
+            Unit::Lateness => ["µs, p50", "p99"],
+            Unit::Bytes => ["bytes heap", "resident"],
         }
     }
 }
@@ -52,43 +69,86 @@ pub(crate) enum Runs {
 
 type Rows = Vec<(&'static Workload, Measure)>;
 
+/// In the order of the tables.
 pub(crate) const ALL: &[&Workload] = &[
     &spawn::SPAWN,
+    &gather::TEN,
+    &gather::THOUSAND,
+    &gather::HUNDRED_THOUSAND,
     &yielding::ONE,
     &yielding::THOUSAND,
+    &ring::TWO,
+    &ring::THOUSAND,
+    &storm::STORM,
+    &queue::QUEUE,
+    &semaphore::SEMAPHORE,
+    &timers::TIMERS,
+    &timeouts::READY,
+    &timeouts::CROWDED,
+    &timeouts::ARMED,
+    &lateness::LATENESS,
     &threads::PARKED,
     &threads::BUSY,
     &threads::FLOOD,
+    &memory::PENDING,
+    &memory::SLEEPING,
 ];
 
 pub(crate) fn of_executors<E: Executor>() -> Rows {
     vec![
         (&spawn::SPAWN, spawn::measure::<E>),
+        (&gather::TEN, gather::measure::<E>),
+        (&gather::THOUSAND, gather::measure::<E>),
+        (&gather::HUNDRED_THOUSAND, gather::measure::<E>),
         (&yielding::ONE, yielding::one::<E>),
         (&yielding::THOUSAND, yielding::thousand::<E>),
+        (&ring::TWO, ring::two::<E>),
+        (&ring::THOUSAND, ring::thousand::<E>),
+        (&storm::STORM, storm::measure::<E>),
         (&threads::PARKED, threads::parked::<E>),
         (&threads::BUSY, threads::busy::<E>),
         (&threads::FLOOD, threads::flood::<E>),
+        (&memory::PENDING, memory::waiting::<E>),
     ]
 }
 
 pub(crate) fn of_timers<E: Timers>() -> Rows {
-    vec![]
+    vec![
+        (&timers::TIMERS, timers::measure::<E>),
+        (&timeouts::READY, timeouts::at_once::<E>),
+        (&timeouts::CROWDED, timeouts::crowded::<E>),
+        (&timeouts::ARMED, timeouts::armed::<E>),
+        (&lateness::LATENESS, lateness::measure::<E>),
+        (&memory::SLEEPING, memory::sleeping::<E>),
+    ]
 }
 
 pub(crate) fn of_queues<E: Queue>() -> Rows {
-    vec![]
+    vec![(&queue::QUEUE, queue::measure::<E>)]
 }
 
 pub(crate) fn of_semaphores<E: Semaphore>() -> Rows {
-    vec![]
+    vec![(&semaphore::SEMAPHORE, semaphore::measure::<E>)]
+}
+
+pub(crate) fn of_sets<E: Executor, S: Set>() -> Rows {
+    vec![
+        (&gather::TEN, gather::in_a_set::<E, S>),
+        (&gather::THOUSAND, gather::in_a_set::<E, S>),
+        (&gather::HUNDRED_THOUSAND, gather::in_a_set::<E, S>),
+    ]
 }
 
 pub(crate) fn of_bare() -> Rows {
     vec![
         (&spawn::SPAWN, spawn::bare),
+        (&gather::TEN, gather::bare),
+        (&gather::THOUSAND, gather::bare),
+        (&gather::HUNDRED_THOUSAND, gather::bare),
         (&yielding::ONE, yielding::bare_one),
         (&yielding::THOUSAND, yielding::bare_thousand),
+        (&storm::STORM, storm::bare),
+        (&memory::PENDING, memory::bare),
     ]
 }
 

@@ -1,0 +1,96 @@
+//! What a waiting task weighs, its future included.
+
+use std::cell::Cell;
+use std::fs;
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::executor::{Executor, Timers};
+use crate::heap;
+use crate::measure::{Sample, in_a_task};
+use crate::parts::yield_now;
+use crate::scale::Scale;
+use crate::workloads::{Runs, Unit, Workload, boxed};
+
+pub(crate) const PENDING: Workload = Workload {
+    name: "memory",
+    about: "100,000 tasks wait for ever: what one weighs, its future included",
+    unit: Unit::Bytes,
+    runs: Runs::Median,
+};
+
+pub(crate) const SLEEPING: Workload = Workload {
+    name: "memory-sleep",
+    about: "100,000 tasks sleep for an hour: what one weighs, its future included",
+    ..PENDING
+};
+
+const TASKS: usize = 100_000;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(crate) fn waiting<E: Executor>(_: &'static Workload, scale: Scale) -> Sample {
+    measure::<E, _>(scale, pending)
+}
+
+pub(crate) fn sleeping<E: Timers>(_: &'static Workload, scale: Scale) -> Sample {
+    measure::<E, _>(scale, || E::sleep(HOUR))
+}
+
+fn measure<E: Executor, F: Future<Output = ()> + 'static>(
+    scale: Scale,
+    wait: impl Fn() -> F + Copy + 'static,
+) -> Sample {
+    let tasks = scale.size(TASKS);
+    let begun = Rc::new(Cell::new(0));
+    in_a_task::<E, _>(async move {
+        let scales = Scales::new();
+        for _ in 0..tasks {
+            E::spawn_detached(wait_in(begun.clone(), wait));
+        }
+        while begun.get() < tasks {
+            yield_now().await;
+        }
+        scales.per_task(tasks)
+    })
+}
+
+async fn wait_in<F: Future<Output = ()>>(begun: Rc<Cell<usize>>, wait: impl Fn() -> F) {
+    begun.set(begun.get() + 1);
+    wait().await;
+}
+
+/// The future alone, boxed.
+pub(crate) fn bare(_: &'static Workload, scale: Scale) -> Sample {
+    let tasks = scale.size(TASKS);
+    let begun = Rc::new(Cell::new(0));
+    let mut futures = Vec::with_capacity(tasks);
+    let scales = Scales::new();
+    futures.extend((0..tasks).map(|_| boxed(wait_in(begun.clone(), pending))));
+    scales.per_task(futures.len())
+}
+
+/// What was in use when it was made.
+struct Scales {
+    heap: isize,
+    resident: f64,
+}
+
+impl Scales {
+    fn new() -> Scales {
+        let resident = resident();
+        Scales { heap: heap::count_from_now(), resident }
+    }
+
+    fn per_task(&self, tasks: usize) -> Sample {
+        let heap = (heap::in_use() - self.heap) as f64;
+        Sample { figure: heap / tasks as f64, beside: (resident() - self.resident) / tasks as f64 }
+    }
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> f64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("Linux tells");
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    (pages.expect("the second number") * rustix::param::page_size()) as f64
+}
