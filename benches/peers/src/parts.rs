@@ -70,10 +70,6 @@ impl Gate {
         self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.borrow().len()
-    }
-
     pub(crate) fn pass(&self) -> impl Future<Output = ()> + '_ {
         let seen = self.openings.get();
         poll_fn(move |context| {
@@ -83,5 +79,30 @@ impl Gate {
             self.waiting.borrow_mut().push(context.waker().clone());
             Poll::Pending
         })
+    }
+}
+
+/// Counts those who arrive, and tells one task when the last of them has. (A task that yielded until then would do on most
+/// executors, and starve the others on one.)
+#[derive(Default)]
+pub(crate) struct Muster {
+    missing: Cell<usize>,
+    complete: Baton,
+}
+
+impl Muster {
+    pub(crate) fn expect(&self, all: usize) {
+        self.missing.set(all);
+    }
+
+    pub(crate) fn arrive(&self) {
+        self.missing.set(self.missing.get() - 1);
+        if self.missing.get() == 0 {
+            self.complete.leave();
+        }
+    }
+
+    pub(crate) fn complete(&self) -> impl Future<Output = ()> + '_ {
+        self.complete.take()
     }
 }

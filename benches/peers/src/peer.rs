@@ -27,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) rows: Vec<(&'static Workload, Measure)>,
     /// What it is known not to survive: (workload, what happens). Said in the tables, not run.
     pub(crate) unable: Vec<(&'static str, &'static str)>,
+    /// What one should know of a figure: (workload, what).
+    pub(crate) remarks: Vec<(&'static str, &'static str)>,
 }
 
 impl Peer {
@@ -37,7 +39,7 @@ impl Peer {
 
     /// Something else, without workloads.
     pub(crate) fn other(name: &'static str, package: &'static str, kind: Kind) -> Peer {
-        Peer { name, package, kind, rows: Vec::new(), unable: Vec::new() }
+        Peer { name, package, kind, rows: Vec::new(), unable: Vec::new(), remarks: Vec::new() }
     }
 
     pub(crate) fn timers<E: Timers>(self) -> Peer {
@@ -63,6 +65,11 @@ impl Peer {
     pub(crate) fn unable(mut self, workload: &'static str, why: &'static str) -> Peer {
         self.rows.retain(|(row, _)| row.name != workload);
         self.unable.push((workload, why));
+        self
+    }
+
+    pub(crate) fn remark(mut self, workload: &'static str, remark: &'static str) -> Peer {
+        self.remarks.push((workload, remark));
         self
     }
 

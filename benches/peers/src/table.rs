@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 
 use crate::measure::Sample;
-use crate::peer::Kind;
+use crate::peer::{Kind, Peer};
 use crate::rounds::{Results, Standing};
+use crate::workloads::Workload;
 
 pub(crate) fn print(results: &Results) {
     let workload = results.workload;
@@ -18,16 +19,22 @@ pub(crate) fn print(results: &Results) {
     for Standing { peer, outcome } in standings {
         match outcome {
             Ok(Sample { figure, beside }) => println!(
-                "{} {:<26}{:>12}{:>14}{:>10}{beside:>12.2}",
+                "{} {:<26}{:>12}{:>14}{:>10}{beside:>12.2}{}",
                 if peer.kind == Kind::Ours { '>' } else { ' ' },
                 peer.name,
                 three_digits(*figure),
                 ratio(*figure, best_peer),
                 ratio(*figure, bare),
+                remark(peer, workload),
             ),
             Err(failure) => println!("  {:<26}{failure}", peer.name),
         }
     }
+}
+
+fn remark(peer: &Peer, workload: &Workload) -> String {
+    let remark = peer.remarks.iter().find(|(name, _)| *name == workload.name);
+    remark.map_or_else(String::new, |(_, remark)| format!("  ({remark})"))
 }
 
 impl Results<'_> {

@@ -4,11 +4,14 @@
 macro_rules! tokio_house {
     ($executor:ty) => {
         impl crate::executor::Timers for $executor {
-            fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+            fn sleep(duration: std::time::Duration) -> impl Future<Output = ()> + 'static {
                 tokio::time::sleep(duration)
             }
 
-            async fn time_out<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+            async fn time_out<T>(
+                limit: std::time::Duration,
+                future: impl Future<Output = T>,
+            ) -> Option<T> {
                 tokio::time::timeout(limit, future).await.ok()
             }
         }

@@ -1,6 +1,5 @@
 //! What a waiting task weighs, its future included.
 
-use std::cell::Cell;
 use std::fs;
 use std::future::{Future, pending};
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use crate::executor::{Executor, Timers};
 use crate::heap;
 use crate::measure::{Sample, in_a_task};
-use crate::parts::yield_now;
+use crate::parts::Muster;
 use crate::scale::Scale;
 use crate::workloads::{Runs, Unit, Workload, boxed};
 
@@ -42,31 +41,30 @@ fn measure<E: Executor, F: Future<Output = ()> + 'static>(
     wait: impl Fn() -> F + Copy + 'static,
 ) -> Sample {
     let tasks = scale.size(TASKS);
-    let begun = Rc::new(Cell::new(0));
+    let muster = Rc::new(Muster::default());
     in_a_task::<E, _>(async move {
+        muster.expect(tasks);
         let scales = Scales::new();
         for _ in 0..tasks {
-            E::spawn_detached(wait_in(begun.clone(), wait));
+            E::spawn_detached(wait_in(muster.clone(), wait));
         }
-        while begun.get() < tasks {
-            yield_now().await;
-        }
+        muster.complete().await;
         scales.per_task(tasks)
     })
 }
 
-async fn wait_in<F: Future<Output = ()>>(begun: Rc<Cell<usize>>, wait: impl Fn() -> F) {
-    begun.set(begun.get() + 1);
+async fn wait_in<F: Future<Output = ()>>(muster: Rc<Muster>, wait: impl Fn() -> F) {
+    muster.arrive();
     wait().await;
 }
 
 /// The future alone, boxed.
 pub(crate) fn bare(_: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
-    let begun = Rc::new(Cell::new(0));
+    let muster = Rc::new(Muster::default());
     let mut futures = Vec::with_capacity(tasks);
     let scales = Scales::new();
-    futures.extend((0..tasks).map(|_| boxed(wait_in(begun.clone(), pending))));
+    futures.extend((0..tasks).map(|_| boxed(wait_in(muster.clone(), pending))));
     scales.per_task(futures.len())
 }
 

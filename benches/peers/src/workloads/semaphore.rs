@@ -38,7 +38,7 @@ pub(crate) fn measure<E: Semaphore>(workload: &'static Workload, scale: Scale) -
             taken += E::join(task).await;
         }
         assert_eq!(taken, tasks * TURNS);
-        assert_eq!(holders.most.get(), PERMITS);
+        assert!(holders.most.get() <= PERMITS);
     })
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use crate::executor::Executor;
 use crate::measure::{Sample, repeat, repeat_bare};
-use crate::parts::{Baton, Gate, yield_now};
+use crate::parts::{Gate, Muster};
 use crate::scale::Scale;
 use crate::workloads::{Runs, Unit, Workload, boxed};
 
@@ -23,40 +23,39 @@ const STORMS: usize = 10;
 #[derive(Default)]
 struct Crowd {
     gate: Gate,
+    muster: Muster,
     passed: Cell<usize>,
-    /// Left by the last one through.
-    all_passed: Baton,
 }
 
 pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
     let crowd = Rc::new(Crowd::default());
+    let waiting = Cell::new(false);
     repeat::<E, _>(workload, scale, tasks * STORMS, move || {
         let crowd = crowd.clone();
+        let begin = !waiting.replace(true);
         async move {
-            if crowd.passed.get() == 0 {
-                (0..tasks).for_each(|_| E::spawn_detached(pass_for_ever(crowd.clone(), tasks)));
-                while crowd.gate.waiting() < tasks {
-                    yield_now().await;
-                }
+            if begin {
+                crowd.muster.expect(tasks);
+                (0..tasks).for_each(|_| E::spawn_detached(pass_for_ever(crowd.clone())));
+                crowd.muster.complete().await;
             }
             let before = crowd.passed.get();
             for _ in 0..STORMS {
+                crowd.muster.expect(tasks);
                 crowd.gate.open();
-                crowd.all_passed.take().await;
+                crowd.muster.complete().await;
             }
             assert_eq!(crowd.passed.get() - before, tasks * STORMS);
         }
     })
 }
 
-async fn pass_for_ever(crowd: Rc<Crowd>, tasks: usize) {
+async fn pass_for_ever(crowd: Rc<Crowd>) {
     loop {
+        crowd.muster.arrive();
         crowd.gate.pass().await;
         crowd.passed.set(crowd.passed.get() + 1);
-        if crowd.passed.get().is_multiple_of(tasks) {
-            crowd.all_passed.leave();
-        }
     }
 }
 
@@ -64,21 +63,20 @@ async fn pass_for_ever(crowd: Rc<Crowd>, tasks: usize) {
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
     let crowd = Rc::new(Crowd::default());
-    let mut futures: Vec<_> =
-        (0..tasks).map(|_| boxed(pass_for_ever(crowd.clone(), tasks))).collect();
+    let mut futures: Vec<_> = (0..tasks).map(|_| boxed(pass_for_ever(crowd.clone()))).collect();
     let mut context = Context::from_waker(Waker::noop());
-    let mut poll_all = move || {
-        let pending = futures
-            .iter_mut()
-            .filter_map(|it| it.as_mut().poll(&mut context).is_pending().then_some(()));
-        assert_eq!(pending.count(), tasks);
+    let mut poll_all = |crowd: &Crowd| {
+        crowd.muster.expect(tasks);
+        crowd.gate.open();
+        for future in &mut futures {
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
     };
-    poll_all();
+    poll_all(&crowd);
     repeat_bare(workload, scale, tasks * STORMS, || {
         let before = crowd.passed.get();
         for _ in 0..STORMS {
-            crowd.gate.open();
-            poll_all();
+            poll_all(&crowd);
         }
         assert_eq!(crowd.passed.get() - before, tasks * STORMS);
     })

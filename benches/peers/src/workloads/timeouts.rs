@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::executor::Timers;
 use crate::measure::{Sample, repeat};
-use crate::parts::yield_now;
+use crate::parts::{Muster, yield_now};
 use crate::scale::Scale;
 use crate::workloads::{Runs, Unit, Workload};
 
@@ -56,16 +56,12 @@ fn measure<E: Timers, F: Future<Output = usize> + 'static>(
     within: fn(usize) -> F,
 ) -> Sample {
     let limits = scale.size(LIMITS);
-    let sleeping = Rc::new(Cell::new(0));
+    let missing = Cell::new(others);
     repeat::<E, _>(workload, scale, limits, move || {
-        let sleeping = sleeping.clone();
+        let others = missing.take(); // the first repetition makes them
         async move {
-            if sleeping.get() == 0 {
-                (0..others)
-                    .for_each(|place| E::spawn_detached(oversleep::<E>(sleeping.clone(), place)));
-            }
-            while sleeping.get() < others {
-                yield_now().await;
+            if others > 0 {
+                put_to_sleep::<E>(others).await;
             }
             let mut sum = 0;
             for number in 0..limits {
@@ -76,8 +72,16 @@ fn measure<E: Timers, F: Future<Output = usize> + 'static>(
     })
 }
 
-/// One of the others. No two end at the same time.
-async fn oversleep<E: Timers>(sleeping: Rc<Cell<usize>>, place: usize) {
-    sleeping.set(sleeping.get() + 1);
-    E::sleep(HOUR + Duration::from_millis(place as u64)).await;
+/// So many tasks sleep, and no two of them for the same time.
+async fn put_to_sleep<E: Timers>(others: usize) {
+    let muster = Rc::new(Muster::default());
+    muster.expect(others);
+    for place in 0..others {
+        let muster = muster.clone();
+        E::spawn_detached(async move {
+            muster.arrive();
+            E::sleep(HOUR + Duration::from_millis(place as u64)).await;
+        });
+    }
+    muster.complete().await;
 }

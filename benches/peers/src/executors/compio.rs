@@ -1,0 +1,46 @@
+//! compio's runtime with its `io_uring` driver: without a driver it would spin instead of sleep, and lose wakes. It brings no
+//! queue and no semaphore.
+
+use std::future::Future;
+use std::time::Duration;
+
+use compio_runtime::{JoinHandle, Runtime, spawn, time};
+
+use crate::executor::{Executor, Timers, unable};
+use crate::peer::Peer;
+
+pub(crate) struct Compio;
+
+pub(crate) fn peer() -> Peer {
+    Peer::executor::<Compio>("compio", "compio-runtime").timers::<Compio>()
+}
+
+impl Executor for Compio {
+    type Task<T: 'static> = JoinHandle<T>;
+
+    fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        Runtime::new().unwrap_or_else(|why| unable(why)).block_on(main)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {
+        spawn(future)
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("no task fails")
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        spawn(future).detach();
+    }
+}
+
+impl Timers for Compio {
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        time::sleep(duration)
+    }
+
+    async fn time_out<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        time::timeout(limit, future).await.ok()
+    }
+}

@@ -1,0 +1,79 @@
+//! glommio: `io_uring` and nothing else, and memory that must be locked.
+
+use std::future::Future;
+use std::time::Duration;
+
+use glommio::channels::local_channel::{LocalReceiver, LocalSender, new_bounded};
+use glommio::{LocalExecutorBuilder, Placement, Task, spawn_local, sync, timer};
+
+use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
+use crate::peer::Peer;
+
+pub(crate) struct Glommio;
+
+pub(crate) fn peer() -> Peer {
+    Peer::executor::<Glommio>("glommio", "glommio")
+        .timers::<Glommio>()
+        .queue::<Glommio>()
+        .semaphore::<Glommio>()
+}
+
+impl Executor for Glommio {
+    type Task<T: 'static> = Task<T>;
+
+    fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let executor = LocalExecutorBuilder::new(Placement::Unbound).make();
+        executor.unwrap_or_else(|why| unable(why)).run(main)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+        spawn_local(future)
+    }
+
+    fn join<T: 'static>(task: Task<T>) -> impl Future<Output = T> {
+        task
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        spawn_local(future).detach();
+    }
+}
+
+impl Timers for Glommio {
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        timer::sleep(duration)
+    }
+
+    async fn time_out<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        timer::timeout(limit, async { Ok(future.await) }).await.ok()
+    }
+}
+
+impl Queue for Glommio {
+    type Sender = LocalSender<u64>;
+    type Receiver = LocalReceiver<u64>;
+
+    fn queue(capacity: usize) -> (Self::Sender, Self::Receiver) {
+        new_bounded(capacity)
+    }
+
+    async fn put(sender: &mut Self::Sender, item: u64) {
+        sender.send(item).await.expect("the receiver lives");
+    }
+
+    async fn get(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv().await.expect("the sender lives")
+    }
+}
+
+impl Semaphore for Glommio {
+    type Semaphore = sync::Semaphore;
+
+    fn semaphore(permits: usize) -> Self::Semaphore {
+        sync::Semaphore::new(permits as u64)
+    }
+
+    async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
+        semaphore.acquire_permit(1).await.expect("nobody closes it")
+    }
+}

@@ -1,0 +1,87 @@
+//! monoio, with `io_uring` or what it falls back to. Foreign wakes need its feature `sync`. Queue and semaphore are those of
+//! `local-sync`, of the same house.
+
+use std::future::Future;
+use std::time::Duration;
+
+use local_sync::{mpsc::bounded, semaphore};
+use monoio::task::JoinHandle;
+use monoio::{FusionDriver, RuntimeBuilder};
+
+use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
+use crate::peer::Peer;
+
+pub(crate) struct Monoio;
+
+pub(crate) fn peer() -> Peer {
+    Peer::executor::<Monoio>("monoio", "monoio")
+        .timers::<Monoio>()
+        .queue::<Monoio>()
+        .semaphore::<Monoio>()
+        .unable(
+            "thread-busy",
+            "a task that wakes itself is put first in the queue, and starves the others",
+        )
+        .remark("yield-1000", "a task that wakes itself goes first: each runs to its end")
+        .remark("semaphore", "likewise: no two hold a permit at the same time")
+}
+
+impl Executor for Monoio {
+    type Task<T: 'static> = JoinHandle<T>;
+
+    fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let runtime = RuntimeBuilder::<FusionDriver>::new().enable_timer().build();
+        runtime.unwrap_or_else(|why| unable(why)).block_on(main)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {
+        monoio::spawn(future)
+    }
+
+    fn join<T: 'static>(task: JoinHandle<T>) -> impl Future<Output = T> {
+        task
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        drop(monoio::spawn(future));
+    }
+}
+
+impl Timers for Monoio {
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+        monoio::time::sleep(duration)
+    }
+
+    async fn time_out<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        monoio::time::timeout(limit, future).await.ok()
+    }
+}
+
+impl Queue for Monoio {
+    type Sender = bounded::Tx<u64>;
+    type Receiver = bounded::Rx<u64>;
+
+    fn queue(capacity: usize) -> (Self::Sender, Self::Receiver) {
+        bounded::channel(capacity)
+    }
+
+    async fn put(sender: &mut Self::Sender, item: u64) {
+        assert!(sender.send(item).await.is_ok(), "the receiver lives");
+    }
+
+    async fn get(receiver: &mut Self::Receiver) -> u64 {
+        receiver.recv().await.expect("the sender lives")
+    }
+}
+
+impl Semaphore for Monoio {
+    type Semaphore = semaphore::Semaphore;
+
+    fn semaphore(permits: usize) -> Self::Semaphore {
+        semaphore::Semaphore::new(permits)
+    }
+
+    async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
+        semaphore.acquire().await.expect("nobody closes it")
+    }
+}

@@ -1,0 +1,43 @@
+//! tokio's `LocalRuntime`: a current-thread runtime whose own tasks need not be sendable.
+
+use std::future::Future;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::executor::{Executor, unable};
+use crate::executors::tokio_house::tokio_house;
+use crate::peer::Peer;
+
+pub(crate) struct TokioLocalRuntime;
+
+pub(crate) fn peer() -> Peer {
+    Peer::executor::<TokioLocalRuntime>("tokio LocalRuntime", "tokio")
+        .timers::<TokioLocalRuntime>()
+        .queue::<TokioLocalRuntime>()
+        .semaphore::<TokioLocalRuntime>()
+}
+
+impl Executor for TokioLocalRuntime {
+    type Task<T: 'static> = JoinHandle<T>;
+
+    fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_time().build_local(LocalOptions::default());
+        runtime.unwrap_or_else(|why| unable(why)).block_on(main)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {
+        spawn_local(future)
+    }
+
+    async fn join<T: 'static>(task: JoinHandle<T>) -> T {
+        task.await.expect("no task fails")
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        drop(spawn_local(future));
+    }
+}
+
+tokio_house!(TokioLocalRuntime);
