@@ -29,6 +29,21 @@ pub(crate) fn yield_now() -> Yield {
     Yield::default()
 }
 
+/// Waits for ever, as a task waits: its waker is held by somebody. (Some executors free a task that nobody can wake.)
+#[derive(Default)]
+pub(crate) struct WaitForEver {
+    waker: Option<Waker>,
+}
+
+impl Future for WaitForEver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
 /// A place where one task leaves a token for one other.
 #[derive(Default)]
 pub(crate) struct Baton {

@@ -1,10 +1,10 @@
-//! compio's runtime with its `io_uring` driver: without a driver it would spin instead of sleep, and lose wakes. It brings no
-//! queue and no semaphore.
+//! compio's runtime with its `io_uring` driver. It brings no queue and no semaphore.
 
 use std::future::Future;
 use std::time::Duration;
 
-use compio_runtime::{JoinHandle, Runtime, spawn, time};
+use compio::runtime::{JoinHandle, Runtime, spawn};
+use compio::time;
 
 use crate::executor::{Executor, Timers, unable};
 use crate::peer::Peer;
@@ -12,7 +12,7 @@ use crate::peer::Peer;
 pub(crate) struct Compio;
 
 pub(crate) fn peer() -> Peer {
-    Peer::executor::<Compio>("compio", "compio-runtime").timers::<Compio>()
+    Peer::executor::<Compio>("compio", "compio").timers::<Compio>()
 }
 
 impl Executor for Compio {

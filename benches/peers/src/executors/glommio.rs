@@ -16,6 +16,10 @@ pub(crate) fn peer() -> Peer {
         .timers::<Glommio>()
         .queue::<Glommio>()
         .semaphore::<Glommio>()
+        .unable(
+            "thread-busy",
+            "a loop that is busy takes wakes of other threads some twenty times a second",
+        )
 }
 
 impl Executor for Glommio {

@@ -1,14 +1,14 @@
 //! What a waiting task weighs, its future included.
 
 use std::fs;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::executor::{Executor, Timers};
 use crate::heap;
 use crate::measure::{Sample, in_a_task};
-use crate::parts::Muster;
+use crate::parts::{Muster, WaitForEver};
 use crate::scale::Scale;
 use crate::workloads::{Runs, Unit, Workload, boxed};
 
@@ -29,7 +29,7 @@ const TASKS: usize = 100_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn waiting<E: Executor>(_: &'static Workload, scale: Scale) -> Sample {
-    measure::<E, _>(scale, pending)
+    measure::<E, _>(scale, WaitForEver::default)
 }
 
 pub(crate) fn sleeping<E: Timers>(_: &'static Workload, scale: Scale) -> Sample {
@@ -64,7 +64,7 @@ pub(crate) fn bare(_: &'static Workload, scale: Scale) -> Sample {
     let muster = Rc::new(Muster::default());
     let mut futures = Vec::with_capacity(tasks);
     let scales = Scales::new();
-    futures.extend((0..tasks).map(|_| boxed(wait_in(muster.clone(), pending))));
+    futures.extend((0..tasks).map(|_| boxed(wait_in(muster.clone(), WaitForEver::default))));
     scales.per_task(futures.len())
 }
 
