@@ -1,5 +1,6 @@
 //! What was measured where: the lines above the tables.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
@@ -17,8 +18,9 @@ pub(crate) fn print(peers: &[Peer]) -> Result<()> {
         uname.sysname().to_string_lossy(),
         uname.release().to_string_lossy()
     );
-    println!("compiler  {}", rustc()?);
+    println!("compiler  {}", first_line("rustc")?);
     println!("versions  {}", versions(peers)?.join(", "));
+    println!("          {}", first_line("python3").unwrap_or_default());
     Ok(())
 }
 
@@ -28,16 +30,16 @@ fn cpu_model() -> String {
     model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':'])).to_owned()
 }
 
-fn rustc() -> Result<String> {
-    let version = Command::new("rustc").arg("--version").output()?;
+/// What a program says about its version.
+fn first_line(program: &str) -> Result<String> {
+    let version = Command::new(program).arg("--version").output()?;
     Ok(String::from_utf8_lossy(&version.stdout).trim().to_owned())
 }
 
 /// As cargo has locked them, not as somebody once wrote them down.
 fn versions(peers: &[Peer]) -> Result<Vec<String>> {
     let lock = Lockfile::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"))?;
-    let mut names: Vec<_> = peers.iter().map(|peer| peer.package).collect();
-    names.dedup();
+    let names: BTreeSet<_> = peers.iter().map(|peer| peer.package).collect();
     let newest = |name: &&str| {
         let versions = lock.packages.iter().filter(|package| package.name.as_str() == *name);
         versions.max_by(|a, b| a.version.cmp(&b.version))

@@ -1,10 +1,12 @@
 //! loopwheel beside the other executors. See the README of this package for what is measured, and how it is kept fair.
 
+mod chart;
 mod cores;
 mod executor;
 mod executors;
 mod header;
 mod heap;
+mod hello;
 mod measure;
 mod parts;
 mod peer;
@@ -13,6 +15,8 @@ mod scale;
 mod smoke;
 mod table;
 mod workloads;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -33,11 +37,11 @@ struct Command {
 
 #[derive(Args)]
 struct Choice {
-    /// Fewer rounds: some five minutes
+    /// Fewer rounds, shorter ones, and no hello-worlds: less than five minutes
     #[arg(long)]
     quick: bool,
     /// Tiny sizes, for correctness only; fails if any result is wrong
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(long, conflicts_with_all = ["quick", "svg"])]
     smoke: bool,
     /// Only the workloads whose name contains this
     #[arg(long, value_name = "WORKLOAD")]
@@ -45,6 +49,9 @@ struct Choice {
     /// Only the executors whose name contains this
     #[arg(long, value_name = "NAME")]
     executor: Option<String>,
+    /// Draws the tables too
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = chart::DEFAULT)]
+    svg: Option<PathBuf>,
     /// Lists the workloads and the executors
     #[arg(long)]
     list: bool,
@@ -97,16 +104,23 @@ fn compare(choice: &Choice) -> Result<()> {
         return smoke::report(&results);
     }
     results.iter().for_each(table::print);
+    if let Some(path) = &choice.svg {
+        chart::draw(&results, path)?;
+    }
+    if scale == Scale::Full && choice.only.as_ref().is_none_or(|only| hello::NAME.contains(only)) {
+        hello::compare(&peers);
+    }
     Ok(())
 }
 
 fn chosen(choice: &Choice) -> (Vec<&'static Workload>, Vec<Peer>) {
     let contains =
-        |name: &str, part: &Option<String>| part.as_ref().is_none_or(|it| name.contains(it));
+        |name: &str, part: &Option<String>| part.as_ref().is_none_or(|part| name.contains(part));
     let workloads = workloads::ALL.iter().copied();
+    let peers = executors::here().into_iter();
     (
         workloads.filter(|workload| contains(workload.name, &choice.only)).collect(),
-        executors::all().into_iter().filter(|peer| contains(peer.name, &choice.executor)).collect(),
+        peers.filter(|peer| contains(peer.name, &choice.executor)).collect(),
     )
 }
 
@@ -115,6 +129,7 @@ fn list(workloads: &[&Workload], peers: &[Peer]) {
     for workload in workloads {
         println!("  {:<16}{}", workload.name, workload.about);
     }
+    println!("  {:<16}{}", hello::NAME, hello::ABOUT);
     println!("executors");
     for peer in peers {
         println!("  {}", peer.name);

@@ -19,6 +19,14 @@ pub(crate) enum Kind {
 
 pub(crate) type Measure = fn(&'static Workload, Scale) -> Sample;
 
+/// The smallest program: a task that says hello, spawned and awaited.
+pub(crate) struct Hello {
+    /// The lines under `[dependencies]`.
+    pub(crate) dependencies: &'static str,
+    /// The body of `main`.
+    pub(crate) main: &'static str,
+}
+
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// The package whose version stands in the header.
@@ -29,6 +37,7 @@ pub(crate) struct Peer {
     pub(crate) unable: Vec<(&'static str, &'static str)>,
     /// What one should know of a figure: (workload, what).
     pub(crate) remarks: Vec<(&'static str, &'static str)>,
+    pub(crate) hello: Option<Hello>,
 }
 
 impl Peer {
@@ -39,7 +48,15 @@ impl Peer {
 
     /// Something else, without workloads.
     pub(crate) fn other(name: &'static str, package: &'static str, kind: Kind) -> Peer {
-        Peer { name, package, kind, rows: Vec::new(), unable: Vec::new(), remarks: Vec::new() }
+        Peer {
+            name,
+            package,
+            kind,
+            rows: Vec::new(),
+            unable: Vec::new(),
+            remarks: Vec::new(),
+            hello: None,
+        }
     }
 
     pub(crate) fn timers<E: Timers>(self) -> Peer {
@@ -60,6 +77,10 @@ impl Peer {
     ) -> Peer {
         self.rows.extend(rows);
         self
+    }
+
+    pub(crate) fn hello(self, dependencies: &'static str, main: &'static str) -> Peer {
+        Peer { hello: Some(Hello { dependencies, main }), ..self }
     }
 
     pub(crate) fn unable(mut self, workload: &'static str, why: &'static str) -> Peer {

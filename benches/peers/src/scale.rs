@@ -52,7 +52,7 @@ impl Scale {
     pub(crate) fn limit(self) -> Duration {
         match self {
             Scale::Smoke => Duration::from_secs(5),
-            Scale::Quick => Duration::from_secs(10),
+            Scale::Quick => Duration::from_secs(15),
             Scale::Full => Duration::from_secs(60),
         }
     }

@@ -12,7 +12,11 @@ use crate::peer::Peer;
 pub(crate) struct Compio;
 
 pub(crate) fn peer() -> Peer {
-    Peer::executor::<Compio>("compio", "compio").timers::<Compio>()
+    Peer::executor::<Compio>("compio", "compio").timers::<Compio>().hello(
+        r#"compio = { version = "0.19", features = ["time"] }"#,
+        "let runtime = compio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { compio::runtime::spawn(async { println!(\"hello\") }).await.unwrap() });",
+    )
 }
 
 impl Executor for Compio {

@@ -28,6 +28,16 @@ pub(crate) fn peer() -> Peer {
         .timers::<EmbassyStd>()
         .queue::<EmbassyStd>()
         .semaphore::<EmbassyStd>()
+        .hello(
+            "embassy-executor = { version = \"0.10\", features = [\"executor-thread\", \"platform-std\"] }
+embassy-time = { version = \"0.5\", features = [\"std\"] }",
+            "#[embassy_executor::task]
+            async fn hello() {
+                println!(\"hello\");
+            }
+            let executor = Box::leak(Box::new(embassy_executor::Executor::new()));
+            executor.run_until(|spawner| spawner.spawn(hello().unwrap()), || true);",
+        )
 }
 
 impl Executor for EmbassyStd {

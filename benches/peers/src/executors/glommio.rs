@@ -16,6 +16,11 @@ pub(crate) fn peer() -> Peer {
         .timers::<Glommio>()
         .queue::<Glommio>()
         .semaphore::<Glommio>()
+        .hello(
+            "glommio = \"0.9\"",
+            "let executor = glommio::LocalExecutorBuilder::default().make().unwrap();
+            executor.run(async { glommio::spawn_local(async { println!(\"hello\") }).await });",
+        )
         .unable(
             "thread-busy",
             "a loop that is busy takes wakes of other threads some twenty times a second",

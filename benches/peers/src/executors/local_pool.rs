@@ -19,7 +19,13 @@ thread_local! {
 }
 
 pub(crate) fn peer() -> Peer {
-    Peer::executor::<Pool>("futures LocalPool", "futures").queue::<Pool>()
+    Peer::executor::<Pool>("futures LocalPool", "futures").queue::<Pool>().hello(
+        r#"futures = { version = "0.3", default-features = false, features = ["executor"] }"#,
+        "use futures::task::LocalSpawnExt;
+            let mut pool = futures::executor::LocalPool::new();
+            let task = pool.spawner().spawn_local_with_handle(async { println!(\"hello\") }).unwrap();
+            pool.run_until(task);",
+    )
 }
 
 fn with_spawner<R>(use_it: impl FnOnce(&LocalSpawner) -> R) -> R {

@@ -15,7 +15,11 @@ pub(crate) fn peer() -> Peer {
     let peer = Peer::executor::<Loopwheel>("loopwheel", "loopwheel")
         .timers::<Loopwheel>()
         .queue::<Loopwheel>()
-        .semaphore::<Loopwheel>();
+        .semaphore::<Loopwheel>()
+        .hello(
+            concat!("loopwheel = { path = \"", env!("CARGO_MANIFEST_DIR"), "/../..\" }"),
+            "loopwheel::run(async { loopwheel::create_task(async { println!(\"hello\") }).await.unwrap() });",
+        );
     Peer { kind: Kind::Ours, ..peer }
 }
 

@@ -7,6 +7,7 @@ mod glommio;
 mod local_pool;
 mod loopwheel;
 mod monoio;
+mod python;
 mod sets;
 mod smol;
 mod smol_house;
@@ -18,6 +19,18 @@ mod tokio_spawn;
 
 use crate::peer::Peer;
 
+/// Those who are on this machine.
+pub(crate) fn here() -> Vec<Peer> {
+    let (asyncio, uvloop) = (python::has_module("asyncio"), python::has_module("uvloop"));
+    let is_here = |peer: &Peer| match peer.name {
+        "Python asyncio" => asyncio,
+        "Python uvloop" => uvloop,
+        _ => true,
+    };
+    all().into_iter().filter(is_here).collect()
+}
+
+/// All that are known.
 pub(crate) fn all() -> Vec<Peer> {
     let mut peers = vec![
         loopwheel::peer(),
@@ -34,5 +47,6 @@ pub(crate) fn all() -> Vec<Peer> {
         bare::peer(),
     ];
     peers.extend(sets::peers());
+    peers.extend(python::peers());
     peers
 }

@@ -18,6 +18,11 @@ pub(crate) fn peer() -> Peer {
         .timers::<Monoio>()
         .queue::<Monoio>()
         .semaphore::<Monoio>()
+        .hello(
+            "monoio = \"0.2\"",
+            "let builder = monoio::RuntimeBuilder::<monoio::FusionDriver>::new();
+            builder.enable_timer().build().unwrap().block_on(async { monoio::spawn(async { println!(\"hello\") }).await });",
+        )
         .unable(
             "thread-busy",
             "a task that wakes itself is put first in the queue, and starves the others",

@@ -19,6 +19,11 @@ pub(crate) fn peer() -> Peer {
         .timers::<Smol>()
         .queue::<Smol>()
         .semaphore::<Smol>()
+        .hello(
+            "async-executor = \"1\"\nasync-io = \"2\"",
+            "let executor = async_executor::LocalExecutor::new();
+            async_io::block_on(executor.run(async { executor.spawn(async { println!(\"hello\") }).await }));",
+        )
 }
 
 impl Executor for Smol {

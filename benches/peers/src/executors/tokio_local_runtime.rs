@@ -16,6 +16,12 @@ pub(crate) fn peer() -> Peer {
         .timers::<TokioLocalRuntime>()
         .queue::<TokioLocalRuntime>()
         .semaphore::<TokioLocalRuntime>()
+        .hello(
+            r#"tokio = { version = "1", features = ["rt", "time"] }"#,
+            "let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_time().build_local(Default::default()).unwrap();
+            runtime.block_on(async { tokio::task::spawn_local(async { println!(\"hello\") }).await.unwrap() });",
+        )
 }
 
 impl Executor for TokioLocalRuntime {

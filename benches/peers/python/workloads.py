@@ -1,0 +1,313 @@
+"""The workloads of `benches/peers` in Python, for the record: `workloads.py LOOP WORKLOAD SCALE` prints one line.
+
+LOOP is `asyncio` or `uvloop`. Names, sizes and units are those of the Rust side. A yield is `asyncio.sleep(0)`.
+"""
+
+import asyncio
+import json
+import random
+import statistics
+import sys
+import threading
+import time
+import tracemalloc
+
+HOUR = 3600.0
+
+
+class Scale:
+    def __init__(self, name):
+        self.smoke = name == "smoke"
+        self.time = {"smoke": 0.0, "quick": 0.08, "full": 0.5}[name]
+        self.repetitions = 1 if self.smoke else 3
+
+    def size(self, full):
+        return min(full, 20 + full // 1_000) if self.smoke else full
+
+
+async def repeat(scale, operations, once, clock="cpu"):
+    """The median of several repetitions; the first is not counted."""
+    await once()
+    laps, begun = [], time.perf_counter()
+    while len(laps) < scale.repetitions or time.perf_counter() - begun < scale.time:
+        cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+        await once()
+        laps.append((time.process_time_ns() - cpu, time.perf_counter_ns() - wall))
+    nanos = statistics.median(lap[clock == "wall"] for lap in laps)
+    return nanos / operations, sum(lap[0] for lap in laps) / sum(lap[1] for lap in laps)
+
+
+async def spawn(scale):
+    tasks = scale.size(100_000)
+
+    async def answer(number):
+        return number
+
+    async def once():
+        spawned = [asyncio.create_task(answer(number)) for number in range(tasks)]
+        total = 0
+        for task in spawned:
+            total += await task
+        assert total == tasks * (tasks - 1) // 2
+
+    return await repeat(scale, tasks, once)
+
+
+async def gather(scale, size):
+    size = scale.size(size)
+    times = -(-scale.size(10_000) // size)
+
+    async def child(number):
+        await asyncio.sleep(0)
+        return number
+
+    async def once():
+        for _ in range(times):
+            assert await asyncio.gather(*map(child, range(size))) == list(range(size))
+
+    return await repeat(scale, size * times, once)
+
+
+async def yielding(scale, tasks):
+    tasks = scale.size(tasks)
+    times = scale.size(100_000) // tasks
+
+    async def yields():
+        for _ in range(times):
+            await asyncio.sleep(0)
+        return times
+
+    async def once():
+        assert sum(await asyncio.gather(*(yields() for _ in range(tasks)))) == tasks * times
+
+    return await repeat(scale, tasks * times, once)
+
+
+async def ring(scale, tasks):
+    tasks = scale.size(tasks)
+    rounds = scale.size(100_000) // tasks
+    loop = asyncio.get_running_loop()
+
+    async def once():
+        waiting = [loop.create_future() for _ in range(tasks)]
+
+        async def pass_on(place):
+            for _ in range(rounds):
+                await waiting[place]
+                waiting[place] = loop.create_future()
+                waiting[(place + 1) % tasks].set_result(None)
+            return rounds
+
+        spawned = [asyncio.create_task(pass_on(place)) for place in range(tasks)]
+        waiting[0].set_result(None)
+        assert sum([await task for task in spawned]) == tasks * rounds
+
+    return await repeat(scale, tasks * rounds, once)
+
+
+async def storm(scale):
+    tasks, storms = scale.size(10_000), 10
+    loop = asyncio.get_running_loop()
+    gate, missing, complete = loop.create_future(), tasks, loop.create_future()
+
+    async def pass_for_ever():
+        nonlocal missing
+        while True:
+            missing -= 1
+            if missing == 0:
+                complete.set_result(None)
+            await gate
+
+    spawned = [asyncio.create_task(pass_for_ever()) for _ in range(tasks)]
+    await complete
+
+    async def once():
+        nonlocal gate, missing, complete
+        for _ in range(storms):
+            missing, complete, opened = tasks, loop.create_future(), gate
+            gate = loop.create_future()
+            opened.set_result(None)
+            await complete
+
+    result = await repeat(scale, tasks * storms, once)
+    assert len(spawned) == tasks and missing == 0
+    return result
+
+
+async def queue(scale):
+    items = scale.size(100_000)
+
+    async def once():
+        between = asyncio.Queue(64)
+
+        async def produce():
+            for item in range(items):
+                await between.put(item)
+
+        producer = asyncio.create_task(produce())
+        total = 0
+        for _ in range(items):
+            total += await between.get()
+        await producer
+        assert total == items * (items - 1) // 2
+
+    return await repeat(scale, items, once)
+
+
+async def semaphore(scale):
+    tasks, turns = scale.size(1_000), 10
+
+    async def once():
+        permits = asyncio.Semaphore(3)
+        holders = most = 0
+
+        async def take_turns():
+            nonlocal holders, most
+            for _ in range(turns):
+                async with permits:
+                    holders += 1
+                    most = max(most, holders)
+                    await asyncio.sleep(0)
+                    holders -= 1
+            return turns
+
+        taken = sum(await asyncio.gather(*(take_turns() for _ in range(tasks))))
+        assert taken == tasks * turns and most <= 3
+
+    return await repeat(scale, tasks * turns, once)
+
+
+async def timers(scale):
+    tasks = scale.size(100_000)
+
+    async def once():
+        seeded = random.Random(42)
+        spawned = [asyncio.create_task(asyncio.sleep(seeded.uniform(0.001, 0.05), 1)) for _ in range(tasks)]
+        assert sum([await task for task in spawned]) == tasks
+
+    return await repeat(scale, tasks, once)
+
+
+async def timeout(scale, others, within):
+    limits = scale.size(20_000)
+    sleeping = [asyncio.create_task(asyncio.sleep(HOUR + place)) for place in range(scale.size(others))]
+    await asyncio.sleep(0)
+
+    async def once():
+        total = 0
+        for number in range(limits):
+            async with asyncio.timeout(HOUR):
+                total += await within(number)
+        assert total == limits * (limits - 1) // 2
+
+    result = await repeat(scale, limits, once)
+    for task in sleeping:
+        task.cancel()
+    return result
+
+
+async def ready(number):
+    return number
+
+
+async def yields_once(number):
+    await asyncio.sleep(0)
+    return number
+
+
+async def lateness(scale):
+    sleeps = 10 if scale.smoke else 150
+    seeded, late = random.Random(7), []
+    for _ in range(sleeps):
+        duration = seeded.uniform(0.0002, 0.003)
+        start = time.perf_counter()
+        await asyncio.sleep(duration)
+        late.append((time.perf_counter() - start - duration) * 1e6)
+    late.sort()
+    return late[sleeps // 2], late[sleeps * 99 // 100]
+
+
+async def thread_ping_pong(scale):
+    trips = scale.size(1_000)
+    loop = asyncio.get_running_loop()
+    ball, returned = threading.Semaphore(0), asyncio.Event()
+
+    def partner():
+        while True:
+            ball.acquire()
+            loop.call_soon_threadsafe(returned.set)
+
+    threading.Thread(target=partner, daemon=True).start()
+
+    async def once():
+        for _ in range(trips):
+            ball.release()
+            await returned.wait()
+            returned.clear()
+
+    return await repeat(scale, trips, once, clock="wall")
+
+
+async def memory(scale, wait):
+    tasks = scale.size(100_000)
+
+    async def waiting():
+        spawned = [asyncio.create_task(wait()) for _ in range(tasks)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in spawned)
+        return spawned
+
+    resident = -resident_bytes()
+    kept = await waiting()
+    resident += resident_bytes()
+    tracemalloc.start()  # only now: its own tables would count as resident
+    kept += await waiting()
+    return tracemalloc.get_traced_memory()[0] / tasks, resident / tasks
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+async def wait_for_ever():
+    await asyncio.get_running_loop().create_future()
+
+
+WORKLOADS = {
+    "spawn": spawn,
+    "gather-10": lambda scale: gather(scale, 10),
+    "gather-1000": lambda scale: gather(scale, 1_000),
+    "gather-100000": lambda scale: gather(scale, 100_000),
+    "yield-1": lambda scale: yielding(scale, 1),
+    "yield-1000": lambda scale: yielding(scale, 1_000),
+    "ring-2": lambda scale: ring(scale, 2),
+    "ring-1000": lambda scale: ring(scale, 1_000),
+    "storm": storm,
+    "queue": queue,
+    "semaphore": semaphore,
+    "timers": timers,
+    "timeout": lambda scale: timeout(scale, 0, ready),
+    "timeout-10k": lambda scale: timeout(scale, 10_000, ready),
+    "timeout-armed": lambda scale: timeout(scale, 10_000, yields_once),
+    "lateness": lateness,
+    "thread-parked": thread_ping_pong,
+    "memory": lambda scale: memory(scale, wait_for_ever),
+    "memory-sleep": lambda scale: memory(scale, lambda: asyncio.sleep(HOUR)),
+}
+
+
+def main(loop, workload, scale):
+    if loop == "uvloop":
+        import uvloop
+
+        new_loop = uvloop.new_event_loop
+    else:
+        new_loop = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        figure, beside = runner.run(WORKLOADS[workload](Scale(scale)))
+        print(json.dumps({"figure": figure, "beside": beside}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
