@@ -1,9 +1,9 @@
 //! What was measured where: the lines above the tables.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
+use std::{env, fs};
 
 use anyhow::Result;
 use cargo_lock::Lockfile;
@@ -19,9 +19,16 @@ pub(crate) fn print(peers: &[Peer]) -> Result<()> {
         uname.release().to_string_lossy()
     );
     println!("compiler  {}", first_line("rustc")?);
+    println!("profile   {}", profile().unwrap_or_default());
     println!("versions  {}", versions(peers)?.join(", "));
     println!("          {}", first_line("python3").unwrap_or_default());
     Ok(())
+}
+
+/// The directory that cargo has put this program in.
+fn profile() -> Option<String> {
+    let program = env::current_exe().ok()?;
+    Some(program.parent()?.file_name()?.to_string_lossy().into_owned())
 }
 
 fn cpu_model() -> String {

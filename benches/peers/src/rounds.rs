@@ -46,8 +46,9 @@ pub(crate) fn run<'a>(
     let mut cells = HashMap::new();
     for round in 0..scale.rounds() {
         for workload in workloads {
+            let first = round * peers.len() / scale.rounds();
             for place in 0..peers.len() {
-                let peer = &peers[(place + round) % peers.len()];
+                let peer = &peers[(first + place) % peers.len()];
                 let cell = cells.entry((workload.name, peer.name)).or_insert(Ok(Vec::new()));
                 if peer.measure(workload).is_some() {
                     progress(round, scale, workload, peer);

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_executor::{LocalExecutor, Task};
 
 use crate::executor::Executor;
-use crate::executors::smol_house::smol_house;
+use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house};
 use crate::peer::Peer;
 
 pub(crate) struct Smol;
@@ -19,6 +19,8 @@ pub(crate) fn peer() -> Peer {
         .timers::<Smol>()
         .queue::<Smol>()
         .semaphore::<Smol>()
+        .remark("timeout", MAKES_NO_TIMER)
+        .remark("timeout-10k", MAKES_NO_TIMER)
         .hello(
             "async-executor = \"1\"\nasync-io = \"2\"",
             "let executor = async_executor::LocalExecutor::new();

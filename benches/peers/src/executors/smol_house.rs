@@ -1,5 +1,8 @@
 //! What smol's executors have in common: `async-io`'s timers, `async-channel`, `async-lock`.
 
+/// As smol's documentation writes a time limit, `or` polls the future first, and that was all.
+pub(crate) const MAKES_NO_TIMER: &str = "the future was ready: no timer is even made";
+
 /// Timers, queue and semaphore of smol's house for an executor.
 macro_rules! smol_house {
     ($executor:ty) => {
