@@ -68,6 +68,7 @@ impl<T: 'static> TaskLocal<T> {
     /// Outside a task or callback.
     pub fn try_set(&'static self, value: T) -> Result<Option<Rc<T>>, NoCurrentTask> {
         let task = leaf::current().ok_or(NoCurrentTask)?;
+        task.home.has_locals.set(true);
         let value: Rc<dyn Any> = Rc::new(value);
         let before = task.with_extras(|extras| {
             let locals = extras.locals.get_or_insert_default();

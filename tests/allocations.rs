@@ -121,17 +121,20 @@ fn a_sleep_allocates_nothing_whether_it_ends_or_is_dropped() {
     });
 }
 
+/// In a release build the memory of tasks that are over serves those that come.
+const PER_ROUND_OF_TASKS: u64 = if cfg!(debug_assertions) { ROUNDS } else { 0 };
+
 #[test]
-fn a_task_is_one_allocation() {
+fn a_task_is_one_allocation_and_in_a_release_build_none() {
     run_virtual(async {
         let in_all = allocations(async || create_task(async {}).await.unwrap());
-        assert_eq!(in_all.await, ROUNDS, "awaited");
+        assert_eq!(in_all.await, PER_ROUND_OF_TASKS, "awaited");
 
         let in_all = allocations(async || {
             drop(create_task(async {}));
             yield_now().await;
         });
-        assert_eq!(in_all.await, ROUNDS, "detached");
+        assert_eq!(in_all.await, PER_ROUND_OF_TASKS, "detached");
 
         let in_all = allocations(async || {
             let task = create_task(async {
@@ -141,7 +144,7 @@ fn a_task_is_one_allocation() {
             });
             task.await.unwrap();
         });
-        assert_eq!(in_all.await, ROUNDS, "one that sleeps, with a large output");
+        assert_eq!(in_all.await, PER_ROUND_OF_TASKS, "one that sleeps, with a large output");
 
         let in_all = allocations(async || {
             let task = create_task(pending::<()>());
@@ -149,7 +152,7 @@ fn a_task_is_one_allocation() {
             task.cancel();
             assert!(task.await.is_err());
         });
-        assert_eq!(in_all.await, ROUNDS, "cancelled");
+        assert_eq!(in_all.await, PER_ROUND_OF_TASKS, "cancelled");
     });
 }
 
@@ -163,7 +166,9 @@ fn waiting_for_a_task_allocates_nothing() {
             assert!(poll!(&mut task).is_pending());
             task.await.unwrap();
         });
-        assert_eq!(in_all.await, 0);
+        // The list of memory that is kept grows, by doubling.
+        let at_most = if cfg!(debug_assertions) { 0 } else { 8 };
+        assert!(in_all.await <= at_most);
     });
 }
 

@@ -48,7 +48,8 @@ pub(crate) struct Crowd {
 }
 
 struct Member {
-    record: RecordRef,
+    /// `None` when it is over.
+    record: Option<RecordRef>,
     can_fail: bool,
     /// Where the crowd stands among the joiners in the record's extras, if it stands there.
     key: Option<WaitKey>,
@@ -71,16 +72,19 @@ impl Crowd {
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
         });
-        let mut members: Vec<_> =
-            records.map(|(record, can_fail)| Member { record, can_fail, key: None }).collect();
+        let mut members: Vec<_> = records
+            .map(|(record, can_fail)| Member { record: Some(record), can_fail, key: None })
+            .collect();
         crowd.pending.set(members.len());
-        let seat = members.first().map(|member| Seat::take(&member.record.home, crowd.clone()));
+        let mut seat = None;
         for (number, member) in members.iter_mut().enumerate() {
-            if member.record.has(Flag::DONE) {
-                crowd.count(number, &member.record, member.can_fail);
-            } else if let Some(seat) = &seat {
-                member.key = seat.watch(&member.record, number, || crowd.clone());
-            }
+            let Some(record) = member.record.take_if(|record| record.has(Flag::DONE)) else {
+                let Some(record) = &member.record else { continue };
+                let seat = seat.get_or_insert_with(|| Seat::take(&record.home, crowd.clone()));
+                member.key = seat.watch(record, number, || crowd.clone());
+                continue;
+            };
+            crowd.count(number, &record, member.can_fail);
         }
         *crowd.seat.borrow_mut() = seat;
         *crowd.members.borrow_mut() = members;
@@ -155,9 +159,8 @@ impl Crowd {
     /// Those that are not over, to whom a cancel of the waiter is passed on.
     pub(crate) fn takers(&self) -> Vec<RecordRef> {
         let members = self.members.borrow();
-        let alive =
-            members.iter().map(|member| &member.record).filter(|record| !record.has(Flag::DONE));
-        let alive: Vec<_> = alive.cloned().collect();
+        let alive = members.iter().filter_map(|member| member.record.as_ref());
+        let alive: Vec<_> = alive.filter(|record| !record.has(Flag::DONE)).cloned().collect();
         if !alive.is_empty() {
             self.cancel_requested.set(true);
         }
@@ -168,7 +171,7 @@ impl Crowd {
     pub(crate) fn leave(&self) {
         let (members, seat) = (self.members.take(), self.seat.take());
         for (number, Member { record, key, .. }) in members.iter().enumerate() {
-            if let Some(seat) = seat.as_ref().filter(|_| !record.has(Flag::DONE)) {
+            if let (Some(record), Some(seat)) = (record, &seat) {
                 seat.leave(record, number, *key);
             }
         }
@@ -179,7 +182,11 @@ impl Crowd {
 impl Watcher for Crowd {
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let was_due = self.is_due.get();
-        let can_fail = self.members.borrow().get(number).is_some_and(|member| member.can_fail);
+        let (can_fail, member) = match self.members.borrow_mut().get_mut(number) {
+            Some(member) => (member.can_fail, member.record.take()),
+            None => (false, None),
+        };
+        drop(member); // it is not the last reference: whoever tells of the end has one
         self.count(number, record, can_fail);
         if self.is_due.get() && !was_due {
             let waiter = self.waiter.borrow().as_ref().map(TaskId::keep);

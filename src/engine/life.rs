@@ -26,7 +26,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::extras::{Joiner, Locals};
+use super::extras::Joiner;
 use super::here;
 use super::leaf::Signal;
 use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
@@ -52,14 +52,15 @@ impl Engine {
     }
 
     /// Whoever is made inside a task begins with its locals.
+    #[inline]
     fn inherit(&self, record: &RecordRef) {
-        if let Some(locals) = self.current_locals() {
-            record.with_extras(|extras| extras.locals = Some(locals));
+        if self.has_locals.get() {
+            let locals =
+                self.with_current(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
+            if let Some(locals) = locals.flatten() {
+                record.with_extras(|extras| extras.locals = Some(locals));
+            }
         }
-    }
-
-    fn current_locals(&self) -> Option<Locals> {
-        self.with_current(|task| task.if_extras(|extras| extras.locals.clone()))??
     }
 
     /// A new task; its first poll is in the next turn.
@@ -140,17 +141,24 @@ impl Engine {
         record.set(how.map_or(Flag::DONE, |how| Flag::DONE | how));
         record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
         record.forget_awaited();
-        let locals = record.if_extras(|extras| extras.locals.take());
-        drop(locals);
         let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
         drop(from_table);
-        if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
-            record.clear(Flag::SEEN); // in any case
-            self.report_failure(record);
+        if record.has_extras() {
+            self.end_of_extras(record);
         }
         tell_joiners(record);
         if !record.has(Flag::HANDLE) {
             self.nobody_takes(record);
+        }
+    }
+
+    #[inline(never)]
+    fn end_of_extras(&self, record: &RecordRef) {
+        let locals = record.if_extras(|extras| extras.locals.take());
+        drop(locals);
+        if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
+            record.clear(Flag::SEEN); // in any case
+            self.report_failure(record);
         }
     }
 

@@ -12,7 +12,7 @@
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
 //! | `alarm` | what a timer does, in eight bytes | the wheel |
 //! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
-//! | `state`, `record` | a task's bits and counts; its one allocation | the queue, time |
+//! | `state`, `blocks`, `record` | a task's bits and counts; memory for records; its one allocation | the queue, time |
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
@@ -23,6 +23,7 @@
 //! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
 
 pub(crate) mod alarm;
+pub(crate) mod blocks;
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod crowd;

@@ -14,7 +14,7 @@
 //!
 //! 1. **Stage.** `HOLDS_FUTURE` and `HOLDS_OUTCOME` say what the stage holds; never both. Each is cleared
 //!    *before* what it stands for is dropped or moved out, so a destructor that comes back finds it gone.
-//! 2. **Pinned.** The stage never moves: it lives in a `Box` that is only freed with the last reference.
+//! 2. **Pinned.** The stage never moves: it lives in a block of memory that is only given back with the last reference.
 //! 3. **One poll at a time.** While `POLLING` is set nobody touches the stage but the poll.
 //! 4. **Typed.** A [`Typed<Result<T, TaskError<E>>>`](Typed) is only made with a record whose outcome is `Result<T, E>`.
 //! 5. **Borrowed futures** exist only inside [`scoped`], which empties the stage before it returns.
@@ -34,10 +34,11 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::blocks::Unit;
 use super::state::{Flag, Header};
 use super::turn::Engine;
 use crate::error::TaskError;
@@ -155,14 +156,15 @@ impl PartialEq for RecordRef {
 impl RecordRef {
     /// The last reference goes.
     fn free(&mut self) {
-        // Destructors of the stage may run anything; the record must still be whole then.
-        self.references.set(1);
-        drop(self.drop_future());
-        drop(self.drop_outcome());
-        if self.references.get() > 1 {
-            // One of them took a new reference: that one frees the record.
+        if self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME) {
+            // Destructors of the stage may run anything; the record must still be whole then.
+            self.references.set(1);
+            drop(self.drop_future());
+            drop(self.drop_outcome());
             self.references.set(self.references.get() - 1);
-            return;
+            if self.references.get() > 0 {
+                return; // one of them took a new reference: that one frees the record
+            }
         }
         // SAFETY: this was the last reference, and the stage is empty by rule 1.
         unsafe { (self.vtable.free)(self.0) };
@@ -359,8 +361,18 @@ where
     let Birth { home, slot, number, spawned_at } = birth;
     let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-    let record: Box<RecordOf<F, K>> = Box::new(Record { header, stage });
-    Typed { record: RecordRef(NonNull::from(Box::leak(record)).cast()), output: PhantomData }
+    let record = Record { header, stage };
+    let place = if Functions::<F, K>::IN_A_BLOCK {
+        let block = record.header.home.blocks.take(Functions::<F, K>::UNITS);
+        Box::into_raw(block).cast::<RecordOf<F, K>>()
+    } else {
+        Box::into_raw(Box::<RecordOf<F, K>>::new_uninit()).cast()
+    };
+    // SAFETY: either has room for the record, and is aligned for it.
+    unsafe { place.write(record) };
+    // SAFETY: a box is never null.
+    let record = RecordRef(unsafe { NonNull::new_unchecked(place) }.cast());
+    Typed { record, output: PhantomData }
 }
 
 type StageOf<F, K> =
@@ -372,6 +384,11 @@ type RecordOf<F, K> =
 struct Functions<F, K>(PhantomData<(F, K)>);
 
 impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
+    /// How many units of a block a record takes.
+    const UNITS: usize = size_of::<RecordOf<F, K>>().div_ceil(size_of::<Unit>());
+    /// A future that wants more alignment than a block has gets a box of its own.
+    const IN_A_BLOCK: bool = align_of::<RecordOf<F, K>>() <= align_of::<Unit>();
+
     const TABLE: VTable = VTable {
         poll: Self::poll,
         drop_future: Self::drop_future,
@@ -400,32 +417,39 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         let stage = unsafe { Self::stage(record) };
         // SAFETY: passed on; only `&Header` exist.
         let header = unsafe { record.as_ref() };
+        let mut outcome = None; // out here, so that its destructor never runs while another panic is on its way
         let polled = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: the stage holds the future, and nobody else touches it during the poll (rule 3).
             let future = unsafe { stage.cast::<F>().as_mut() };
             // SAFETY: the stage never moves (rule 2), and the future is dropped in its place.
-            unsafe { Pin::new_unchecked(future) }.poll(cx)
+            let polled = unsafe { Pin::new_unchecked(future) }.poll(cx);
+            if let Poll::Ready(output) = polled {
+                outcome = Some(K::outcome(output));
+                header.clear(Flag::HOLDS_FUTURE);
+                // SAFETY: it was there until the line above.
+                unsafe { Self::drop_future(record) };
+            }
         }));
-        let output = match polled {
-            Ok(Poll::Pending) => return Polled::Pending,
-            Ok(Poll::Ready(output)) => Ok(K::outcome(output)),
-            Err(payload) => Err(payload),
-        };
-        // The future is over. What its destructor throws is the outcome, unless it had thrown already.
-        header.clear(Flag::HOLDS_FUTURE);
-        let dropped = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: it was there until the line above.
-            unsafe { Self::drop_future(record) };
-        }));
-        let output = match (output, dropped) {
-            (Err(payload), _) | (Ok(_), Err(payload)) => return Polled::Panicked(payload),
-            (Ok(output), Ok(())) => output,
-        };
-        let polled = if output.is_ok() { Polled::Value } else { Polled::Failure };
-        // SAFETY: the stage is empty now and of the right type.
-        unsafe { stage.write(Stage { outcome: ManuallyDrop::new(output) }) };
-        header.set(Flag::HOLDS_OUTCOME);
-        polled
+        match (polled, outcome) {
+            (Ok(()), None) => Polled::Pending,
+            (Ok(()), Some(outcome)) => {
+                let polled = if outcome.is_ok() { Polled::Value } else { Polled::Failure };
+                // SAFETY: the stage is empty now and of the right type.
+                unsafe { stage.write(Stage { outcome: ManuallyDrop::new(outcome) }) };
+                header.set(Flag::HOLDS_OUTCOME);
+                polled
+            }
+            (Err(payload), outcome) => {
+                // What was thrown first is what counts, whatever these throw.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
+                if header.has(Flag::HOLDS_FUTURE) {
+                    header.clear(Flag::HOLDS_FUTURE);
+                    // SAFETY: it was there until the line above.
+                    let _ = catch_unwind(AssertUnwindSafe(|| unsafe { Self::drop_future(record) }));
+                }
+                Polled::Panicked(payload)
+            }
+        }
     }
 
     /// # Safety
@@ -519,9 +543,19 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
     /// # Safety
     /// The last reference to a record of these types whose stage is empty.
     unsafe fn free(record: NonNull<Header>) {
-        let record = record.cast::<RecordOf<F, K>>();
-        // SAFETY: it came from a `Box` of this type in `allocate`, and nobody uses it any more.
-        drop(unsafe { Box::from_raw(record.as_ptr()) });
+        // SAFETY: passed on; only `&Header` exist.
+        let home = unsafe { record.as_ref() }.home.clone(); // the blocks are there until the end of this function
+        // SAFETY: it is not used again, and the stage is empty.
+        unsafe { record.drop_in_place() };
+        if Self::IN_A_BLOCK {
+            let block = ptr::slice_from_raw_parts_mut(record.as_ptr().cast(), Self::UNITS);
+            // SAFETY: it came from a block of so many units in `allocate`, and nobody uses it any more.
+            home.blocks.keep(unsafe { Box::from_raw(block) });
+        } else {
+            let record = record.cast::<MaybeUninit<RecordOf<F, K>>>();
+            // SAFETY: it came from such a box in `allocate`, and nobody uses it any more.
+            drop(unsafe { Box::from_raw(record.as_ptr()) });
+        }
     }
 }
 

@@ -125,6 +125,14 @@ impl Header {
         self.flags.set(self.flags.get() & !flags.0);
     }
 
+    #[inline]
+    pub(super) fn has_extras(&self) -> bool {
+        let extras = self.extras.take();
+        let has_extras = extras.is_some();
+        self.extras.set(extras);
+        has_extras
+    }
+
     /// Looks at the rarely needed part, made on first use. `look` must not run code of others.
     pub(crate) fn with_extras<R>(&self, look: impl FnOnce(&mut Extras) -> R) -> R {
         let mut extras = self.extras.take().unwrap_or_default();

@@ -33,6 +33,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
+use super::blocks::Blocks;
 use super::clock::Clock;
 use super::hook::WakeHook;
 use super::instant::Instant;
@@ -71,6 +72,7 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 /// One event loop: the parts, and what is going on.
 pub(crate) struct Engine {
     pub(super) tasks: RefCell<Tasks>,
+    pub(super) blocks: Blocks,
     pub(super) wheel: RefCell<Wheel<Alarm>>,
     /// Who waits for the ends of many.
     pub(super) watchers: RefCell<Watchers>,
@@ -81,6 +83,8 @@ pub(crate) struct Engine {
 
     /// The slot of the task that is being polled. It keeps its tenant until the poll is over.
     pub(super) current: Cell<Option<u32>>,
+    /// A task has had locals, so one that is made may inherit some.
+    pub(crate) has_locals: Cell<bool>,
     /// What the leaves of the task that is being polled are told.
     pub(super) signal: Cell<Signal>,
     /// What the leaves said they wait for, while they are asked.
@@ -117,6 +121,7 @@ impl Engine {
         pool_settings: PoolSettings,
     ) -> Engine {
         Engine {
+            blocks: Blocks::new(),
             tasks: RefCell::new(Tasks::new(registration.first_generation)),
             wheel: RefCell::new(Wheel::new()),
             watchers: RefCell::default(),
@@ -125,6 +130,7 @@ impl Engine {
             clock,
             registration,
             current: Cell::new(None),
+            has_locals: Cell::new(false),
             signal: Cell::new(Signal::Quiet),
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),
@@ -177,7 +183,7 @@ impl Engine {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn poll_so_many(self: &Rc<Self>, polls: usize) -> usize {
         for _ in 0..polls {
             self.poll_next();

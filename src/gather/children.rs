@@ -6,6 +6,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::panic::Location;
 
 use crate::engine::record::{Fallible, Plain, RecordRef};
@@ -240,11 +241,16 @@ impl<O> Children for Vec<PlainChild<O>> {
         if is_cancelled {
             return None;
         }
-        self.iter_mut().map(|child| value(child).ok()).collect()
+        let mut values = Vec::with_capacity(self.len());
+        // Each handle goes when its value has been taken: one way through the tasks, not two.
+        for mut child in mem::take(self) {
+            values.push(value(&mut child).ok()?);
+        }
+        Some(values)
     }
 
     fn outcomes(&mut self) -> Self::Outcomes {
-        self.iter_mut().map(GatherChild::outcome).collect()
+        mem::take(self).into_iter().map(|mut child| child.outcome()).collect()
     }
 
     fn abandon(&self) {
@@ -267,12 +273,18 @@ impl<T, E> Children for Vec<TryChild<T, E>> {
         if is_cancelled {
             return None;
         }
-        let values: Result<Vec<T>, Option<E>> = self.iter_mut().map(value).collect();
-        values.map_or_else(|error| error.map(Err), |values| Some(Ok(values)))
+        let mut values = Vec::with_capacity(self.len());
+        for mut child in mem::take(self) {
+            match value(&mut child) {
+                Ok(value) => values.push(value),
+                Err(error) => return error.map(Err),
+            }
+        }
+        Some(Ok(values))
     }
 
     fn outcomes(&mut self) -> Self::Outcomes {
-        self.iter_mut().map(GatherChild::outcome).collect()
+        mem::take(self).into_iter().map(|mut child| child.outcome()).collect()
     }
 
     fn abandon(&self) {
