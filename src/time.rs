@@ -184,6 +184,11 @@ impl Timer {
         Timer { engine, key }
     }
 
+    /// One that is armed already.
+    pub(crate) fn of(engine: Rc<Engine>, key: TimerKey) -> Timer {
+        Timer { engine, key: Some(key) }
+    }
+
     pub(crate) fn has_fired(&self) -> bool {
         self.key.as_ref().is_some_and(|key| self.engine.has_fired(key))
     }

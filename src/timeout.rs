@@ -15,17 +15,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
+use crate::engine::here::with_here;
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
 use crate::engine::record::{Frame, Held, RecordRef};
 use crate::engine::state::Flag;
+use crate::engine::turn::Engine;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::task::running_loop;
 use crate::time::Timer;
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
 ///
-/// With a limit of zero the future is polled once: what is ready at once is in time.
+/// The time begins when the future first waits, or arms a timer itself: what is ready at once costs neither a timer nor a look
+/// at the clock. With a limit of zero the future is polled once, and what is ready then is in time.
 ///
 /// # Cancellation
 /// When the time is up the future is *cancelled*: it may clean up, and this waits for that. What it had not
@@ -158,7 +161,7 @@ pub struct Deadline {
 impl Deadline {
     /// When the time is up; `None` is never. Of a limit that has not begun: `None`.
     pub fn when(&self) -> Option<Instant> {
-        self.limit.when.get()
+        self.limit.when()
     }
 
     /// Sets another moment; `None` is no limit. A moment that has passed ends the body when it next waits.
@@ -203,6 +206,10 @@ enum Phase {
 struct Limit {
     until: Option<Until>,
     phase: Cell<Phase>,
+    /// In the first poll: its place among those that have not begun, see `engine/timers.rs`.
+    open: Cell<Option<usize>>,
+    /// What it was given at first counts no more.
+    rescheduled: Cell<bool>,
     when: Cell<Option<Instant>>,
     timer: RefCell<Option<Timer>>,
     /// The time was up while the body ran: one of the task's cancel requests is this limit's.
@@ -219,6 +226,8 @@ impl Limit {
         Limit {
             until,
             phase: Cell::new(Phase::Created),
+            open: Cell::new(None),
+            rescheduled: Cell::new(false),
             when: Cell::new(None),
             timer: RefCell::new(None),
             expired: Cell::new(false),
@@ -229,18 +238,49 @@ impl Limit {
     }
 
     fn enter(&self) {
-        let task = leaf::current().expect("a time limit can only be awaited in a task");
-        self.requests_before.set(task.cancel_requests.get());
-        *self.task.borrow_mut() = Some(task);
+        let requests = leaf::with_current(|task| task.cancel_requests.get());
+        self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
         self.phase.set(Phase::Running);
         match self.until {
-            None => {}
+            None => self.arm(None),
             Some(Until::Moment(when)) => self.arm(Some(when)),
-            Some(Until::After(limit)) => self.arm(Some(running_loop().now() + limit)),
+            Some(Until::After(limit)) => {
+                self.open.set(with_here(|engine| engine.open_limit(limit)));
+            }
+        }
+    }
+
+    /// The first poll is over. If the body waits the time runs now.
+    #[inline]
+    fn close(&self, body_waits: bool) {
+        let Some(place) = self.open.take() else { return };
+        if body_waits {
+            with_here(Engine::begin_limits);
+        }
+        let begun = with_here(|engine| engine.close_limit(place)).flatten();
+        if let Some((when, timer)) = begun {
+            let timer = Timer::of(running_loop(), timer);
+            if body_waits && !self.rescheduled.get() {
+                self.when.set(Some(when));
+                *self.task.borrow_mut() = leaf::current();
+                self.timer.replace(Some(timer));
+            }
+        }
+    }
+
+    fn when(&self) -> Option<Instant> {
+        match self.open.get() {
+            Some(place) if !self.rescheduled.get() => {
+                with_here(|engine| engine.end_of_limit(place)).flatten()
+            }
+            _ => self.when.get(),
         }
     }
 
     fn arm(&self, when: Option<Instant>) {
+        if self.task.borrow().is_none() {
+            *self.task.borrow_mut() = leaf::current(); // in the first poll: it is this one's
+        }
         self.when.set(when);
         let timer = when.and_then(|when| {
             let task = self.task.borrow();
@@ -255,6 +295,7 @@ impl Limit {
         if self.phase.get() != Phase::Running || self.is_expired() {
             return Err(DeadlineOver { expired: self.is_expired() });
         }
+        self.rescheduled.set(true);
         self.arm(when);
         Ok(())
     }
@@ -320,7 +361,20 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
             leaf::raise();
             return Poll::Pending;
         };
-        match future.poll(cx) {
+        let polled = {
+            /// If the body panics the limit is closed all the same.
+            struct FirstPoll<'a>(&'a Limit);
+            impl Drop for FirstPoll<'_> {
+                fn drop(&mut self) {
+                    self.0.close(false);
+                }
+            }
+            let first_poll = FirstPoll(limit);
+            let polled = future.poll(cx);
+            first_poll.0.close(polled.is_pending());
+            polled
+        };
+        match polled {
             Poll::Ready(output) => {
                 limit.leave(false); // a cancel of its own came too late to stop anything
                 Poll::Ready(Ok(output))

@@ -10,8 +10,9 @@ use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
 use loopwheel::{
-    Deadline, TaskError, TimedOut, call_later, catch_cancel, create_task, current_task, finally,
-    now, run_virtual, shield, sleep, timeout, timeout_at, try_create_task, wait_for, yield_now,
+    Clock, Deadline, EventLoop, Instant, TaskError, TimedOut, call_later, catch_cancel,
+    create_task, current_task, finally, now, run_virtual, shield, sleep, timeout, timeout_at,
+    try_create_task, wait_for, yield_now,
 };
 
 #[test]
@@ -348,5 +349,92 @@ fn a_limit_that_is_kept_but_passed_by_cancels_nobody_else_and_expires_when_it_is
         assert_eq!(limit.await, Err(TimedOut));
         assert_eq!(current_task().cancelling(), 0);
         sleep(ms(1)).await;
+    });
+}
+
+// ---- When the time begins --------------------------------------------------------------------------------------
+
+#[test]
+fn a_limit_around_what_is_ready_looks_at_no_clock() {
+    let looks = Rc::new(Cell::new(0));
+    let clock = {
+        let looks = looks.clone();
+        move || {
+            looks.set(looks.get() + 1);
+            Instant::START
+        }
+    };
+    let mut event_loop = EventLoop::builder().clock(Clock::host(clock)).build();
+    event_loop.run(async move {
+        let before = looks.get();
+        for _ in 0..10 {
+            assert_eq!(wait_for(wait_for(async { 1 }, ms(5)), ms(5)).await, Ok(Ok(1)));
+        }
+        assert_eq!(looks.get(), before);
+        wait_for(yield_now(), ms(5)).await.unwrap();
+        assert!(looks.get() > before);
+    });
+}
+
+#[test]
+fn a_limit_comes_before_a_timer_or_limit_of_the_same_moment_inside_it() {
+    run_virtual(async {
+        assert_eq!(wait_for(sleep(ms(5)), ms(5)).await, Err(TimedOut));
+        let nested = wait_for(wait_for(sleep(ms(5)), ms(5)), ms(5)).await;
+        assert_eq!(nested, Err(TimedOut), "the outer one's time is up first");
+    });
+}
+
+#[test]
+fn a_deadline_can_be_asked_and_moved_before_its_body_has_waited() {
+    run_virtual(async {
+        let outer = timeout(ms(10), async |outer| {
+            let inner = timeout(ms(5), async |inner| {
+                assert_eq!(inner.when(), Some(now() + ms(5)));
+                assert_eq!(outer.when(), Some(now() + ms(10)));
+                inner.reschedule(None).unwrap();
+                assert_eq!(inner.when(), None);
+                sleep(ms(7)).await;
+                outer.reschedule(now() + ms(1)).unwrap();
+                std::future::pending::<()>().await;
+            });
+            inner.await
+        });
+        assert!(outer.await.is_err());
+        assert_eq!(now(), Instant::START + ms(8));
+        let moved = timeout(ms(5), async |deadline| {
+            deadline.reschedule(now() + ms(20)).unwrap();
+            sleep(ms(10)).await;
+            deadline.when()
+        });
+        assert_eq!(moved.await, Ok(Some(Instant::START + ms(28))));
+        assert_eq!(wait_for(sleep(ms(100)), ms(50)).await, Err(TimedOut), "nothing is left behind");
+        assert_eq!(now(), Instant::START + ms(68));
+    });
+}
+
+#[test]
+fn limits_whose_body_panics_at_once_leave_the_others_in_order() {
+    run_virtual(async {
+        let panics = create_task(async {
+            let inner = wait_for(async { panic!("at once") }, ms(5));
+            let _: Result<Result<(), _>, _> = wait_for(inner, ms(5)).await;
+        });
+        let armed_then_panics = create_task(async {
+            wait_for(
+                async {
+                    let mut sleep = pin!(sleep(ms(1)));
+                    let _ = futures::poll!(&mut sleep);
+                    panic!("with a timer");
+                },
+                ms(3),
+            )
+            .await
+        });
+        assert!(panics.await.unwrap_err().is_panic());
+        let panicked: Result<Result<(), _>, _> = armed_then_panics.await;
+        assert!(panicked.unwrap_err().is_panic());
+        assert_eq!(wait_for(sleep(ms(9)), ms(4)).await, Err(TimedOut));
+        assert_eq!(now(), Instant::START + ms(4));
     });
 }

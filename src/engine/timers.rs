@@ -4,6 +4,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::alarm::Alarm;
 use super::instant::Instant;
@@ -48,6 +49,11 @@ impl Engine {
     }
 
     pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
+        self.begin_limits();
+        self.insert(deadline, alarm)
+    }
+
+    fn insert(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
         if deadline <= self.latest.get() {
             self.look_at_once(); // due already: in the next turn, as asyncio does
         }
@@ -98,4 +104,68 @@ impl Engine {
             drop(waker); // after the borrow: it may run anything
         }
     }
+}
+
+/// **Limits that have not begun.** Most time limits stand around something that is ready at once, and reading the clock and
+/// setting a timer would cost many times what that does. So a limit opens when it is first polled, and begins with the first
+/// thing in it that waits: before a timer inside it is armed, so that it comes before that in the wheel too, or else when its
+/// first poll comes back pending. Limits stand in each other, and all that are open belong to the task that is being polled.
+impl Engine {
+    /// Opens a limit, inside those that are open. The place is for who closes it.
+    #[inline]
+    pub(crate) fn open_limit(&self, after: Duration) -> usize {
+        let mut open = self.open_limits.borrow_mut();
+        open.push(OpenLimit { after, begun: None });
+        self.limits_to_begin.set(self.limits_to_begin.get() + 1);
+        open.len() - 1
+    }
+
+    /// Begins those that are open: reads the clock, once, and arms their timers, the outermost first.
+    #[inline]
+    pub(crate) fn begin_limits(&self) {
+        if self.limits_to_begin.get() > 0 {
+            self.begin_open_limits();
+        }
+    }
+
+    fn begin_open_limits(&self) {
+        let Some(task) = self.with_current(|task| task.slot) else { return };
+        let generation = self.tasks.borrow().slots.generation(task);
+        let alarm = Alarm::cancel(TaskId::new(self.loop_index(), task, generation));
+        let now = self.now();
+        for limit in self.open_limits.borrow_mut().iter_mut().filter(|limit| limit.begun.is_none())
+        {
+            let deadline = now + limit.after;
+            limit.begun = Some((deadline, self.insert(deadline, alarm)));
+        }
+        self.limits_to_begin.set(0);
+    }
+
+    /// Closes a limit, which is the innermost. When its time is up, and its timer, if it has begun.
+    #[inline]
+    pub(crate) fn close_limit(&self, place: usize) -> Option<(Instant, TimerKey)> {
+        let mut open = self.open_limits.borrow_mut();
+        debug_assert_eq!(
+            open.len(),
+            place + 1,
+            "limits are closed in the order in which they stand in each other"
+        );
+        let OpenLimit { begun, .. } = open.pop()?;
+        if begun.is_none() {
+            self.limits_to_begin.set(self.limits_to_begin.get() - 1);
+        }
+        begun
+    }
+
+    /// When the time of an open limit is up; it begins if need be.
+    pub(crate) fn end_of_limit(&self, place: usize) -> Option<Instant> {
+        self.begin_limits();
+        self.open_limits.borrow().get(place)?.begun.as_ref().map(|(when, _)| *when)
+    }
+}
+
+/// A time limit in its first poll.
+pub(super) struct OpenLimit {
+    after: Duration,
+    begun: Option<(Instant, TimerKey)>,
 }

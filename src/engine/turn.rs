@@ -42,6 +42,7 @@ use super::record::{Polled, RecordRef};
 use super::registry::Registration;
 use super::state::Flag;
 use super::tasks::Tasks;
+use super::timers::OpenLimit;
 use super::waker::TaskId;
 use super::watchers::Watchers;
 use super::wheel::Wheel;
@@ -76,6 +77,9 @@ pub(crate) struct Engine {
     pub(super) wheel: RefCell<Wheel<Alarm>>,
     /// Who waits for the ends of many.
     pub(super) watchers: RefCell<Watchers>,
+    /// See `timers.rs`.
+    pub(super) open_limits: RefCell<Vec<OpenLimit>>,
+    pub(super) limits_to_begin: Cell<usize>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
     pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
@@ -125,6 +129,8 @@ impl Engine {
             tasks: RefCell::new(Tasks::new(registration.first_generation)),
             wheel: RefCell::new(Wheel::new()),
             watchers: RefCell::default(),
+            open_limits: RefCell::default(),
+            limits_to_begin: Cell::new(0),
             strangers: RefCell::new(Strangers::default()),
             latest: Cell::new(clock.now()),
             clock,
