@@ -1,4 +1,5 @@
-//! The tables, drawn: one panel a workload, one bar a peer, on a scale where twice as long is as far everywhere.
+//! The tables, drawn: one panel a workload, one bar a peer, on a scale where twice as long is as far everywhere. Without
+//! Python: a hundred times the others, it would leave them no room.
 
 use std::path::Path;
 
@@ -22,12 +23,12 @@ const FIGURES: i32 = 60;
 
 const OURS: RGBColor = RGBColor(0xd9, 0x5f, 0x02);
 const PEERS: RGBColor = RGBColor(0x75, 0x8f, 0xb3);
-const OTHERS: RGBColor = RGBColor(0xc8, 0xc8, 0xc8);
+const NO_EXECUTORS: RGBColor = RGBColor(0xc8, 0xc8, 0xc8);
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 pub(crate) fn draw(results: &[Results], path: &Path) -> Result<()> {
-    let bars = results.iter().map(|it| it.standings.len()).max().unwrap_or_default();
+    let bars = results.iter().map(|results| drawn(results).count()).max().unwrap_or_default();
     let panel_height = HEADING as usize + (bars + 1) * BAR as usize;
     let rows = results.len().div_ceil(COLUMNS);
     let size = (COLUMNS * PANEL_WIDTH, rows * panel_height);
@@ -39,6 +40,10 @@ pub(crate) fn draw(results: &[Results], path: &Path) -> Result<()> {
     root.present().map_err(failed)?;
     println!("\ndrawn: {}", path.display());
     Ok(())
+}
+
+fn drawn<'a>(results: &'a Results) -> impl Iterator<Item = &'a Standing<'a>> {
+    results.standings.iter().filter(|standing| standing.peer.kind != Kind::ForTheRecord)
 }
 
 /// The errors of the backend cannot leave this thread.
@@ -54,7 +59,7 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
     panel.draw(&Text::new(workload.name, (10, 8), text(15)))?;
     panel.draw(&Text::new(unit, (10, 26), text(10)))?;
 
-    let mut standings: Vec<_> = results.standings.iter().collect();
+    let mut standings: Vec<_> = drawn(results).collect();
     standings.sort_by(|a, b| order(a, b));
     let scale = Logarithmic::over(&standings);
     for (place, Standing { peer, outcome }) in (0..).zip(standings) {
@@ -69,7 +74,7 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
         let color = match peer.kind {
             Kind::Ours => OURS,
             Kind::Executor => PEERS,
-            Kind::Bare | Kind::ForTheRecord => OTHERS,
+            Kind::Bare | Kind::ForTheRecord => NO_EXECUTORS,
         };
         let end = NAMES + scale.length(sample.figure);
         let corners = [(NAMES, middle - 6), (end, middle + 6)];
