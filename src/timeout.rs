@@ -320,10 +320,11 @@ impl Limit {
         if self.phase.replace(Phase::Left) != Phase::Running {
             return false;
         }
-        let expired = self.is_expired();
-        drop(self.timer.take());
-        let task = self.task.take();
-        match task {
+        let timer = self.timer.take();
+        let expired = self.expired.get() || timer.as_ref().is_some_and(Timer::has_fired);
+        self.expired.set(expired);
+        drop(timer);
+        match self.task.take() {
             Some(task) if expired && !task.has(Flag::DONE) => {
                 let is_all = task.uncancel() <= self.requests_before.get();
                 if is_all && !raised_is_caught {
@@ -352,8 +353,10 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
         let limit: &Limit = self.0.borrow();
         if limit.phase.get() == Phase::Created {
             limit.enter();
-        }
-        if limit.is_expired() && !limit.delivered.replace(true) && !limit.is_being_delivered() {
+        } else if limit.is_expired()
+            && !limit.delivered.replace(true)
+            && !limit.is_being_delivered()
+        {
             leaf::raise(); // its cancel came in a poll that passed by it
         }
         let Some(future) = held.as_mut().as_pin_mut() else {

@@ -74,7 +74,7 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
         let color = match peer.kind {
             Kind::Ours => OURS,
             Kind::Executor => PEERS,
-            Kind::Bare | Kind::ForTheRecord => NO_EXECUTORS,
+            Kind::Bare | Kind::Set | Kind::ForTheRecord => NO_EXECUTORS,
         };
         let end = NAMES + scale.length(sample.figure);
         let corners = [(NAMES, middle - 6), (end, middle + 6)];

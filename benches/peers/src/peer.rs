@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     /// The one all this is about.
     Ours,
     Executor,
+    /// No executor: polls its members itself within one task, so none can be spawned, named or cancelled by itself.
+    Set,
     /// No executor: the least that the work itself costs.
     Bare,
     /// Another language.

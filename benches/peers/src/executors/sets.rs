@@ -11,7 +11,7 @@ use crate::peer::{Kind, Peer};
 use crate::workloads::{Set, of_sets};
 
 pub(crate) fn peers() -> [Peer; 3] {
-    let set = |name, package| Peer::other(name, package, Kind::Executor);
+    let set = |name, package| Peer::other(name, package, Kind::Set);
     [
         set("LocalPool, FuturesUnordered", "futures").rows(of_sets::<Pool, Unordered>()),
         set("LocalPool, join_all", "futures").rows(of_sets::<Pool, JoinAll>()),
