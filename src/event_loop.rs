@@ -253,7 +253,7 @@ impl EventLoop {
     /// Turns until `done`, and sleeps when there is nothing to do.
     fn turn_until(&self, done: impl Fn() -> bool) -> Result<(), RunError> {
         loop {
-            let next = self.engine.turn(usize::MAX);
+            let next = self.engine.turn_within(usize::MAX, None);
             if done() {
                 return Ok(());
             }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
-use crate::engine::here;
+use crate::engine::here::{self, with_here};
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
 use crate::engine::turn::Engine;
@@ -252,19 +252,17 @@ impl Future for YieldNow {
         if leaf::interrupted(|| "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        let Some(engine) = here::running() else {
-            // Under somebody else's executor: once around, whatever that is there.
-            if self.place.replace(0).is_some() {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
-        match self.place {
-            Some(place) if engine.has_passed(place) => return Poll::Ready(()),
-            Some(_) => {}
-            None => self.place = Some(engine.next_place()),
+        let place = self.place;
+        let look = with_here(|engine| match place {
+            Some(place) => (place, engine.has_passed(place)),
+            None => (engine.next_place(), false),
+        });
+        // Under somebody else's executor: once around, whatever that is there.
+        let (place, has_passed) = look.unwrap_or((0, place.is_some()));
+        if has_passed {
+            return Poll::Ready(());
         }
+        self.place = Some(place);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -28,14 +28,14 @@ pub(crate) struct Blocks {
 }
 
 struct Kept {
-    by_size: [Vec<Block>; SIZES],
+    by_size: Box<[Vec<Block>; SIZES]>,
     /// In units.
     in_all: usize,
 }
 
 impl Blocks {
     pub(super) fn new() -> Blocks {
-        let by_size = [const { Vec::new() }; SIZES];
+        let by_size = Box::new([const { Vec::new() }; SIZES]);
         Blocks { kept: RefCell::new(Kept { by_size, in_all: 0 }) }
     }
 

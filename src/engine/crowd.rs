@@ -91,25 +91,26 @@ impl Crowd {
         crowd
     }
 
+    /// A member is over.
+    #[inline]
     fn count(&self, number: usize, record: &RecordRef, can_fail: bool) {
         self.pending.set(self.pending.get() - 1);
-        let counts = match self.wake_at {
-            WakeAt::Each => {
-                self.ended.borrow_mut().push_back((number, record.home.latest()));
-                true
-            }
-            WakeAt::FirstFailure => {
-                can_fail
-                    && (record.has(Flag::FAILED | Flag::PANICKED) || record.has(Flag::CANCELLED))
-            }
-            WakeAt::FirstException => can_fail && record.has(Flag::FAILED | Flag::PANICKED),
-            WakeAt::All => false,
-        };
-        if counts && self.wake_at != WakeAt::Each && self.first_failure.get().is_none() {
+        if self.wake_at == WakeAt::Each {
+            self.ended.borrow_mut().push_back((number, record.home.latest()));
+        } else if record.has(self.failures()) && can_fail && self.first_failure.get().is_none() {
             self.first_failure.set(Some(number));
+        } else if self.pending.get() > 0 {
+            return;
         }
-        if counts || self.pending.get() == 0 {
-            self.is_due.set(true);
+        self.is_due.set(true);
+    }
+
+    /// What counts as a failure.
+    fn failures(&self) -> Flag {
+        match self.wake_at {
+            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
+            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
+            WakeAt::Each | WakeAt::All => Flag::NONE,
         }
     }
 

@@ -66,6 +66,7 @@ impl ReadyQueue {
 
     /// Twice the ring; every count names a place in it as before.
     #[cold]
+    #[inline(never)]
     fn grow(&mut self) {
         let mut wider = vec![0; self.ring.len() * 2].into_boxed_slice();
         for count in (0..self.len() as u32).map(|offset| self.head.wrapping_add(offset)) {

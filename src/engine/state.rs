@@ -23,6 +23,10 @@ macro_rules! flags {
     };
 }
 
+impl Flag {
+    pub(crate) const NONE: Flag = Flag(0);
+}
+
 /// Several at once.
 impl BitOr for Flag {
     type Output = Flag;

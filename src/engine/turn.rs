@@ -154,7 +154,7 @@ impl Engine {
     }
 
     /// One turn of the loop, with at most `polls` polls. The loop must be the current one of this thread.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn turn(self: &Rc<Self>, polls: usize) -> Next {
         self.turn_within(polls, None)
     }
@@ -165,7 +165,8 @@ impl Engine {
     }
 
     /// The same, and no further poll begins when `time` is over.
-    #[inline] // into its callers: the turns of a loop with one task are as many as its polls
+    #[allow(clippy::inline_always)] // into `run`: of a loop with one task the turns are as many as the polls
+    #[inline(always)]
     pub(crate) fn turn_within(self: &Rc<Self>, polls: usize, time: Option<Duration>) -> Next {
         let mut snapshot = self.tasks.borrow().ready().len();
         if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
@@ -189,7 +190,8 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn poll_so_many(self: &Rc<Self>, polls: usize) -> usize {
         for _ in 0..polls {
             self.poll_next();
@@ -217,7 +219,8 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn poll_next(self: &Rc<Self>) {
         let Some((record, generation)) = self.tasks.borrow_mut().next() else { return };
         let mut only_limits = false;
