@@ -17,7 +17,7 @@
 
 mod sync {
     use std::collections::VecDeque;
-    use std::time::Instant;
+    use std::time::Duration;
 
     use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
 
@@ -25,6 +25,39 @@ mod sync {
     pub(crate) use std::sync::Arc;
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    /// std's `park`, made of loom's mutex: loom's own `unpark` also wakes a thread that is waiting for another's end.
+    #[derive(Clone)]
+    pub(crate) struct Thread(Arc<(LoomMutex<bool>, Condvar)>);
+
+    loom::thread_local! {
+        static THIS: Thread = Thread(Arc::new((LoomMutex::new(false), Condvar::new())));
+    }
+
+    pub(crate) fn current() -> Thread {
+        THIS.with(Thread::clone)
+    }
+
+    pub(crate) fn park() {
+        let Thread(this) = current();
+        let mut token = this.0.lock().unwrap();
+        while !*token {
+            token = this.1.wait(token).unwrap();
+        }
+        *token = false;
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            *self.0.0.lock().unwrap() = true;
+            self.0.1.notify_one();
+        }
+    }
+
+    /// A model has no time: the deadline never comes.
+    pub(crate) fn park_timeout(_timeout: Duration) {
+        park();
+    }
 
     #[derive(Default)]
     pub(crate) struct Mutex<T>(LoomMutex<T>);
@@ -35,55 +68,33 @@ mod sync {
         }
     }
 
-    #[derive(Debug)]
-    struct Queue<T> {
-        letters: LoomMutex<VecDeque<T>>,
-        came: Condvar,
-    }
+    type Queue<T> = Arc<LoomMutex<VecDeque<T>>>;
 
     #[derive(Debug)]
-    pub(crate) struct Sender<T>(Arc<Queue<T>>);
+    pub(crate) struct Sender<T>(Queue<T>);
 
     #[derive(Debug)]
-    pub(crate) struct Receiver<T>(Arc<Queue<T>>);
+    pub(crate) struct Receiver<T>(Queue<T>);
 
     #[derive(Debug)]
     pub(crate) struct Empty;
 
     pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        let queue = Queue { letters: LoomMutex::new(VecDeque::new()), came: Condvar::new() };
-        let queue = Arc::new(queue);
+        let queue = Queue::default();
         (Sender(queue.clone()), Receiver(queue))
     }
 
     impl<T> Sender<T> {
         #[allow(clippy::unnecessary_wraps)] // the real one's signature
         pub(crate) fn send(&self, letter: T) -> Result<(), Empty> {
-            self.0.letters.lock().unwrap().push_back(letter);
-            self.0.came.notify_one();
+            self.0.lock().unwrap().push_back(letter);
             Ok(())
         }
     }
 
     impl<T> Receiver<T> {
         pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-            self.0.letters.lock().unwrap().pop_front().ok_or(Empty)
-        }
-
-        #[allow(clippy::unnecessary_wraps)] // the real one's signature
-        pub(crate) fn recv(&self) -> Result<T, Empty> {
-            let mut letters = self.0.letters.lock().unwrap();
-            loop {
-                match letters.pop_front() {
-                    Some(letter) => return Ok(letter),
-                    None => letters = self.0.came.wait(letters).unwrap(),
-                }
-            }
-        }
-
-        /// A model has no time: the deadline never comes.
-        pub(crate) fn recv_deadline(&self, _deadline: Instant) -> Result<T, Empty> {
-            self.recv()
+            self.0.lock().unwrap().pop_front().ok_or(Empty)
         }
     }
 }
@@ -160,15 +171,46 @@ impl Notes {
     }
 }
 
+/// What leads to a loop: inbox and hook, as in `registry.rs`.
+#[derive(Default)]
+struct Door {
+    inbox: Inbox,
+    hook: Hook,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.hook.clear();
+    }
+}
+
+impl Door {
+    fn post(&self, id: TaskId) {
+        if self.inbox.post(id) {
+            self.hook.letter_came();
+        }
+    }
+
+    /// A sleep, with the letter that was there or has woken it, if any.
+    fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
+        let mut letter = None;
+        self.hook.sleep(timeout, || {
+            letter = self.inbox.take();
+            letter.is_some()
+        });
+        letter
+    }
+}
+
 /// The loop: turns, and sleeps between them, until a poll of `tenant` has seen all notes.
-fn run(inbox: &Inbox, tenant: TaskId, notes: &Notes) {
+fn run(door: &Door, tenant: TaskId, notes: &Notes, timeout: Option<Duration>) {
     loop {
         let mut is_ready = false;
-        while let Some(id) = inbox.take() {
+        while let Some(id) = door.inbox.take() {
             is_ready |= id == tenant;
         }
         if !is_ready {
-            is_ready = inbox.wait(None) == Some(tenant);
+            is_ready = door.sleep(timeout) == Some(tenant);
         }
         if is_ready && notes.poll() {
             return;
@@ -177,21 +219,19 @@ fn run(inbox: &Inbox, tenant: TaskId, notes: &Notes) {
 }
 
 /// A thread that writes a note and wakes the tenant, for each of `notes`.
-fn writer(inbox: &Arc<Inbox>, notes: &Notes, which: std::ops::Range<usize>) -> JoinHandle<()> {
-    let (inbox, notes) = (inbox.clone(), notes.clone());
+fn writer(door: &Arc<Door>, notes: &Notes, which: std::ops::Range<usize>) -> JoinHandle<()> {
+    let (door, notes) = (door.clone(), notes.clone());
     thread::spawn(move || {
         for which in which {
             notes.write(which);
-            inbox.post(TENANT);
+            door.post(TENANT);
         }
     })
 }
 
-fn poster(inbox: &Arc<Inbox>, id: TaskId) -> JoinHandle<()> {
-    let inbox = inbox.clone();
-    thread::spawn(move || {
-        inbox.post(id);
-    })
+fn poster(door: &Arc<Door>, id: TaskId) -> JoinHandle<()> {
+    let door = door.clone();
+    thread::spawn(move || door.post(id))
 }
 
 fn join_all(threads: [JoinHandle<()>; 2]) {
@@ -200,10 +240,10 @@ fn join_all(threads: [JoinHandle<()>; 2]) {
     }
 }
 
-fn open_inbox() -> Arc<Inbox> {
-    let inbox = Inbox::default();
-    inbox.open();
-    Arc::new(inbox)
+fn open_door() -> Arc<Door> {
+    let door = Door::default();
+    door.inbox.open();
+    Arc::new(door)
 }
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -215,9 +255,9 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn two_threads_wake_one_task_and_neither_is_lost() {
     check(3, || {
-        let (inbox, notes) = (open_inbox(), Notes::new(2));
-        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
-        run(&inbox, TENANT, &notes);
+        let (door, notes) = (open_door(), Notes::new(2));
+        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
+        run(&door, TENANT, &notes, None);
         join_all(writers);
     });
 }
@@ -225,9 +265,9 @@ fn two_threads_wake_one_task_and_neither_is_lost() {
 #[test]
 fn threads_that_wake_again_and_again_are_not_lost() {
     check(2, || {
-        let (inbox, notes) = (open_inbox(), Notes::new(4));
-        let writers = [writer(&inbox, &notes, 0..2), writer(&inbox, &notes, 2..4)];
-        run(&inbox, TENANT, &notes);
+        let (door, notes) = (open_door(), Notes::new(4));
+        let writers = [writer(&door, &notes, 0..2), writer(&door, &notes, 2..4)];
+        run(&door, TENANT, &notes, None);
         join_all(writers);
     });
 }
@@ -235,10 +275,10 @@ fn threads_that_wake_again_and_again_are_not_lost() {
 #[test]
 fn a_stale_waker_of_the_slot_costs_nobody_a_wake_up() {
     check(2, || {
-        let (inbox, notes) = (open_inbox(), Notes::new(2));
-        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
-        let stale = poster(&inbox, EARLIER_TENANT);
-        run(&inbox, TENANT, &notes);
+        let (door, notes) = (open_door(), Notes::new(2));
+        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
+        let stale = poster(&door, EARLIER_TENANT);
+        run(&door, TENANT, &notes, None);
         join_all(writers);
         stale.join().unwrap();
     });
@@ -247,10 +287,10 @@ fn a_stale_waker_of_the_slot_costs_nobody_a_wake_up() {
 #[test]
 fn a_neighbour_costs_nobody_a_wake_up() {
     check(2, || {
-        let (inbox, notes) = (open_inbox(), Notes::new(2));
-        let writers = [writer(&inbox, &notes, 0..1), writer(&inbox, &notes, 1..2)];
-        let neighbour = poster(&inbox, NEIGHBOUR);
-        run(&inbox, TENANT, &notes);
+        let (door, notes) = (open_door(), Notes::new(2));
+        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
+        let neighbour = poster(&door, NEIGHBOUR);
+        run(&door, TENANT, &notes, None);
         join_all(writers);
         neighbour.join().unwrap();
     });
@@ -259,14 +299,14 @@ fn a_neighbour_costs_nobody_a_wake_up() {
 /// One loop leaves, another moves in, and somebody still wakes a task of the first. `left_behind` is whom.
 fn a_loop_moves_in(left_behind: TaskId) {
     check(2, move || {
-        let (inbox, notes) = (open_inbox(), Notes::new(2));
-        let late = poster(&inbox, left_behind);
-        inbox.post(left_behind); // a letter that the first loop never took
-        inbox.close();
-        inbox.open();
+        let (door, notes) = (open_door(), Notes::new(2));
+        let late = poster(&door, left_behind);
+        door.post(left_behind); // a letter that the first loop never took
+        door.inbox.close();
+        door.inbox.open();
         // Only now can there be wakers of the new tenant.
-        let writer = writer(&inbox, &notes, 0..2);
-        run(&inbox, TENANT, &notes);
+        let writer = writer(&door, &notes, 0..2);
+        run(&door, TENANT, &notes, None);
         writer.join().unwrap();
         late.join().unwrap();
     });
@@ -286,19 +326,19 @@ fn a_new_loop_loses_nothing_although_its_task_has_a_number_that_was_used_before(
 #[test]
 fn a_closed_inbox_throws_letters_away() {
     check(2, || {
-        let inbox = open_inbox();
-        inbox.close();
-        poster(&inbox, TENANT).join().unwrap();
-        assert_eq!(inbox.take(), None);
+        let door = open_door();
+        door.inbox.close();
+        poster(&door, TENANT).join().unwrap();
+        assert_eq!(door.inbox.take(), None);
     });
 }
 
 #[test]
 fn a_sleep_with_a_time_limit_takes_letters_like_any_other() {
     check(2, || {
-        let (inbox, notes) = (open_inbox(), Notes::new(2));
-        let writer = writer(&inbox, &notes, 0..2);
-        while inbox.wait(Some(Duration::from_secs(1))) != Some(TENANT) || !notes.poll() {}
+        let (door, notes) = (open_door(), Notes::new(2));
+        let writer = writer(&door, &notes, 0..2);
+        run(&door, TENANT, &notes, Some(Duration::from_secs(1)));
         writer.join().unwrap();
     });
 }
@@ -312,7 +352,7 @@ fn a_host_never_sleeps_beside_a_letter() {
         let (hook, letters) = (Arc::new(Hook::default()), Notes::new(2));
         let host = std::sync::Arc::new(Host::default());
         let called = host.clone();
-        hook.set(Some(std::sync::Arc::new(move || called.call())));
+        hook.set_host(std::sync::Arc::new(move || called.call()));
         let senders = [0, 1].map(|which| {
             let (hook, letters) = (hook.clone(), letters.clone());
             thread::spawn(move || {

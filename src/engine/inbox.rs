@@ -1,8 +1,8 @@
 //! **The inbox**: the one door through which other threads reach a loop.
 //!
 //! A waker that is used away from its loop finds the loop's inbox in a registry and leaves the task's number
-//! there. The loop empties the inbox at the start of a turn, when it has looked away long enough, and it
-//! sleeps on the inbox when there is nothing to do, so a letter also wakes it.
+//! there. The loop empties the inbox at the start of a turn, when it has looked away long enough. That it
+//! also hears of a letter while it sleeps is the hook's business (`hook.rs`).
 //!
 //! **Coalescing.** A thread may wake the same task a million times between two turns. Beside the channel the
 //! inbox keeps one *mark* a slot: the last id that was put into the channel for it.
@@ -21,8 +21,6 @@
 //! overwrite the mark: that costs a second letter, never a wake-up.
 //!
 //! An inbox that no loop reads is closed: letters to it are thrown away.
-
-use std::time::{Duration, Instant};
 
 use super::segments::Segments;
 use super::sync::{AtomicBool, AtomicU32, Ordering, Receiver, Sender, channel};
@@ -74,25 +72,16 @@ impl Inbox {
     /// The next letter. Only the loop's thread takes.
     pub(crate) fn take(&self) -> Option<TaskId> {
         let id = self.receiver.try_recv().ok()?;
-        Some(self.opened(id))
-    }
-
-    /// Sleeps until there is a letter, or until `timeout` is over; `None` is no time limit.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<TaskId> {
-        let id = match timeout.map(|timeout| Instant::now().checked_add(timeout)) {
-            Some(Some(deadline)) => self.receiver.recv_deadline(deadline).ok()?,
-            _ => self.receiver.recv().ok()?,
-        };
-        Some(self.opened(id))
+        self.opened(id);
+        Some(id)
     }
 
     /// From here on a wake-up of this task needs a letter of its own.
-    fn opened(&self, id: TaskId) -> TaskId {
+    fn opened(&self, id: TaskId) {
         // If the mark has become another's it stays. Acquire all the same: a sender of `id` may have counted
         // on this letter before the other one came.
         let _ =
             self.mark_of(id).compare_exchange(mark(id), CLEAR, Ordering::AcqRel, Ordering::Acquire);
-        id
     }
 
     fn mark_of(&self, id: TaskId) -> &AtomicU32 {

@@ -6,6 +6,7 @@
 //! inbox for each loop that ever lived *at the same time* as others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -66,13 +67,23 @@ impl Registration {
 
     /// A host drives the loop, and wants to be called.
     pub(crate) fn set_hook(&self, call: WakeHook) {
-        self.door().hook.set(Some(call));
+        self.door().hook.set_host(call);
         self.door().hook.arm();
     }
 
     /// A turn begins.
     pub(crate) fn arm_hook(&self) {
         self.door().hook.arm();
+    }
+
+    /// Sleeps until there is a letter or `timeout` is over, perhaps shorter. A letter that was there already.
+    pub(crate) fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
+        let mut letter = None;
+        self.door().hook.sleep(timeout, || {
+            letter = self.inbox().take();
+            letter.is_some()
+        });
+        letter
     }
 
     pub(crate) fn waker_was_cloned_elsewhere(&self) -> bool {
@@ -91,7 +102,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
-        self.door().hook.set(None);
+        self.door().hook.clear();
         PLACES.lock().free.push(self.loop_index);
     }
 }

@@ -4,5 +4,7 @@
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+pub(crate) use std::thread::{Thread, current, park, park_timeout};
+
 pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded as channel};
 pub(crate) use parking_lot::Mutex;

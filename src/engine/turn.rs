@@ -358,9 +358,9 @@ impl Engine {
         self.slow_poll.set(limit);
     }
 
-    /// Sleeps until a letter comes or `timeout` is over.
+    /// Sleeps until a letter comes or `timeout` is over, perhaps shorter.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        if let Some(id) = self.registration.inbox().wait(timeout) {
+        if let Some(id) = self.registration.sleep(timeout) {
             self.make_ready(id);
         }
         self.look_at_once();
