@@ -33,6 +33,9 @@ pub(crate) struct Inbox {
     receiver: Receiver<TaskId>,
     marks: Segments<AtomicU32>,
     open: AtomicBool,
+    /// A hint: letters have come since the loop last looked. So a loop with work to do can glance at the inbox in every turn,
+    /// for the price of a plain load; nothing is lost if it misses it, for it looks before it sleeps.
+    flag_is_up: AtomicBool,
 }
 
 /// The mark of a slot for which nothing is in the channel.
@@ -41,7 +44,8 @@ const CLEAR: u32 = 0;
 impl Default for Inbox {
     fn default() -> Inbox {
         let (sender, receiver) = channel();
-        Inbox { sender, receiver, marks: Segments::new(), open: AtomicBool::new(false) }
+        let (open, flag_is_up) = (AtomicBool::new(false), AtomicBool::new(false));
+        Inbox { sender, receiver, marks: Segments::new(), open, flag_is_up }
     }
 }
 
@@ -65,8 +69,20 @@ impl Inbox {
         if is_news {
             // The receiver lives as long as the sender, in this very struct: sending cannot fail.
             let _ = self.sender.send(id);
+            self.flag_is_up.store(true, Ordering::Release);
         }
         is_news
+    }
+
+    /// Whether letters have come since the flag was last lowered.
+    #[inline]
+    pub(crate) fn flag_is_up(&self) -> bool {
+        self.flag_is_up.load(Ordering::Relaxed)
+    }
+
+    /// The loop looks; `up` if it leaves letters for the next time.
+    pub(crate) fn set_flag(&self, up: bool) {
+        self.flag_is_up.store(up, Ordering::Relaxed);
     }
 
     /// The next letter. Only the loop's thread takes.

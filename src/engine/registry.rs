@@ -35,8 +35,8 @@ struct Door {
 }
 
 /// A loop's hold on its place. Dropping it closes the inbox and frees the place.
-#[derive(Debug)]
 pub(crate) struct Registration {
+    door: &'static Door,
     pub(crate) loop_index: usize,
     /// What the generations of the loop's slots start with: different from one loop to the next, so that
     /// wakers that outlive a loop mean nothing to the next one in its place.
@@ -59,27 +59,28 @@ impl Registration {
         // A multiple of an odd constant: far from the generations that the last loops went through.
         let first_generation = places.opened.wrapping_mul(0x9E37_79B9) >> 8;
         drop(places);
-        let registration = Registration { loop_index, first_generation };
-        registration.door().cloned_elsewhere.store(false, Ordering::Relaxed);
+        let door = DOORS.get(loop_index);
+        let registration = Registration { door, loop_index, first_generation };
+        registration.door.cloned_elsewhere.store(false, Ordering::Relaxed);
         registration.inbox().open();
         Some(registration)
     }
 
     /// A host drives the loop, and wants to be called.
     pub(crate) fn set_hook(&self, call: WakeHook) {
-        self.door().hook.set_host(call);
-        self.door().hook.arm();
+        self.door.hook.set_host(call);
+        self.door.hook.arm();
     }
 
     /// A turn begins.
     pub(crate) fn arm_hook(&self) {
-        self.door().hook.arm();
+        self.door.hook.arm();
     }
 
     /// Sleeps until there is a letter or `timeout` is over, perhaps shorter. A letter that was there already.
     pub(crate) fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
         let mut letter = None;
-        self.door().hook.sleep(timeout, || {
+        self.door.hook.sleep(timeout, || {
             letter = self.inbox().take();
             letter.is_some()
         });
@@ -87,22 +88,18 @@ impl Registration {
     }
 
     pub(crate) fn waker_was_cloned_elsewhere(&self) -> bool {
-        self.door().cloned_elsewhere.load(Ordering::Acquire)
+        self.door.cloned_elsewhere.load(Ordering::Acquire)
     }
 
     pub(crate) fn inbox(&self) -> &'static Inbox {
-        &self.door().inbox
-    }
-
-    fn door(&self) -> &'static Door {
-        DOORS.get(self.loop_index)
+        &self.door.inbox
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
-        self.door().hook.clear();
+        self.door.hook.clear();
         PLACES.lock().free.push(self.loop_index);
     }
 }

@@ -18,8 +18,9 @@
 //!
 //! **Looking is not free.** Reading a monotonic clock costs as much as four polls, and looking into the inbox
 //! is an atomic operation. So steps 1 and 2 are skipped while there is work, but for a turn that begins [`LOOK_EVERY`]
-//! or more polls after the last look; and the clock is not read when no timer is armed. (A host's turn always looks: what is
-//! a moment to `run` may be a frame to a host.)
+//! or more polls after the last look. Letters have a flag, which is a plain load: if it is up, step 1 is not skipped. And
+//! the clock is not read when no timer is armed. (A host's turn always looks: what is a moment to `run` may be a frame to
+//! a host.)
 //!
 //! **Borrows** of the parts are short, and no code of others (a future, a waker that is not ours, a
 //! destructor) runs inside one.
@@ -174,6 +175,9 @@ impl Engine {
             self.fire_timers();
             self.unlooked.set(0);
             snapshot = self.tasks.borrow().ready().len();
+        } else if self.registration.inbox().flag_is_up() {
+            self.drain_inbox();
+            snapshot = self.tasks.borrow().ready().len();
         }
         let snapshot = snapshot.min(polls);
         let polled = match time {
@@ -212,11 +216,14 @@ impl Engine {
     }
 
     fn drain_inbox(&self) {
+        let inbox = self.registration.inbox();
+        inbox.set_flag(false);
         // Not until it is empty: who sends without end must not keep the loop from its tasks.
         for _ in 0..LETTERS_A_LOOK {
-            let Some(id) = self.registration.inbox().take() else { return };
+            let Some(id) = inbox.take() else { return };
             self.make_ready(id);
         }
+        inbox.set_flag(true);
     }
 
     #[allow(clippy::inline_always)]
