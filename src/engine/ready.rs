@@ -1,8 +1,8 @@
 //! **The ready queue**: a first-in, first-out ring of slot numbers.
 //!
 //! It knows neither what a task is nor what time it is. That a task stands in it at most once is the
-//! business of whoever pushes (one flag in the task's slot); so the ring can never hold more entries
-//! than there are tasks, and once it has grown to that it allocates no more.
+//! business of whoever pushes (one flag in the task's slot); so the ring never holds more entries than there
+//! are slots. Room for them is made when a slot is, and a push has nothing to check.
 //!
 //! The ring's length is a power of two, so "next" is an addition and a mask. `head` and `tail` count
 //! every push and pop there ever was and are allowed to wrap: only their difference matters.
@@ -32,10 +32,18 @@ impl ReadyQueue {
         self.head == self.tail
     }
 
-    pub(crate) fn push(&mut self, slot: u32) {
-        if self.len() == self.ring.len() {
+    /// Makes room for so many entries in all.
+    #[inline]
+    pub(crate) fn make_room_for(&mut self, entries: usize) {
+        if entries > self.ring.len() {
             self.grow();
         }
+    }
+
+    /// There must be [room](ReadyQueue::make_room_for).
+    #[inline]
+    pub(crate) fn push(&mut self, slot: u32) {
+        debug_assert!(self.len() < self.ring.len(), "room was made for every slot there is");
         let at = self.place(self.tail);
         self.ring[at] = slot;
         self.tail = self.tail.wrapping_add(1);
@@ -95,6 +103,7 @@ mod tests {
                 // Phases that fill and phases that drain, so that both ends and `grow` are met.
                 if dice.below(10) < if (step / 2_000) % 2 == 0 { 6 } else { 4 } {
                     let slot = dice.next() as u32;
+                    queue.make_room_for(model.len() + 1);
                     queue.push(slot);
                     model.push_back(slot);
                 } else {

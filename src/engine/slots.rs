@@ -1,8 +1,9 @@
 //! **The slot table**: from a task's number to its record.
 //!
-//! A slot is sixteen bytes: the record, the generation of the tenant, and two flags that a wake and a
-//! poll look at without touching the record itself. When a tenant leaves, the generation is counted up,
-//! and every waker that was made for it points at nobody. Free slots form a list, last freed first
+//! A slot is sixteen bytes: the record, and beside it a word with the generation of the tenant and three flags, which a wake
+//! looks at without touching the record itself: one comparison says whether the tenant is the right one and does not stand
+//! in the queue already. When a tenant leaves, the generation is counted up, and every waker that was made for it points at
+//! nobody. Free slots form a list, last freed first
 //! taken, so that a loop whose tasks come and go stays in the same few cache lines.
 
 use super::record::RecordRef;
@@ -11,17 +12,32 @@ use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, next_generation};
 #[derive(Debug)]
 struct Slot {
     record: Option<RecordRef>,
-    generation: u32,
-    /// For a tenant its flags, for a free slot the next free one.
-    state: u32,
+    /// The generation, and the flags above it.
+    word: u32,
+    /// Of a free slot, the next free one.
+    next_free: u32,
 }
 
 /// The tenant stands in the ready queue. Set by a wake, cleared by the poll: the reason why a task is
 /// in the queue at most once.
-const QUEUED: u32 = 1;
+const QUEUED: u32 = 1 << 24;
 /// Code that is not ours keeps a waker of the tenant. Set once, never cleared: nothing says when the
 /// last such waker is gone. A loop whose sleeping tasks all lack it can be woken by nobody.
-const WAKER_AT_LARGE: u32 = 2;
+const WAKER_AT_LARGE: u32 = 1 << 25;
+/// There is no tenant.
+const VACANT: u32 = 1 << 26;
+
+const _: () = assert!(GENERATIONS <= QUEUED);
+
+impl Slot {
+    fn generation(&self) -> u32 {
+        self.word & (GENERATIONS - 1)
+    }
+
+    fn is(&self, flag: u32) -> bool {
+        self.word & flag != 0
+    }
+}
 
 const NO_SLOT: u32 = u32::MAX;
 
@@ -64,57 +80,56 @@ impl Slots {
     pub(crate) fn next_generation(&self) -> u32 {
         match self.first_free {
             NO_SLOT => self.first_generation,
-            free => self.table[free as usize].generation,
+            free => self.table[free as usize].generation(),
         }
     }
 
     /// Gives the next vacant slot to `record`, which is in the ready queue already or not.
     pub(crate) fn insert(&mut self, record: RecordRef, queued: bool) {
-        let state = if queued { QUEUED } else { 0 };
-        let generation = self.next_generation();
+        let word = self.next_generation() | if queued { QUEUED } else { 0 };
         self.len += 1;
         if self.first_free == NO_SLOT {
-            self.table.push(Slot { record: Some(record), generation, state });
+            self.table.push(Slot { record: Some(record), word, next_free: NO_SLOT });
         } else {
             let slot = &mut self.table[self.first_free as usize];
-            self.first_free = slot.state;
+            self.first_free = slot.next_free;
             slot.record = Some(record);
-            slot.state = state;
+            slot.word = word;
         }
+    }
+
+    /// How many slots there are, with a tenant or without.
+    pub(crate) fn in_all(&self) -> usize {
+        self.table.len()
     }
 
     /// The tenant leaves. Its record is handed back, for dropping it may run code of others.
     pub(crate) fn remove(&mut self, number: u32) -> Option<RecordRef> {
         let slot = &mut self.table[number as usize];
         let record = slot.record.take()?;
-        slot.generation = next_generation(slot.generation);
+        let queued = slot.word & QUEUED;
+        slot.word = next_generation(slot.generation()) | VACANT | queued;
         self.len -= 1;
-        if slot.state & QUEUED == 0 {
-            self.free(number);
-        } else {
-            slot.state = QUEUED; // vacant when its number comes out of the queue
+        if queued == 0 {
+            self.free(number); // else when its number comes out of the queue
         }
         Some(record)
     }
 
     fn free(&mut self, number: u32) {
-        self.table[number as usize].state = self.first_free;
+        self.table[number as usize].next_free = self.first_free;
         self.first_free = number;
     }
 
     pub(crate) fn generation(&self, number: u32) -> u32 {
-        self.table[number as usize].generation
+        self.table[number as usize].generation()
     }
 
     /// Marks the tenant as queued; true if it was not, so that the caller must push it.
     pub(crate) fn queue(&mut self, number: u32, generation: u32) -> bool {
         match self.table.get_mut(number as usize) {
-            Some(slot)
-                if slot.generation == generation
-                    && slot.record.is_some()
-                    && slot.state & QUEUED == 0 =>
-            {
-                slot.state |= QUEUED;
+            Some(slot) if slot.word & !WAKER_AT_LARGE == generation => {
+                slot.word |= QUEUED;
                 true
             }
             _ => false,
@@ -123,7 +138,7 @@ impl Slots {
 
     pub(crate) fn is_queued(&self, number: u32) -> bool {
         let slot = &self.table[number as usize];
-        slot.record.is_some() && slot.state & QUEUED != 0
+        slot.is(QUEUED) && !slot.is(VACANT)
     }
 
     /// The number has come out of the queue, and its tenant is about to be polled: what is woken from here on is
@@ -132,30 +147,31 @@ impl Slots {
     pub(crate) fn dequeue(&mut self, number: u32) -> Option<(RecordRef, u32)> {
         let slot = &mut self.table[number as usize];
         let Some(record) = &slot.record else {
+            slot.word &= !QUEUED;
             self.free(number);
             return None;
         };
-        let polled = (record.clone(), slot.generation);
-        slot.state &= !QUEUED;
+        let polled = (record.clone(), slot.generation());
+        slot.word &= !QUEUED;
         Some(polled)
     }
 
     pub(crate) fn waker_is_at_large(&mut self, number: u32, generation: u32) {
         if let Some(slot) = self.table.get_mut(number as usize)
-            && slot.generation == generation
-            && slot.record.is_some()
+            && slot.generation() == generation
+            && !slot.is(VACANT)
         {
-            slot.state |= WAKER_AT_LARGE;
+            slot.word |= WAKER_AT_LARGE;
         }
     }
 
     pub(crate) fn any_waker_at_large(&self) -> bool {
-        self.table.iter().any(|slot| slot.record.is_some() && slot.state & WAKER_AT_LARGE != 0)
+        self.table.iter().any(|slot| slot.is(WAKER_AT_LARGE))
     }
 
     pub(crate) fn tenant(&self, number: u32, generation: u32) -> Option<&RecordRef> {
         let slot = self.table.get(number as usize)?;
-        slot.record.as_ref().filter(|_| slot.generation == generation)
+        slot.record.as_ref().filter(|_| slot.generation() == generation)
     }
 
     pub(crate) fn tenant_of(&self, number: u32) -> Option<&RecordRef> {

@@ -23,6 +23,7 @@ impl Tasks {
     pub(super) fn insert(&mut self, record: RecordRef, wants_poll: bool) {
         let slot = record.slot;
         self.slots.insert(record, wants_poll);
+        self.ready.make_room_for(self.slots.in_all());
         if wants_poll {
             self.ready.push(slot);
         }
