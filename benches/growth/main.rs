@@ -1,0 +1,32 @@
+//! What one costs when there are many: 10² to 10⁶ tasks, timers, waiters, items. `cargo bench --bench growth`
+//!
+//! Criterion times each; at the end stands a table of nanoseconds per item. A row should stay level. Towards a million it
+//! may rise, for want of cache; how far that is nobody's fault is what the *bare work* of the same group tells, the same
+//! futures boxed in a `Vec` and polled in turn by hand. Anything quadratic would grow tenfold from column to column.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bare;
+mod beside;
+mod crowds;
+mod items;
+mod lines;
+mod many;
+mod table;
+
+use table::Growth;
+
+fn main() {
+    let mut growth = Growth::default();
+    many::yields(&mut growth);
+    many::wakes(&mut growth);
+    beside::idle_tasks(&mut growth);
+    beside::timers(&mut growth);
+    many::sleeps(&mut growth);
+    crowds::awaited(&mut growth);
+    lines::served(&mut growth);
+    lines::cancelled(&mut growth);
+    items::queued(&mut growth);
+    growth.finish();
+}
