@@ -1,0 +1,105 @@
+//! How many instructions the hot paths execute: a gate against getting slower that no noisy machine can move.
+//!
+//! ```sh
+//! cargo bench --bench instructions              # fails if one path executes over 10 % more than its committed figure
+//! cargo bench --bench instructions -- yield     # only those whose name contains this
+//! cargo bench --bench instructions -- --update  # writes the figures: commit them
+//! ```
+//!
+//! This program runs itself under valgrind's callgrind, for each path with so many rounds and again with twice as many.
+//! The difference, over the rounds that it is about, is what one operation executes: start-up, setting up and growing
+//! tables are in both, and so in neither figure. Instructions are no times: a cache miss counts as one, so what they
+//! gain or lose is to be looked at in `tasks`, `time` and `sync` too, where the same paths are timed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod callgrind;
+mod figures;
+
+use std::env;
+use std::process::ExitCode;
+
+use callgrind::count;
+use common::is_test;
+use common::paths::{self, Path};
+use figures::Figures;
+use loopwheel::{EventLoop, VirtualClock};
+
+/// A figure may be above the committed one by so many per cent.
+const TOLERANCE: f64 = 10.0;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    if let [mode, name, rounds] = &args[..]
+        && mode == callgrind::RUN
+    {
+        run(path(name), rounds.parse().expect("a number of rounds"));
+        return ExitCode::SUCCESS;
+    }
+    let names: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let chosen = paths::ALL.into_iter().filter(|path| {
+        names.is_empty() || names.iter().any(|name| path.name.contains(name.as_str()))
+    });
+    if is_test() {
+        // Do they do what they should?
+        chosen.for_each(|path| run(path, 3));
+        return ExitCode::SUCCESS;
+    }
+    let is_update = args.iter().any(|arg| arg == "--update");
+    let verdict = if is_update { update(chosen) } else { compare(chosen) };
+    verdict.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn path(name: &str) -> &'static Path {
+    paths::ALL.into_iter().find(|path| path.name == name).expect("the name of a path")
+}
+
+fn run(path: &Path, rounds: u64) {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    event_loop.run((path.run)(rounds));
+}
+
+fn update(paths: impl Iterator<Item = &'static Path>) -> Result<ExitCode, String> {
+    let mut figures = Figures::read()?;
+    for path in paths {
+        let now = count(path)?;
+        println!("{:<16}{now:>10.1}  {}", path.name, path.about);
+        figures.set(path.name, now);
+    }
+    figures.write()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(paths: impl Iterator<Item = &'static Path>) -> Result<ExitCode, String> {
+    let figures = Figures::read()?;
+    let (mut more, mut fewer) = (0, 0);
+    println!(
+        "{:<16}{:>10}{:>10}{:>10}  one operation",
+        "instructions", "committed", "now", "change"
+    );
+    for path in paths {
+        let committed = figures.of(path.name);
+        let committed =
+            committed.ok_or_else(|| format!("{} has no figure: -- --update", path.name))?;
+        let now = count(path)?;
+        let change = 100.0 * (now - committed) / committed;
+        more += usize::from(change > TOLERANCE);
+        fewer += usize::from(change < -TOLERANCE);
+        println!("{:<16}{committed:>10.1}{now:>10.1}{change:>+9.1}%  {}", path.name, path.about);
+    }
+    if fewer > 0 {
+        println!(
+            "{fewer} execute over {TOLERANCE} % fewer than committed: commit the new figures (-- --update)"
+        );
+    }
+    if more > 0 {
+        println!("{more} execute over {TOLERANCE} % more than committed");
+        figures.of_another_compiler().inspect(|note| println!("{note}"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
