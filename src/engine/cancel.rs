@@ -154,7 +154,7 @@ impl RecordRef {
     /// A poll begins: its leaves will say anew what they wait for.
     #[inline]
     pub(super) fn forget_awaited(&self) {
-        if self.may_await() {
+        if self.awaits_something() {
             self.forget_what_it_awaited();
         }
     }
@@ -180,13 +180,6 @@ impl RecordRef {
             extras.awaiting_crowd.take_if(|awaited| Rc::ptr_eq(awaited, crowd))
         });
         drop(before);
-    }
-
-    fn awaits_something(&self) -> bool {
-        let one = self.set_awaiting(None);
-        let some = one.is_some();
-        self.set_awaiting(one);
-        some || self.if_extras(|extras| extras.awaiting_crowd.is_some()).unwrap_or(false)
     }
 
     fn awaited(&self) -> Vec<RecordRef> {

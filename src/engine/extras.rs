@@ -38,6 +38,12 @@ pub(crate) struct Extras {
     pub(crate) awaiting_crowd: Option<Rc<Crowd>>,
 }
 
+impl Extras {
+    pub(super) fn awaits_something(&self) -> bool {
+        !self.also_awaiting.is_empty() || self.awaiting_crowd.is_some()
+    }
+}
+
 /// Somebody who wants to know when a task is over.
 pub(crate) enum Joiner {
     Waker(Waker),

@@ -185,14 +185,13 @@ impl Header {
         }
     }
 
-    /// False for nearly every task: it awaits no other, and has nothing that few have.
+    /// Whether its last poll left word of what it awaits. False for nearly every task.
     #[inline]
-    pub(super) fn may_await(&self) -> bool {
-        let (awaiting, extras) = (self.awaiting.take(), self.extras.take());
-        let may_await = awaiting.is_some() || extras.is_some();
+    pub(super) fn awaits_something(&self) -> bool {
+        let awaiting = self.awaiting.take();
+        let awaits_one = awaiting.is_some();
         self.awaiting.set(awaiting);
-        self.extras.set(extras);
-        may_await
+        awaits_one || self.if_extras(|extras| extras.awaits_something()) == Some(true)
     }
 
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
