@@ -3,15 +3,16 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::{
     Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
     VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
     current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
-    yield_now,
+    try_run, yield_now,
 };
 
 #[test]
@@ -394,6 +395,17 @@ fn a_deadlock_is_reported_with_who_waits_for_what() {
         ]
     );
     assert!(deadlock.to_string().contains(file!()));
+}
+
+#[test]
+fn a_deadlock_is_reported_when_the_task_whose_waker_was_given_away_is_over() {
+    let ended = try_run(async {
+        let kept = create_task(poll_fn(|cx| Poll::Ready(cx.waker().clone()))).await;
+        let also_kept = create_task(poll_fn(|cx| Poll::Ready(cx.waker().clone()))).await;
+        pending::<()>().await;
+        drop((kept, also_kept));
+    });
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
 }
 
 #[test]

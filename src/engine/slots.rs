@@ -48,6 +48,8 @@ pub(crate) struct Slots {
     first_free: u32,
     first_generation: u32,
     len: usize,
+    /// How many tenants are marked [`WAKER_AT_LARGE`].
+    at_large: usize,
 }
 
 impl Slots {
@@ -60,6 +62,7 @@ impl Slots {
             first_generation: first_generation % (GENERATIONS - FIRST_GENERATION)
                 + FIRST_GENERATION,
             len: 0,
+            at_large: 0,
         }
     }
 
@@ -108,6 +111,7 @@ impl Slots {
         let slot = &mut self.table[number as usize];
         let record = slot.record.take()?;
         let queued = slot.word & QUEUED;
+        self.at_large -= usize::from(slot.is(WAKER_AT_LARGE));
         slot.word = next_generation(slot.generation()) | VACANT | queued;
         self.len -= 1;
         if queued == 0 {
@@ -161,12 +165,13 @@ impl Slots {
             && slot.generation() == generation
             && !slot.is(VACANT)
         {
+            self.at_large += usize::from(!slot.is(WAKER_AT_LARGE));
             slot.word |= WAKER_AT_LARGE;
         }
     }
 
     pub(crate) fn any_waker_at_large(&self) -> bool {
-        self.table.iter().any(|slot| slot.is(WAKER_AT_LARGE))
+        self.at_large > 0
     }
 
     pub(crate) fn tenant(&self, number: u32, generation: u32) -> Option<&RecordRef> {
