@@ -136,6 +136,7 @@ mod waker {
 #[path = "../src/engine/hook.rs"]
 mod hook;
 #[path = "../src/engine/inbox.rs"]
+#[allow(dead_code)] // the flag is a hint, on which nothing rests
 mod inbox;
 
 use std::time::Duration;
