@@ -92,7 +92,7 @@ impl<H: TaskHandle> AsCompleted<H> {
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
     ) -> Poll<Option<H>> {
-        if leaf::interrupted(|| format!("one of {} tasks", self.left)) {
+        if leaf::interrupted(cx, || format!("one of {} tasks", self.left)) {
             return Poll::Pending;
         }
         if self.left == 0 {

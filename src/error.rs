@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::engine::life::text_of;
-use crate::engine::record::RecordRef;
+use crate::engine::record::{Payload, RecordRef, discard};
 use crate::task::TaskRef;
 
 /// How a task ended, if not with a value.
@@ -95,13 +95,25 @@ impl Cancelled {
 #[derive(Clone)]
 pub struct Panic {
     message: Arc<str>,
-    payload: Arc<Mutex<Option<Box<dyn Any + Send>>>>,
+    payload: Arc<Thrown>,
+}
+
+/// What was thrown, until somebody takes it. It may throw again when it is dropped, wherever that is; nobody there is to
+/// blame.
+struct Thrown(Mutex<Option<Payload>>);
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.get_mut().take() {
+            discard(payload);
+        }
+    }
 }
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
         let message = text_of(&*payload).into();
-        Panic { message, payload: Arc::new(Mutex::new(Some(payload))) }
+        Panic { message, payload: Arc::new(Thrown(Mutex::new(Some(payload)))) }
     }
 
     /// The text of the panic.
@@ -111,7 +123,7 @@ impl Panic {
 
     /// What was thrown, for whoever comes first: a clone of this error shares it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        self.payload.lock().take()
+        self.payload.0.lock().take()
     }
 
     /// Goes on panicking here, with what the task threw.

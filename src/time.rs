@@ -133,7 +133,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let (deadline, engine) = match &mut self.state {
             SleepState::Armed(timer) => {
-                if leaf::interrupted(|| "a sleep".to_owned()) {
+                if leaf::interrupted(cx, || "a sleep".to_owned()) {
                     return Poll::Pending;
                 }
                 if !timer.has_fired() {
@@ -156,7 +156,7 @@ impl Future for Sleep {
                 (if is_past { Instant::START } else { *deadline }, engine)
             }
         };
-        if leaf::interrupted(|| "a sleep".to_owned()) {
+        if leaf::interrupted(cx, || "a sleep".to_owned()) {
             return Poll::Pending;
         }
         if deadline == Instant::START {
@@ -249,7 +249,7 @@ impl Future for YieldNow {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(|| "its next turn".to_owned()) {
+        if leaf::interrupted(cx, || "its next turn".to_owned()) {
             return Poll::Pending;
         }
         let place = self.place;

@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
@@ -21,6 +21,7 @@ use crate::engine::leaf;
 use crate::engine::record::{Frame, Held, RecordRef};
 use crate::engine::state::Flag;
 use crate::engine::turn::Engine;
+use crate::engine::waker::TaskId;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::task::running_loop;
 use crate::time::Timer;
@@ -174,7 +175,7 @@ impl Deadline {
 
     /// Whether the time is up.
     pub fn expired(&self) -> bool {
-        self.limit.is_expired()
+        self.limit.is_expired() || self.limit.has_fired()
     }
 }
 
@@ -212,6 +213,9 @@ struct Limit {
     rescheduled: Cell<bool>,
     when: Cell<Option<Instant>>,
     timer: RefCell<Option<Timer>>,
+    /// If it is polled through a waker that is not ours, by a set of futures: that one is woken when the time is up, or the set
+    /// would not poll it, and the limit asks for the cancel itself.
+    set: RefCell<Option<Waker>>,
     /// The time was up while the body ran: one of the task's cancel requests is this limit's.
     expired: Cell<bool>,
     /// Its cancel has come by here, or is known to be on its way.
@@ -230,6 +234,7 @@ impl Limit {
             rescheduled: Cell::new(false),
             when: Cell::new(None),
             timer: RefCell::new(None),
+            set: RefCell::new(None),
             expired: Cell::new(false),
             delivered: Cell::new(false),
             task: RefCell::new(None),
@@ -238,7 +243,7 @@ impl Limit {
     }
 
     fn enter(&self) {
-        let requests = leaf::with_current(|task| task.cancel_requests.get());
+        let requests = leaf::with_current(requests_but_of_limits_beside);
         self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
         self.phase.set(Phase::Running);
         match self.until {
@@ -285,10 +290,41 @@ impl Limit {
         let timer = when.and_then(|when| {
             let task = self.task.borrow();
             let task = task.as_ref()?;
-            let alarm = Alarm::cancel(task.home.id_of(task));
+            let alarm = match &*self.set.borrow() {
+                Some(waker) => task.home.alarm_for(waker),
+                None => Alarm::cancel(task.home.id_of(task)),
+            };
             Some(Timer::arm(task.home.clone(), when, alarm))
         });
         self.timer.replace(timer);
+    }
+
+    /// Is polled through this waker, and its body waits.
+    fn see(&self, cx: &Context<'_>) {
+        if TaskId::of(cx.waker()).is_some() && self.set.borrow().is_none() {
+            return; // the usual case
+        }
+        let waker = cx.waker().clone();
+        let old = self.set.replace(Some(waker));
+        drop(old); // after the borrow: it may run anything
+        if let Some(timer) = self.timer.borrow().as_ref().filter(|timer| !timer.has_fired()) {
+            timer.rewake(cx);
+        }
+    }
+
+    /// In a set: the time is up. The set is to poll it again, when the cancel has come.
+    fn request_in_set(&self, cx: &Context<'_>) {
+        let is_up = self.set.borrow().is_some() && !self.expired.get() && self.has_fired();
+        let task = self.task.borrow().clone();
+        if let Some(task) = task.filter(|_| is_up) {
+            self.expired.set(true);
+            task.cancel_by_limit();
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn has_fired(&self) -> bool {
+        self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
     }
 
     fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
@@ -301,17 +337,28 @@ impl Limit {
     }
 
     fn is_expired(&self) -> bool {
-        if !self.expired.get() && self.timer.borrow().as_ref().is_some_and(Timer::has_fired) {
+        if !self.expired.get() && self.set.borrow().is_none() && self.has_fired() {
             self.expired.set(true);
         }
         self.expired.get()
     }
 
-    fn is_being_delivered(&self) -> bool {
+    /// Its cancel reaches the body once: with the signal, from a task that it was passed on to, or else from here, if it came in
+    /// a poll that passed by, or somebody beside has taken the signal down.
+    fn see_to_delivery(&self, cx: &Context<'_>) {
+        if !self.is_expired() || self.delivered.get() {
+            return;
+        }
         let task = self.task.borrow();
-        let task = task.as_ref();
-        leaf::is_raised()
-            || task.is_some_and(|task| task.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED))
+        let has = |flag| task.as_ref().is_some_and(|task| task.has(flag));
+        if leaf::is_raised() || has(Flag::CANCEL_FORWARDED) {
+            self.delivered.set(true);
+        } else if !has(Flag::CANCEL_PENDING) {
+            self.delivered.set(true);
+            leaf::raise();
+        } else if self.set.borrow().is_some() {
+            cx.waker().wake_by_ref(); // it comes with the next poll: the set is to poll it then
+        }
     }
 
     /// The body has ended or is being dropped. True if its own cancel was all there was; then
@@ -321,12 +368,16 @@ impl Limit {
             return false;
         }
         let timer = self.timer.take();
-        let expired = self.expired.get() || timer.as_ref().is_some_and(Timer::has_fired);
+        let is_in_set = self.set.borrow().is_some();
+        let has_fired = timer.as_ref().is_some_and(Timer::has_fired);
+        let expired = self.expired.get() || has_fired && !is_in_set;
         self.expired.set(expired);
         drop(timer);
         match self.task.take() {
             Some(task) if expired && !task.has(Flag::DONE) => {
-                let is_all = task.uncancel() <= self.requests_before.get();
+                task.uncancel();
+                task.if_extras(|extras| extras.limit_requests -= 1);
+                let is_all = requests_but_of_limits_beside(&task) <= self.requests_before.get();
                 if is_all && !raised_is_caught {
                     leaf::take_down(&task);
                 }
@@ -334,6 +385,30 @@ impl Limit {
             }
             _ => false,
         }
+    }
+}
+
+/// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
+/// `join!`. They are none of a limit's business; those of limits around it are.
+fn requests_but_of_limits_beside(task: &RecordRef) -> u16 {
+    let of_limits = task.if_extras(|extras| extras.limit_requests).unwrap_or(0);
+    let beside = of_limits.saturating_sub(task.home.expired_around.get());
+    task.cancel_requests.get().saturating_sub(beside)
+}
+
+/// While the body of an expired limit is polled.
+struct Around<'a>(&'a RecordRef);
+
+impl<'a> Around<'a> {
+    fn new(task: &'a RecordRef) -> Around<'a> {
+        task.home.expired_around.set(task.home.expired_around.get() + 1);
+        Around(task)
+    }
+}
+
+impl Drop for Around<'_> {
+    fn drop(&mut self) {
+        self.0.home.expired_around.set(self.0.home.expired_around.get() - 1);
     }
 }
 
@@ -353,11 +428,9 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
         let limit: &Limit = self.0.borrow();
         if limit.phase.get() == Phase::Created {
             limit.enter();
-        } else if limit.is_expired()
-            && !limit.delivered.replace(true)
-            && !limit.is_being_delivered()
-        {
-            leaf::raise(); // its cancel came in a poll that passed by it
+        } else {
+            limit.request_in_set(cx);
+            limit.see_to_delivery(cx);
         }
         let Some(future) = held.as_mut().as_pin_mut() else {
             // The cancel has gone on from here, and somebody polls again: it is still on its way.
@@ -373,8 +446,14 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
                 }
             }
             let first_poll = FirstPoll(limit);
+            let task = if limit.is_expired() { limit.task.borrow().clone() } else { None };
+            let around = task.as_ref().map(Around::new);
             let polled = future.poll(cx);
+            drop(around);
             first_poll.0.close(polled.is_pending());
+            if polled.is_pending() {
+                limit.see(cx);
+            }
             polled
         };
         match polled {

@@ -82,7 +82,7 @@ impl<H: TaskHandle> Future for Wait<H> {
     type Output = (Vec<H>, Vec<H>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(|| format!("{} tasks", self.tasks.len())) {
+        if leaf::interrupted(cx, || format!("{} tasks", self.tasks.len())) {
             return Poll::Pending;
         }
         match &self.begun {

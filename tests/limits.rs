@@ -3,16 +3,17 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{ms, watched_loop};
 use loopwheel::{
-    EventLoop, Instant, RunError, Task, TaskBuilder, VirtualClock, call_later, create_task,
-    interval, now, run, run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now,
-    try_run, wait_for, yield_now,
+    CallbackHandle, EventLoop, Instant, RunError, Task, TaskBuilder, VirtualClock, call_later,
+    create_task, interval, now, run, run_virtual, sleep, sleep_until, timeout_at, try_create_task,
+    try_now, try_run, wait_for, yield_now,
 };
 
 fn panic_text(action: impl FnOnce()) -> String {
@@ -326,4 +327,74 @@ fn a_foreign_waker_that_panics_loses_no_timer_but_its_own() {
         drop(foreign);
     });
     assert!(reports.borrow()[0].contains("in a foreign waker"), "{reports:?}");
+}
+
+/// What a panic throws may throw again when it is dropped.
+struct ThrowsAgain;
+
+impl Drop for ThrowsAgain {
+    fn drop(&mut self) {
+        panic!("thrown by what was thrown");
+    }
+}
+
+#[test]
+fn what_a_panic_throws_may_throw_when_it_is_dropped() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        drop(create_task(async { std::panic::panic_any(ThrowsAgain) }));
+        yield_now().await;
+        let task = create_task(async { std::panic::panic_any(ThrowsAgain) });
+        assert!(task.await.is_err_and(|error| error.is_panic()));
+    });
+    assert_eq!(reports.borrow().len(), 1);
+}
+
+#[test]
+fn a_future_and_its_value_whose_destructors_both_throw_are_one_panic() {
+    struct Throws;
+    impl Drop for Throws {
+        fn drop(&mut self) {
+            panic!("a destructor");
+        }
+    }
+    /// Ready at once, with a value that throws, and so does it itself.
+    struct Both(Throws);
+    impl Future for Both {
+        type Output = Throws;
+        fn poll(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Throws> {
+            Poll::Ready(Throws)
+        }
+    }
+    let (mut event_loop, _) = watched_loop();
+    event_loop.run(async {
+        let both = create_task(Both(Throws));
+        assert!(both.await.is_err_and(|error| error.is_panic()));
+        assert_eq!(create_task(async { 1 }).await, Ok(1), "the loop goes on");
+    });
+}
+
+#[test]
+fn a_callback_whose_destructor_ends_it_makes_room_for_nobody_elses_place() {
+    struct Evil(Rc<RefCell<Option<CallbackHandle>>>, Rc<RefCell<Option<Task<i32>>>>);
+    impl Drop for Evil {
+        fn drop(&mut self) {
+            if let Some(handle) = self.0.take() {
+                handle.cancel();
+                *self.1.borrow_mut() = Some(create_task(async { 7 }));
+                panic!("after it has ended itself");
+            }
+        }
+    }
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let (slot, made) = (Rc::default(), Rc::default());
+        let evil = Evil(Rc::clone(&slot), Rc::clone(&made));
+        let handle = call_later(ms(1_000), move || drop(evil));
+        *slot.borrow_mut() = Some(handle.clone());
+        handle.cancel();
+        let innocent = made.take().unwrap();
+        assert_eq!(innocent.await, Ok(7));
+    });
+    assert_eq!(reports.borrow().len(), 1);
 }

@@ -438,3 +438,73 @@ fn limits_whose_body_panics_at_once_leave_the_others_in_order() {
         assert_eq!(now(), Instant::START + ms(4));
     });
 }
+
+// ---- Several limits in one task --------------------------------------------------------------------------------
+
+#[test]
+fn limits_beside_each_other_that_expire_at_the_same_moment_are_each_their_own() {
+    run_virtual(async {
+        let limit = || wait_for(pending::<()>(), ms(10));
+        assert_eq!(futures::join!(limit(), limit()), (Err(TimedOut), Err(TimedOut)));
+        assert_eq!(futures::future::join_all((0..40).map(|_| limit())).await, [Err(TimedOut); 40]);
+        let beside = futures::join!(limit(), sleep(ms(10)));
+        assert_eq!(beside, (Err(TimedOut), ()));
+        assert_eq!(current_task().cancelling(), 0);
+        assert_eq!(now(), Instant::START + ms(30));
+    });
+}
+
+#[test]
+fn a_cancel_from_outside_beside_two_limits_that_expire_is_not_theirs() {
+    run_virtual(async {
+        let task = create_task(async {
+            let limit = || wait_for(pending::<()>(), ms(10));
+            futures::join!(limit(), limit())
+        });
+        let task_ref = task.to_ref();
+        call_later(ms(10), move || {
+            task_ref.cancel();
+        });
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn limits_in_a_set_of_futures_expire_in_time() {
+    use futures::StreamExt;
+    use futures::stream::{self, FuturesUnordered};
+
+    run_virtual(async {
+        let mut set: FuturesUnordered<_> =
+            [wait_for(pending::<()>(), ms(10))].into_iter().collect();
+        assert_eq!(set.next().await, Some(Err(TimedOut)));
+        assert_eq!(now(), Instant::START + ms(10));
+
+        let sleeps = stream::iter([0, 10, 50, 60, 5]);
+        let limited = sleeps.map(|millis| async move {
+            let in_time = wait_for(sleep(ms(millis)), ms(25)).await.is_ok();
+            (millis, in_time, now().as_nanos() / 1_000_000)
+        });
+        let ended: Vec<_> = limited.buffer_unordered(4).collect().await;
+        // The fifth begins when the first has ended, at once.
+        let expected =
+            [(0, true, 10), (5, true, 15), (10, true, 20), (50, false, 35), (60, false, 35)];
+        assert_eq!(ended, expected);
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_limit_that_expires_costs_its_neighbours_in_a_set_no_wake_up() {
+    use futures::StreamExt;
+    use futures::stream::FuturesUnordered;
+
+    run_virtual(async {
+        let mut sleeps: FuturesUnordered<_> = [sleep(ms(10))].into_iter().collect();
+        let mut kept = pin!(wait_for(pending::<()>(), ms(10)));
+        assert!(futures::poll!(&mut kept).is_pending());
+        assert_eq!(sleeps.next().await, Some(()));
+        assert_eq!(kept.await, Err(TimedOut));
+        assert_eq!(now(), Instant::START + ms(10));
+    });
+}

@@ -76,13 +76,15 @@ impl RecordRef {
         takers
     }
 
-    /// A time limit in this task has expired: the same, but that only the limit is meant to take the cancel.
-    pub(super) fn cancel_by_limit(&self) {
-        let is_first = !self.has(Flag::CANCEL_PENDING);
+    /// A time limit in this task has expired: the same, but that only limits are meant to take the cancel.
+    pub(crate) fn cancel_by_limit(&self) {
+        let by_limits_before = self.if_extras(|extras| extras.cancelled_by_limits) == Some(true);
+        let only_limits = !self.has(Flag::CANCEL_PENDING) || by_limits_before;
         self.cancel(None);
-        if is_first && self.has(Flag::CANCEL_PENDING) {
-            self.with_extras(|extras| extras.cancelled_by_limits = true);
-        }
+        self.with_extras(|extras| {
+            extras.limit_requests += 1;
+            extras.cancelled_by_limits = only_limits && self.has(Flag::CANCEL_PENDING);
+        });
     }
 
     /// Nobody else takes the cancel: the task itself is woken for it.

@@ -24,6 +24,8 @@ pub(crate) struct Extras {
     pub(crate) reason: Option<Arc<str>>,
     /// The pending cancel was asked for by time limits alone.
     pub(crate) cancelled_by_limits: bool,
+    /// How many of its cancel requests are of time limits that have not taken them back.
+    pub(crate) limit_requests: u16,
     /// Somebody who shielded it was cancelled: if it fails, that is reported even if others take the error.
     pub(crate) is_orphan_of_shield: bool,
     /// Its task-locals.

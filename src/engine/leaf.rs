@@ -21,10 +21,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 
 use super::here::{running, with_here};
 use super::record::RecordRef;
 use super::turn::Engine;
+use super::waker::TaskId;
 
 /// What the leaves of the task that is being polled are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +40,19 @@ pub(crate) enum Signal {
 }
 
 /// What every leaf asks first when it is polled: if true it returns `Pending`, and changes nothing.
-pub(crate) fn interrupted(waits_for: impl FnOnce() -> String) -> bool {
+///
+/// Whoever polls it through a waker that is not ours (a set of futures) takes the wake-up for used, and would not poll it
+/// again when somebody else has caught the cancel: so it is woken once more.
+pub(crate) fn interrupted(cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
     let signal = with_here(|engine| engine.signal.get());
     match signal.unwrap_or(Signal::Quiet) {
         Signal::Quiet => false,
-        Signal::Raised => true,
+        Signal::Raised => {
+            if TaskId::of(cx.waker()).is_none() {
+                cx.waker().wake_by_ref();
+            }
+            true
+        }
         Signal::Asking => {
             let answer = waits_for();
             with_here(|engine| engine.answers.borrow_mut().push(answer));

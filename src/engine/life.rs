@@ -171,8 +171,13 @@ impl Engine {
     pub(super) fn end_cancelled(&self, record: &RecordRef) {
         let thrown = record.drop_future().or_else(|| record.drop_outcome());
         match thrown {
+            // Its own destructor has ended it already.
+            None if record.has(Flag::DONE) => {}
+            Some(payload) if record.has(Flag::DONE) => {
+                let failure = Failure::Panicked(Panic::new(payload));
+                self.report(&ExceptionContext::of(record, failure));
+            }
             Some(payload) => self.end_panicked(record, payload),
-            None if record.has(Flag::DONE) => {} // its own destructor discarded it
             None => self.end(record, Some(Flag::CANCELLED)),
         }
     }
@@ -220,6 +225,7 @@ impl Engine {
             // The last resort: what could not be told is at least written down.
             eprintln!("{context}");
             eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
+            record::discard(payload);
         }
     }
 

@@ -30,7 +30,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -45,6 +45,20 @@ use crate::error::TaskError;
 
 /// What a panic threw.
 pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Drops what a panic threw. Should that throw too, what it throws is leaked: it must end somewhere.
+pub(crate) fn discard(payload: Payload) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
+}
+
+/// Runs a destructor whose panic counts for nothing.
+fn quietly(destroy: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(destroy)) {
+        discard(payload);
+    }
+}
 
 /// How a poll went.
 #[derive(Debug)]
@@ -159,8 +173,7 @@ impl RecordRef {
         if self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME) {
             // Destructors of the stage may run anything; the record must still be whole then.
             self.references.set(1);
-            drop(self.drop_future());
-            drop(self.drop_outcome());
+            self.drop_future().into_iter().chain(self.drop_outcome()).for_each(discard);
             self.references.set(self.references.get() - 1);
             if self.references.get() > 0 {
                 return; // one of them took a new reference: that one frees the record
@@ -341,8 +354,7 @@ where
             if self.0.has(Flag::POLLING) {
                 std::process::abort(); // cannot be: `body` made the poll and has returned
             }
-            drop(self.0.drop_future());
-            drop(self.0.drop_outcome());
+            self.0.drop_future().into_iter().chain(self.0.drop_outcome()).for_each(discard);
         }
     }
     // SAFETY: `Emptied` drops what the stage holds before this function ends, so nothing that the future
@@ -441,11 +453,11 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
             }
             (Err(payload), outcome) => {
                 // What was thrown first is what counts, whatever these throw.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
+                quietly(|| drop(outcome));
                 if header.has(Flag::HOLDS_FUTURE) {
                     header.clear(Flag::HOLDS_FUTURE);
                     // SAFETY: it was there until the line above.
-                    let _ = catch_unwind(AssertUnwindSafe(|| unsafe { Self::drop_future(record) }));
+                    quietly(|| unsafe { Self::drop_future(record) });
                 }
                 Polled::Panicked(payload)
             }

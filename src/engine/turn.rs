@@ -81,6 +81,8 @@ pub(crate) struct Engine {
     /// See `timers.rs`.
     pub(super) open_limits: RefCell<Vec<OpenLimit>>,
     pub(super) limits_to_begin: Cell<usize>,
+    /// How many expired limits stand around what is being polled.
+    pub(crate) expired_around: Cell<u16>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
     pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
@@ -132,6 +134,7 @@ impl Engine {
             watchers: RefCell::default(),
             open_limits: RefCell::default(),
             limits_to_begin: Cell::new(0),
+            expired_around: Cell::new(0),
             strangers: RefCell::new(Strangers::default()),
             latest: Cell::new(clock.now()),
             clock,

@@ -134,7 +134,7 @@ impl<C: Children> Gather<C> {
 
     /// Ready when there is something to see.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(|| format!("{} gathered tasks", self.crowd.pending())) {
+        if leaf::interrupted(cx, || format!("{} gathered tasks", self.crowd.pending())) {
             return Poll::Pending;
         }
         let is_empty = self.crowd.is_empty();

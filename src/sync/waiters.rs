@@ -85,7 +85,7 @@ impl<O: Owner> Future for Wait<'_, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(|| self.owner.what().to_owned()) {
+        if leaf::interrupted(cx, || self.owner.what().to_owned()) {
             return Poll::Pending;
         }
         let Some(key) = self.key else {

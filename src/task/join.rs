@@ -34,7 +34,7 @@ impl Join {
 
     /// Ready when the task is over.
     pub(super) fn poll(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(|| format!("task '{}'", name_of(record))) {
+        if leaf::interrupted(cx, || format!("task '{}'", name_of(record))) {
             return Poll::Pending;
         }
         if record.has(Flag::DONE) {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::engine::record::discard;
+
 /// Blocking work. It catches its own panics.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
@@ -86,7 +88,7 @@ impl Pool {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
                 // It catches what the work throws; what a waker throws must not take the thread along.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(discard);
                 state = self.state.lock();
                 continue;
             }

@@ -233,7 +233,7 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(|| "a task of another loop".to_owned()) {
+        if leaf::interrupted(cx, || "a task of another loop".to_owned()) {
             return Poll::Pending;
         }
         let waker = cx.waker().clone(); // a real clone: it is kept where the outside can wake it

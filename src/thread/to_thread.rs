@@ -137,7 +137,7 @@ impl<T> Future for ToThread<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(|| "work on another thread".to_owned()) {
+        if leaf::interrupted(cx, || "work on another thread".to_owned()) {
             return Poll::Pending;
         }
         // A waker of this loop's own need not count as somebody else's: the work that is out is counted.
