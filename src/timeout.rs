@@ -315,12 +315,14 @@ impl Limit {
     /// In a set: the time is up. The set is to poll it again, when the cancel has come.
     fn request_in_set(&self, cx: &Context<'_>) {
         let is_up = self.set.borrow().is_some() && !self.expired.get() && self.has_fired();
-        let task = self.task.borrow().clone();
-        if let Some(task) = task.filter(|_| is_up) {
-            self.expired.set(true);
-            task.cancel_by_limit();
-            cx.waker().wake_by_ref();
+        if !is_up {
+            return;
         }
+        self.expired.set(true);
+        if let Some(task) = &*self.task.borrow() {
+            task.cancel_by_limit();
+        }
+        cx.waker().wake_by_ref();
     }
 
     fn has_fired(&self) -> bool {
@@ -368,6 +370,10 @@ impl Limit {
             return false;
         }
         let timer = self.timer.take();
+        if timer.is_none() && !self.expired.get() {
+            drop(self.task.take());
+            return false; // its time never began, as with most
+        }
         let is_in_set = self.set.borrow().is_some();
         let has_fired = timer.as_ref().is_some_and(Timer::has_fired);
         let expired = self.expired.get() || has_fired && !is_in_set;
@@ -426,7 +432,8 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
 
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let limit: &Limit = self.0.borrow();
-        if limit.phase.get() == Phase::Created {
+        let is_first = limit.phase.get() == Phase::Created;
+        if is_first {
             limit.enter();
         } else {
             limit.request_in_set(cx);
@@ -446,7 +453,8 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
                 }
             }
             let first_poll = FirstPoll(limit);
-            let task = if limit.is_expired() { limit.task.borrow().clone() } else { None };
+            let is_expired = !is_first && limit.is_expired();
+            let task = if is_expired { limit.task.borrow().clone() } else { None };
             let around = task.as_ref().map(Around::new);
             let polled = future.poll(cx);
             drop(around);

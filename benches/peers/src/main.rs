@@ -16,9 +16,9 @@ mod smoke;
 mod table;
 mod workloads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::peer::Peer;
@@ -90,6 +90,15 @@ fn compare(choice: &Choice) -> Result<()> {
     if choice.list {
         list(&workloads, &peers);
         return Ok(());
+    }
+    ensure!(!workloads.is_empty(), "no workload has such a name: see --list");
+    ensure!(
+        peers.iter().any(|peer| !peer.rows.is_empty()),
+        "no executor has such a name: see --list"
+    );
+    if let Some(path) = &choice.svg {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        ensure!(folder.is_none_or(Path::is_dir), "there is no folder for {}", path.display());
     }
     let scale = match choice {
         Choice { smoke: true, .. } => Scale::Smoke,

@@ -1,6 +1,6 @@
 //! The report of a smoke test: are all results right?
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::rounds::{Failure, Results};
 
@@ -20,6 +20,7 @@ pub(crate) fn report(results: &[Results]) -> Result<()> {
         }
     }
     println!("{right} right, {wrong} wrong");
+    ensure!(right + wrong > 0, "nothing was run");
     if wrong > 0 {
         bail!("some results are wrong");
     }
