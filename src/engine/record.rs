@@ -46,11 +46,15 @@ use crate::error::TaskError;
 /// What a panic threw.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Drops what a panic threw. Should that throw too, what it throws is leaked: it must end somewhere.
-pub(crate) fn discard(payload: Payload) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
+/// Drops what a panic threw. Should that throw too, what it throws goes the same way, but not for ever: the rest is leaked.
+pub(crate) fn discard(mut payload: Payload) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(again) => payload = again,
+        }
     }
+    mem::forget(payload);
 }
 
 /// Runs a destructor whose panic counts for nothing.
