@@ -1,4 +1,4 @@
-//! **Timers**: the wheel, for those who wait for time (`time.rs`, `timeout.rs`), and what happens when it fires.
+//! **Timers**: the wheel, for those who wait for time (`time.rs`, `timeout/limit.rs`), and what happens when it fires.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};

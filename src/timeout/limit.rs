@@ -1,16 +1,12 @@
-//! Time limits: [`wait_for`], [`timeout`], [`timeout_at`].
+//! One running time limit: when its time begins, whose cancel is whose, and the frame that catches its own.
 //!
-//! A time limit cancels the task it stands in, as asyncio's does, and catches that cancel on its way out. So the
-//! body can clean up and await while it is being stopped, and a cancel from outside that arrives at the same
-//! moment is told apart from the limit's own: the limit takes back the one request it made, and if others are left
-//! the cancel goes on.
+//! Its timer cancels the task that it stands in. The limit takes back the one request that it made; what is left then is
+//! somebody else's, and goes on.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,7 +14,7 @@ use crate::engine::alarm::Alarm;
 use crate::engine::here::with_here;
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
-use crate::engine::record::{Frame, Held, RecordRef};
+use crate::engine::record::{Frame, RecordRef};
 use crate::engine::state::Flag;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
@@ -26,170 +22,8 @@ use crate::error::{DeadlineOver, TimedOut};
 use crate::task::running_loop;
 use crate::time::Timer;
 
-/// Awaits `future` for at most `limit`; `None` is no limit.
-///
-/// The time begins when the future first waits, or arms a timer itself: what is ready at once costs neither a timer nor a look
-/// at the clock. With a limit of zero the future is polled once, and what is ready then is in time.
-///
-/// # Cancellation
-/// When the time is up the future is *cancelled*: it may clean up, and this waits for that. What it had not
-/// returned by then is lost; if it swallows the cancel and returns, its value is returned here, late. A [`Task`]
-/// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
-///
-/// [`Task`]: crate::Task
-/// [`shield`]: crate::shield()
-///
-/// # Errors
-/// [`TimedOut`].
-///
-/// # Panics
-/// When polled outside a task.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{TimedOut, sleep, wait_for};
-///
-/// assert_eq!(wait_for(async { 1 }, Duration::from_secs(1)).await, Ok(1));
-/// assert!(wait_for(sleep(Duration::from_secs(5)), Duration::from_secs(1)).await.is_err());
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `asyncio.wait_for(aw, timeout)`; with a timeout of zero a coroutine is not even begun there.
-pub fn wait_for<F: Future>(
-    future: F,
-    limit: impl Into<Option<Duration>>,
-) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    Held::new(future, Limited(Limit::new(limit.into().map(Until::After))))
-}
-
-/// Runs `body` for at most `limit`; `None` is no limit yet.
-///
-/// The body is given a [`Deadline`] by which it, or anybody it hands a clone to, can move the limit.
-///
-/// # Cancellation
-/// As with [`wait_for`].
-///
-/// # Errors
-/// [`TimedOut`].
-///
-/// # Panics
-/// When polled outside a task.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{now, sleep, timeout};
-///
-/// let limited = timeout(Duration::from_secs(1), async |deadline| {
-///     deadline.reschedule(now() + Duration::from_secs(3)).unwrap();
-///     sleep(Duration::from_secs(2)).await;
-/// });
-/// assert!(limited.await.is_ok());
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `async with asyncio.timeout(delay) as cm`.
-#[doc(alias = "fail_after")]
-pub fn timeout<T, B>(
-    limit: impl Into<Option<Duration>>,
-    body: B,
-) -> impl Future<Output = Result<T, TimedOut>>
-where
-    B: AsyncFnOnce(Deadline) -> T,
-{
-    within(limit.into().map(Until::After), body)
-}
-
-/// Runs `body` until the loop's clock shows `when`; `None` is no limit yet. Otherwise as [`timeout`].
-///
-/// # Cancellation
-/// As with [`wait_for`].
-///
-/// # Errors
-/// [`TimedOut`].
-///
-/// # Panics
-/// When polled outside a task.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{now, sleep, timeout_at};
-///
-/// let when = now() + Duration::from_secs(1);
-/// let limited = timeout_at(when, async |_| sleep(Duration::from_secs(2)).await);
-/// assert!(limited.await.is_err());
-/// assert_eq!(now(), when);
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `async with asyncio.timeout_at(when)`.
-#[doc(alias = "fail_at")]
-pub fn timeout_at<T, B>(
-    when: impl Into<Option<Instant>>,
-    body: B,
-) -> impl Future<Output = Result<T, TimedOut>>
-where
-    B: AsyncFnOnce(Deadline) -> T,
-{
-    within(when.into().map(Until::Moment), body)
-}
-
-fn within<T, B>(until: Option<Until>, body: B) -> impl Future<Output = Result<T, TimedOut>>
-where
-    B: AsyncFnOnce(Deadline) -> T,
-{
-    let limit = Rc::new(Limit::new(until));
-    Held::new(body(Deadline { limit: limit.clone() }), Limited(limit))
-}
-
-/// A running time limit, to be looked at or moved. Given to the body of [`timeout`]; a clone is the same limit.
-///
-/// # In asyncio
-/// `asyncio.Timeout`.
-#[derive(Clone)]
-pub struct Deadline {
-    limit: Rc<Limit>,
-}
-
-impl Deadline {
-    /// When the time is up; `None` is never. Of a limit that has not begun: `None`.
-    pub fn when(&self) -> Option<Instant> {
-        self.limit.when()
-    }
-
-    /// Sets another moment; `None` is no limit. A moment that has passed ends the body when it next waits.
-    ///
-    /// # Errors
-    /// If the time was up already or the body has ended.
-    pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
-        self.limit.reschedule(when.into())
-    }
-
-    /// Whether the time is up.
-    pub fn expired(&self) -> bool {
-        self.limit.is_expired() || self.limit.has_fired()
-    }
-}
-
-impl fmt::Debug for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deadline")
-            .field("when", &self.when())
-            .field("expired", &self.expired())
-            .finish()
-    }
-}
-
 #[derive(Clone, Copy)]
-enum Until {
+pub(super) enum Until {
     After(Duration),
     Moment(Instant),
 }
@@ -204,7 +38,7 @@ enum Phase {
 }
 
 /// One time limit. Its timer cancels the task; here is known whose cancel it was.
-struct Limit {
+pub(super) struct Limit {
     until: Option<Until>,
     phase: Cell<Phase>,
     /// In the first poll: its place among those that have not begun, see `engine/timers.rs`.
@@ -226,7 +60,7 @@ struct Limit {
 }
 
 impl Limit {
-    fn new(until: Option<Until>) -> Limit {
+    pub(super) fn new(until: Option<Until>) -> Limit {
         Limit {
             until,
             phase: Cell::new(Phase::Created),
@@ -273,7 +107,7 @@ impl Limit {
         }
     }
 
-    fn when(&self) -> Option<Instant> {
+    pub(super) fn when(&self) -> Option<Instant> {
         match self.open.get() {
             Some(place) if !self.rescheduled.get() => {
                 with_here(|engine| engine.end_of_limit(place)).flatten()
@@ -325,11 +159,11 @@ impl Limit {
         cx.waker().wake_by_ref();
     }
 
-    fn has_fired(&self) -> bool {
+    pub(super) fn has_fired(&self) -> bool {
         self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
     }
 
-    fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
+    pub(super) fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
         if self.phase.get() != Phase::Running || self.is_expired() {
             return Err(DeadlineOver { expired: self.is_expired() });
         }
@@ -338,7 +172,7 @@ impl Limit {
         Ok(())
     }
 
-    fn is_expired(&self) -> bool {
+    pub(super) fn is_expired(&self) -> bool {
         if !self.expired.get() && self.set.borrow().is_none() && self.has_fired() {
             self.expired.set(true);
         }
@@ -406,7 +240,7 @@ fn requests_but_of_limits_beside(task: &RecordRef) -> u16 {
 struct Around<'a>(&'a RecordRef);
 
 impl<'a> Around<'a> {
-    fn new(task: &'a RecordRef) -> Around<'a> {
+    pub(super) fn new(task: &'a RecordRef) -> Around<'a> {
         task.home.expired_around.set(task.home.expired_around.get() + 1);
         Around(task)
     }
@@ -418,8 +252,8 @@ impl Drop for Around<'_> {
     }
 }
 
-/// The frame of a time limit: `Limit` itself, or shared with the body's [`Deadline`]s.
-struct Limited<L: Borrow<Limit>>(L);
+/// The frame of a time limit: `Limit` itself, or shared with the body's `Deadline`s.
+pub(super) struct Limited<L: Borrow<Limit>>(pub(super) L);
 
 impl<L: Borrow<Limit>> Drop for Limited<L> {
     fn drop(&mut self) {
