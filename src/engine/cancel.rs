@@ -135,6 +135,7 @@ impl RecordRef {
 
     /// A join of `awaited` is pending in this poll.
     pub(crate) fn starts_awaiting(&self, awaited: &RecordRef) {
+        self.set(Flag::AWAITS);
         match self.set_awaiting(None) {
             None => {
                 self.set_awaiting(Some(awaited.clone()));
@@ -156,13 +157,13 @@ impl RecordRef {
     /// A poll begins: its leaves will say anew what they wait for.
     #[inline]
     pub(super) fn forget_awaited(&self) {
-        if self.awaits_something() {
+        if self.has(Flag::AWAITS) {
             self.forget_what_it_awaited();
         }
     }
 
-    #[cold]
     fn forget_what_it_awaited(&self) {
+        self.clear(Flag::AWAITS);
         let one = self.set_awaiting(None);
         let more = self.if_extras(|extras| {
             (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take())
@@ -172,6 +173,7 @@ impl RecordRef {
 
     /// A wait for a crowd is pending in this poll.
     pub(crate) fn starts_awaiting_crowd(&self, crowd: &Rc<Crowd>) {
+        self.set(Flag::AWAITS);
         let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd.clone()));
         drop(before);
     }
@@ -207,7 +209,7 @@ impl Engine {
     /// The poll that a cancel waits for begins. Says whether time limits alone asked for it; `None` if there is no poll,
     /// for the task never ran.
     #[cold]
-    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
+    fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
         record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM);
         if record.has(Flag::STARTED) {
             self.signal.set(Signal::Raised);
@@ -216,6 +218,16 @@ impl Engine {
         }
         self.end_cancelled(record);
         None
+    }
+
+    /// What must be done before some polls. Says whether time limits alone asked for the cancel that is delivered;
+    /// `None` if there is no poll.
+    #[inline(never)]
+    pub(super) fn prepare(&self, record: &RecordRef) -> Option<bool> {
+        let by_limits =
+            if record.has(Flag::CANCEL_PENDING) { self.deliver_cancel(record)? } else { false };
+        record.forget_awaited();
+        Some(by_limits)
     }
 
     /// A poll has ended, and the task is not over.

@@ -121,8 +121,8 @@ pub(crate) fn set_reason(reason: Option<Arc<str>>) {
 
 /// Polls a join whose task no cancel is to be passed on to.
 pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
-    /// The engine whose current task is hidden, and the task's slot.
-    struct Hidden(Option<(Rc<Engine>, u32)>);
+    /// The engine whose current task is hidden, and the task.
+    struct Hidden(Option<(Rc<Engine>, TaskId)>);
     impl Drop for Hidden {
         fn drop(&mut self) {
             if let Some((engine, task)) = self.0.take() {

@@ -30,7 +30,7 @@ use super::extras::Joiner;
 use super::here;
 use super::leaf::Signal;
 use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
-use super::state::Flag;
+use super::state::{Flag, NO_TASK};
 use super::turn::{Engine, Next};
 use super::waker::TaskId;
 use super::watchers::FirstJoiner;
@@ -38,12 +38,17 @@ use crate::error::{ExceptionContext, Failure, Panic};
 
 impl Engine {
     /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
-    fn birth(self: &Rc<Self>, spawned_at: &'static Location<'static>) -> Birth {
-        let number = self.tasks_made.get().wrapping_add(1);
-        self.tasks_made.set(number);
+    fn birth(self: &Rc<Self>, number: u32, spawned_at: &'static Location<'static>) -> Birth {
         let slot = self.tasks.borrow().slots.next_vacant();
         let slot = slot.expect("more tasks on one loop than a waker can tell apart");
         Birth { home: self.clone(), slot, number, spawned_at }
+    }
+
+    fn next_number(&self) -> u32 {
+        let last = self.tasks_made.get();
+        let number = if last == u32::MAX { NO_TASK + 1 } else { last + 1 };
+        self.tasks_made.set(number);
+        number
     }
 
     fn begin(&self, record: &RecordRef) {
@@ -74,7 +79,7 @@ impl Engine {
         F: Future + 'static,
         K: Kind<F::Output, Value: 'static>,
     {
-        let task = record::owned(kind, self.birth(spawned_at), future);
+        let task = record::owned(kind, self.birth(self.next_number(), spawned_at), future);
         task.set(Flag::HANDLE);
         self.begin(&task);
         task
@@ -94,7 +99,7 @@ impl Engine {
                 self.0.home.discard(self.0);
             }
         }
-        record::scoped(Plain, self.birth(spawned_at), future, |task| {
+        record::scoped(Plain, self.birth(self.next_number(), spawned_at), future, |task| {
             let _over = Over(task);
             task.set(Flag::HANDLE);
             self.begin(task);
@@ -111,8 +116,7 @@ impl Engine {
     where
         F: Future<Output = ()> + 'static,
     {
-        let callback = record::owned(Plain, self.birth(called_at), future);
-        callback.set(Flag::CALLBACK);
+        let callback = record::owned(Plain, self.birth(NO_TASK, called_at), future);
         self.begin(&callback);
         callback.clone()
     }
@@ -126,11 +130,10 @@ impl Engine {
     where
         F: Future<Output = ()> + 'static,
     {
-        let birth = self.birth(called_at);
+        let birth = self.birth(NO_TASK, called_at);
         let generation = self.tasks.borrow().slots.next_generation();
         let id = TaskId::new(self.loop_index(), birth.slot, generation);
         let callback = record::owned(Plain, birth, future(id));
-        callback.set(Flag::CALLBACK);
         self.inherit(&callback);
         self.tasks.borrow_mut().insert(callback.clone(), false);
         callback.clone()
@@ -162,7 +165,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_panicked(&self, record: &RecordRef, payload: Payload) {
+    fn end_panicked(&self, record: &RecordRef, payload: Payload) {
         record.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
         self.end(record, Some(Flag::PANICKED));
     }
@@ -247,14 +250,8 @@ impl Engine {
 
     /// Tasks that are not over, oldest first; callbacks are none.
     pub(crate) fn tasks(&self) -> Vec<RecordRef> {
-        let mut tasks: Vec<_> = self
-            .tasks
-            .borrow()
-            .slots
-            .tenants()
-            .filter(|task| !task.has(Flag::CALLBACK))
-            .cloned()
-            .collect();
+        let mut tasks: Vec<_> =
+            self.tasks.borrow().slots.tenants().filter(|task| task.is_task()).cloned().collect();
         tasks.sort_by_key(|task| task.number);
         tasks
     }

@@ -41,7 +41,7 @@ use std::task::{Context, Poll};
 use super::blocks::Unit;
 use super::state::{Flag, Header};
 use super::turn::Engine;
-use crate::error::TaskError;
+use crate::error::{Panic, TaskError};
 
 /// What a panic threw.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -65,14 +65,15 @@ fn quietly(destroy: impl FnOnce()) {
 }
 
 /// How a poll went.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
     Pending,
     /// The outcome is in the record, and it is an `Ok`.
     Value,
     /// The outcome is in the record, and it is an `Err`.
     Failure,
-    Panicked(Payload),
+    /// What it threw is in the record's extras.
+    Panicked,
 }
 
 /// What can be done with a record without knowing its type.
@@ -463,7 +464,8 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
                     // SAFETY: it was there until the line above.
                     quietly(|| unsafe { Self::drop_future(record) });
                 }
-                Polled::Panicked(payload)
+                header.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
+                Polled::Panicked
             }
         }
     }

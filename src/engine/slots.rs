@@ -3,9 +3,10 @@
 //! A slot is sixteen bytes: the record, and beside it a word with the generation of the tenant and three flags, which a wake
 //! looks at without touching the record itself: one comparison says whether the tenant is the right one and does not stand
 //! in the queue already. When a tenant leaves, the generation is counted up, and every waker that was made for it points at
-//! nobody. Free slots form a list, last freed first
-//! taken, so that a loop whose tasks come and go stays in the same few cache lines.
+//! nobody. The rest of the sixteen bytes is a link. Free slots form a list, last freed first taken, so that a loop whose tasks
+//! come and go stays in the same few cache lines; those that stand in the ready queue form another.
 
+use super::ready::Links;
 use super::record::RecordRef;
 use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, next_generation};
 
@@ -14,8 +15,8 @@ struct Slot {
     record: Option<RecordRef>,
     /// The generation, and the flags above it.
     word: u32,
-    /// Of a free slot, the next free one.
-    next_free: u32,
+    /// Of a free slot, the next free one; of one that stands in the ready queue, the next there.
+    next: u32,
 }
 
 /// The tenant stands in the ready queue. Set by a wake, cleared by the poll: the reason why a task is
@@ -92,18 +93,13 @@ impl Slots {
         let word = self.next_generation() | if queued { QUEUED } else { 0 };
         self.len += 1;
         if self.first_free == NO_SLOT {
-            self.table.push(Slot { record: Some(record), word, next_free: NO_SLOT });
+            self.table.push(Slot { record: Some(record), word, next: NO_SLOT });
         } else {
             let slot = &mut self.table[self.first_free as usize];
-            self.first_free = slot.next_free;
+            self.first_free = slot.next;
             slot.record = Some(record);
             slot.word = word;
         }
-    }
-
-    /// How many slots there are, with a tenant or without.
-    pub(crate) fn in_all(&self) -> usize {
-        self.table.len()
     }
 
     /// The tenant leaves. Its record is handed back, for dropping it may run code of others.
@@ -121,7 +117,7 @@ impl Slots {
     }
 
     fn free(&mut self, number: u32) {
-        self.table[number as usize].next_free = self.first_free;
+        self.table[number as usize].next = self.first_free;
         self.first_free = number;
     }
 
@@ -185,5 +181,17 @@ impl Slots {
 
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &RecordRef> {
         self.table.iter().filter_map(|slot| slot.record.as_ref())
+    }
+}
+
+impl Links for Slots {
+    #[inline]
+    fn after(&self, slot: u32) -> u32 {
+        self.table[slot as usize].next
+    }
+
+    #[inline]
+    fn link(&mut self, slot: u32, next: u32) {
+        self.table[slot as usize].next = next;
     }
 }

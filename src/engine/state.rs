@@ -14,6 +14,9 @@ use super::turn::Engine;
 use super::watchers::FirstJoiner;
 use crate::error::{Cancelled, TaskError};
 
+/// The number of what is not a task but a callback of the loop: no name, in no list, cannot be cancelled as a task can.
+pub(super) const NO_TASK: u32 = 0;
+
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
         /// Bits of a task's state.
@@ -65,8 +68,8 @@ flags! {
     HANDLE = 13;
     /// Somebody has seen how the task failed, or has been told.
     SEEN = 14;
-    /// Not a task but a callback of the loop: no name, in no list, cannot be cancelled as a task can.
-    CALLBACK = 15;
+    /// Its last poll has left word of what it awaits. Cleared when the next one begins.
+    AWAITS = 15;
 }
 
 /// What is known of a task whatever its type.
@@ -83,7 +86,7 @@ pub(crate) struct Header {
     extras: Cell<Option<Box<Extras>>>,
     pub(super) references: Cell<u32>,
     pub(crate) slot: u32,
-    /// Counts the tasks of a loop, for the names that it gives.
+    /// Counts the tasks of a loop, for the names that it gives; [`NO_TASK`] is none.
     pub(crate) number: u32,
     flags: Cell<u16>,
     /// Cancels asked for and not taken back.
@@ -185,8 +188,7 @@ impl Header {
         }
     }
 
-    /// Whether its last poll left word of what it awaits. False for nearly every task.
-    #[inline]
+    /// Whether the word that its last poll left of what it awaits still holds.
     pub(super) fn awaits_something(&self) -> bool {
         let awaiting = self.awaiting.take();
         let awaits_one = awaiting.is_some();
@@ -196,6 +198,11 @@ impl Header {
 
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
         self.awaiting.replace(awaited)
+    }
+
+    /// Whether it is a task, and not a callback.
+    pub(crate) fn is_task(&self) -> bool {
+        self.number != NO_TASK
     }
 
     pub(crate) fn awaiting(&self) -> Option<RecordRef> {

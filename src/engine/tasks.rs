@@ -1,7 +1,7 @@
 //! **The tasks of one loop**: the slot table and the ready queue, kept in step.
 //!
-//! *A number stands in the queue exactly if its slot says so.* Therefore a task stands there at most once, a wake-up of one
-//! that does is a flag test, and the queue can be no longer than the table.
+//! *A number stands in the queue exactly if its slot says so.* Therefore a task stands there at most once, and a wake-up of
+//! one that does is a flag test.
 
 use super::ready::ReadyQueue;
 use super::record::RecordRef;
@@ -16,16 +16,15 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(super) fn new(first_generation: u32) -> Tasks {
-        Tasks { slots: Slots::new(first_generation), ready: ReadyQueue::new() }
+        Tasks { slots: Slots::new(first_generation), ready: ReadyQueue::default() }
     }
 
     /// Takes the next vacant slot, and wants to be polled or not.
     pub(super) fn insert(&mut self, record: RecordRef, wants_poll: bool) {
         let slot = record.slot;
         self.slots.insert(record, wants_poll);
-        self.ready.make_room_for(self.slots.in_all());
         if wants_poll {
-            self.ready.push(slot);
+            self.ready.push(slot, &mut self.slots);
         }
     }
 
@@ -33,14 +32,14 @@ impl Tasks {
     #[inline]
     pub(super) fn wake(&mut self, slot: u32, generation: u32) {
         if self.slots.queue(slot, generation) {
-            self.ready.push(slot);
+            self.ready.push(slot, &mut self.slots);
         }
     }
 
     /// The next to be polled, and its generation. `None` if nobody stands in this place any more.
     #[inline]
     pub(super) fn next(&mut self) -> Option<(RecordRef, u32)> {
-        let slot = self.ready.pop()?;
+        let slot = self.ready.pop(&self.slots)?;
         self.slots.dequeue(slot)
     }
 

@@ -129,9 +129,8 @@ impl Engine {
     }
 
     fn begin_open_limits(&self) {
-        let Some(task) = self.with_current(|task| task.slot) else { return };
-        let generation = self.tasks.borrow().slots.generation(task);
-        let alarm = Alarm::cancel(TaskId::new(self.loop_index(), task, generation));
+        let Some(task) = self.current.get() else { return };
+        let alarm = Alarm::cancel(task);
         let now = self.now();
         for limit in self.open_limits.borrow_mut().iter_mut().filter(|limit| limit.begun.is_none())
         {

@@ -88,8 +88,8 @@ pub(crate) struct Engine {
     clock: Clock,
     registration: Registration,
 
-    /// The slot of the task that is being polled. It keeps its tenant until the poll is over.
-    pub(super) current: Cell<Option<u32>>,
+    /// The task that is being polled. Its slot keeps it until the poll is over.
+    pub(super) current: Cell<Option<TaskId>>,
     /// A task has had locals, so one that is made may inherit some.
     pub(crate) has_locals: Cell<bool>,
     /// What the leaves of the task that is being polled are told.
@@ -200,17 +200,28 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     fn poll_so_many(self: &Rc<Self>, polls: usize) -> usize {
-        for _ in 0..polls {
-            self.poll_next();
+        if let Some(limit) = self.slow_poll.get() {
+            (0..polls).for_each(|_| self.poll_watched(limit));
+        } else {
+            (0..polls).for_each(|_| _ = self.poll_next());
         }
         polls
+    }
+
+    /// The same, and reports a poll that takes too long.
+    #[cold]
+    fn poll_watched(self: &Rc<Self>, limit: Duration) {
+        let started = self.clock.now();
+        if let Some(record) = self.poll_next() {
+            self.report_slow_poll(&record, self.clock.now() - started, limit);
+        }
     }
 
     /// Polls until the time is over; says how many.
     fn poll_for(self: &Rc<Self>, time: Duration, at_most: usize) -> usize {
         let end = self.now() + time;
         for polled in 1..=at_most {
-            self.poll_next();
+            self.poll_so_many(1);
             if self.now() >= end {
                 return polled;
             }
@@ -231,31 +242,26 @@ impl Engine {
 
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn poll_next(self: &Rc<Self>) {
-        let Some((record, generation)) = self.tasks.borrow_mut().next() else { return };
+    fn poll_next(self: &Rc<Self>) -> Option<RecordRef> {
+        let (record, generation) = self.tasks.borrow_mut().next()?;
         let mut only_limits = false;
-        if record.has(Flag::CANCEL_PENDING) {
-            let Some(by_limits) = self.deliver_cancel(&record) else { return };
-            only_limits = by_limits;
+        if record.has(Flag::CANCEL_PENDING | Flag::AWAITS) {
+            only_limits = self.prepare(&record)?;
         }
-        record.forget_awaited();
-        let slot = record.slot;
-        // No destructor call for a number.
-        let waker = ManuallyDrop::new(TaskId::new(self.loop_index(), slot, generation).waker());
-        let before = self.slow_poll.get().map(|limit| (limit, self.clock.now()));
+        let id = TaskId::new(self.loop_index(), record.slot, generation);
+        let waker = ManuallyDrop::new(id.waker()); // no destructor call for a number
 
-        self.current.set(Some(slot));
+        self.current.set(Some(id));
         let polled = record.poll(&mut Context::from_waker(&waker));
         self.current.set(None);
 
-        if let Some((limit, started)) = before {
-            self.report_slow_poll(&record, self.clock.now() - started, limit);
-        }
         let raised = self.signal.get() == Signal::Raised;
-        match polled {
-            Polled::Pending if !raised => self.settle(&record),
-            polled => self.conclude(&record, polled, raised, only_limits),
+        if polled == Polled::Pending && !raised {
+            self.settle(&record);
+        } else {
+            self.conclude(&record, polled, raised, only_limits);
         }
+        Some(record)
     }
 
     /// A poll was the task's last, or a cancel comes out of it.
@@ -273,7 +279,7 @@ impl Engine {
             }
             Polled::Value => self.end(record, None),
             Polled::Failure => self.end(record, Some(Flag::FAILED)),
-            Polled::Panicked(payload) => self.end_panicked(record, payload),
+            Polled::Panicked => self.end(record, Some(Flag::PANICKED)),
         }
     }
 
@@ -316,7 +322,7 @@ impl Engine {
     #[inline]
     pub(crate) fn with_current<R>(&self, look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
         let current = self.current.get()?;
-        self.tasks.borrow().slots.tenant_of(current).map(look)
+        self.tasks.borrow().slots.tenant_of(current.slot()).map(look)
     }
 
     pub(crate) fn current(&self) -> Option<RecordRef> {

@@ -29,7 +29,7 @@ impl TaskRef {
 
     /// `None` for a callback of the loop, which is no task.
     pub(crate) fn of_task(record: &RecordRef) -> Option<TaskRef> {
-        (!record.has(Flag::CALLBACK)).then(|| TaskRef::new(record.clone()))
+        record.is_task().then(|| TaskRef::new(record.clone()))
     }
 
     /// Asks the task to stop: it is cancelled where it waits, or at its next await.
