@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::engine::crowd::{Crowd, WakeAt};
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
+use crate::engine::record::RecordRef;
 use crate::error::TimedOut;
 use crate::task::{TaskHandle, running_loop};
 use crate::time::Timer;
@@ -41,8 +42,8 @@ use crate::time::Timer;
 #[doc(alias = "FuturesUnordered")]
 pub fn as_completed<H: TaskHandle>(tasks: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
-    let members = tasks.iter().flatten().map(|task| (task.to_ref().record().clone(), true));
-    let crowd = Crowd::new(WakeAt::Each, members);
+    let members = tasks.iter().flatten().map(|task| task.to_ref().record().clone());
+    let crowd = Crowd::new(WakeAt::Each, members.collect());
     AsCompleted { left: tasks.len(), tasks, crowd, begun: false }
 }
 
@@ -51,7 +52,7 @@ pub struct AsCompleted<H: TaskHandle> {
     /// `None` where it has been given back.
     tasks: Vec<Option<H>>,
     left: usize,
-    crowd: Rc<Crowd>,
+    crowd: Rc<Crowd<Vec<RecordRef>>>,
     begun: bool,
 }
 
@@ -123,7 +124,7 @@ impl<H: TaskHandle> Unpin for AsCompleted<H> {}
 
 impl<H: TaskHandle> Drop for AsCompleted<H> {
     fn drop(&mut self) {
-        self.crowd.leave();
+        drop(self.crowd.leave());
     }
 }
 

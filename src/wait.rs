@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::engine::crowd::{Crowd, WakeAt};
 use crate::engine::leaf;
+use crate::engine::record::RecordRef;
 use crate::task::{TaskHandle, running_loop};
 use crate::time::Timer;
 
@@ -64,7 +65,7 @@ pub struct Wait<H> {
     tasks: Vec<H>,
     until: ReturnWhen,
     limit: Option<Duration>,
-    begun: Option<(Rc<Crowd>, Option<Timer>)>,
+    begun: Option<(Rc<Crowd<Vec<RecordRef>>>, Option<Timer>)>,
 }
 
 impl<H> Wait<H> {
@@ -93,8 +94,8 @@ impl<H: TaskHandle> Future for Wait<H> {
                     FirstException => WakeAt::FirstException,
                     AllCompleted => WakeAt::All,
                 };
-                let members = self.tasks.iter().map(|task| (task.to_ref().record().clone(), true));
-                let crowd = Crowd::new(wake_at, members);
+                let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
+                let crowd = Crowd::new(wake_at, members.collect());
                 crowd.wait(cx);
                 if crowd.is_due() {
                     cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even so
@@ -126,7 +127,7 @@ impl<H: TaskHandle> Future for Wait<H> {
 impl<H> Drop for Wait<H> {
     fn drop(&mut self) {
         if let Some((crowd, _)) = &self.begun {
-            crowd.leave();
+            drop(crowd.leave());
         }
     }
 }

@@ -16,10 +16,11 @@
 
 use std::collections::HashSet;
 use std::mem;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::crowd::Crowd;
+use super::crowd::Takers;
 use super::leaf::Signal;
 use super::record::RecordRef;
 use super::state::{Flag, Header};
@@ -172,16 +173,18 @@ impl RecordRef {
     }
 
     /// A wait for a crowd is pending in this poll.
-    pub(crate) fn starts_awaiting_crowd(&self, crowd: &Rc<Crowd>) {
+    pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
         self.set(Flag::AWAITS);
-        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd.clone()));
+        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd));
         drop(before);
     }
 
     /// The wait for the crowd is over, or has been given up.
-    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<Crowd>) {
+    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<impl Takers>) {
         let before = self.if_extras(|extras| {
-            extras.awaiting_crowd.take_if(|awaited| Rc::ptr_eq(awaited, crowd))
+            extras
+                .awaiting_crowd
+                .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)))
         });
         drop(before);
     }

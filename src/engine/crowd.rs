@@ -29,12 +29,33 @@ pub(crate) enum WakeAt {
     All,
 }
 
+/// What a crowd is made of: the handles of its tasks, or their records.
+pub(crate) trait Members: 'static {
+    /// Shows each member's record, with its number. `look` must not run code of others.
+    fn each(&self, look: impl FnMut(usize, &RecordRef));
+
+    /// Whether a failure of this one counts as one.
+    fn can_fail(&self, _number: usize) -> bool {
+        true
+    }
+}
+
+impl Members for Vec<RecordRef> {
+    fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
+        self.iter().enumerate().for_each(|(number, record)| look(number, record));
+    }
+}
+
 /// Tasks that are awaited together.
-pub(crate) struct Crowd {
+pub(crate) struct Crowd<M> {
     wake_at: WakeAt,
-    members: RefCell<Vec<Member>>,
+    /// `None` when they have been taken out.
+    members: RefCell<Option<M>>,
+    len: usize,
     /// `None` when nobody waits any more.
     seat: RefCell<Option<Seat>>,
+    /// Of the members in whose extras the crowd stands: number and place. In the order of the numbers.
+    listed: RefCell<Vec<(usize, WaitKey)>>,
     pending: Cell<usize>,
     /// Numbers of the members that are over, in the order in which they ended, and when.
     ended: RefCell<VecDeque<(usize, Instant)>>,
@@ -47,57 +68,49 @@ pub(crate) struct Crowd {
     waiter: RefCell<Option<Waker>>,
 }
 
-struct Member {
-    /// `None` when it is over.
-    record: Option<RecordRef>,
-    can_fail: bool,
-    /// Where the crowd stands among the joiners in the record's extras, if it stands there.
-    key: Option<WaitKey>,
-}
-
-impl Crowd {
-    /// Each member comes with whether its failure counts as one.
-    pub(crate) fn new(
-        wake_at: WakeAt,
-        records: impl Iterator<Item = (RecordRef, bool)>,
-    ) -> Rc<Crowd> {
+impl<M: Members> Crowd<M> {
+    pub(crate) fn new(wake_at: WakeAt, members: M) -> Rc<Crowd<M>> {
+        let mut len = 0;
+        members.each(|_, _| len += 1);
         let crowd = Rc::new(Crowd {
             wake_at,
-            members: RefCell::default(),
+            members: RefCell::new(Some(members)),
+            len,
             seat: RefCell::default(),
-            pending: Cell::new(0),
+            listed: RefCell::default(),
+            pending: Cell::new(len),
             ended: RefCell::default(),
             is_due: Cell::new(false),
             first_failure: Cell::new(None),
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
         });
-        let mut members: Vec<_> = records
-            .map(|(record, can_fail)| Member { record: Some(record), can_fail, key: None })
-            .collect();
-        crowd.pending.set(members.len());
-        let mut seat = None;
-        for (number, member) in members.iter_mut().enumerate() {
-            let Some(record) = member.record.take_if(|record| record.has(Flag::DONE)) else {
-                let Some(record) = &member.record else { continue };
-                let seat = seat.get_or_insert_with(|| Seat::take(&record.home, crowd.clone()));
-                member.key = seat.watch(record, number, || crowd.clone());
-                continue;
-            };
-            crowd.count(number, &record, member.can_fail);
-        }
-        *crowd.seat.borrow_mut() = seat;
-        *crowd.members.borrow_mut() = members;
+        crowd.look_at_each(|number, record| {
+            if record.has(Flag::DONE) {
+                return crowd.count(number, record);
+            }
+            let mut seat = crowd.seat.borrow_mut();
+            let seat = seat.get_or_insert_with(|| Seat::take(&record.home, crowd.clone()));
+            if let Some(key) = seat.watch(record, number, || crowd.clone()) {
+                crowd.listed.borrow_mut().push((number, key));
+            }
+        });
         crowd
+    }
+
+    fn look_at_each(&self, look: impl FnMut(usize, &RecordRef)) {
+        if let Some(members) = &*self.members.borrow() {
+            members.each(look);
+        }
     }
 
     /// A member is over.
     #[inline]
-    fn count(&self, number: usize, record: &RecordRef, can_fail: bool) {
+    fn count(&self, number: usize, record: &RecordRef) {
         self.pending.set(self.pending.get() - 1);
         if self.wake_at == WakeAt::Each {
             self.ended.borrow_mut().push_back((number, record.home.latest()));
-        } else if record.has(self.failures()) && can_fail && self.first_failure.get().is_none() {
+        } else if record.has(self.failures()) && self.is_first_failure(number) {
             self.first_failure.set(Some(number));
         } else if self.pending.get() > 0 {
             return;
@@ -114,6 +127,12 @@ impl Crowd {
         }
     }
 
+    #[cold]
+    fn is_first_failure(&self, number: usize) -> bool {
+        let can_fail = self.members.borrow().as_ref().is_some_and(|all| all.can_fail(number));
+        can_fail && self.first_failure.get().is_none()
+    }
+
     /// The next member that ended and was not asked for yet. Only for [`WakeAt::Each`].
     pub(crate) fn next_ended(&self) -> Option<(usize, Instant)> {
         let next = self.ended.borrow_mut().pop_front();
@@ -124,7 +143,7 @@ impl Crowd {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.borrow().is_empty()
+        self.len == 0
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -157,43 +176,51 @@ impl Crowd {
         drop(old); // after the borrow: it may run anything
     }
 
-    /// Those that are not over, to whom a cancel of the waiter is passed on.
-    pub(crate) fn takers(&self) -> Vec<RecordRef> {
-        let members = self.members.borrow();
-        let alive = members.iter().filter_map(|member| member.record.as_ref());
-        let alive: Vec<_> = alive.filter(|record| !record.has(Flag::DONE)).cloned().collect();
-        if !alive.is_empty() {
-            self.cancel_requested.set(true);
-        }
-        alive
-    }
-
-    /// Nobody waits any more.
-    pub(crate) fn leave(&self) {
-        let (members, seat) = (self.members.take(), self.seat.take());
-        for (number, Member { record, key, .. }) in members.iter().enumerate() {
-            if let (Some(record), Some(seat)) = (record, &seat) {
-                seat.leave(record, number, *key);
-            }
+    /// Nobody waits any more: the members are handed out, if they are still there.
+    pub(crate) fn leave(&self) -> Option<M> {
+        let (seat, listed) = (self.seat.take(), self.listed.take());
+        if let Some(seat) = seat.filter(|_| self.pending.get() > 0) {
+            let mut listed = listed.into_iter().peekable();
+            self.look_at_each(|number, record| {
+                let key = listed.next_if(|(listed, _)| *listed == number).map(|(_, key)| key);
+                seat.leave(record, number, key);
+            });
         }
         drop(self.waiter.take());
+        self.members.take()
     }
 }
 
-impl Watcher for Crowd {
+impl<M: Members> Watcher for Crowd<M> {
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let was_due = self.is_due.get();
-        let (can_fail, member) = match self.members.borrow_mut().get_mut(number) {
-            Some(member) => (member.can_fail, member.record.take()),
-            None => (false, None),
-        };
-        drop(member); // it is not the last reference: whoever tells of the end has one
-        self.count(number, record, can_fail);
+        self.count(number, record);
         if self.is_due.get() && !was_due {
             let waiter = self.waiter.borrow().as_ref().map(TaskId::keep);
             if let Some(waiter) = waiter {
                 waiter.wake();
             }
         }
+    }
+}
+
+/// What takes a cancel in the place of the task that awaits it.
+pub(crate) trait Takers {
+    /// Those that are not over; the cancel is passed on to each.
+    fn takers(&self) -> Vec<RecordRef>;
+}
+
+impl<M: Members> Takers for Crowd<M> {
+    fn takers(&self) -> Vec<RecordRef> {
+        let mut alive = Vec::new();
+        self.look_at_each(|_, record| {
+            if !record.has(Flag::DONE) {
+                alive.push(record.clone());
+            }
+        });
+        if !alive.is_empty() {
+            self.cancel_requested.set(true);
+        }
+        alive
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::crowd::Crowd;
+use super::crowd::Takers;
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use super::watchers::Watcher;
@@ -37,7 +37,7 @@ pub(crate) struct Extras {
     /// What it awaits besides the one in the header: the branches of a foreign `join!`.
     pub(crate) also_awaiting: Vec<RecordRef>,
     /// The crowd that it awaits.
-    pub(crate) awaiting_crowd: Option<Rc<Crowd>>,
+    pub(crate) awaiting_crowd: Option<Rc<dyn Takers>>,
 }
 
 impl Extras {

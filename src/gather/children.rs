@@ -6,9 +6,9 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::panic::Location;
 
+use crate::engine::crowd::Members;
 use crate::engine::record::{Fallible, Plain, RecordRef};
 use crate::engine::state::Flag;
 use crate::error::TaskError;
@@ -76,7 +76,7 @@ pub enum Ending<V, E> {
 }
 
 /// One child of a gathering. Sealed: made from futures by [`gather`](crate::gather()) itself.
-pub trait GatherChild: sealed::Sealed {
+pub trait GatherChild: sealed::Child {
     /// What is gathered of it.
     type Value;
     /// Its own error.
@@ -84,8 +84,6 @@ pub trait GatherChild: sealed::Sealed {
     /// What [`return_exceptions`](crate::Gather::return_exceptions) gives for it.
     type Outcome;
 
-    #[doc(hidden)]
-    fn member(&self) -> sealed::Member;
     #[doc(hidden)]
     fn ending(&mut self) -> Ending<Self::Value, Self::Error>;
     #[doc(hidden)]
@@ -124,15 +122,21 @@ impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
     }
 }
 
+impl<O> sealed::Child for PlainChild<O> {
+    fn member(&self) -> sealed::Member<'_> {
+        sealed::Member(self.0.record())
+    }
+
+    /// What a given task fails with is its value here.
+    fn can_fail(&self) -> bool {
+        matches!(self.0, Child::Own(_))
+    }
+}
+
 impl<O> GatherChild for PlainChild<O> {
     type Value = O;
     type Error = Infallible;
     type Outcome = Result<O, TaskError>;
-
-    fn member(&self) -> sealed::Member {
-        // What a given task fails with is its value here.
-        sealed::Member(self.0.record().clone(), matches!(self.0, Child::Own(_)))
-    }
 
     fn ending(&mut self) -> Ending<O, Infallible> {
         match &self.0 {
@@ -153,14 +157,20 @@ impl<O> GatherChild for PlainChild<O> {
     }
 }
 
+impl<T, E> sealed::Child for TryChild<T, E> {
+    fn member(&self) -> sealed::Member<'_> {
+        sealed::Member(self.0.record())
+    }
+
+    fn can_fail(&self) -> bool {
+        true
+    }
+}
+
 impl<T, E> GatherChild for TryChild<T, E> {
     type Value = T;
     type Error = E;
     type Outcome = Result<T, TaskError<E>>;
-
-    fn member(&self) -> sealed::Member {
-        sealed::Member(self.0.record().clone(), true)
-    }
 
     fn ending(&mut self) -> Ending<T, E> {
         match &self.0 {
@@ -191,19 +201,17 @@ fn ending_of<T, E>(outcome: Option<Result<T, TaskError<E>>>) -> Ending<T, E> {
 }
 
 /// All children of a gathering. Sealed.
-pub trait Children: sealed::Sealed {
+pub trait Children: sealed::Children {
     /// What awaiting gives.
     type Values;
     /// What awaiting gives with [`return_exceptions`](crate::Gather::return_exceptions).
     type Outcomes;
 
-    #[doc(hidden)]
-    fn members(&self) -> impl Iterator<Item = sealed::Member>;
     /// `None` if the gathering is cancelled.
     #[doc(hidden)]
-    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values>;
+    fn values(self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values>;
     #[doc(hidden)]
-    fn outcomes(&mut self) -> Self::Outcomes;
+    fn outcomes(self) -> Self::Outcomes;
     #[doc(hidden)]
     fn abandon(&self);
 }
@@ -225,15 +233,21 @@ fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C::Error>> {
     }
 }
 
-impl<O> Children for Vec<PlainChild<O>> {
+impl<C: GatherChild + 'static> Members for Vec<C> {
+    fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
+        self.iter().enumerate().for_each(|(number, child)| look(number, child.member().0));
+    }
+
+    fn can_fail(&self, number: usize) -> bool {
+        self[number].can_fail()
+    }
+}
+
+impl<O: 'static> Children for Vec<PlainChild<O>> {
     type Values = Vec<O>;
     type Outcomes = Vec<Result<O, TaskError>>;
 
-    fn members(&self) -> impl Iterator<Item = sealed::Member> {
-        self.iter().map(GatherChild::member)
-    }
-
-    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Vec<O>> {
+    fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Vec<O>> {
         if let Some(first) = first_failure {
             let Err(()) = failure(&mut self[first], is_cancelled);
             return None;
@@ -243,14 +257,14 @@ impl<O> Children for Vec<PlainChild<O>> {
         }
         let mut values = Vec::with_capacity(self.len());
         // Each handle goes when its value has been taken: one way through the tasks, not two.
-        for mut child in mem::take(self) {
+        for mut child in self {
             values.push(value(&mut child).ok()?);
         }
         Some(values)
     }
 
-    fn outcomes(&mut self) -> Self::Outcomes {
-        mem::take(self).into_iter().map(|mut child| child.outcome()).collect()
+    fn outcomes(self) -> Self::Outcomes {
+        self.into_iter().map(|mut child| child.outcome()).collect()
     }
 
     fn abandon(&self) {
@@ -258,15 +272,11 @@ impl<O> Children for Vec<PlainChild<O>> {
     }
 }
 
-impl<T, E> Children for Vec<TryChild<T, E>> {
+impl<T: 'static, E: 'static> Children for Vec<TryChild<T, E>> {
     type Values = Result<Vec<T>, E>;
     type Outcomes = Vec<Result<T, TaskError<E>>>;
 
-    fn members(&self) -> impl Iterator<Item = sealed::Member> {
-        self.iter().map(GatherChild::member)
-    }
-
-    fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+    fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
         if let Some(first) = first_failure {
             return failure(&mut self[first], is_cancelled).ok().map(Err);
         }
@@ -274,7 +284,7 @@ impl<T, E> Children for Vec<TryChild<T, E>> {
             return None;
         }
         let mut values = Vec::with_capacity(self.len());
-        for mut child in mem::take(self) {
+        for mut child in self {
             match value(&mut child) {
                 Ok(value) => values.push(value),
                 Err(error) => return error.map(Err),
@@ -283,8 +293,8 @@ impl<T, E> Children for Vec<TryChild<T, E>> {
         Some(Ok(values))
     }
 
-    fn outcomes(&mut self) -> Self::Outcomes {
-        mem::take(self).into_iter().map(|mut child| child.outcome()).collect()
+    fn outcomes(self) -> Self::Outcomes {
+        self.into_iter().map(|mut child| child.outcome()).collect()
     }
 
     fn abandon(&self) {
@@ -294,15 +304,24 @@ impl<T, E> Children for Vec<TryChild<T, E>> {
 
 macro_rules! tuples {
     ($(($($name:ident $number:tt),+);)+) => {$(
-        impl<$($name),+> Children for ($(PlainChild<$name>,)+) {
+        impl<$($name: GatherChild + 'static),+> Members for ($($name,)+) {
+            fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
+                $(look($number, self.$number.member().0);)+
+            }
+
+            fn can_fail(&self, number: usize) -> bool {
+                match number {
+                    $($number => self.$number.can_fail(),)+
+                    _ => false,
+                }
+            }
+        }
+
+        impl<$($name: 'static),+> Children for ($(PlainChild<$name>,)+) {
             type Values = ($($name,)+);
             type Outcomes = ($(Result<$name, TaskError>,)+);
 
-            fn members(&self) -> impl Iterator<Item = sealed::Member> {
-                [$(self.$number.member()),+].into_iter()
-            }
-
-            fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+            fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
                 match first_failure {
                     $(Some($number) => {
                         let Err(()) = failure(&mut self.$number, is_cancelled);
@@ -313,7 +332,7 @@ macro_rules! tuples {
                 }
             }
 
-            fn outcomes(&mut self) -> Self::Outcomes {
+            fn outcomes(mut self) -> Self::Outcomes {
                 ($(self.$number.outcome(),)+)
             }
 
@@ -322,15 +341,11 @@ macro_rules! tuples {
             }
         }
 
-        impl<$($name,)+ E> Children for ($(TryChild<$name, E>,)+) {
+        impl<$($name: 'static,)+ E: 'static> Children for ($(TryChild<$name, E>,)+) {
             type Values = Result<($($name,)+), E>;
             type Outcomes = ($(Result<$name, TaskError<E>>,)+);
 
-            fn members(&self) -> impl Iterator<Item = sealed::Member> {
-                [$(self.$number.member()),+].into_iter()
-            }
-
-            fn values(&mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
+            fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
                 match first_failure {
                     $(Some($number) => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
                     _ if is_cancelled => None,
@@ -338,7 +353,7 @@ macro_rules! tuples {
                 }
             }
 
-            fn outcomes(&mut self) -> Self::Outcomes {
+            fn outcomes(mut self) -> Self::Outcomes {
                 ($(self.$number.outcome(),)+)
             }
 
@@ -347,8 +362,8 @@ macro_rules! tuples {
             }
         }
 
-        impl<$($name),+> sealed::Sealed for ($(PlainChild<$name>,)+) {}
-        impl<$($name,)+ E> sealed::Sealed for ($(TryChild<$name, E>,)+) {}
+        impl<$($name: 'static),+> sealed::Children for ($(PlainChild<$name>,)+) {}
+        impl<$($name: 'static,)+ E: 'static> sealed::Children for ($(TryChild<$name, E>,)+) {}
 
         impl<$($name),+> IntoGather<FromTuple> for ($($name,)+)
         where
@@ -452,15 +467,21 @@ where
 mod sealed {
     #![allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
 
+    use crate::engine::crowd::Members;
     use crate::engine::record::RecordRef;
 
-    pub trait Sealed {}
-    impl<O> Sealed for super::PlainChild<O> {}
-    impl<T, E> Sealed for super::TryChild<T, E> {}
-    impl<O> Sealed for Vec<super::PlainChild<O>> {}
-    impl<T, E> Sealed for Vec<super::TryChild<T, E>> {}
-
-    /// A member of a crowd, and whether its failure counts.
+    /// A child, as the crowd sees it.
     #[derive(Debug)]
-    pub struct Member(pub(crate) RecordRef, pub(crate) bool);
+    pub struct Member<'a>(pub(crate) &'a RecordRef);
+
+    pub trait Child {
+        fn member(&self) -> Member<'_>;
+        /// Whether its failure counts.
+        fn can_fail(&self) -> bool;
+    }
+
+    #[allow(private_bounds)] // what a crowd asks of them is nobody else's business
+    pub trait Children: Members {}
+    impl<O: 'static> Children for Vec<super::PlainChild<O>> {}
+    impl<T: 'static, E: 'static> Children for Vec<super::TryChild<T, E>> {}
 }

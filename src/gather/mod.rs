@@ -102,20 +102,16 @@ where
 /// The future of [`gather`] and [`try_gather`].
 #[must_use = "a future does nothing unless awaited"]
 pub struct Gather<C: Children> {
-    children: C,
-    crowd: Rc<Crowd>,
+    crowd: Rc<Crowd<C>>,
     polled: bool,
     over: bool,
 }
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
-        let members = children.members().map(|member| {
-            member.0.set(Flag::SEEN); // a gathered failure is either raised, or known to have been left
-            (member.0, member.1)
-        });
-        let crowd = Crowd::new(WakeAt::FirstFailure, members);
-        Gather { children, crowd, polled: false, over: false }
+        // A gathered failure is either raised, or known to have been left.
+        children.each(|_, record| record.set(Flag::SEEN));
+        Gather { crowd: Crowd::new(WakeAt::FirstFailure, children), polled: false, over: false }
     }
 
     /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value then.
@@ -126,14 +122,14 @@ impl<C: Children> Gather<C> {
     /// # In asyncio
     /// `return_exceptions=True`.
     pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
-        self.crowd.leave();
-        let members = self.children.members().map(|member| (member.0, member.1));
-        self.crowd = Crowd::new(WakeAt::All, members);
+        if let Some(children) = self.crowd.leave() {
+            self.crowd = Crowd::new(WakeAt::All, children);
+        }
         GatherOutcomes { gather: self }
     }
 
-    /// Ready when there is something to see.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// The children, when there is something to see.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<C> {
         if leaf::interrupted(cx, || format!("{} gathered tasks", self.crowd.pending())) {
             return Poll::Pending;
         }
@@ -144,7 +140,8 @@ impl<C: Children> Gather<C> {
                 current.clear(Flag::CANCEL_FORWARDED);
             }
             self.over = true;
-            return Poll::Ready(());
+            let children = self.crowd.leave();
+            return Poll::Ready(children.expect("a gathering is not polled when it is over"));
         }
         if self.crowd.is_due() {
             cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all were over before
@@ -152,7 +149,7 @@ impl<C: Children> Gather<C> {
         self.polled = true;
         self.crowd.wait(cx);
         if let Some(current) = leaf::current() {
-            current.starts_awaiting_crowd(&self.crowd);
+            current.starts_awaiting_crowd(self.crowd.clone());
         }
         Poll::Pending
     }
@@ -162,12 +159,8 @@ impl<C: Children> Future for Gather<C> {
     type Output = C::Values;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Values> {
-        if self.poll_due(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let this = &mut *self;
-        let is_cancelled = this.crowd.cancel_requested();
-        let values = this.children.values(this.crowd.first_failure(), is_cancelled);
+        let Poll::Ready(children) = self.poll_due(cx) else { return Poll::Pending };
+        let values = children.values(self.crowd.first_failure(), self.crowd.cancel_requested());
         values.map_or_else(
             || {
                 leaf::raise();
@@ -183,9 +176,9 @@ impl<C: Children> Drop for Gather<C> {
         if let Some(current) = leaf::current().filter(|_| self.polled && !self.over) {
             current.stops_awaiting_crowd(&self.crowd);
         }
-        self.crowd.leave();
-        if !self.over && !self.crowd.cancel_requested() {
-            self.children.abandon();
+        let children = self.crowd.leave();
+        if let Some(children) = children.filter(|_| !self.crowd.cancel_requested()) {
+            children.abandon();
         }
     }
 }
@@ -209,14 +202,11 @@ impl<C: Children> Future for GatherOutcomes<C> {
     type Output = C::Outcomes;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Outcomes> {
-        let gather = &mut self.gather;
-        if gather.poll_due(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if gather.crowd.cancel_requested() {
+        let Poll::Ready(children) = self.gather.poll_due(cx) else { return Poll::Pending };
+        if self.gather.crowd.cancel_requested() {
             leaf::raise();
             return Poll::Pending;
         }
-        Poll::Ready(gather.children.outcomes())
+        Poll::Ready(children.outcomes())
     }
 }
