@@ -60,11 +60,16 @@ impl Engine {
     #[inline]
     fn inherit(&self, record: &RecordRef) {
         if self.has_locals.get() {
-            let locals =
-                self.with_current(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
-            if let Some(locals) = locals.flatten() {
-                record.with_extras(|extras| extras.locals = Some(locals));
-            }
+            self.inherit_locals(record);
+        }
+    }
+
+    #[inline(never)]
+    fn inherit_locals(&self, record: &RecordRef) {
+        let locals =
+            self.with_current(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
+        if let Some(locals) = locals.flatten() {
+            record.with_extras(|extras| extras.locals = Some(locals));
         }
     }
 
@@ -146,10 +151,14 @@ impl Engine {
         record.forget_awaited();
         let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
         drop(from_table);
-        if record.has_extras() {
+        let has_extras = record.has_extras();
+        if has_extras {
             self.end_of_extras(record);
         }
-        tell_joiners(record);
+        tell_first_joiner(record);
+        if has_extras {
+            tell_other_joiners(record);
+        }
         if !record.has(Flag::HANDLE) {
             self.nobody_takes(record);
         }
@@ -299,8 +308,9 @@ impl Engine {
     }
 }
 
-/// Wakes and calls those who waited for the task's end, in the order in which they came.
-fn tell_joiners(record: &RecordRef) {
+/// Wakes or calls who waited for the task's end and came first.
+#[inline]
+fn tell_first_joiner(record: &RecordRef) {
     let first = record.first_joiner();
     record.set_first_joiner(FirstJoiner::Nobody);
     match first {
@@ -311,6 +321,11 @@ fn tell_joiners(record: &RecordRef) {
             watcher.expect("a watcher keeps its seat while it watches").ended(number, record);
         }
     }
+}
+
+/// The others, in the order in which they came.
+#[inline(never)]
+fn tell_other_joiners(record: &RecordRef) {
     while let Some(joiner) = record.if_extras(|extras| extras.joiners.pop()).flatten() {
         match joiner {
             Joiner::Waker(waker) => waker.wake(),

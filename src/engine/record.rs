@@ -81,11 +81,15 @@ pub(super) struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Polled,
     drop_future: unsafe fn(NonNull<Header>),
     drop_outcome: unsafe fn(NonNull<Header>),
-    outcome: unsafe fn(NonNull<Header>) -> NonNull<()>,
+    /// How far from the header the stage is, in bytes.
+    stage: usize,
     take: unsafe fn(NonNull<Header>, NonNull<()>) -> bool,
     take_error: unsafe fn(NonNull<Header>, TypeId, NonNull<()>) -> bool,
     failure: unsafe fn(NonNull<Header>) -> Option<String>,
-    free: unsafe fn(NonNull<Header>),
+    /// Gives back the memory of a record that is in a box of its own.
+    unbox: unsafe fn(NonNull<Header>),
+    /// How many units a record takes in a block; `None` if it is in a box of its own.
+    units: Option<usize>,
 }
 
 /// How the output of a future becomes the outcome of its task.
@@ -147,10 +151,11 @@ impl Deref for RecordRef {
 
 impl Clone for RecordRef {
     fn clone(&self) -> RecordRef {
-        let count = self.references.get();
-        // Forgetting four billion references is the only way here; the memory would last that long too.
-        assert!(count != u32::MAX, "too many references to one task");
-        self.references.set(count + 1);
+        let count = self.references.get().wrapping_add(1);
+        self.references.set(count);
+        if count == 0 {
+            self.has_too_many_references();
+        }
         RecordRef(self.0)
     }
 }
@@ -173,19 +178,39 @@ impl PartialEq for RecordRef {
 }
 
 impl RecordRef {
+    /// Forgetting four billion references is the only way here; the memory would last that long too.
+    #[cold]
+    fn has_too_many_references(&self) -> ! {
+        self.references.set(u32::MAX);
+        panic!("too many references to one task");
+    }
+
     /// The last reference goes.
     fn free(&mut self) {
-        if self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME) {
-            // Destructors of the stage may run anything; the record must still be whole then.
-            self.references.set(1);
-            self.drop_future().into_iter().chain(self.drop_outcome()).for_each(discard);
-            self.references.set(self.references.get() - 1);
-            if self.references.get() > 0 {
-                return; // one of them took a new reference: that one frees the record
-            }
+        if self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME) && !self.is_emptied() {
+            return;
         }
-        // SAFETY: this was the last reference, and the stage is empty by rule 1.
-        unsafe { (self.vtable.free)(self.0) };
+        // SAFETY: this was the last reference, so nobody looks at the header again.
+        let Header { vtable, home, awaiting, extras, .. } = unsafe { self.0.read() };
+        drop((awaiting, extras));
+        if let Some(units) = vtable.units {
+            let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), units);
+            // SAFETY: it came from a block of so many units in `allocate`; the stage is empty by rule 1.
+            home.blocks.keep(unsafe { Box::from_raw(block) });
+        } else {
+            // SAFETY: it came from a box in `allocate`; the stage is empty by rule 1.
+            unsafe { (vtable.unbox)(self.0) };
+        }
+    }
+
+    /// Drops what the stage holds. False if meanwhile somebody took a new reference: that one frees the record.
+    #[inline(never)]
+    fn is_emptied(&self) -> bool {
+        // Destructors of the stage may run anything; the record must still be whole then.
+        self.references.set(1);
+        self.drop_future().into_iter().chain(self.drop_outcome()).for_each(discard);
+        self.references.set(self.references.get() - 1);
+        self.references.get() == 0
     }
 
     /// Tells this record from every other that is alive.
@@ -196,7 +221,7 @@ impl RecordRef {
     /// Polls the future once. A panic is a result like any other. Without a future: pending.
     #[inline]
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Polled {
-        if !self.has(Flag::HOLDS_FUTURE) || self.has(Flag::POLLING) {
+        if !self.has_but_not(Flag::HOLDS_FUTURE, Flag::POLLING) {
             return Polled::Pending;
         }
         self.set(Flag::POLLING | Flag::STARTED);
@@ -279,7 +304,7 @@ impl<O> Deref for Typed<O> {
 impl<O> Typed<O> {
     /// Moves out what awaiting the task gives, if the task is over and nobody took it yet.
     pub(crate) fn take(&self) -> Option<O> {
-        if !self.has(Flag::DONE) || self.has(Flag::POLLING) {
+        if !self.has_but_not(Flag::DONE, Flag::POLLING) {
             return None;
         }
         let mut output = MaybeUninit::<O>::uninit();
@@ -292,6 +317,23 @@ impl<O> Typed<O> {
 }
 
 impl<T, E> Typed<Result<T, TaskError<E>>> {
+    /// Where the record's outcome is, when it is there.
+    fn outcome(&self) -> NonNull<Result<T, E>> {
+        // SAFETY: the stage is so far into the record, and what it holds is at its address, of this type (rule 4).
+        unsafe { self.record.0.byte_add(self.record.vtable.stage) }.cast()
+    }
+
+    /// Moves out the value, if the task is over with one, and nobody took it yet.
+    #[inline]
+    pub(crate) fn take_value(&self) -> Option<T> {
+        if !self.has_but_not(Flag::DONE | Flag::HOLDS_OUTCOME, Flag::FAILED | Flag::POLLING) {
+            return None;
+        }
+        self.clear(Flag::HOLDS_OUTCOME);
+        // SAFETY: it was there until the line above, and is not read again.
+        unsafe { self.outcome().read() }.ok()
+    }
+
     /// Looks at the outcome, if there is one that nobody took. `look` must not take it.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&Result<T, E>) -> R) -> Option<R> {
         /// While somebody looks, the stage is as untouchable as during a poll.
@@ -306,10 +348,8 @@ impl<T, E> Typed<Result<T, TaskError<E>>> {
         }
         self.set(Flag::POLLING);
         let _looking = Looking(&self.record);
-        // SAFETY: `outcome` gives the address of the stage, whatever it holds.
-        let outcome = unsafe { (self.record.vtable.outcome)(self.record.0) };
-        // SAFETY: it holds the outcome, of this type (rule 4); with `POLLING` set nobody takes or drops it.
-        Some(look(unsafe { outcome.cast::<Result<T, E>>().as_ref() }))
+        // SAFETY: it is there (checked), and with `POLLING` set nobody takes or drops it.
+        Some(look(unsafe { self.outcome().as_ref() }))
     }
 }
 
@@ -376,17 +416,17 @@ where
     K: Kind<F::Output>,
 {
     let Birth { home, slot, number, spawned_at } = birth;
-    let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
-    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-    let record = Record { header, stage };
     let place = if Functions::<F, K>::IN_A_BLOCK {
-        let block = record.header.home.blocks.take(Functions::<F, K>::UNITS);
+        let block = home.blocks.take(Functions::<F, K>::UNITS);
         Box::into_raw(block).cast::<RecordOf<F, K>>()
     } else {
         Box::into_raw(Box::<RecordOf<F, K>>::new_uninit()).cast()
     };
+    // Made here and not before: so it is written in place, and not written and copied.
+    let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
+    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: either has room for the record, and is aligned for it.
-    unsafe { place.write(record) };
+    unsafe { place.write(Record { header, stage }) };
     // SAFETY: a box is never null.
     let record = RecordRef(unsafe { NonNull::new_unchecked(place) }.cast());
     Typed { record, output: PhantomData }
@@ -410,11 +450,12 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         poll: Self::poll,
         drop_future: Self::drop_future,
         drop_outcome: Self::drop_outcome,
-        outcome: Self::outcome,
+        stage: mem::offset_of!(RecordOf<F, K>, stage),
         take: Self::take,
         take_error: Self::take_error,
         failure: Self::failure,
-        free: Self::free,
+        unbox: Self::unbox,
+        units: if Self::IN_A_BLOCK { Some(Self::UNITS) } else { None },
     };
 
     /// # Safety
@@ -488,13 +529,6 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         unsafe { stage.cast::<Result<K::Value, K::Error>>().drop_in_place() };
     }
 
-    /// # Safety
-    /// A living record of these types.
-    unsafe fn outcome(record: NonNull<Header>) -> NonNull<()> {
-        // SAFETY: passed on. The content is at the stage's address.
-        unsafe { Self::stage(record) }.cast()
-    }
-
     /// Writes what awaiting gives to `place`, or returns false.
     ///
     /// # Safety
@@ -502,18 +536,27 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
     unsafe fn take(record: NonNull<Header>, place: NonNull<()>) -> bool {
         // SAFETY: passed on; only `&Header` exist.
         let header = unsafe { record.as_ref() };
-        let is_the_groups = header.has(Flag::GROUPED) && header.has(Flag::FAILED);
-        let output = if header.has(Flag::HOLDS_OUTCOME) && !is_the_groups {
+        let place = place.cast::<Result<K::Value, TaskError<K::Error>>>();
+        if header.has_but_not(Flag::HOLDS_OUTCOME, Flag::FAILED) {
             header.clear(Flag::HOLDS_OUTCOME);
             // SAFETY: the stage held the outcome until the line above, and is not read again.
-            unsafe { Self::read(record) }.map_err(TaskError::Failed)
-        } else if let Some(error) = header.ending() {
-            Err(error)
+            if let Ok(value) = unsafe { Self::read(record) } {
+                // SAFETY: there is room for it.
+                unsafe { place.write(Ok(value)) };
+                return true;
+            }
+            unreachable!("a task that has not failed holds a value");
+        }
+        let error = if header.has(Flag::HOLDS_OUTCOME) && !header.has(Flag::GROUPED) {
+            header.clear(Flag::HOLDS_OUTCOME);
+            // SAFETY: the stage held the outcome until the line above, and is not read again.
+            unsafe { Self::read(record) }.err().map(TaskError::Failed)
         } else {
-            return false;
+            header.ending()
         };
+        let Some(error) = error else { return false };
         // SAFETY: there is room for it.
-        unsafe { place.cast::<Result<K::Value, TaskError<K::Error>>>().write(output) };
+        unsafe { place.write(Err(error)) };
         true
     }
 
@@ -559,21 +602,11 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
     }
 
     /// # Safety
-    /// The last reference to a record of these types whose stage is empty.
-    unsafe fn free(record: NonNull<Header>) {
-        // SAFETY: passed on; only `&Header` exist.
-        let home = unsafe { record.as_ref() }.home.clone(); // the blocks are there until the end of this function
-        // SAFETY: it is not used again, and the stage is empty.
-        unsafe { record.drop_in_place() };
-        if Self::IN_A_BLOCK {
-            let block = ptr::slice_from_raw_parts_mut(record.as_ptr().cast(), Self::UNITS);
-            // SAFETY: it came from a block of so many units in `allocate`, and nobody uses it any more.
-            home.blocks.keep(unsafe { Box::from_raw(block) });
-        } else {
-            let record = record.cast::<MaybeUninit<RecordOf<F, K>>>();
-            // SAFETY: it came from such a box in `allocate`, and nobody uses it any more.
-            drop(unsafe { Box::from_raw(record.as_ptr()) });
-        }
+    /// A record of these types in a box of its own, header and stage of which are not used any more.
+    unsafe fn unbox(record: NonNull<Header>) {
+        let record = record.cast::<MaybeUninit<RecordOf<F, K>>>();
+        // SAFETY: it came from such a box in `allocate`, and nobody uses it any more.
+        drop(unsafe { Box::from_raw(record.as_ptr()) });
     }
 }
 

@@ -6,6 +6,8 @@
 //! nobody. The rest of the sixteen bytes is a link. Free slots form a list, last freed first taken, so that a loop whose tasks
 //! come and go stays in the same few cache lines; those that stand in the ready queue form another.
 
+use std::mem;
+
 use super::ready::Links;
 use super::record::RecordRef;
 use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, next_generation};
@@ -90,16 +92,22 @@ impl Slots {
 
     /// Gives the next vacant slot to `record`, which is in the ready queue already or not.
     pub(crate) fn insert(&mut self, record: RecordRef, queued: bool) {
-        let word = self.next_generation() | if queued { QUEUED } else { 0 };
         self.len += 1;
-        if self.first_free == NO_SLOT {
-            self.table.push(Slot { record: Some(record), word, next: NO_SLOT });
-        } else {
-            let slot = &mut self.table[self.first_free as usize];
-            self.first_free = slot.next;
-            slot.record = Some(record);
-            slot.word = word;
-        }
+        let queued = if queued { QUEUED } else { 0 };
+        // The number that says that there is no free slot is beyond the end of every table.
+        let Some(slot) = self.table.get_mut(self.first_free as usize) else {
+            return self.insert_at_end(record, self.first_generation | queued);
+        };
+        self.first_free = slot.next;
+        slot.word = slot.generation() | queued;
+        let tenant = slot.record.replace(record);
+        debug_assert!(tenant.is_none(), "a free slot has no tenant");
+        mem::forget(tenant); // and so no destructor to call
+    }
+
+    #[inline(never)]
+    fn insert_at_end(&mut self, record: RecordRef, word: u32) {
+        self.table.push(Slot { record: Some(record), word, next: NO_SLOT });
     }
 
     /// The tenant leaves. Its record is handed back, for dropping it may run code of others.
@@ -107,18 +115,16 @@ impl Slots {
         let slot = &mut self.table[number as usize];
         let record = slot.record.take()?;
         let queued = slot.word & QUEUED;
-        self.at_large -= usize::from(slot.is(WAKER_AT_LARGE));
+        if slot.is(WAKER_AT_LARGE) {
+            self.at_large -= 1;
+        }
         slot.word = next_generation(slot.generation()) | VACANT | queued;
         self.len -= 1;
         if queued == 0 {
-            self.free(number); // else when its number comes out of the queue
-        }
+            slot.next = self.first_free;
+            self.first_free = number;
+        } // else it is free when its number comes out of the queue
         Some(record)
-    }
-
-    fn free(&mut self, number: u32) {
-        self.table[number as usize].next = self.first_free;
-        self.first_free = number;
     }
 
     pub(crate) fn generation(&self, number: u32) -> u32 {
@@ -148,7 +154,8 @@ impl Slots {
         let slot = &mut self.table[number as usize];
         let Some(record) = &slot.record else {
             slot.word &= !QUEUED;
-            self.free(number);
+            slot.next = self.first_free;
+            self.first_free = number;
             return None;
         };
         let polled = (record.clone(), slot.generation());

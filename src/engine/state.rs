@@ -1,12 +1,13 @@
 //! **A task's state**: what is known of it whatever its type. Sixteen bits, a few counts, and who waits for whom.
 //!
-//! Everything here is a `Cell`: handles never leave the loop's thread. Who changes a bit is said beside it; the
+//! Everything here is a `Cell`, or as good as one: handles never leave the loop's thread. Who changes a bit is said beside it; the
 //! changes themselves are in `life.rs` and `cancel.rs`.
 
 use std::cell::Cell;
 use std::ops::BitOr;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use super::extras::Extras;
 use super::record::{RecordRef, VTable};
@@ -79,16 +80,18 @@ pub(crate) struct Header {
     /// The loop that the task lives on.
     pub(crate) home: Rc<Engine>,
     /// What the task is waiting for, if that is another task: a cancel is passed on to it.
-    awaiting: Cell<Option<RecordRef>>,
+    pub(super) awaiting: Cell<Option<RecordRef>>,
     /// Who waits for this one and came first, in a word; the rest are in `extras`.
     first_joiner: Cell<usize>,
     pub(crate) spawned_at: &'static Location<'static>,
-    extras: Cell<Option<Box<Extras>>>,
+    pub(super) extras: Cell<Option<Box<Extras>>>,
     pub(super) references: Cell<u32>,
     pub(crate) slot: u32,
     /// Counts the tasks of a loop, for the names that it gives; [`NO_TASK`] is none.
     pub(crate) number: u32,
-    flags: Cell<u16>,
+    /// Atomic not for other threads, who never come here, but because the compiler leaves an atomic's width alone: of a `Cell`
+    /// it writes one byte and reads four, and a processor that has to put such a read together waits for it.
+    flags: AtomicU16,
     /// Cancels asked for and not taken back.
     pub(crate) cancel_requests: Cell<u16>,
 }
@@ -111,7 +114,7 @@ impl Header {
             references: Cell::new(1),
             slot,
             number,
-            flags: Cell::new(Flag::HOLDS_FUTURE.0),
+            flags: AtomicU16::new(Flag::HOLDS_FUTURE.0),
             cancel_requests: Cell::new(0),
         }
     }
@@ -119,17 +122,23 @@ impl Header {
     /// Whether the flag is set; of several, any.
     #[inline]
     pub(crate) fn has(&self, flags: Flag) -> bool {
-        self.flags.get() & flags.0 != 0
+        self.flags.load(Relaxed) & flags.0 != 0
+    }
+
+    /// Whether `set` is set and `clear` is not.
+    #[inline]
+    pub(super) fn has_but_not(&self, set: Flag, clear: Flag) -> bool {
+        self.flags.load(Relaxed) & (set.0 | clear.0) == set.0
     }
 
     #[inline]
     pub(crate) fn set(&self, flags: Flag) {
-        self.flags.set(self.flags.get() | flags.0);
+        self.flags.store(self.flags.load(Relaxed) | flags.0, Relaxed);
     }
 
     #[inline]
     pub(crate) fn clear(&self, flags: Flag) {
-        self.flags.set(self.flags.get() & !flags.0);
+        self.flags.store(self.flags.load(Relaxed) & !flags.0, Relaxed);
     }
 
     #[inline]

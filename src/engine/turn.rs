@@ -183,9 +183,14 @@ impl Engine {
             snapshot = self.tasks.borrow().ready().len();
         }
         let snapshot = snapshot.min(polls);
-        let polled = match time {
-            None => self.poll_so_many(snapshot),
-            Some(time) => self.poll_for(time, snapshot),
+        let polled = match (time, self.slow_poll.get()) {
+            (None, None) => {
+                for _ in 0..snapshot {
+                    self.poll_next();
+                }
+                snapshot
+            }
+            (time, slow_poll) => self.poll_timed(snapshot, time, slow_poll),
         };
         self.unlooked.set(self.unlooked.get() + polled);
         if !self.tasks.borrow().ready().is_empty() {
@@ -197,32 +202,21 @@ impl Engine {
         }
     }
 
-    #[allow(clippy::inline_always)]
-    #[inline(always)]
-    fn poll_so_many(self: &Rc<Self>, polls: usize) -> usize {
-        if let Some(limit) = self.slow_poll.get() {
-            (0..polls).for_each(|_| self.poll_watched(limit));
-        } else {
-            (0..polls).for_each(|_| _ = self.poll_next());
-        }
-        polls
-    }
-
-    /// The same, and reports a poll that takes too long.
-    #[cold]
-    fn poll_watched(self: &Rc<Self>, limit: Duration) {
-        let started = self.clock.now();
-        if let Some(record) = self.poll_next() {
-            self.report_slow_poll(&record, self.clock.now() - started, limit);
-        }
-    }
-
-    /// Polls until the time is over; says how many.
-    fn poll_for(self: &Rc<Self>, time: Duration, at_most: usize) -> usize {
-        let end = self.now() + time;
+    /// Polls until the time is over, if there is a limit, and reports polls that are slow, if it is to; says how many.
+    #[inline(never)]
+    fn poll_timed(
+        self: &Rc<Self>,
+        at_most: usize,
+        time: Option<Duration>,
+        slow_poll: Option<Duration>,
+    ) -> usize {
+        let end = time.map(|time| self.now() + time);
         for polled in 1..=at_most {
-            self.poll_so_many(1);
-            if self.now() >= end {
+            let started = slow_poll.map(|limit| (limit, self.clock.now()));
+            if let (Some(record), Some((limit, started))) = (self.poll_next(), started) {
+                self.report_slow_poll(&record, self.clock.now() - started, limit);
+            }
+            if end.is_some_and(|end| self.now() >= end) {
                 return polled;
             }
         }

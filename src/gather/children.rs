@@ -140,7 +140,7 @@ impl<O> GatherChild for PlainChild<O> {
 
     fn ending(&mut self) -> Ending<O, Infallible> {
         match &self.0 {
-            Child::Own(task) => ending_of(task.take()),
+            Child::Own(task) => ending_of(task),
             given => Ending::Value(given.take_given()),
         }
     }
@@ -174,7 +174,7 @@ impl<T, E> GatherChild for TryChild<T, E> {
 
     fn ending(&mut self) -> Ending<T, E> {
         match &self.0 {
-            Child::Own(task) => ending_of(task.take()),
+            Child::Own(task) => ending_of(task),
             given => given.take_given().map_or_else(Ending::Error, Ending::Value),
         }
     }
@@ -191,8 +191,11 @@ impl<T, E> GatherChild for TryChild<T, E> {
     }
 }
 
-fn ending_of<T, E>(outcome: Option<Result<T, TaskError<E>>>) -> Ending<T, E> {
-    match outcome.expect("a gathered task is over, and gathered once") {
+fn ending_of<T, E>(task: &Task<T, E>) -> Ending<T, E> {
+    if let Some(value) = task.take_value() {
+        return Ending::Value(value);
+    }
+    match task.take().expect("a gathered task is over, and gathered once") {
         Ok(value) => Ending::Value(value),
         Err(TaskError::Failed(error)) => Ending::Error(error),
         Err(TaskError::Panicked(panic)) => panic.resume(),

@@ -55,6 +55,12 @@ impl<T, E> Task<T, E> {
         SharedTaskOf::new(Rc::new(self), Task::clone_outcome)
     }
 
+    /// The value, if it ended with one.
+    #[inline]
+    pub(crate) fn take_value(&self) -> Option<T> {
+        self.record.take_value()
+    }
+
     fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>>
     where
         T: Clone,

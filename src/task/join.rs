@@ -18,18 +18,29 @@ pub(super) struct Join {
     place: Cell<Place>,
 }
 
-/// Where a handle that is being awaited stands among those who wait for the task.
+/// Where a handle that is being awaited stands among those who wait for the task: the number of its key in the extras, or
+/// one of the numbers that no key has. One word, so that a handle is two, and is handed over in registers.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Nowhere,
+struct Place(u32);
+
+impl Place {
+    const NOWHERE: Place = Place(u32::MAX);
     /// In the task's header: only one of our own tasks can.
-    First(TaskId),
-    Listed(WaitKey),
+    const FIRST: Place = Place(u32::MAX - 1);
+
+    fn listed(key: WaitKey) -> Place {
+        let number = u32::try_from(key.number()).ok().filter(|number| *number < Place::FIRST.0);
+        Place(number.expect("more than four billion waiters"))
+    }
+
+    fn key(self) -> WaitKey {
+        WaitKey::of_number(self.0 as usize)
+    }
 }
 
 impl Join {
     pub(super) fn new() -> Join {
-        Join { place: Cell::new(Place::Nowhere) }
+        Join { place: Cell::new(Place::NOWHERE) }
     }
 
     /// Ready when the task is over.
@@ -60,8 +71,8 @@ impl Join {
     /// Stops waiting.
     #[inline]
     pub(super) fn leave(&self, record: &RecordRef) {
-        if self.place.get() != Place::Nowhere {
-            stop_waiting(record, self.place.replace(Place::Nowhere));
+        if self.place.get() != Place::NOWHERE {
+            stop_waiting(record, self.place.replace(Place::NOWHERE));
         }
     }
 }
@@ -71,11 +82,11 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
     let waker = cx.waker();
     let ours = TaskId::of(waker);
     match place.get() {
-        Place::First(id) if ours == Some(id) => return,
-        Place::First(_) => {
-            record.set_first_joiner(FirstJoiner::Nobody);
-        }
-        Place::Listed(key) => {
+        Place::NOWHERE => {}
+        Place::FIRST if ours.map(FirstJoiner::Task) == Some(record.first_joiner()) => return,
+        Place::FIRST => record.set_first_joiner(FirstJoiner::Nobody),
+        listed => {
+            let key = listed.key();
             let is_there = record.if_extras(|extras| match extras.joiners.get_mut(key) {
                 Some(Joiner::Waker(there)) => there.will_wake(waker),
                 _ => true,
@@ -89,18 +100,17 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
             }
             return;
         }
-        Place::Nowhere => {}
     }
     match ours {
         // The order is that of coming: the place in the header is only for the very first.
         Some(id) if record.has_no_joiner() => {
             record.set_first_joiner(FirstJoiner::Task(id));
-            place.set(Place::First(id));
+            place.set(Place::FIRST);
         }
         _ => {
             let waker = Joiner::Waker(TaskId::keep(waker));
             let key = record.with_extras(|extras| extras.joiners.join(waker));
-            place.set(Place::Listed(key));
+            place.set(Place::listed(key));
         }
     }
 }
@@ -113,11 +123,11 @@ fn stop_waiting(record: &RecordRef, place: Place) {
         return; // it has told everybody, and its list is empty
     }
     match place {
-        Place::First(_) => record.set_first_joiner(FirstJoiner::Nobody),
-        Place::Listed(key) => {
-            let left = record.if_extras(|extras| extras.joiners.leave(key));
+        Place::NOWHERE => {}
+        Place::FIRST => record.set_first_joiner(FirstJoiner::Nobody),
+        listed => {
+            let left = record.if_extras(|extras| extras.joiners.leave(listed.key()));
             drop(left);
         }
-        Place::Nowhere => {}
     }
 }
