@@ -48,6 +48,8 @@ impl Members for Vec<RecordRef> {
 
 /// Tasks that are awaited together.
 pub(crate) struct Crowd<M> {
+    /// Which ends the waiter is to see before all are over.
+    wakes_for: Flag,
     wake_at: WakeAt,
     /// `None` when they have been taken out.
     members: RefCell<Option<M>>,
@@ -72,7 +74,14 @@ impl<M: Members> Crowd<M> {
     pub(crate) fn new(wake_at: WakeAt, members: M) -> Rc<Crowd<M>> {
         let mut len = 0;
         members.each(|_, _| len += 1);
+        let wakes_for = match wake_at {
+            WakeAt::Each => Flag::DONE,
+            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
+            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
+            WakeAt::All => Flag::NONE,
+        };
         let crowd = Rc::new(Crowd {
+            wakes_for,
             wake_at,
             members: RefCell::new(Some(members)),
             len,
@@ -85,16 +94,17 @@ impl<M: Members> Crowd<M> {
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
         });
+        let mut seat = None;
         crowd.look_at_each(|number, record| {
             if record.has(Flag::DONE) {
                 return crowd.count(number, record);
             }
-            let mut seat = crowd.seat.borrow_mut();
             let seat = seat.get_or_insert_with(|| Seat::take(&record.home, crowd.clone()));
             if let Some(key) = seat.watch(record, number, || crowd.clone()) {
                 crowd.listed.borrow_mut().push((number, key));
             }
         });
+        *crowd.seat.borrow_mut() = seat;
         crowd
     }
 
@@ -107,27 +117,30 @@ impl<M: Members> Crowd<M> {
     /// A member is over.
     #[inline]
     fn count(&self, number: usize, record: &RecordRef) {
-        self.pending.set(self.pending.get() - 1);
+        let pending = self.pending.get() - 1;
+        self.pending.set(pending);
+        if pending == 0 || record.has(self.wakes_for) {
+            self.becomes_due(number, record);
+        }
+    }
+
+    #[inline(never)]
+    fn becomes_due(&self, number: usize, record: &RecordRef) {
         if self.wake_at == WakeAt::Each {
             self.ended.borrow_mut().push_back((number, record.home.latest()));
-        } else if record.has(self.failures()) && self.is_first_failure(number) {
+        } else if record.has(self.wakes_for) && self.is_first_failure(number) {
             self.first_failure.set(Some(number));
         } else if self.pending.get() > 0 {
             return;
         }
-        self.is_due.set(true);
-    }
-
-    /// What counts as a failure.
-    fn failures(&self) -> Flag {
-        match self.wake_at {
-            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
-            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
-            WakeAt::Each | WakeAt::All => Flag::NONE,
+        if !self.is_due.replace(true) {
+            let waiter = self.waiter.borrow().as_ref().map(TaskId::keep);
+            if let Some(waiter) = waiter {
+                waiter.wake();
+            }
         }
     }
 
-    #[cold]
     fn is_first_failure(&self, number: usize) -> bool {
         let can_fail = self.members.borrow().as_ref().is_some_and(|all| all.can_fail(number));
         can_fail && self.first_failure.get().is_none()
@@ -193,14 +206,7 @@ impl<M: Members> Crowd<M> {
 
 impl<M: Members> Watcher for Crowd<M> {
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
-        let was_due = self.is_due.get();
         self.count(number, record);
-        if self.is_due.get() && !was_due {
-            let waiter = self.waiter.borrow().as_ref().map(TaskId::keep);
-            if let Some(waiter) = waiter {
-                waiter.wake();
-            }
-        }
     }
 }
 

@@ -41,7 +41,8 @@ impl Engine {
     fn birth(self: &Rc<Self>, number: u32, spawned_at: &'static Location<'static>) -> Birth {
         let slot = self.tasks.borrow().slots.next_vacant();
         let slot = slot.expect("more tasks on one loop than a waker can tell apart");
-        Birth { home: self.clone(), slot, number, spawned_at }
+        let flags = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
+        Birth { home: self.clone(), slot, number, flags, spawned_at }
     }
 
     fn next_number(&self) -> u32 {
@@ -85,7 +86,6 @@ impl Engine {
         K: Kind<F::Output, Value: 'static>,
     {
         let task = record::owned(kind, self.birth(self.next_number(), spawned_at), future);
-        task.set(Flag::HANDLE);
         self.begin(&task);
         task
     }
@@ -106,7 +106,6 @@ impl Engine {
         }
         record::scoped(Plain, self.birth(self.next_number(), spawned_at), future, |task| {
             let _over = Over(task);
-            task.set(Flag::HANDLE);
             self.begin(task);
             body(task)
         })
@@ -145,9 +144,8 @@ impl Engine {
     }
 
     /// The end: `how` if not with a value.
-    pub(super) fn end(&self, record: &RecordRef, how: Option<Flag>) {
-        record.set(how.map_or(Flag::DONE, |how| Flag::DONE | how));
-        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
+    pub(super) fn end(&self, record: &RecordRef, how: Flag) {
+        record.set_and_clear(Flag::DONE | how, Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
         record.forget_awaited();
         let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
         drop(from_table);
@@ -176,7 +174,7 @@ impl Engine {
 
     fn end_panicked(&self, record: &RecordRef, payload: Payload) {
         record.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
-        self.end(record, Some(Flag::PANICKED));
+        self.end(record, Flag::PANICKED);
     }
 
     /// Future and outcome are dropped. What a destructor throws is the outcome then.
@@ -190,7 +188,7 @@ impl Engine {
                 self.report(&ExceptionContext::of(record, failure));
             }
             Some(payload) => self.end_panicked(record, payload),
-            None => self.end(record, Some(Flag::CANCELLED)),
+            None => self.end(record, Flag::CANCELLED),
         }
     }
 

@@ -358,6 +358,8 @@ pub(crate) struct Birth {
     pub(crate) home: Rc<Engine>,
     pub(crate) slot: u32,
     pub(crate) number: u32,
+    /// Besides that it holds the future.
+    pub(crate) flags: Flag,
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
@@ -415,7 +417,7 @@ where
     F: Future,
     K: Kind<F::Output>,
 {
-    let Birth { home, slot, number, spawned_at } = birth;
+    let Birth { home, slot, number, flags, spawned_at } = birth;
     let place = if Functions::<F, K>::IN_A_BLOCK {
         let block = home.blocks.take(Functions::<F, K>::UNITS);
         Box::into_raw(block).cast::<RecordOf<F, K>>()
@@ -423,7 +425,9 @@ where
         Box::into_raw(Box::<RecordOf<F, K>>::new_uninit()).cast()
     };
     // Made here and not before: so it is written in place, and not written and copied.
-    let header = Header::new(&Functions::<F, K>::TABLE, home, slot, number, spawned_at);
+    let vtable = &Functions::<F, K>::TABLE;
+    let flags = flags | Flag::HOLDS_FUTURE;
+    let header = Header::new(vtable, home, slot, number, flags, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: either has room for the record, and is aligned for it.
     unsafe { place.write(Record { header, stage }) };

@@ -102,6 +102,7 @@ impl Header {
         home: Rc<Engine>,
         slot: u32,
         number: u32,
+        flags: Flag,
         spawned_at: &'static Location<'static>,
     ) -> Header {
         Header {
@@ -114,7 +115,7 @@ impl Header {
             references: Cell::new(1),
             slot,
             number,
-            flags: AtomicU16::new(Flag::HOLDS_FUTURE.0),
+            flags: AtomicU16::new(flags.0),
             cancel_requests: Cell::new(0),
         }
     }
@@ -134,6 +135,12 @@ impl Header {
     #[inline]
     pub(crate) fn set(&self, flags: Flag) {
         self.flags.store(self.flags.load(Relaxed) | flags.0, Relaxed);
+    }
+
+    /// Sets some and clears others.
+    #[inline]
+    pub(super) fn set_and_clear(&self, set: Flag, clear: Flag) {
+        self.flags.store(self.flags.load(Relaxed) & !clear.0 | set.0, Relaxed);
     }
 
     #[inline]
@@ -180,7 +187,7 @@ impl Header {
     #[inline]
     pub(crate) fn has_no_joiner(&self) -> bool {
         self.first_joiner.get() == 0
-            && self.if_extras(|extras| extras.joiners.is_empty()).unwrap_or(true)
+            && (!self.has_extras() || self.if_extras(|it| it.joiners.is_empty()) == Some(true))
     }
 
     /// How a task that is over ended, if it left nothing in the record that says so.

@@ -252,13 +252,15 @@ impl Engine {
         let raised = self.signal.get() == Signal::Raised;
         if polled == Polled::Pending && !raised {
             self.settle(&record);
+        } else if polled == Polled::Value && !raised && !record.has(Flag::CANCEL_PENDING) {
+            self.end(&record, Flag::NONE);
         } else {
             self.conclude(&record, polled, raised, only_limits);
         }
         Some(record)
     }
 
-    /// A poll was the task's last, or a cancel comes out of it.
+    /// A poll was the task's last but not with a value, or a cancel comes out of it.
     #[inline(never)]
     fn conclude(&self, record: &RecordRef, polled: Polled, raised: bool, only_limits: bool) {
         self.signal.set(Signal::Quiet);
@@ -271,9 +273,9 @@ impl Engine {
             Polled::Value if raised && !only_limits || record.has(Flag::CANCEL_PENDING) => {
                 self.end_cancelled(record);
             }
-            Polled::Value => self.end(record, None),
-            Polled::Failure => self.end(record, Some(Flag::FAILED)),
-            Polled::Panicked => self.end(record, Some(Flag::PANICKED)),
+            Polled::Value => self.end(record, Flag::NONE),
+            Polled::Failure => self.end(record, Flag::FAILED),
+            Polled::Panicked => self.end(record, Flag::PANICKED),
         }
     }
 

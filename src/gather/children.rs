@@ -7,12 +7,15 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::rc::Rc;
 
 use crate::engine::crowd::Members;
+use crate::engine::here;
 use crate::engine::record::{Fallible, Plain, RecordRef};
 use crate::engine::state::Flag;
-use crate::error::TaskError;
-use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf, running_loop};
+use crate::engine::turn::Engine;
+use crate::error::{NoRunningLoop, TaskError};
+use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf};
 
 /// One child: a task made here, or one that was given. `M` is what awaiting one's own gives, `O` what is gathered.
 #[derive(Debug)]
@@ -100,23 +103,40 @@ pub struct PlainChild<O>(Child<Result<O, TaskError>, O>);
 #[derive(Debug)]
 pub struct TryChild<T, E>(Child<Result<T, TaskError<E>>, Result<T, E>>);
 
+/// Where children are made: looked up once for all of them.
+struct Nest {
+    /// `None` if no loop is running, which matters only to who makes a task.
+    engine: Option<Rc<Engine>>,
+    at: &'static Location<'static>,
+}
+
+impl Nest {
+    fn new(at: &'static Location<'static>) -> Nest {
+        Nest { engine: here::running(), at }
+    }
+
+    fn engine(&self) -> &Rc<Engine> {
+        self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"))
+    }
+}
+
 impl<O: 'static> PlainChild<O> {
-    fn new<F: Future<Output = O> + 'static>(future: F, at: &'static Location<'static>) -> Self {
+    fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
         PlainChild(given(future).unwrap_or_else(|future| {
-            let task: Task<O> = TaskBuilder::new().spawn_on(&running_loop(), Plain, future, at);
+            let task: Task<O> = TaskBuilder::new().spawn_on(nest.engine(), Plain, future, nest.at);
             Child::Own(task)
         }))
     }
 }
 
 impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
-    fn new<F>(future: F, at: &'static Location<'static>) -> Self
+    fn new<F>(future: F, nest: &Nest) -> Self
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
         TryChild(given(future).unwrap_or_else(|future| {
             let task: Task<T, E> =
-                TaskBuilder::new().spawn_on(&running_loop(), Fallible, future, at);
+                TaskBuilder::new().spawn_on(nest.engine(), Fallible, future, nest.at);
             Child::Own(task)
         }))
     }
@@ -375,7 +395,8 @@ macro_rules! tuples {
             type Children = ($(PlainChild<$name::Output>,)+);
 
             fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                ($(PlainChild::new(self.$number, at),)+)
+                let nest = Nest::new(at);
+                ($(PlainChild::new(self.$number, &nest),)+)
             }
         }
     )+};
@@ -402,7 +423,8 @@ macro_rules! try_tuples {
             type Children = ($(TryChild<$value, E>,)+);
 
             fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                ($(TryChild::new(self.$number, at),)+)
+                let nest = Nest::new(at);
+                ($(TryChild::new(self.$number, &nest),)+)
             }
         }
     )+};
@@ -450,7 +472,8 @@ where
     type Children = Vec<PlainChild<<I::Item as Future>::Output>>;
 
     fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-        self.into_iter().map(|future| PlainChild::new(future, at)).collect()
+        let nest = Nest::new(at);
+        self.into_iter().map(|future| PlainChild::new(future, &nest)).collect()
     }
 }
 
@@ -463,7 +486,8 @@ where
     type Children = Vec<TryChild<T, E>>;
 
     fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-        self.into_iter().map(|future| TryChild::new(future, at)).collect()
+        let nest = Nest::new(at);
+        self.into_iter().map(|future| TryChild::new(future, &nest)).collect()
     }
 }
 
