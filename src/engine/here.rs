@@ -113,8 +113,19 @@ pub(crate) fn wake(id: TaskId) {
     }
 }
 
-/// Code that is not ours keeps a waker of this task.
+/// Code that is not ours keeps a waker of this task. Mostly that is known.
+#[inline]
 fn waker_was_cloned(id: TaskId) {
+    let is_known = is_of_here(id, |engine| {
+        engine.tasks.borrow().slots.has_waker_at_large(id.slot(), id.generation())
+    });
+    if is_known != Some(true) {
+        waker_is_at_large(id);
+    }
+}
+
+#[inline(never)]
+fn waker_is_at_large(id: TaskId) {
     let mark = |engine: &Engine| {
         engine.tasks.borrow_mut().slots.waker_is_at_large(id.slot(), id.generation());
     };

@@ -163,6 +163,13 @@ impl Slots {
         Some(polled)
     }
 
+    /// Whether it is known already that code that is not ours keeps a waker of this tenant.
+    #[inline]
+    pub(crate) fn has_waker_at_large(&self, number: u32, generation: u32) -> bool {
+        let slot = self.table.get(number as usize);
+        slot.is_some_and(|slot| slot.word & !QUEUED == generation | WAKER_AT_LARGE)
+    }
+
     pub(crate) fn waker_is_at_large(&mut self, number: u32, generation: u32) {
         if let Some(slot) = self.table.get_mut(number as usize)
             && slot.generation() == generation
