@@ -25,7 +25,12 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Calls the first in the line. False if nobody is there.
+    #[inline]
     pub(super) fn call_first(&self) -> bool {
+        self.in_line() > 0 && self.call_the_first()
+    }
+
+    fn call_the_first(&self) -> bool {
         let waker = self.line.borrow_mut().call();
         let called = waker.is_some();
         if let Some(waker) = waker {
