@@ -248,21 +248,22 @@ pub struct YieldNow {
 impl Future for YieldNow {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if leaf::interrupted(cx, || "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        let place = self.place;
-        let look = with_here(|engine| match place {
-            Some(place) => (place, engine.has_passed(place)),
-            None => (engine.next_place(), false),
-        });
         // Under somebody else's executor: once around, whatever that is there.
-        let (place, has_passed) = look.unwrap_or((0, place.is_some()));
+        let has_passed = match self.place {
+            Some(place) => with_here(|engine| engine.has_passed(place)).unwrap_or(true),
+            None => {
+                self.place = Some(with_here(Engine::next_place).unwrap_or(0));
+                false
+            }
+        };
         if has_passed {
             return Poll::Ready(());
         }
-        self.place = Some(place);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
