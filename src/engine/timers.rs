@@ -113,11 +113,11 @@ impl Engine {
 impl Engine {
     /// Opens a limit, inside those that are open. The place is for who closes it.
     #[inline]
-    pub(crate) fn open_limit(&self, after: Duration) -> usize {
+    pub(crate) fn open_limit(&self, after: Duration) -> u32 {
         let mut open = self.open_limits.borrow_mut();
         open.push(OpenLimit { after, begun: None });
         self.limits_to_begin.set(self.limits_to_begin.get() + 1);
-        open.len() - 1
+        open.len() as u32 - 1
     }
 
     /// Begins those that are open: reads the clock, once, and arms their timers, the outermost first.
@@ -142,11 +142,11 @@ impl Engine {
 
     /// Closes a limit, which is the innermost. When its time is up, and its timer, if it has begun.
     #[inline]
-    pub(crate) fn close_limit(&self, place: usize) -> Option<(Instant, TimerKey)> {
+    pub(crate) fn close_limit(&self, place: u32) -> Option<(Instant, TimerKey)> {
         let mut open = self.open_limits.borrow_mut();
         debug_assert_eq!(
             open.len(),
-            place + 1,
+            place as usize + 1,
             "limits are closed in the order in which they stand in each other"
         );
         let OpenLimit { begun, .. } = open.pop()?;
@@ -157,9 +157,9 @@ impl Engine {
     }
 
     /// When the time of an open limit is up; it begins if need be.
-    pub(crate) fn end_of_limit(&self, place: usize) -> Option<Instant> {
+    pub(crate) fn end_of_limit(&self, place: u32) -> Option<Instant> {
         self.begin_limits();
-        self.open_limits.borrow().get(place)?.begun.as_ref().map(|(when, _)| *when)
+        self.open_limits.borrow().get(place as usize)?.begun.as_ref().map(|(when, _)| *when)
     }
 }
 

@@ -4,7 +4,7 @@
 //! somebody else's, and goes on.
 
 use std::borrow::Borrow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -41,22 +41,64 @@ enum Phase {
 pub(super) struct Limit {
     until: Option<Until>,
     phase: Cell<Phase>,
-    /// In the first poll: its place among those that have not begun, see `engine/timers.rs`.
-    open: Cell<Option<usize>>,
     /// What it was given at first counts no more.
     rescheduled: Cell<bool>,
+    /// The time was up while the body ran: one of the task's cancel requests is this limit's.
+    expired: Cell<bool>,
+    /// Its cancel has come by here, or is known to be on its way.
+    delivered: Cell<bool>,
+    /// How many cancel requests the task had on entry. (In 32 bits, which leaves no gap here: what is made of words without
+    /// gaps is written where it belongs, and not elsewhere and copied.)
+    requests_before: Cell<u32>,
+    /// In the first poll: its place among those that have not begun, see `engine/timers.rs`.
+    open: Cell<Option<u32>>,
+    /// Of most there is nothing more: their body is ready at once.
+    begun: OnceCell<Begun>,
+}
+
+/// A limit whose body waits, or that was moved.
+struct Begun {
+    /// The task that it stands in; until it is left.
+    task: RefCell<Option<RecordRef>>,
     when: Cell<Option<Instant>>,
     timer: RefCell<Option<Timer>>,
     /// If it is polled through a waker that is not ours, by a set of futures: that one is woken when the time is up, or the set
     /// would not poll it, and the limit asks for the cancel itself.
     set: RefCell<Option<Waker>>,
-    /// The time was up while the body ran: one of the task's cancel requests is this limit's.
-    expired: Cell<bool>,
-    /// Its cancel has come by here, or is known to be on its way.
-    delivered: Cell<bool>,
-    /// The task that it stands in, and how many requests it had on entry.
-    task: RefCell<Option<RecordRef>>,
-    requests_before: Cell<u16>,
+}
+
+impl Begun {
+    /// In the task that is being polled.
+    fn here() -> Begun {
+        Begun {
+            task: RefCell::new(leaf::current()),
+            when: Cell::new(None),
+            timer: RefCell::default(),
+            set: RefCell::default(),
+        }
+    }
+
+    fn is_in_set(&self) -> bool {
+        self.set.borrow().is_some()
+    }
+
+    fn has_fired(&self) -> bool {
+        self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
+    }
+
+    fn arm(&self, when: Option<Instant>) {
+        self.when.set(when);
+        let timer = when.and_then(|when| {
+            let task = self.task.borrow();
+            let task = task.as_ref()?;
+            let alarm = match &*self.set.borrow() {
+                Some(waker) => task.home.alarm_for(waker),
+                None => Alarm::cancel(task.home.id_of(task)),
+            };
+            Some(Timer::arm(task.home.clone(), when, alarm))
+        });
+        self.timer.replace(timer);
+    }
 }
 
 impl Limit {
@@ -64,15 +106,12 @@ impl Limit {
         Limit {
             until,
             phase: Cell::new(Phase::Created),
-            open: Cell::new(None),
             rescheduled: Cell::new(false),
-            when: Cell::new(None),
-            timer: RefCell::new(None),
-            set: RefCell::new(None),
             expired: Cell::new(false),
             delivered: Cell::new(false),
-            task: RefCell::new(None),
             requests_before: Cell::new(0),
+            open: Cell::new(None),
+            begun: OnceCell::new(),
         }
     }
 
@@ -100,9 +139,9 @@ impl Limit {
         if let Some((when, timer)) = begun {
             let timer = Timer::of(running_loop(), timer);
             if body_waits && !self.rescheduled.get() {
-                self.when.set(Some(when));
-                *self.task.borrow_mut() = leaf::current();
-                self.timer.replace(Some(timer));
+                let begun = self.begun.get_or_init(Begun::here);
+                begun.when.set(Some(when));
+                begun.timer.replace(Some(timer));
             }
         }
     }
@@ -112,55 +151,48 @@ impl Limit {
             Some(place) if !self.rescheduled.get() => {
                 with_here(|engine| engine.end_of_limit(place)).flatten()
             }
-            _ => self.when.get(),
+            _ => self.begun.get()?.when.get(),
         }
     }
 
+    /// In the first poll the task that is being polled is this limit's.
     fn arm(&self, when: Option<Instant>) {
-        if self.task.borrow().is_none() {
-            *self.task.borrow_mut() = leaf::current(); // in the first poll: it is this one's
-        }
-        self.when.set(when);
-        let timer = when.and_then(|when| {
-            let task = self.task.borrow();
-            let task = task.as_ref()?;
-            let alarm = match &*self.set.borrow() {
-                Some(waker) => task.home.alarm_for(waker),
-                None => Alarm::cancel(task.home.id_of(task)),
-            };
-            Some(Timer::arm(task.home.clone(), when, alarm))
-        });
-        self.timer.replace(timer);
+        self.begun.get_or_init(Begun::here).arm(when);
+    }
+
+    fn is_in_set(&self) -> bool {
+        self.begun.get().is_some_and(Begun::is_in_set)
     }
 
     /// Is polled through this waker, and its body waits.
     fn see(&self, cx: &Context<'_>) {
-        if TaskId::of(cx.waker()).is_some() && self.set.borrow().is_none() {
+        if TaskId::of(cx.waker()).is_some() && !self.is_in_set() {
             return; // the usual case
         }
+        let Some(begun) = self.begun.get() else { return };
         let waker = cx.waker().clone();
-        let old = self.set.replace(Some(waker));
+        let old = begun.set.replace(Some(waker));
         drop(old); // after the borrow: it may run anything
-        if let Some(timer) = self.timer.borrow().as_ref().filter(|timer| !timer.has_fired()) {
+        if let Some(timer) = begun.timer.borrow().as_ref().filter(|timer| !timer.has_fired()) {
             timer.rewake(cx);
         }
     }
 
     /// In a set: the time is up. The set is to poll it again, when the cancel has come.
     fn request_in_set(&self, cx: &Context<'_>) {
-        let is_up = self.set.borrow().is_some() && !self.expired.get() && self.has_fired();
-        if !is_up {
+        let Some(begun) = self.begun.get().filter(|begun| begun.is_in_set()) else { return };
+        if self.expired.get() || !begun.has_fired() {
             return;
         }
         self.expired.set(true);
-        if let Some(task) = &*self.task.borrow() {
+        if let Some(task) = &*begun.task.borrow() {
             task.cancel_by_limit();
         }
         cx.waker().wake_by_ref();
     }
 
     pub(super) fn has_fired(&self) -> bool {
-        self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
+        self.begun.get().is_some_and(Begun::has_fired)
     }
 
     pub(super) fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
@@ -173,10 +205,15 @@ impl Limit {
     }
 
     pub(super) fn is_expired(&self) -> bool {
-        if !self.expired.get() && self.set.borrow().is_none() && self.has_fired() {
+        let begun = self.begun.get().filter(|_| !self.expired.get());
+        if begun.is_some_and(|begun| !begun.is_in_set() && begun.has_fired()) {
             self.expired.set(true);
         }
         self.expired.get()
+    }
+
+    fn task(&self) -> Option<RecordRef> {
+        self.begun.get()?.task.borrow().clone()
     }
 
     /// Its cancel reaches the body once: with the signal, from a task that it was passed on to, or else from here, if it came in
@@ -185,14 +222,14 @@ impl Limit {
         if !self.is_expired() || self.delivered.get() {
             return;
         }
-        let task = self.task.borrow();
+        let task = self.task();
         let has = |flag| task.as_ref().is_some_and(|task| task.has(flag));
         if leaf::is_raised() || has(Flag::CANCEL_FORWARDED) {
             self.delivered.set(true);
         } else if !has(Flag::CANCEL_PENDING) {
             self.delivered.set(true);
             leaf::raise();
-        } else if self.set.borrow().is_some() {
+        } else if self.is_in_set() {
             cx.waker().wake_by_ref(); // it comes with the next poll: the set is to poll it then
         }
     }
@@ -203,17 +240,14 @@ impl Limit {
         if self.phase.replace(Phase::Left) != Phase::Running {
             return false;
         }
-        let timer = self.timer.take();
-        if timer.is_none() && !self.expired.get() {
-            drop(self.task.take());
-            return false; // its time never began, as with most
-        }
-        let is_in_set = self.set.borrow().is_some();
+        let Some(begun) = self.begun.get() else { return false };
+        let timer = begun.timer.take();
         let has_fired = timer.as_ref().is_some_and(Timer::has_fired);
-        let expired = self.expired.get() || has_fired && !is_in_set;
+        let expired = self.expired.get() || has_fired && !begun.is_in_set();
         self.expired.set(expired);
         drop(timer);
-        match self.task.take() {
+        let task = begun.task.take();
+        match task {
             Some(task) if expired && !task.has(Flag::DONE) => {
                 task.uncancel();
                 task.if_extras(|extras| extras.limit_requests -= 1);
@@ -230,10 +264,10 @@ impl Limit {
 
 /// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
 /// `join!`. They are none of a limit's business; those of limits around it are.
-fn requests_but_of_limits_beside(task: &RecordRef) -> u16 {
+fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
     let of_limits = task.if_extras(|extras| extras.limit_requests).unwrap_or(0);
     let beside = of_limits.saturating_sub(task.home.expired_around.get());
-    task.cancel_requests.get().saturating_sub(beside)
+    task.cancel_requests.get().saturating_sub(beside).into()
 }
 
 /// While the body of an expired limit is polled.
@@ -288,7 +322,7 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
             }
             let first_poll = FirstPoll(limit);
             let is_expired = !is_first && limit.is_expired();
-            let task = if is_expired { limit.task.borrow().clone() } else { None };
+            let task = if is_expired { limit.task() } else { None };
             let around = task.as_ref().map(Around::new);
             let polled = future.poll(cx);
             drop(around);
