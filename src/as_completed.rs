@@ -43,7 +43,7 @@ use crate::time::Timer;
 pub fn as_completed<H: TaskHandle>(tasks: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
     let members = tasks.iter().flatten().map(|task| task.to_ref().record().clone());
-    let crowd = Crowd::new(WakeAt::Each, members.collect());
+    let crowd = Crowd::of_records(WakeAt::Each, members);
     AsCompleted { left: tasks.len(), tasks, crowd, begun: false }
 }
 
@@ -52,7 +52,7 @@ pub struct AsCompleted<H: TaskHandle> {
     /// `None` where it has been given back.
     tasks: Vec<Option<H>>,
     left: usize,
-    crowd: Rc<Crowd<Vec<RecordRef>>>,
+    crowd: Rc<Crowd<Vec<Option<RecordRef>>>>,
     begun: bool,
 }
 
@@ -110,6 +110,7 @@ impl<H: TaskHandle> AsCompleted<H> {
             Some((_, at)) if deadline.is_some_and(|deadline| at >= deadline) => Poll::Pending,
             Some((number, _)) => {
                 self.left -= 1;
+                self.crowd.let_go(number);
                 Poll::Ready(self.tasks[number].take())
             }
             None => {

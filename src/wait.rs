@@ -65,8 +65,10 @@ pub struct Wait<H> {
     tasks: Vec<H>,
     until: ReturnWhen,
     limit: Option<Duration>,
-    begun: Option<(Rc<Crowd<Vec<RecordRef>>>, Option<Timer>)>,
+    begun: Option<Begun>,
 }
+
+type Begun = (Rc<Crowd<Vec<Option<RecordRef>>>>, Option<Timer>);
 
 impl<H> Wait<H> {
     /// Waits no longer than this; what is over by then is what there is. `None` is no limit.
@@ -95,7 +97,7 @@ impl<H: TaskHandle> Future for Wait<H> {
                     AllCompleted => WakeAt::All,
                 };
                 let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
-                let crowd = Crowd::new(wake_at, members.collect());
+                let crowd = Crowd::of_records(wake_at, members);
                 crowd.wait(cx);
                 if crowd.is_due() {
                     cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even so

@@ -2,17 +2,21 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
+use futures::FutureExt;
 use loopwheel::{
-    AllCompleted, FirstCompleted, FirstException, Task, TaskError, TimedOut, all_tasks,
-    as_completed, catch_cancel, create_task, finally, gather, now, run_virtual, sleep,
-    try_create_task, try_gather, wait, wait_for, yield_now,
+    AllCompleted, FirstCompleted, FirstException, Task, TaskError, TaskLocal, TimedOut, all_tasks,
+    as_completed, call_later, catch_cancel, create_task, current_task, finally, gather, now,
+    run_virtual, sleep, try_create_task, try_gather, wait, wait_for, yield_now,
 };
 
 /// After so many milliseconds, the same number.
@@ -355,6 +359,108 @@ fn gathers_nest() {
     });
 }
 
+// ---- a gathering that is over in an unusual way
+
+/// Runs when it is dropped.
+struct WhenDropped(Option<Box<dyn FnOnce()>>);
+
+impl Drop for WhenDropped {
+    fn drop(&mut self) {
+        (self.0.take().unwrap())();
+    }
+}
+
+static WHEN_DROPPED: TaskLocal<WhenDropped> = TaskLocal::new();
+
+/// A task that sleeps for five milliseconds and runs this when its locals are dropped: in the middle of its end.
+fn sleeper_whose_end_runs(run: impl FnOnce() + 'static) -> Task<()> {
+    create_task(async move {
+        WHEN_DROPPED.set(WhenDropped(Some(Box::new(run))));
+        sleep(ms(5)).await;
+    })
+}
+
+#[test]
+fn a_gathering_that_is_dropped_in_the_middle_of_an_end_is_not_told_of_it() {
+    run_virtual(async {
+        let held: Rc<RefCell<Option<Box<dyn Any>>>> = Rc::default();
+        let dropped = held.clone();
+        let task = sleeper_whose_end_runs(move || drop(dropped.take()));
+        *held.borrow_mut() = Some(Box::new(gather([task])));
+        sleep(ms(10)).await;
+        assert!(held.borrow().is_none());
+    });
+}
+
+#[test]
+fn a_gathering_that_takes_the_seat_of_one_that_was_dropped_is_told_only_of_its_own() {
+    run_virtual(async {
+        let held: Rc<RefCell<Option<Box<dyn Any>>>> = Rc::default();
+        let next: Rc<RefCell<Option<_>>> = Rc::default();
+        let (dropped, made) = (held.clone(), next.clone());
+        let others = [10, 20, 30].map(|millis| create_task(sleep(ms(millis))));
+        let task = sleeper_whose_end_runs(move || {
+            drop(dropped.take());
+            *made.borrow_mut() = Some(gather(others));
+        });
+        *held.borrow_mut() = Some(Box::new(gather([task])));
+        sleep(ms(7)).await;
+        let gathering = next.take().unwrap();
+        assert_eq!(format!("{gathering:?}"), "Gather { pending: 3, .. }");
+        gathering.await;
+        assert_eq!(now().as_nanos(), 30_000_000);
+    });
+}
+
+#[test]
+fn a_gathering_whose_cancel_was_caught_further_out_still_has_its_outcomes() {
+    run_virtual(async {
+        let mut gathering = gather([1, 100].map(|millis| async move {
+            sleep(ms(millis)).await;
+            millis
+        }));
+        assert!(wait_for(&mut gathering, ms(10)).await.is_err());
+        let outcomes = gathering.return_exceptions().await;
+        assert_eq!(outcomes[0], Ok(1));
+        assert!(outcomes[1].as_ref().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_gathering_that_raised_a_cancel_raises_it_again_when_it_is_polled_again() {
+    let ended = run_virtual(async {
+        let task = create_task(async {
+            let child = create_task(sleep(ms(60_000)));
+            let inner = child.to_ref();
+            call_later(ms(2), move || _ = inner.cancel());
+            let gathering = gather([async move {
+                child.await.unwrap_err();
+                current_task().cancel();
+                yield_now().await;
+            }]);
+            // The other branch catches what this one raises, and so this one is polled again.
+            futures::future::join(gathering, catch_cancel(sleep(ms(10)))).await;
+        });
+        task.await
+    });
+    assert!(ended.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_gathering_whose_child_panicked_still_has_its_outcomes() {
+    run_virtual(async {
+        let mut gathering = gather([0, 1].map(|number| async move {
+            assert_ne!(number, 0, "zero");
+            number
+        }));
+        let polled = AssertUnwindSafe(&mut gathering).catch_unwind().await;
+        assert!(polled.is_err());
+        let outcomes = gathering.return_exceptions().await;
+        assert!(outcomes[0].as_ref().unwrap_err().is_panic());
+        assert_eq!(outcomes[1], Ok(1));
+    });
+}
+
 // ---- wait
 
 fn sleepers<const N: usize>(millis: [u64; N]) -> [Task<u64>; N] {
@@ -561,5 +667,23 @@ fn a_next_that_is_cancelled_loses_no_task() {
             order.push(task.await.unwrap());
         }
         assert_eq!(order, [5, 10]);
+    });
+}
+
+#[test]
+fn as_completed_keeps_nothing_of_what_it_has_given_back() {
+    run_virtual(async {
+        let thrown = Arc::new(());
+        let tasks = [0; 10].map(|_| {
+            let thrown = thrown.clone();
+            create_task(async { std::panic::panic_any(thrown) })
+        });
+        let mut completed = as_completed(tasks);
+        while let Some(task) = completed.next().await {
+            let ended: Result<(), _> = task.await;
+            assert!(ended.is_err());
+        }
+        assert_eq!(Arc::strong_count(&thrown), 1);
+        drop(completed);
     });
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::{
-    Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
+    Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError, TaskRef,
     VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
     current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
     try_run, yield_now,
@@ -497,6 +497,34 @@ fn debugging_reports_a_poll_that_holds_up_the_loop() {
         yield_now().await;
     });
     assert!(matches!(reports.borrow().as_slice(), [Failure::SlowPoll(took)] if *took == ms(150)));
+}
+
+#[test]
+fn a_slow_poll_is_reported_without_what_comes_after_it() {
+    let clock = VirtualClock::new();
+    let reports: Rc<RefCell<Vec<String>>> = Rc::default();
+    let (seen, time) = (reports.clone(), clock.clone());
+    let mut event_loop = EventLoop::builder()
+        .clock(clock.clone())
+        .debug(true)
+        .exception_handler(move |report| {
+            let is_done = report.task.as_ref().map(TaskRef::is_done);
+            seen.borrow_mut().push(format!("{:?}, done: {is_done:?}", report.failure));
+            time.advance(ms(500)); // the handler is slow as well, but no poll
+        })
+        .build();
+    event_loop.run(async move {
+        drop(create_task(async move {
+            clock.advance(ms(200));
+            panic!("slow");
+        }));
+        yield_now().await;
+        yield_now().await;
+    });
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert_eq!(reports[0], "SlowPoll(200ms), done: Some(false)");
+    assert!(reports[1].starts_with("Panicked"));
 }
 
 #[test]

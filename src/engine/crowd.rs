@@ -40,9 +40,26 @@ pub(crate) trait Members: 'static {
     }
 }
 
-impl Members for Vec<RecordRef> {
+/// Each until it is let go.
+impl Members for Vec<Option<RecordRef>> {
     fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
-        self.iter().enumerate().for_each(|(number, record)| look(number, record));
+        let records = self.iter().enumerate();
+        records.for_each(|(number, record)| _ = record.as_ref().map(|record| look(number, record)));
+    }
+}
+
+impl Crowd<Vec<Option<RecordRef>>> {
+    pub(crate) fn of_records(
+        wake_at: WakeAt,
+        records: impl Iterator<Item = RecordRef>,
+    ) -> Rc<Crowd<Vec<Option<RecordRef>>>> {
+        Crowd::new(wake_at, records.map(Some).collect())
+    }
+
+    /// A member that is over: somebody else has its handle now.
+    pub(crate) fn let_go(&self, number: usize) {
+        let record = self.members.borrow_mut().as_mut().and_then(|all| all[number].take());
+        drop(record); // after the borrow: it may be the last reference
     }
 }
 
@@ -106,6 +123,11 @@ impl<M: Members> Crowd<M> {
         });
         *crowd.seat.borrow_mut() = seat;
         crowd
+    }
+
+    /// Looks at the members, if they are still there. `look` must not run code of others.
+    pub(crate) fn look_into<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
+        self.members.borrow_mut().as_mut().map(look)
     }
 
     fn look_at_each(&self, look: impl FnMut(usize, &RecordRef)) {

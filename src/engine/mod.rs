@@ -6,7 +6,7 @@
 //! | file | idea | what it does not know |
 //! |---|---|---|
 //! | `waker` | a waker is a number | futures |
-//! | `ready` | a ring of slot numbers | tasks, time |
+//! | `ready` | a list of slot numbers, threaded through the slots | tasks, time |
 //! | `slots` | from a number to a record | the queue |
 //! | `tasks` | table and queue, kept in step | what tasks do |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |

@@ -195,10 +195,10 @@ impl RecordRef {
         drop((awaiting, extras));
         if let Some(units) = vtable.units {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), units);
-            // SAFETY: it came from a block of so many units in `allocate`; the stage is empty by rule 1.
+            // SAFETY: it came from a block of so many units in `allocate`; the stage is empty (rule 1, and the first line).
             home.blocks.keep(unsafe { Box::from_raw(block) });
         } else {
-            // SAFETY: it came from a box in `allocate`; the stage is empty by rule 1.
+            // SAFETY: it came from a box in `allocate`; the stage is empty (rule 1, and the first line).
             unsafe { (vtable.unbox)(self.0) };
         }
     }

@@ -69,7 +69,7 @@ flags! {
     HANDLE = 13;
     /// Somebody has seen how the task failed, or has been told.
     SEEN = 14;
-    /// Its last poll has left word of what it awaits. Cleared when the next one begins.
+    /// Its last poll may have left word of what it awaits. Until the next begins, or the end.
     AWAITS = 15;
 }
 

@@ -183,14 +183,15 @@ impl Engine {
             snapshot = self.tasks.borrow().ready().len();
         }
         let snapshot = snapshot.min(polls);
-        let polled = match (time, self.slow_poll.get()) {
-            (None, None) => {
+        let is_watched = self.slow_poll.get().is_some();
+        let polled = match time {
+            None if !is_watched => {
                 for _ in 0..snapshot {
-                    self.poll_next();
+                    self.poll_next::<false>();
                 }
                 snapshot
             }
-            (time, slow_poll) => self.poll_timed(snapshot, time, slow_poll),
+            _ => self.poll_timed(snapshot, time, is_watched),
         };
         self.unlooked.set(self.unlooked.get() + polled);
         if !self.tasks.borrow().ready().is_empty() {
@@ -208,13 +209,14 @@ impl Engine {
         self: &Rc<Self>,
         at_most: usize,
         time: Option<Duration>,
-        slow_poll: Option<Duration>,
+        is_watched: bool,
     ) -> usize {
         let end = time.map(|time| self.now() + time);
         for polled in 1..=at_most {
-            let started = slow_poll.map(|limit| (limit, self.clock.now()));
-            if let (Some(record), Some((limit, started))) = (self.poll_next(), started) {
-                self.report_slow_poll(&record, self.clock.now() - started, limit);
+            if is_watched {
+                self.poll_next::<true>();
+            } else {
+                self.poll_next::<false>();
             }
             if end.is_some_and(|end| self.now() >= end) {
                 return polled;
@@ -236,31 +238,39 @@ impl Engine {
 
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn poll_next(self: &Rc<Self>) -> Option<RecordRef> {
-        let (record, generation) = self.tasks.borrow_mut().next()?;
+    fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
+        let Some((record, generation)) = self.tasks.borrow_mut().next() else { return };
         let mut only_limits = false;
         if record.has(Flag::CANCEL_PENDING | Flag::AWAITS) {
-            only_limits = self.prepare(&record)?;
+            let Some(by_limits) = self.prepare(&record) else { return };
+            only_limits = by_limits;
         }
         let id = TaskId::new(self.loop_index(), record.slot, generation);
         let waker = ManuallyDrop::new(id.waker()); // no destructor call for a number
+        let started = WATCHED.then(|| self.clock.now());
 
         self.current.set(Some(id));
         let polled = record.poll(&mut Context::from_waker(&waker));
         self.current.set(None);
 
-        let raised = self.signal.get() == Signal::Raised;
+        if let (Some(started), Some(limit)) = (started, self.slow_poll.get()) {
+            self.report_slow_poll(&record, self.clock.now() - started, limit);
+        }
+        let signal = self.signal.get();
+        let raised = signal == Signal::Raised;
         if polled == Polled::Pending && !raised {
             self.settle(&record);
-        } else if polled == Polled::Value && !raised && !record.has(Flag::CANCEL_PENDING) {
-            self.end(&record, Flag::NONE);
+        } else if polled == Polled::Value
+            && signal == Signal::Quiet
+            && !record.has(Flag::CANCEL_PENDING)
+        {
+            self.end(&record, Flag::NONE); // the usual end
         } else {
             self.conclude(&record, polled, raised, only_limits);
         }
-        Some(record)
     }
 
-    /// A poll was the task's last but not with a value, or a cancel comes out of it.
+    /// Any other way in which a poll can end: it was the task's last, or a cancel comes out of it.
     #[inline(never)]
     fn conclude(&self, record: &RecordRef, polled: Polled, raised: bool, only_limits: bool) {
         self.signal.set(Signal::Quiet);

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use super::extras::Joiner;
 use super::record::RecordRef;
-use super::state::Flag;
 use super::turn::Engine;
 use super::waitlist::WaitKey;
 use super::waker::{MAX_LOOPS, MAX_SLOTS, TaskId, pack, unpack};
@@ -108,9 +107,6 @@ impl Seat {
 
     /// Watches it no more.
     pub(crate) fn leave(&self, record: &RecordRef, number: usize, key: Option<WaitKey>) {
-        if record.has(Flag::DONE) {
-            return; // it has told everybody
-        }
         if let Some(key) = key {
             let left = record.if_extras(|extras| extras.joiners.leave(key));
             drop(left);

@@ -230,9 +230,12 @@ pub trait Children: sealed::Children {
     /// What awaiting gives with [`return_exceptions`](crate::Gather::return_exceptions).
     type Outcomes;
 
-    /// `None` if the gathering is cancelled.
+    /// When this child was the first to fail. `None` if the gathering is cancelled.
     #[doc(hidden)]
-    fn values(self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values>;
+    fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values>;
+    /// When all have ended with values.
+    #[doc(hidden)]
+    fn values(self) -> Option<Self::Values>;
     #[doc(hidden)]
     fn outcomes(self) -> Self::Outcomes;
     #[doc(hidden)]
@@ -270,14 +273,12 @@ impl<O: 'static> Children for Vec<PlainChild<O>> {
     type Values = Vec<O>;
     type Outcomes = Vec<Result<O, TaskError>>;
 
-    fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Vec<O>> {
-        if let Some(first) = first_failure {
-            let Err(()) = failure(&mut self[first], is_cancelled);
-            return None;
-        }
-        if is_cancelled {
-            return None;
-        }
+    fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Vec<O>> {
+        let Err(()) = failure(&mut self[first], is_cancelled);
+        None
+    }
+
+    fn values(self) -> Option<Vec<O>> {
         let mut values = Vec::with_capacity(self.len());
         // Each handle goes when its value has been taken: one way through the tasks, not two.
         for mut child in self {
@@ -299,13 +300,11 @@ impl<T: 'static, E: 'static> Children for Vec<TryChild<T, E>> {
     type Values = Result<Vec<T>, E>;
     type Outcomes = Vec<Result<T, TaskError<E>>>;
 
-    fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
-        if let Some(first) = first_failure {
-            return failure(&mut self[first], is_cancelled).ok().map(Err);
-        }
-        if is_cancelled {
-            return None;
-        }
+    fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
+        failure(&mut self[first], is_cancelled).ok().map(Err)
+    }
+
+    fn values(self) -> Option<Self::Values> {
         let mut values = Vec::with_capacity(self.len());
         for mut child in self {
             match value(&mut child) {
@@ -344,15 +343,18 @@ macro_rules! tuples {
             type Values = ($($name,)+);
             type Outcomes = ($(Result<$name, TaskError>,)+);
 
-            fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
-                match first_failure {
-                    $(Some($number) => {
+            fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
+                match first {
+                    $($number => {
                         let Err(()) = failure(&mut self.$number, is_cancelled);
                         None
                     })+
-                    _ if is_cancelled => None,
-                    _ => Some(($(value(&mut self.$number).ok()?,)+)),
+                    _ => None,
                 }
+            }
+
+            fn values(mut self) -> Option<Self::Values> {
+                Some(($(value(&mut self.$number).ok()?,)+))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {
@@ -368,12 +370,15 @@ macro_rules! tuples {
             type Values = Result<($($name,)+), E>;
             type Outcomes = ($(Result<$name, TaskError<E>>,)+);
 
-            fn values(mut self, first_failure: Option<usize>, is_cancelled: bool) -> Option<Self::Values> {
-                match first_failure {
-                    $(Some($number) => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
-                    _ if is_cancelled => None,
-                    _ => Some(Ok(($(value(&mut self.$number).ok()?,)+))),
+            fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
+                match first {
+                    $($number => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
+                    _ => None,
                 }
+            }
+
+            fn values(mut self) -> Option<Self::Values> {
+                Some(Ok(($(value(&mut self.$number).ok()?,)+)))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {

@@ -128,8 +128,8 @@ impl<C: Children> Gather<C> {
         GatherOutcomes { gather: self }
     }
 
-    /// The children, when there is something to see.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<C> {
+    /// Ready when there is something to see.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if leaf::interrupted(cx, || format!("{} gathered tasks", self.crowd.pending())) {
             return Poll::Pending;
         }
@@ -140,8 +140,7 @@ impl<C: Children> Gather<C> {
                 current.clear(Flag::CANCEL_FORWARDED);
             }
             self.over = true;
-            let children = self.crowd.leave();
-            return Poll::Ready(children.expect("a gathering is not polled when it is over"));
+            return Poll::Ready(());
         }
         if self.crowd.is_due() {
             cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all were over before
@@ -159,9 +158,20 @@ impl<C: Children> Future for Gather<C> {
     type Output = C::Values;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Values> {
-        let Poll::Ready(children) = self.poll_due(cx) else { return Poll::Pending };
-        let values = children.values(self.crowd.first_failure(), self.crowd.cancel_requested());
-        values.map_or_else(
+        if self.poll_due(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let crowd = &self.crowd;
+        let is_cancelled = crowd.cancel_requested();
+        let gathered = if let Some(first) = crowd.first_failure() {
+            crowd.look_into(|children| children.failure(first, is_cancelled)).flatten()
+        } else if is_cancelled {
+            None
+        } else {
+            crowd.leave().and_then(C::values)
+        };
+        // Who raises a cancel may be polled again, and does so again: the children are still there.
+        gathered.map_or_else(
             || {
                 leaf::raise();
                 Poll::Pending
@@ -177,7 +187,7 @@ impl<C: Children> Drop for Gather<C> {
             current.stops_awaiting_crowd(&self.crowd);
         }
         let children = self.crowd.leave();
-        if let Some(children) = children.filter(|_| !self.crowd.cancel_requested()) {
+        if let Some(children) = children.filter(|_| !self.over && !self.crowd.cancel_requested()) {
             children.abandon();
         }
     }
@@ -202,11 +212,14 @@ impl<C: Children> Future for GatherOutcomes<C> {
     type Output = C::Outcomes;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Outcomes> {
-        let Poll::Ready(children) = self.gather.poll_due(cx) else { return Poll::Pending };
+        if self.gather.poll_due(cx).is_pending() {
+            return Poll::Pending;
+        }
         if self.gather.crowd.cancel_requested() {
             leaf::raise();
             return Poll::Pending;
         }
-        Poll::Ready(children.outcomes())
+        let children = self.gather.crowd.leave();
+        Poll::Ready(children.expect("a gathering is not polled when it is over").outcomes())
     }
 }
