@@ -254,12 +254,11 @@ impl Future for YieldNow {
             return Poll::Pending;
         }
         // Under somebody else's executor: once around, whatever that is there.
-        let has_passed = match self.place {
-            Some(place) => with_here(|engine| engine.has_passed(place)).unwrap_or(true),
-            None => {
-                self.place = Some(with_here(Engine::next_place).unwrap_or(0));
-                false
-            }
+        let has_passed = if let Some(place) = self.place {
+            with_here(|engine| engine.has_passed(place)).unwrap_or(true)
+        } else {
+            self.place = Some(with_here(Engine::next_place).unwrap_or(0));
+            false
         };
         if has_passed {
             return Poll::Ready(());

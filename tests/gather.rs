@@ -439,7 +439,7 @@ fn a_gathering_that_raised_a_cancel_raises_it_again_when_it_is_polled_again() {
                 yield_now().await;
             }]);
             // The other branch catches what this one raises, and so this one is polled again.
-            futures::future::join(gathering, catch_cancel(sleep(ms(10)))).await;
+            drop(futures::future::join(gathering, catch_cancel(sleep(ms(10)))).await);
         });
         task.await
     });
