@@ -65,10 +65,22 @@ pub(crate) fn running() -> Option<Rc<Engine>> {
 
 impl TaskId {
     /// The waker that is this number.
+    #[inline]
     pub(crate) fn waker(self) -> Waker {
-        // SAFETY: the four functions of `VTABLE` are thread-safe and never dereference the word they
-        // are given; they read a number out of it. There is nothing to own, so nothing to free.
-        unsafe { Waker::new(ptr::without_provenance(self.word()), &VTABLE) }
+        self.waker_with(&VTABLE)
+    }
+
+    /// The same, for a task of which it is known that code that is not ours keeps its waker.
+    #[inline]
+    pub(super) fn waker_at_large(self) -> Waker {
+        self.waker_with(&AT_LARGE)
+    }
+
+    #[inline]
+    fn waker_with(self, vtable: &'static RawWakerVTable) -> Waker {
+        // SAFETY: the functions of both tables are thread-safe and never dereference the word they are
+        // given; they read a number out of it. There is nothing to own, so nothing to free.
+        unsafe { Waker::new(ptr::without_provenance(self.word()), vtable) }
     }
 
     /// A waker to be kept that wakes whom `waker` wakes. For ours this is no `clone`, which would count as
@@ -79,7 +91,9 @@ impl TaskId {
 
     /// The number inside `waker`, if it is one of ours.
     pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
-        if ptr::eq(waker.vtable(), &raw const VTABLE) {
+        if ptr::eq(waker.vtable(), &raw const VTABLE)
+            || ptr::eq(waker.vtable(), &raw const AT_LARGE)
+        {
             TaskId::of_word(waker.data().addr())
         } else {
             None
@@ -89,13 +103,21 @@ impl TaskId {
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_word, wake_word, forget);
 
+/// Once it is known that a waker was cloned, clones cost nothing. (The waker of that one poll and its clones do not
+/// [know each other](Waker::will_wake) as the same, which costs whoever asks one clone more.)
+static AT_LARGE: RawWakerVTable = RawWakerVTable::new(clone_again, wake_word, wake_word, forget);
+
 fn clone(word: *const ()) -> RawWaker {
     // Our own leaves copy the number and never come here. So whoever does is somebody else's code that
     // keeps a waker, perhaps on another thread: from now on the outside may wake this task.
     if let Some(id) = TaskId::of_word(word.addr()) {
         waker_was_cloned(id);
     }
-    RawWaker::new(word, &VTABLE)
+    clone_again(word)
+}
+
+fn clone_again(word: *const ()) -> RawWaker {
+    RawWaker::new(word, &AT_LARGE)
 }
 
 fn wake_word(word: *const ()) {
@@ -113,19 +135,8 @@ pub(crate) fn wake(id: TaskId) {
     }
 }
 
-/// Code that is not ours keeps a waker of this task. Mostly that is known.
-#[inline]
+/// Code that is not ours keeps a waker of this task.
 fn waker_was_cloned(id: TaskId) {
-    let is_known = is_of_here(id, |engine| {
-        engine.tasks.borrow().slots.has_waker_at_large(id.slot(), id.generation())
-    });
-    if is_known != Some(true) {
-        waker_is_at_large(id);
-    }
-}
-
-#[inline(never)]
-fn waker_is_at_large(id: TaskId) {
     let mark = |engine: &Engine| {
         engine.tasks.borrow_mut().slots.waker_is_at_large(id.slot(), id.generation());
     };
@@ -153,7 +164,11 @@ mod tests {
     #[test]
     fn wakers_of_one_task_know_each_other() {
         let (one, other) = (TaskId::new(1, 2, 3), TaskId::new(1, 2, 4));
-        assert!(one.waker().will_wake(&one.waker().clone()));
+        assert!(one.waker().will_wake(&one.waker()));
         assert!(!one.waker().will_wake(&other.waker()));
+        // A poll after the one in which it was cloned is given such a waker.
+        let clone = one.waker().clone();
+        assert!(clone.will_wake(&one.waker_at_large()) && clone.will_wake(&clone.clone()));
+        assert_eq!(TaskId::of(&clone), Some(one));
     }
 }

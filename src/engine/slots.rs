@@ -44,6 +44,14 @@ impl Slot {
 
 const NO_SLOT: u32 = u32::MAX;
 
+/// Who is about to be polled.
+pub(crate) struct Dequeued {
+    pub(super) record: RecordRef,
+    pub(super) generation: u32,
+    /// Whether code that is not ours keeps a waker of it.
+    pub(super) waker_at_large: bool,
+}
+
 /// All tasks of one loop that are not over.
 #[derive(Debug)]
 pub(crate) struct Slots {
@@ -150,7 +158,7 @@ impl Slots {
     /// The number has come out of the queue, and its tenant is about to be polled: what is woken from here on is
     /// queued again. `None` if the tenant has left since; then the slot is vacant from here on, so that no successor is
     /// polled in its place in the queue.
-    pub(crate) fn dequeue(&mut self, number: u32) -> Option<(RecordRef, u32)> {
+    pub(crate) fn dequeue(&mut self, number: u32) -> Option<Dequeued> {
         let slot = &mut self.table[number as usize];
         let Some(record) = &slot.record else {
             slot.word &= !QUEUED;
@@ -158,16 +166,10 @@ impl Slots {
             self.first_free = number;
             return None;
         };
-        let polled = (record.clone(), slot.generation());
+        let record = record.clone();
         slot.word &= !QUEUED;
-        Some(polled)
-    }
-
-    /// Whether it is known already that code that is not ours keeps a waker of this tenant.
-    #[inline]
-    pub(crate) fn has_waker_at_large(&self, number: u32, generation: u32) -> bool {
-        let slot = self.table.get(number as usize);
-        slot.is_some_and(|slot| slot.word & !QUEUED == generation | WAKER_AT_LARGE)
+        let (generation, waker_at_large) = (slot.generation(), slot.is(WAKER_AT_LARGE));
+        Some(Dequeued { record, generation, waker_at_large })
     }
 
     pub(crate) fn waker_is_at_large(&mut self, number: u32, generation: u32) {

@@ -5,7 +5,7 @@
 
 use super::ready::ReadyQueue;
 use super::record::RecordRef;
-use super::slots::Slots;
+use super::slots::{Dequeued, Slots};
 
 /// Who is there, and who wants to be polled.
 #[derive(Debug)]
@@ -36,9 +36,9 @@ impl Tasks {
         }
     }
 
-    /// The next to be polled, and its generation. `None` if nobody stands in this place any more.
+    /// The next to be polled. `None` if nobody stands in this place any more.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(RecordRef, u32)> {
+    pub(super) fn next(&mut self) -> Option<Dequeued> {
         let slot = self.ready.pop(&self.slots)?;
         self.slots.dequeue(slot)
     }

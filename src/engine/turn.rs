@@ -41,6 +41,7 @@ use super::instant::Instant;
 use super::leaf::Signal;
 use super::record::{Polled, RecordRef};
 use super::registry::Registration;
+use super::slots::Dequeued;
 use super::state::Flag;
 use super::tasks::Tasks;
 use super::timers::OpenLimit;
@@ -239,14 +240,16 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
-        let Some((record, generation)) = self.tasks.borrow_mut().next() else { return };
+        let Some(next) = self.tasks.borrow_mut().next() else { return };
+        let Dequeued { record, generation, waker_at_large } = next;
         let mut only_limits = false;
         if record.has(Flag::CANCEL_PENDING | Flag::AWAITS) {
             let Some(by_limits) = self.prepare(&record) else { return };
             only_limits = by_limits;
         }
         let id = TaskId::new(self.loop_index(), record.slot, generation);
-        let waker = ManuallyDrop::new(id.waker()); // no destructor call for a number
+        let waker = if waker_at_large { id.waker_at_large() } else { id.waker() };
+        let waker = ManuallyDrop::new(waker); // no destructor call for a number
         let started = WATCHED.then(|| self.clock.now());
 
         self.current.set(Some(id));
