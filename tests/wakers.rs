@@ -276,7 +276,7 @@ fn wakers_of_one_task_will_wake_each_other_and_nobody_else() {
     assert_crosses_threads::<Waker>();
 
     async fn wakers_of_three_polls() -> Vec<Waker> {
-        let mut wakers = Vec::new();
+        let mut wakers: Vec<Waker> = Vec::new();
         poll_fn(|cx| {
             // A task's first clone is the one by which the loop learns that there are any: it knows all but its model.
             assert!(wakers.iter().all(|waker| waker.will_wake(cx.waker())));
