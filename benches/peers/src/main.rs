@@ -91,7 +91,19 @@ fn compare(choice: &Choice) -> Result<()> {
         list(&workloads, &peers);
         return Ok(());
     }
-    ensure!(!workloads.is_empty(), "no workload has such a name: see --list");
+    let scale = match choice {
+        Choice { smoke: true, .. } => Scale::Smoke,
+        Choice { quick: true, .. } => Scale::Quick,
+        _ => Scale::Full,
+    };
+    let says_hello = choice.only.as_ref().is_none_or(|only| hello::NAME.contains(only));
+    if workloads.is_empty() {
+        ensure!(says_hello, "no workload has such a name: see --list");
+        ensure!(
+            scale == Scale::Full,
+            "`hello` is part of the full run: neither --quick nor --smoke"
+        );
+    }
     ensure!(
         peers.iter().any(|peer| !peer.rows.is_empty()),
         "no executor has such a name: see --list"
@@ -100,11 +112,6 @@ fn compare(choice: &Choice) -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         ensure!(folder.is_none_or(Path::is_dir), "there is no folder for {}", path.display());
     }
-    let scale = match choice {
-        Choice { smoke: true, .. } => Scale::Smoke,
-        Choice { quick: true, .. } => Scale::Quick,
-        _ => Scale::Full,
-    };
     if scale != Scale::Smoke {
         header::print(&peers)?;
     }
@@ -113,10 +120,10 @@ fn compare(choice: &Choice) -> Result<()> {
         return smoke::report(&results);
     }
     results.iter().for_each(table::print);
-    if let Some(path) = &choice.svg {
+    if let Some(path) = choice.svg.as_ref().filter(|_| !results.is_empty()) {
         chart::draw(&results, path)?;
     }
-    if scale == Scale::Full && choice.only.as_ref().is_none_or(|only| hello::NAME.contains(only)) {
+    if scale == Scale::Full && says_hello {
         hello::compare(&peers);
     }
     Ok(())
