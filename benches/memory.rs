@@ -1,7 +1,7 @@
 //! What a task weighs: bytes of heap per task, a million of them waiting at one time.
 //!
 //! `cargo bench --bench memory`. Counted is what was asked of the allocator and not given back: records, the slot
-//! table, the ready queue's ring and the wheel's entries, the slack of doubling included.
+//! table and the wheel's entries, the slack of doubling included.
 
 #[path = "../tests/common/counting.rs"]
 mod counting;

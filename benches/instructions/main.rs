@@ -37,6 +37,10 @@ fn main() -> ExitCode {
         run(path(name), rounds.parse().expect("a number of rounds"));
         return ExitCode::SUCCESS;
     }
+    if let Some(what) = unknown(&args) {
+        eprintln!("error: {what}");
+        return ExitCode::FAILURE;
+    }
     let names: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let chosen = paths::ALL.into_iter().filter(|path| {
         names.is_empty() || names.iter().any(|name| path.name.contains(name.as_str()))
@@ -52,6 +56,18 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// What is neither an option nor part of a path's name.
+fn unknown(args: &[String]) -> Option<String> {
+    let options = ["--update", "--bench", "--test", "--nocapture"]; // the last three are cargo's own
+    let is_known = |arg: &&String| {
+        options.contains(&arg.as_str())
+            || !arg.starts_with('-') && paths::ALL.iter().any(|path| path.name.contains(*arg))
+    };
+    let arg = args.iter().find(|arg| !is_known(arg))?;
+    let names: Vec<_> = paths::ALL.iter().map(|path| path.name).collect();
+    Some(format!("{arg:?} is neither --update nor part of a name: {}", names.join(", ")))
 }
 
 fn path(name: &str) -> &'static Path {

@@ -17,6 +17,7 @@ mod table;
 mod workloads;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -43,13 +44,13 @@ struct Choice {
     /// Tiny sizes, for correctness only; fails if any result is wrong
     #[arg(long, conflicts_with_all = ["quick", "svg"])]
     smoke: bool,
-    /// Only the workloads whose name contains this
+    /// Only the workloads whose name contains this; may be given again, for more
     #[arg(long, value_name = "WORKLOAD")]
-    only: Option<String>,
-    /// Only the executors whose name contains this
+    only: Vec<String>,
+    /// Only the executors whose name contains this; may be given again, for more
     #[arg(long, value_name = "NAME")]
-    executor: Option<String>,
-    /// Draws the tables too
+    executor: Vec<String>,
+    /// Draws the tables too; without a path into the documentation, for which they must be all there
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = chart::DEFAULT)]
     svg: Option<PathBuf>,
     /// Lists the workloads and the executors
@@ -65,11 +66,18 @@ enum Child {
     Measure { workload: String, executor: String, scale: Scale },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let Command { child, choice } = Command::parse();
-    match child {
+    let done = match child {
         Some(Child::Measure { workload, executor, scale }) => measure(&workload, &executor, scale),
         None => compare(&choice),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -86,7 +94,7 @@ fn measure(workload: &str, executor: &str, scale: Scale) -> Result<()> {
 }
 
 fn compare(choice: &Choice) -> Result<()> {
-    let (workloads, peers) = chosen(choice);
+    let (mut workloads, peers) = chosen(choice);
     if choice.list {
         list(&workloads, &peers);
         return Ok(());
@@ -96,7 +104,7 @@ fn compare(choice: &Choice) -> Result<()> {
         Choice { quick: true, .. } => Scale::Quick,
         _ => Scale::Full,
     };
-    let says_hello = choice.only.as_ref().is_none_or(|only| hello::NAME.contains(only));
+    let says_hello = contains_any(hello::NAME, &choice.only);
     if workloads.is_empty() {
         ensure!(says_hello, "no workload has such a name: see --list");
         ensure!(
@@ -107,6 +115,17 @@ fn compare(choice: &Choice) -> Result<()> {
     ensure!(
         peers.iter().any(|peer| !peer.rows.is_empty()),
         "no executor has such a name: see --list"
+    );
+    let asked_for = workloads.len();
+    workloads.retain(|workload| peers.iter().any(|peer| peer.measure(workload).is_some()));
+    ensure!(
+        asked_for == 0 || !workloads.is_empty(),
+        "none of these executors can do that: see benches/peers/README.md"
+    );
+    let into_docs = choice.svg.as_deref() == Some(Path::new(chart::DEFAULT));
+    ensure!(
+        !into_docs || choice.only.is_empty() && choice.executor.is_empty(),
+        "--svg needs a path with --only and --executor: the picture in the documentation is of all"
     );
     if let Some(path) = &choice.svg {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -130,14 +149,18 @@ fn compare(choice: &Choice) -> Result<()> {
 }
 
 fn chosen(choice: &Choice) -> (Vec<&'static Workload>, Vec<Peer>) {
-    let contains =
-        |name: &str, part: &Option<String>| part.as_ref().is_none_or(|part| name.contains(part));
     let workloads = workloads::ALL.iter().copied();
     let peers = executors::here().into_iter();
     (
-        workloads.filter(|workload| contains(workload.name, &choice.only)).collect(),
-        peers.filter(|peer| contains(peer.name, &choice.executor)).collect(),
+        workloads.filter(|workload| contains_any(workload.name, &choice.only)).collect(),
+        peers.filter(|peer| contains_any(peer.name, &choice.executor)).collect(),
     )
+}
+
+/// Without regard to case; no parts are in every name.
+fn contains_any(name: &str, parts: &[String]) -> bool {
+    let name = name.to_lowercase();
+    parts.is_empty() || parts.iter().any(|part| name.contains(&part.to_lowercase()))
 }
 
 fn list(workloads: &[&Workload], peers: &[Peer]) {

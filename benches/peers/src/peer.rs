@@ -43,7 +43,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// An executor, with the workloads that every executor can run.
+    /// An executor, with the workloads that every executor can run. Its package is for the versions that are printed:
+    /// one that `Cargo.lock` knows.
     pub(crate) fn executor<E: Executor>(name: &'static str, package: &'static str) -> Peer {
         Peer::other(name, package, Kind::Executor).rows(workloads::of_executors::<E>())
     }
