@@ -104,14 +104,14 @@ pub struct PlainChild<O>(Child<Result<O, TaskError>, O>);
 pub struct TryChild<T, E>(Child<Result<T, TaskError<E>>, Result<T, E>>);
 
 /// Where children are made: looked up once for all of them.
-struct Nest {
+pub(super) struct Nest {
     /// `None` if no loop is running, which matters only to who makes a task.
     engine: Option<Rc<Engine>>,
     at: &'static Location<'static>,
 }
 
 impl Nest {
-    fn new(at: &'static Location<'static>) -> Nest {
+    pub(super) fn new(at: &'static Location<'static>) -> Nest {
         Nest { engine: here::running(), at }
     }
 
@@ -121,7 +121,7 @@ impl Nest {
 }
 
 impl<O: 'static> PlainChild<O> {
-    fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
+    pub(super) fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
         PlainChild(given(future).unwrap_or_else(|future| {
             let task: Task<O> = TaskBuilder::new().spawn_on(nest.engine(), Plain, future, nest.at);
             Child::Own(task)
@@ -130,7 +130,7 @@ impl<O: 'static> PlainChild<O> {
 }
 
 impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
-    fn new<F>(future: F, nest: &Nest) -> Self
+    pub(super) fn new<F>(future: F, nest: &Nest) -> Self
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
@@ -243,7 +243,7 @@ pub trait Children: sealed::Children {
 }
 
 /// The error of the child that failed first, if one did. `Err(())`: the gathering is cancelled.
-fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error, ()> {
+pub(super) fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error, ()> {
     let was_cancelled = child.member().0.has(Flag::CANCELLED);
     match child.ending() {
         Ending::Error(error) if !(was_cancelled && is_cancelled) => Ok(error),
@@ -251,7 +251,7 @@ fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error
     }
 }
 
-fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C::Error>> {
+pub(super) fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C::Error>> {
     match child.ending() {
         Ending::Value(value) => Ok(value),
         Ending::Error(error) => Err(Some(error)),
@@ -324,128 +324,6 @@ impl<T: 'static, E: 'static> Children for Vec<TryChild<T, E>> {
     }
 }
 
-macro_rules! tuples {
-    ($(($($name:ident $number:tt),+);)+) => {$(
-        impl<$($name: GatherChild + 'static),+> Members for ($($name,)+) {
-            fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
-                $(look($number, self.$number.member().0);)+
-            }
-
-            fn can_fail(&self, number: usize) -> bool {
-                match number {
-                    $($number => self.$number.can_fail(),)+
-                    _ => false,
-                }
-            }
-        }
-
-        impl<$($name: 'static),+> Children for ($(PlainChild<$name>,)+) {
-            type Values = ($($name,)+);
-            type Outcomes = ($(Result<$name, TaskError>,)+);
-
-            fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
-                match first {
-                    $($number => {
-                        let Err(()) = failure(&mut self.$number, is_cancelled);
-                        None
-                    })+
-                    _ => None,
-                }
-            }
-
-            fn values(mut self) -> Option<Self::Values> {
-                Some(($(value(&mut self.$number).ok()?,)+))
-            }
-
-            fn outcomes(mut self) -> Self::Outcomes {
-                ($(self.$number.outcome(),)+)
-            }
-
-            fn abandon(&self) {
-                $(self.$number.abandon();)+
-            }
-        }
-
-        impl<$($name: 'static,)+ E: 'static> Children for ($(TryChild<$name, E>,)+) {
-            type Values = Result<($($name,)+), E>;
-            type Outcomes = ($(Result<$name, TaskError<E>>,)+);
-
-            fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
-                match first {
-                    $($number => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
-                    _ => None,
-                }
-            }
-
-            fn values(mut self) -> Option<Self::Values> {
-                Some(Ok(($(value(&mut self.$number).ok()?,)+)))
-            }
-
-            fn outcomes(mut self) -> Self::Outcomes {
-                ($(self.$number.outcome(),)+)
-            }
-
-            fn abandon(&self) {
-                $(self.$number.abandon();)+
-            }
-        }
-
-        impl<$($name: 'static),+> sealed::Children for ($(PlainChild<$name>,)+) {}
-        impl<$($name: 'static,)+ E: 'static> sealed::Children for ($(TryChild<$name, E>,)+) {}
-
-        impl<$($name),+> IntoGather<FromTuple> for ($($name,)+)
-        where
-            $($name: Future<Output: 'static> + 'static),+
-        {
-            type Children = ($(PlainChild<$name::Output>,)+);
-
-            fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                let nest = Nest::new(at);
-                ($(PlainChild::new(self.$number, &nest),)+)
-            }
-        }
-    )+};
-}
-
-tuples! {
-    (A 0);
-    (A 0, B 1);
-    (A 0, B 1, C 2);
-    (A 0, B 1, C 2, D 3);
-    (A 0, B 1, C 2, D 3, F 4);
-    (A 0, B 1, C 2, D 3, F 4, G 5);
-    (A 0, B 1, C 2, D 3, F 4, G 5, H 6);
-    (A 0, B 1, C 2, D 3, F 4, G 5, H 6, I 7);
-}
-
-macro_rules! try_tuples {
-    ($(($($name:ident $value:ident $number:tt),+);)+) => {$(
-        impl<$($name, $value,)+ E> IntoTryGather<FromTuple> for ($($name,)+)
-        where
-            $($name: Future<Output = Result<$value, E>> + 'static, $value: 'static,)+
-            E: fmt::Debug + 'static,
-        {
-            type Children = ($(TryChild<$value, E>,)+);
-
-            fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                let nest = Nest::new(at);
-                ($(TryChild::new(self.$number, &nest),)+)
-            }
-        }
-    )+};
-}
-
-try_tuples! {
-    (A T 0);
-    (A T 0, B U 1);
-    (A T 0, B U 1, C V 2);
-    (A T 0, B U 1, C V 2, D W 3);
-    (A T 0, B U 1, C V 2, D W 3, F X 4);
-    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5);
-    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5, H Z 6);
-    (A T 0, B U 1, C V 2, D W 3, F X 4, G Y 5, H Z 6, I S 7);
-}
-
 /// Marks what can be iterated.
 #[derive(Debug)]
 pub enum FromIterable {}
@@ -496,7 +374,7 @@ where
     }
 }
 
-mod sealed {
+pub(super) mod sealed {
     #![allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
 
     use crate::engine::crowd::Members;

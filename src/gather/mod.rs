@@ -4,6 +4,7 @@
 //! (`engine/crowd.rs`), which tells when all are over or one has failed.
 
 mod children;
+mod tuples;
 
 use std::fmt;
 use std::future::Future;
