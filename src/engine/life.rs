@@ -149,7 +149,7 @@ impl Engine {
         record.forget_awaited();
         let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
         drop(from_table);
-        let has_extras = record.has_extras();
+        let has_extras = record.has_extras(); // who comes from here on finds it over, and does not join
         if has_extras {
             self.end_of_extras(record);
         }
