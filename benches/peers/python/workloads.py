@@ -155,26 +155,40 @@ async def queue(scale):
 
 
 async def semaphore(scale):
-    tasks, turns = scale.size(1_000), 10
+    tasks, permits = scale.size(1_000), 3
+    turns = tasks * 10 // permits * permits
+    loop = asyncio.get_running_loop()
 
     async def once():
-        permits = asyncio.Semaphore(3)
-        holders = most = 0
+        semaphore = asyncio.Semaphore(permits)
+        left, holders, most_holders, waiting = turns, 0, 0, []
 
-        async def take_turns():
-            nonlocal holders, most
-            for _ in range(turns):
-                async with permits:
+        async def hold():
+            if len(waiting) == permits - 1:
+                for waiter in waiting:
+                    waiter.set_result(None)
+                waiting.clear()
+            else:
+                waiting.append(loop.create_future())
+                await waiting[-1]
+
+        async def work():
+            nonlocal left, holders, most_holders
+            taken = 0
+            while left > 0:
+                left -= 1
+                async with semaphore:
                     holders += 1
-                    most = max(most, holders)
-                    await asyncio.sleep(0)
+                    most_holders = max(most_holders, holders)
+                    await hold()
                     holders -= 1
-            return turns
+                taken += 1
+            return taken
 
-        taken = sum(await asyncio.gather(*(take_turns() for _ in range(tasks))))
-        assert taken == tasks * turns and most <= 3
+        taken = sum(await asyncio.gather(*(work() for _ in range(tasks))))
+        assert taken == turns and most_holders == permits
 
-    return await repeat(scale, tasks * turns, once)
+    return await repeat(scale, turns, once)
 
 
 async def timers(scale):

@@ -28,7 +28,6 @@ pub(crate) fn peer() -> Peer {
             "a task that wakes itself is put first in the queue, and starves the others",
         )
         .remark("yield-1000", "a task that wakes itself goes first: each runs to its end")
-        .remark("semaphore", "a task that wakes itself goes first: no two ever hold a permit")
 }
 
 impl Executor for Monoio {
