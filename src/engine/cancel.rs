@@ -172,21 +172,24 @@ impl RecordRef {
         drop((one, more)); // out here: they may be the last references
     }
 
-    /// A wait for a crowd is pending in this poll.
-    pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
+    /// A wait for a crowd is pending in this poll. Hands back which it was before, to be dropped outside of any borrow.
+    pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) -> Option<Rc<dyn Takers>> {
         self.set(Flag::AWAITS);
-        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd));
-        drop(before);
+        self.with_extras(|extras| extras.awaiting_crowd.replace(crowd))
     }
 
-    /// The wait for the crowd is over, or has been given up.
-    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<impl Takers>) {
-        let before = self.if_extras(|extras| {
+    /// The wait for the crowd is over, or has been given up. Hands back what was kept of it, to be dropped outside of any
+    /// borrow.
+    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<impl Takers>) -> Option<Rc<dyn Takers>> {
+        if !self.has(Flag::AWAITS) {
+            return None; // forgotten when this poll began
+        }
+        let kept = self.if_extras(|extras| {
             extras
                 .awaiting_crowd
                 .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)))
         });
-        drop(before);
+        kept.flatten()
     }
 
     fn awaited(&self) -> Vec<RecordRef> {

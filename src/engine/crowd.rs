@@ -31,6 +31,8 @@ pub(crate) enum WakeAt {
 
 /// What a crowd is made of: the handles of its tasks, or their records.
 pub(crate) trait Members: 'static {
+    fn len(&self) -> usize;
+
     /// Shows each member's record, with its number. `look` must not run code of others.
     fn each(&self, look: impl FnMut(usize, &RecordRef));
 
@@ -42,6 +44,10 @@ pub(crate) trait Members: 'static {
 
 /// Each until it is let go.
 impl Members for Vec<Option<RecordRef>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
     fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
         let records = self.iter().enumerate();
         records.for_each(|(number, record)| _ = record.as_ref().map(|record| look(number, record)));
@@ -89,8 +95,7 @@ pub(crate) struct Crowd<M> {
 
 impl<M: Members> Crowd<M> {
     pub(crate) fn new(wake_at: WakeAt, members: M) -> Rc<Crowd<M>> {
-        let mut len = 0;
-        members.each(|_, _| len += 1);
+        let len = members.len();
         let wakes_for = match wake_at {
             WakeAt::Each => Flag::DONE,
             WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
@@ -213,6 +218,9 @@ impl<M: Members> Crowd<M> {
 
     /// Nobody waits any more: the members are handed out, if they are still there.
     pub(crate) fn leave(&self) -> Option<M> {
+        if self.members.borrow().is_none() {
+            return None; // it has been left
+        }
         let (seat, listed) = (self.seat.take(), self.listed.take());
         if let Some(seat) = seat.filter(|_| self.pending.get() > 0) {
             let mut listed = listed.into_iter().peekable();

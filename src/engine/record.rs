@@ -187,12 +187,14 @@ impl RecordRef {
 
     /// The last reference goes.
     fn free(&mut self) {
-        if self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME) && !self.is_emptied() {
+        let holds_something = self.has(Flag::HOLDS_FUTURE | Flag::HOLDS_OUTCOME | Flag::AWAITS);
+        if (holds_something || self.has_extras()) && !self.is_emptied() {
             return;
         }
-        // SAFETY: this was the last reference, so nobody looks at the header again.
-        let Header { vtable, home, awaiting, extras, .. } = unsafe { self.0.read() };
-        drop((awaiting, extras));
+        let vtable = self.vtable;
+        // SAFETY: this was the last reference, so nobody looks at the header again. Nothing else in it has a destructor to
+        // run: `awaiting` and `extras` are empty (the first line).
+        let home = unsafe { (&raw const self.home).read() };
         if let Some(units) = vtable.units {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), units);
             // SAFETY: it came from a block of so many units in `allocate`; the stage is empty (rule 1, and the first line).
@@ -203,12 +205,13 @@ impl RecordRef {
         }
     }
 
-    /// Drops what the stage holds. False if meanwhile somebody took a new reference: that one frees the record.
+    /// Drops what the record holds. False if meanwhile somebody took a new reference: that one frees it.
     #[inline(never)]
     fn is_emptied(&self) -> bool {
-        // Destructors of the stage may run anything; the record must still be whole then.
+        // Destructors may run anything; the record must still be whole then.
         self.references.set(1);
         self.drop_future().into_iter().chain(self.drop_outcome()).for_each(discard);
+        drop((self.awaiting.take(), self.extras.take()));
         self.references.set(self.references.get() - 1);
         self.references.get() == 0
     }

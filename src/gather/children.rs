@@ -260,6 +260,10 @@ pub(super) fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C:
 }
 
 impl<C: GatherChild + 'static> Members for Vec<C> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
     fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
         self.iter().enumerate().for_each(|(number, child)| look(number, child.member().0));
     }

@@ -136,10 +136,11 @@ impl<C: Children> Gather<C> {
         }
         let is_empty = self.crowd.is_empty();
         if self.crowd.is_due() && self.polled || is_empty {
-            if let Some(current) = leaf::current() {
-                current.stops_awaiting_crowd(&self.crowd);
+            let kept = leaf::with_current(|current| {
                 current.clear(Flag::CANCEL_FORWARDED);
-            }
+                current.stops_awaiting_crowd(&self.crowd)
+            });
+            drop(kept);
             self.over = true;
             return Poll::Ready(());
         }
@@ -148,9 +149,9 @@ impl<C: Children> Gather<C> {
         }
         self.polled = true;
         self.crowd.wait(cx);
-        if let Some(current) = leaf::current() {
-            current.starts_awaiting_crowd(self.crowd.clone());
-        }
+        let crowd = self.crowd.clone();
+        let before = leaf::with_current(|current| current.starts_awaiting_crowd(crowd));
+        drop(before);
         Poll::Pending
     }
 }
@@ -184,8 +185,9 @@ impl<C: Children> Future for Gather<C> {
 
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
-        if let Some(current) = leaf::current().filter(|_| self.polled && !self.over) {
-            current.stops_awaiting_crowd(&self.crowd);
+        if self.polled && !self.over {
+            let kept = leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
+            drop(kept);
         }
         let children = self.crowd.leave();
         if let Some(children) = children.filter(|_| !self.over && !self.crowd.cancel_requested()) {

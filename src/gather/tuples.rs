@@ -15,6 +15,10 @@ use crate::error::TaskError;
 macro_rules! tuples {
     ($(($($name:ident $number:tt),+);)+) => {$(
         impl<$($name: GatherChild + 'static),+> Members for ($($name,)+) {
+            fn len(&self) -> usize {
+                [$($number),+].len()
+            }
+
             fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
                 $(look($number, self.$number.member().0);)+
             }
