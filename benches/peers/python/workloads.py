@@ -53,6 +53,21 @@ async def spawn(scale):
     return await repeat(scale, tasks, once)
 
 
+async def spawn_one(scale):
+    tasks = scale.size(100_000)
+
+    async def answer(number):
+        return number
+
+    async def once():
+        total = 0
+        for number in range(tasks):
+            total += await asyncio.create_task(answer(number))
+        assert total == tasks * (tasks - 1) // 2
+
+    return await repeat(scale, tasks, once)
+
+
 async def gather(scale, size):
     size = scale.size(size)
     times = -(-scale.size(10_000) // size)
@@ -290,6 +305,7 @@ async def wait_for_ever():
 
 WORKLOADS = {
     "spawn": spawn,
+    "spawn-1": spawn_one,
     "gather-10": lambda scale: gather(scale, 10),
     "gather-1000": lambda scale: gather(scale, 1_000),
     "gather-100000": lambda scale: gather(scale, 100_000),

@@ -29,7 +29,7 @@ type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 pub(crate) fn draw(results: &[Results], path: &Path) -> Result<()> {
     let bars = results.iter().map(|results| drawn(results).count()).max().unwrap_or_default();
-    let panel_height = HEADING as usize + (bars + 1) * BAR as usize;
+    let panel_height = HEADING as usize + (bars + 2) * BAR as usize; // a remark, and a gap
     let rows = results.len().div_ceil(COLUMNS);
     let size = (COLUMNS * PANEL_WIDTH, rows * panel_height);
     let root = SVGBackend::new(path, (size.0.try_into()?, size.1.try_into()?)).into_drawing_area();
@@ -62,6 +62,8 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
     let mut standings: Vec<_> = drawn(results).collect();
     standings.sort_by(|a, b| order(a, b));
     let scale = Logarithmic::over(&standings);
+    let below = HEADING + i32::try_from(standings.len()).unwrap_or_default() * BAR + 4;
+    let mut remark = None;
     for (place, Standing { peer, outcome }) in (0..).zip(standings) {
         let middle = HEADING + place * BAR + BAR / 2;
         let right = text(11).pos(Pos::new(HPos::Right, VPos::Center));
@@ -77,9 +79,17 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
             Kind::Bare | Kind::Set | Kind::ForTheRecord => NO_EXECUTORS,
         };
         let end = NAMES + scale.length(sample.figure);
+        let mut figure = three_digits(sample.figure);
+        if let Some(why) = peer.remark_on(workload) {
+            figure.push('*');
+            remark = Some(why); // no workload has two
+        }
         let corners = [(NAMES, middle - 6), (end, middle + 6)];
         panel.draw(&Rectangle::new(corners, color.filled()))?;
-        panel.draw(&Text::new(three_digits(sample.figure), (end + 4, middle), left))?;
+        panel.draw(&Text::new(figure, (end + 4, middle), left))?;
+    }
+    if let Some(why) = remark {
+        panel.draw(&Text::new(format!("* {why}"), (10, below), text(10)))?;
     }
     Ok::<_, DrawingAreaErrorKind<_>>(())
 }

@@ -97,6 +97,10 @@ impl Peer {
         self
     }
 
+    pub(crate) fn remark_on(&self, workload: &Workload) -> Option<&'static str> {
+        self.remarks.iter().find(|(row, _)| *row == workload.name).map(|(_, remark)| *remark)
+    }
+
     pub(crate) fn measure(&self, workload: &Workload) -> Option<(&'static Workload, Measure)> {
         self.rows.iter().copied().find(|(row, _)| row.name == workload.name)
     }

@@ -21,10 +21,20 @@ pub(crate) struct Results<'a> {
     pub(crate) standings: Vec<Standing<'a>>,
 }
 
-/// A row of a table: who, and the median or the best of all rounds.
+/// A row of a table.
 pub(crate) struct Standing<'a> {
     pub(crate) peer: &'a Peer,
-    pub(crate) outcome: Result<Sample, Failure>,
+    pub(crate) outcome: Result<Summary, Failure>,
+}
+
+/// What all rounds together say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Summary {
+    /// The median, or the best.
+    pub(crate) figure: f64,
+    pub(crate) beside: f64,
+    /// How far the rounds lie apart, as a part of the figure.
+    pub(crate) spread: f64,
 }
 
 /// Why a row has no figures.
@@ -91,15 +101,17 @@ fn measure_once_more(
 }
 
 /// None where the peer does not take part.
-fn together(workload: &Workload, samples: &[Sample]) -> Option<Sample> {
-    let best = samples.iter().copied().min_by(|a, b| a.figure.total_cmp(&b.figure))?;
-    Some(match workload.runs {
-        Runs::PinnedBest => best,
-        Runs::Median | Runs::PinnedMedian | Runs::TwoCoresMedian => Sample {
-            figure: median(samples.iter().map(|sample| sample.figure).collect()),
-            beside: median(samples.iter().map(|sample| sample.beside).collect()),
-        },
-    })
+fn together(workload: &Workload, samples: &[Sample]) -> Option<Summary> {
+    let by_figure = |a: &&Sample, b: &&Sample| a.figure.total_cmp(&b.figure);
+    let (best, worst) = (samples.iter().min_by(by_figure)?, samples.iter().max_by(by_figure)?);
+    let (figure, beside) = match workload.runs {
+        Runs::PinnedBest => (best.figure, best.beside),
+        Runs::Median | Runs::PinnedMedian | Runs::TwoCoresMedian => (
+            median(samples.iter().map(|sample| sample.figure).collect()),
+            median(samples.iter().map(|sample| sample.beside).collect()),
+        ),
+    };
+    Some(Summary { figure, beside, spread: (worst.figure - best.figure) / figure })
 }
 
 /// This program once more, to measure one thing and print a line.

@@ -2,39 +2,36 @@
 
 use std::cmp::Ordering;
 
-use crate::measure::Sample;
-use crate::peer::{Kind, Peer};
-use crate::rounds::{Results, Standing};
-use crate::workloads::Workload;
+use crate::peer::Kind;
+use crate::rounds::{Results, Standing, Summary};
 
 pub(crate) fn print(results: &Results) {
     let workload = results.workload;
     println!("\n{}: {}", workload.name, workload.about);
     let [figure, beside] = workload.unit.headings();
-    println!("  {:<26}{figure:>12}{:>14}{:>10}{beside:>12}", "", "to best peer", "to bare");
+    println!(
+        "  {:<26}{figure:>12}{:>14}{:>10}{:>10}{beside:>12}",
+        "", "to best peer", "to bare", "spread",
+    );
     let best_peer = results.best(Kind::Executor);
     let bare = results.best(Kind::Bare);
     let mut standings: Vec<_> = results.standings.iter().collect();
     standings.sort_by(|a, b| order(a, b));
     for Standing { peer, outcome } in standings {
         match outcome {
-            Ok(Sample { figure, beside }) => println!(
-                "{} {:<26}{:>12}{:>14}{:>10}{beside:>12.2}{}",
+            Ok(Summary { figure, beside, spread }) => println!(
+                "{} {:<26}{:>12}{:>14}{:>10}{:>8.0} %{beside:>12.2}{}",
                 if peer.kind == Kind::Ours { '>' } else { ' ' },
                 peer.name,
                 three_digits(*figure),
                 ratio(*figure, best_peer),
                 ratio(*figure, bare),
-                remark(peer, workload),
+                spread * 100.0,
+                peer.remark_on(workload).map_or_else(String::new, |it| format!("  ({it})")),
             ),
             Err(failure) => println!("  {:<26}{failure}", peer.name),
         }
     }
-}
-
-fn remark(peer: &Peer, workload: &Workload) -> String {
-    let remark = peer.remarks.iter().find(|(name, _)| *name == workload.name);
-    remark.map_or_else(String::new, |(_, remark)| format!("  ({remark})"))
 }
 
 impl Results<'_> {

@@ -11,6 +11,8 @@ use monoio::{FusionDriver, RuntimeBuilder};
 use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
 use crate::peer::Peer;
 
+const WAKES_ITSELF_FIRST: &str = "a task that wakes itself goes first: each runs to its end";
+
 pub(crate) struct Monoio;
 
 pub(crate) fn peer() -> Peer {
@@ -27,7 +29,10 @@ pub(crate) fn peer() -> Peer {
             "thread-busy",
             "a task that wakes itself is put first in the queue, and starves the others",
         )
-        .remark("yield-1000", "a task that wakes itself goes first: each runs to its end")
+        .remark("yield-1000", WAKES_ITSELF_FIRST)
+        .remark("gather-10", WAKES_ITSELF_FIRST)
+        .remark("gather-1000", WAKES_ITSELF_FIRST)
+        .remark("gather-100000", WAKES_ITSELF_FIRST)
 }
 
 impl Executor for Monoio {

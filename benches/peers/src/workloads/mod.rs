@@ -72,6 +72,7 @@ type Rows = Vec<(&'static Workload, Measure)>;
 /// In the order of the tables.
 pub(crate) const ALL: &[&Workload] = &[
     &spawn::SPAWN,
+    &spawn::ONE,
     &gather::TEN,
     &gather::THOUSAND,
     &gather::HUNDRED_THOUSAND,
@@ -97,6 +98,7 @@ pub(crate) const ALL: &[&Workload] = &[
 pub(crate) fn of_executors<E: Executor>() -> Rows {
     vec![
         (&spawn::SPAWN, spawn::measure::<E>),
+        (&spawn::ONE, spawn::one::<E>),
         (&gather::TEN, gather::measure::<E>),
         (&gather::THOUSAND, gather::measure::<E>),
         (&gather::HUNDRED_THOUSAND, gather::measure::<E>),
@@ -142,6 +144,7 @@ pub(crate) fn of_sets<E: Executor, S: Set>() -> Rows {
 pub(crate) fn of_bare() -> Rows {
     vec![
         (&spawn::SPAWN, spawn::bare),
+        (&spawn::ONE, spawn::bare_one),
         (&gather::TEN, gather::bare),
         (&gather::THOUSAND, gather::bare),
         (&gather::HUNDRED_THOUSAND, gather::bare),

@@ -1,5 +1,6 @@
-//! Spawn many tasks, then wait for each.
+//! Spawn tasks and wait for them: many at once, or one after the other.
 
+use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -13,6 +14,12 @@ pub(crate) const SPAWN: Workload = Workload {
     about: "100,000 tasks are spawned, then each is awaited; an operation is one task",
     unit: Unit::CpuNanos,
     runs: Runs::Median,
+};
+
+pub(crate) const ONE: Workload = Workload {
+    name: "spawn-1",
+    about: "a task is spawned and awaited before the next is; an operation is one task",
+    ..SPAWN
 };
 
 const TASKS: usize = 100_000;
@@ -38,6 +45,17 @@ pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) ->
     })
 }
 
+pub(crate) fn one<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
+    let tasks = scale.size(TASKS);
+    repeat::<E, _>(workload, scale, tasks, move || async move {
+        let mut sum = 0;
+        for number in 0..tasks {
+            sum += E::join(E::spawn(answer(number))).await;
+        }
+        assert_eq!(sum, tasks * (tasks - 1) / 2);
+    })
+}
+
 /// The same futures boxed, then each polled and dropped.
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
@@ -49,11 +67,29 @@ pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
         }
         let mut sum = 0;
         for future in boxed {
-            let Poll::Ready(number) = pin!(future).poll(&mut context) else {
-                unreachable!("it awaits nothing")
-            };
-            sum += number;
+            sum += ready(pin!(future).poll(&mut context));
         }
         assert_eq!(sum, tasks * (tasks - 1) / 2);
     })
+}
+
+/// One future boxed, polled and dropped before the next.
+pub(crate) fn bare_one(workload: &'static Workload, scale: Scale) -> Sample {
+    let tasks = scale.size(TASKS);
+    let mut context = Context::from_waker(Waker::noop());
+    repeat_bare(workload, scale, tasks, || {
+        let mut sum = 0;
+        for number in 0..tasks {
+            let future = black_box(super::boxed(answer(number)));
+            sum += ready(pin!(future).poll(&mut context));
+        }
+        assert_eq!(sum, tasks * (tasks - 1) / 2);
+    })
+}
+
+fn ready<T>(polled: Poll<T>) -> T {
+    match polled {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("it awaits nothing"),
+    }
 }
