@@ -122,7 +122,15 @@ impl RecordRef {
     }
 
     /// A join of `awaited` has found its end, or has been given up.
+    #[inline]
     pub(crate) fn stops_awaiting(&self, awaited: &RecordRef) {
+        // If it was awaited in an earlier poll only, that was forgotten when this one began.
+        if self.has(Flag::AWAITS) {
+            self.forget_awaiting(awaited);
+        }
+    }
+
+    fn forget_awaiting(&self, awaited: &RecordRef) {
         if let Some(one) = self.set_awaiting(None) {
             if one == *awaited {
                 let next = self.if_extras(|extras| extras.also_awaiting.pop()).flatten();
@@ -165,11 +173,13 @@ impl RecordRef {
 
     fn forget_what_it_awaited(&self) {
         self.clear(Flag::AWAITS);
-        let one = self.set_awaiting(None);
+        drop(self.set_awaiting(None));
         let more = self.if_extras(|extras| {
-            (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take())
+            extras
+                .awaits_something()
+                .then(|| (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take()))
         });
-        drop((one, more)); // out here: they may be the last references
+        drop(more); // out here: they may be the last references
     }
 
     /// A wait for a crowd is pending in this poll. Hands back which it was before, to be dropped outside of any borrow.

@@ -1,10 +1,13 @@
-//! **Here**: which loop is running on this thread, and what a waker does.
+//! **Here**: which loop is running on this thread, which task it is polling, and what a waker does.
 //!
 //! A wake-up is the most frequent thing of all, and nearly every one is for the loop of this very thread. So the way from a
 //! waker to that loop is as short as can be: a thread's variable, one comparison, and the ready queue.
 //!
 //! The variable is a plain pointer. *It is null, or it came from `Rc::into_raw`, and an [`Entered`] further up this stack
 //! holds that count*, which nobody forgets, and which puts back what was there before it.
+//!
+//! In the same way a loop knows the task that it is polling: *there is none, or [`Current::during`] further up this stack was
+//! given a reference to it*.
 
 #![allow(unsafe_code)] // one of the crate's two islands
 
@@ -13,6 +16,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::record::{RecordRef, Uncounted};
 use super::registry;
 use super::turn::Engine;
 use super::waker::TaskId;
@@ -61,6 +65,49 @@ pub(crate) fn running() -> Option<Rc<Engine>> {
     unsafe { Rc::increment_strong_count(engine) };
     // SAFETY: the count of the line above.
     Some(unsafe { Rc::from_raw(engine) })
+}
+
+/// The task that a loop is polling.
+#[derive(Default)]
+pub(super) struct Current(Cell<Option<Uncounted>>);
+
+impl Current {
+    /// While `poll` runs, this is the task.
+    #[inline]
+    pub(super) fn during<R>(&self, task: &RecordRef, poll: impl FnOnce() -> R) -> R {
+        let _put_back = PutBack { current: self, before: None };
+        self.0.set(Some(task.uncounted()));
+        poll()
+    }
+
+    /// While `poll` runs, there is none.
+    pub(super) fn hidden<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let _put_back = PutBack { current: self, before: self.0.take() };
+        poll()
+    }
+
+    pub(super) fn is_some(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    #[inline]
+    pub(super) fn look<R>(&self, look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+        // SAFETY: `during` further up this stack borrows a counted reference, until after `look` has returned.
+        self.0.get().map(|task| unsafe { task.look(look) })
+    }
+}
+
+/// Puts back who was the current task before.
+struct PutBack<'a> {
+    current: &'a Current,
+    before: Option<Uncounted>,
+}
+
+impl Drop for PutBack<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.current.0.set(self.before);
+    }
 }
 
 impl TaskId {

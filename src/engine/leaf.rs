@@ -19,13 +19,11 @@
 //! The same signal serves a second purpose. When the loop finds a deadlock it polls each waiting task once with
 //! [`Signal::Asking`], and every leaf answers what it waits for. So the report costs nothing until it is needed.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
 use super::here::{running, with_here};
 use super::record::RecordRef;
-use super::turn::Engine;
 use super::waker::TaskId;
 
 /// What the leaves of the task that is being polled are told.
@@ -69,7 +67,7 @@ pub(crate) fn is_raised() -> bool {
 /// Sends a cancel on its way out; the caller returns `Pending`. False if no task is being polled.
 pub(crate) fn raise() -> bool {
     let raised = with_here(|engine| {
-        let is_polling = engine.current.get().is_some();
+        let is_polling = engine.current.is_some();
         if is_polling {
             engine.signal.set(Signal::Raised);
         }
@@ -87,9 +85,7 @@ pub(crate) fn catch() -> bool {
         let is_raised = engine.signal.get() == Signal::Raised;
         if is_raised {
             engine.signal.set(Signal::Quiet);
-            if let Some(current) = engine.current() {
-                engine.make_record_ready(&current);
-            }
+            engine.current.look(|current| engine.make_record_ready(current));
         }
         is_raised
     });
@@ -99,7 +95,8 @@ pub(crate) fn catch() -> bool {
 /// Takes the signal down without more ado, if it was raised for this task: what it was raised for is over.
 pub(crate) fn take_down(task: &RecordRef) {
     with_here(|engine| {
-        if engine.signal.get() == Signal::Raised && engine.current().as_ref() == Some(task) {
+        let is_current = engine.current.look(|current| current == task) == Some(true);
+        if is_current && engine.signal.get() == Signal::Raised {
             engine.signal.set(Signal::Quiet);
         }
     });
@@ -121,28 +118,17 @@ pub(crate) fn set_reason(reason: Option<Arc<str>>) {
 
 /// Polls a join whose task no cancel is to be passed on to.
 pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
-    /// The engine whose current task is hidden, and the task.
-    struct Hidden(Option<(Rc<Engine>, TaskId)>);
-    impl Drop for Hidden {
-        fn drop(&mut self) {
-            if let Some((engine, task)) = self.0.take() {
-                engine.current.set(Some(task));
-            }
-        }
-    }
-    let engine = running();
-    let task = engine.as_ref().and_then(|engine| engine.current.take());
-    let _hidden = Hidden(engine.zip(task));
-    poll()
+    let Some(engine) = running() else { return poll() };
+    engine.current.hidden(poll)
 }
 
-/// Looks at the task that is being polled on this thread, if one is. `look` must not run code of others.
+/// Looks at the task that is being polled on this thread, if one is.
 #[inline]
 pub(crate) fn with_current<R>(look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
-    with_here(|engine| engine.with_current(look)).flatten()
+    with_here(|engine| engine.current.look(look)).flatten()
 }
 
 /// The task that is being polled on this thread.
 pub(crate) fn current() -> Option<RecordRef> {
-    with_here(Engine::current).flatten()
+    with_current(RecordRef::clone)
 }

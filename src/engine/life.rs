@@ -68,7 +68,7 @@ impl Engine {
     #[inline(never)]
     fn inherit_locals(&self, record: &RecordRef) {
         let locals =
-            self.with_current(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
+            self.current.look(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
         if let Some(locals) = locals.flatten() {
             record.with_extras(|extras| extras.locals = Some(locals));
         }

@@ -16,7 +16,7 @@
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
-//! | `here` | the loop of this thread, and what a waker does | what tasks do |
+//! | `here` | the loop of this thread, the task that it polls, and what a waker does | what tasks do |
 //! | `timers` | the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |

@@ -279,6 +279,26 @@ impl RecordRef {
     }
 }
 
+/// A reference that is not counted.
+#[derive(Clone, Copy)]
+pub(super) struct Uncounted(NonNull<Header>);
+
+impl RecordRef {
+    #[inline]
+    pub(super) fn uncounted(&self) -> Uncounted {
+        Uncounted(self.0)
+    }
+}
+
+impl Uncounted {
+    /// # Safety
+    /// Until `look` has returned there must be a counted one.
+    #[inline]
+    pub(super) unsafe fn look<R>(self, look: impl FnOnce(&RecordRef) -> R) -> R {
+        look(&ManuallyDrop::new(RecordRef(self.0)))
+    }
+}
+
 impl fmt::Debug for RecordRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {} spawned at {}", self.number, self.spawned_at)

@@ -191,10 +191,6 @@ impl Slots {
         slot.record.as_ref().filter(|_| slot.generation() == generation)
     }
 
-    pub(crate) fn tenant_of(&self, number: u32) -> Option<&RecordRef> {
-        self.table[number as usize].record.as_ref()
-    }
-
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &RecordRef> {
         self.table.iter().filter_map(|slot| slot.record.as_ref())
     }

@@ -129,7 +129,7 @@ impl Engine {
     }
 
     fn begin_open_limits(&self) {
-        let Some(task) = self.current.get() else { return };
+        let Some(task) = self.current.look(|task| self.id_of(task)) else { return };
         let alarm = Alarm::cancel(task);
         let now = self.now();
         for limit in self.open_limits.borrow_mut().iter_mut().filter(|limit| limit.begun.is_none())

@@ -36,6 +36,7 @@ use std::time::Duration;
 use super::alarm::{Alarm, Strangers};
 use super::blocks::Blocks;
 use super::clock::Clock;
+use super::here::Current;
 use super::hook::WakeHook;
 use super::instant::Instant;
 use super::leaf::Signal;
@@ -89,8 +90,8 @@ pub(crate) struct Engine {
     clock: Clock,
     registration: Registration,
 
-    /// The task that is being polled. Its slot keeps it until the poll is over.
-    pub(super) current: Cell<Option<TaskId>>,
+    /// The task that is being polled.
+    pub(super) current: Current,
     /// A task has had locals, so one that is made may inherit some.
     pub(crate) has_locals: Cell<bool>,
     /// What the leaves of the task that is being polled are told.
@@ -140,7 +141,7 @@ impl Engine {
             latest: Cell::new(clock.now()),
             clock,
             registration,
-            current: Cell::new(None),
+            current: Current::default(),
             has_locals: Cell::new(false),
             signal: Cell::new(Signal::Quiet),
             answers: RefCell::new(Vec::new()),
@@ -252,9 +253,8 @@ impl Engine {
         let waker = ManuallyDrop::new(waker); // no destructor call for a number
         let started = WATCHED.then(|| self.clock.now());
 
-        self.current.set(Some(id));
-        let polled = record.poll(&mut Context::from_waker(&waker));
-        self.current.set(None);
+        let mut context = Context::from_waker(&waker);
+        let polled = self.current.during(&record, || record.poll(&mut context));
 
         if let (Some(started), Some(limit)) = (started, self.slow_poll.get()) {
             self.report_slow_poll(&record, self.clock.now() - started, limit);
@@ -325,17 +325,6 @@ impl Engine {
 
     pub(crate) fn loop_index(&self) -> usize {
         self.registration.loop_index
-    }
-
-    /// Looks at the task that is being polled. `look` must not run code of others.
-    #[inline]
-    pub(crate) fn with_current<R>(&self, look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
-        let current = self.current.get()?;
-        self.tasks.borrow().slots.tenant_of(current.slot()).map(look)
-    }
-
-    pub(crate) fn current(&self) -> Option<RecordRef> {
-        self.with_current(RecordRef::clone)
     }
 
     pub(crate) fn set_hook(&self, call: WakeHook) {

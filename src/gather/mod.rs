@@ -136,11 +136,10 @@ impl<C: Children> Gather<C> {
         }
         let is_empty = self.crowd.is_empty();
         if self.crowd.is_due() && self.polled || is_empty {
-            let kept = leaf::with_current(|current| {
+            leaf::with_current(|current| {
+                current.stops_awaiting_crowd(&self.crowd);
                 current.clear(Flag::CANCEL_FORWARDED);
-                current.stops_awaiting_crowd(&self.crowd)
             });
-            drop(kept);
             self.over = true;
             return Poll::Ready(());
         }
@@ -149,9 +148,7 @@ impl<C: Children> Gather<C> {
         }
         self.polled = true;
         self.crowd.wait(cx);
-        let crowd = self.crowd.clone();
-        let before = leaf::with_current(|current| current.starts_awaiting_crowd(crowd));
-        drop(before);
+        leaf::with_current(|current| current.starts_awaiting_crowd(self.crowd.clone()));
         Poll::Pending
     }
 }
@@ -186,8 +183,7 @@ impl<C: Children> Future for Gather<C> {
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
         if self.polled && !self.over {
-            let kept = leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
-            drop(kept);
+            leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
         }
         let children = self.crowd.leave();
         if let Some(children) = children.filter(|_| !self.over && !self.crowd.cancel_requested()) {

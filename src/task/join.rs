@@ -49,7 +49,9 @@ impl Join {
             return Poll::Pending;
         }
         if record.has(Flag::DONE) {
+            self.place.set(Place::NOWHERE); // it has told everybody, and its list is empty
             let was_cancelled_through_us = leaf::with_current(|current| {
+                current.stops_awaiting(record);
                 let was_forwarded = current.is_cancel_forwarded();
                 current.clear(Flag::CANCEL_FORWARDED);
                 was_forwarded && record.has(Flag::CANCELLED)
@@ -60,15 +62,14 @@ impl Join {
             }
             return Poll::Ready(());
         }
-        if let Some(current) = leaf::current() {
-            assert!(current != *record, "a task cannot await itself: it would wait forever");
+        leaf::with_current(|current| {
+            assert!(current != record, "a task cannot await itself: it would wait forever");
             current.starts_awaiting(record);
-        }
+        });
         wait_for_end(record, &self.place, cx);
         Poll::Pending
     }
 
-    /// Stops waiting.
     #[inline]
     pub(super) fn leave(&self, record: &RecordRef) {
         if self.place.get() != Place::NOWHERE {
@@ -116,9 +117,7 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
 }
 
 fn stop_waiting(record: &RecordRef, place: Place) {
-    if let Some(current) = leaf::current() {
-        current.stops_awaiting(record);
-    }
+    leaf::with_current(|current| current.stops_awaiting(record));
     if record.has(Flag::DONE) {
         return; // it has told everybody, and its list is empty
     }
