@@ -72,6 +72,9 @@ impl<E> TaskError<E> {
     }
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<TaskError>() == 16);
+
 /// A cancellation, caught.
 ///
 /// Whoever holds it decides: [`reraise`](Cancelled::reraise) lets it go on, dropping it swallows it.
@@ -81,30 +84,32 @@ impl<E> TaskError<E> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
 #[error("cancelled{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
 pub struct Cancelled {
-    pub(crate) reason: Option<Arc<str>>,
+    pub(crate) reason: Option<Reason>,
 }
+
+/// Why somebody cancelled. One word, as all that a [`TaskError`] may hold: it is part of what every await of a task gives.
+pub(crate) type Reason = Arc<String>;
 
 impl Cancelled {
     /// What was said when the task was cancelled, if anything was.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.reason.as_ref().map(|reason| reason.as_str())
     }
 }
 
 /// What a task panicked with.
 #[derive(Clone)]
-pub struct Panic {
-    message: Arc<str>,
-    payload: Arc<Thrown>,
-}
+pub struct Panic(Arc<Thrown>);
 
-/// What was thrown, until somebody takes it. It may throw again when it is dropped, wherever that is; nobody there is to
-/// blame.
-struct Thrown(Mutex<Option<Payload>>);
+struct Thrown {
+    message: String,
+    /// Until somebody takes it. It may throw again when it is dropped, wherever that is; nobody there is to blame.
+    payload: Mutex<Option<Payload>>,
+}
 
 impl Drop for Thrown {
     fn drop(&mut self) {
-        if let Some(payload) = self.0.get_mut().take() {
+        if let Some(payload) = self.payload.get_mut().take() {
             discard(payload);
         }
     }
@@ -112,18 +117,18 @@ impl Drop for Thrown {
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
-        let message = text_of(&*payload).into();
-        Panic { message, payload: Arc::new(Thrown(Mutex::new(Some(payload)))) }
+        let message = text_of(&*payload).to_owned();
+        Panic(Arc::new(Thrown { message, payload: Mutex::new(Some(payload)) }))
     }
 
     /// The text of the panic.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What was thrown, for whoever comes first: a clone of this error shares it.
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        self.payload.0.lock().take()
+        self.0.payload.lock().take()
     }
 
     /// Goes on panicking here, with what the task threw.
@@ -132,19 +137,19 @@ impl Panic {
     /// Always.
     pub fn resume(self) -> ! {
         let payload = self.take_payload();
-        resume_unwind(payload.unwrap_or_else(|| Box::new(self.message.to_string())))
+        resume_unwind(payload.unwrap_or_else(|| Box::new(self.message().to_owned())))
     }
 }
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message).finish()
+        f.debug_tuple("Panic").field(&self.message()).finish()
     }
 }
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the task panicked: {}", self.message)
+        write!(f, "the task panicked: {}", self.message())
     }
 }
 
@@ -153,7 +158,7 @@ impl std::error::Error for Panic {}
 /// Two are equal if they are clones of one panic.
 impl PartialEq for Panic {
     fn eq(&self, other: &Panic) -> bool {
-        Arc::ptr_eq(&self.payload, &other.payload)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -18,17 +18,17 @@ use std::collections::HashSet;
 use std::mem;
 use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::crowd::Takers;
 use super::leaf::Signal;
 use super::record::RecordRef;
 use super::state::{Flag, Header};
 use super::turn::Engine;
+use crate::error::Reason;
 
 impl RecordRef {
     /// Asks the task to stop. False if it is over, and then nothing happens.
-    pub(crate) fn cancel(&self, reason: Option<&Arc<str>>) -> bool {
+    pub(crate) fn cancel(&self, reason: Option<&Reason>) -> bool {
         if self.has(Flag::DONE) {
             // As in asyncio, who cancels a failed task knows of it.
             self.set(Flag::SEEN);
@@ -101,7 +101,7 @@ impl RecordRef {
         }
     }
 
-    fn count_cancel(&self, reason: Option<&Arc<str>>) {
+    fn count_cancel(&self, reason: Option<&Reason>) {
         self.cancel_requests.set(self.cancel_requests.get().saturating_add(1));
         if let Some(reason) = reason {
             self.with_extras(|extras| extras.reason = Some(reason.clone()));

@@ -3,14 +3,13 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Waker;
 
 use super::crowd::Takers;
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use super::watchers::Watcher;
-use crate::error::Panic;
+use crate::error::{Panic, Reason};
 
 /// Task-locals, by the address of what names them. Copied when one is set, shared until then.
 pub(crate) type Locals = Rc<BTreeMap<usize, Rc<dyn Any>>>;
@@ -21,7 +20,7 @@ pub(crate) struct Extras {
     /// A name that somebody gave it.
     pub(crate) name: Option<Rc<str>>,
     /// Why it was cancelled, if somebody said.
-    pub(crate) reason: Option<Arc<str>>,
+    pub(crate) reason: Option<Reason>,
     /// The pending cancel was asked for by time limits alone.
     pub(crate) cancelled_by_limits: bool,
     /// How many of its cancel requests are of time limits that have not taken them back.

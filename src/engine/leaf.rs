@@ -19,12 +19,12 @@
 //! The same signal serves a second purpose. When the loop finds a deadlock it polls each waiting task once with
 //! [`Signal::Asking`], and every leaf answers what it waits for. So the report costs nothing until it is needed.
 
-use std::sync::Arc;
 use std::task::Context;
 
 use super::here::{running, with_here};
 use super::record::RecordRef;
 use super::waker::TaskId;
+use crate::error::Reason;
 
 /// What the leaves of the task that is being polled are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +103,12 @@ pub(crate) fn take_down(task: &RecordRef) {
 }
 
 /// Why the current task is cancelled, if somebody said.
-pub(crate) fn reason() -> Option<Arc<str>> {
+pub(crate) fn reason() -> Option<Reason> {
     current()?.if_extras(|extras| extras.reason.clone()).flatten()
 }
 
 /// The current task ends with this reason, if its cancel is not caught.
-pub(crate) fn set_reason(reason: Option<Arc<str>>) {
+pub(crate) fn set_reason(reason: Option<Reason>) {
     if let Some(current) = current()
         && (reason.is_some() || self::reason().is_some())
     {

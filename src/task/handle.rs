@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::join::Join;
@@ -135,7 +136,7 @@ impl<O> TaskOf<O> {
 
     /// See [`TaskRef::cancel_with_reason`].
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(Some(&reason.into().into()))
+        self.record.cancel(Some(&Arc::new(reason.into())))
     }
 
     /// Whether the task is over.

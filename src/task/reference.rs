@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 use crate::engine::extras::Joiner;
 use crate::engine::record::RecordRef;
@@ -60,7 +61,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.cancel(msg)`.
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(Some(&reason.into().into()))
+        self.record.cancel(Some(&Arc::new(reason.into())))
     }
 
     /// How many requests to cancel there have been, less those taken back.
