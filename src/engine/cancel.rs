@@ -42,20 +42,17 @@ impl RecordRef {
         }
         self.set(Flag::CANCEL_FORWARDED);
         // A list in place of recursion: a chain of awaits may be longer than the stack is deep. And tasks may
-        // await each other in a circle: nobody is told twice.
-        let mut told = HashSet::from([self.address()]);
+        // await each other in a circle: nobody passes it on twice.
+        let mut passed_on = HashSet::new();
         let mut untold = takers;
         let mut somebody_is_interrupted = false;
         while let Some(task) = untold.pop() {
             task.count_cancel(reason);
-            if !told.insert(task.address()) {
-                continue;
-            }
             let takers = task.takers();
             if takers.is_empty() {
                 task.interrupt();
                 somebody_is_interrupted = true;
-            } else {
+            } else if task != *self && passed_on.insert(task.address()) {
                 task.set(Flag::CANCEL_FORWARDED);
                 untold.extend(takers.into_iter().rev());
             }

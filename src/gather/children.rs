@@ -158,6 +158,7 @@ impl<O> GatherChild for PlainChild<O> {
     type Error = Infallible;
     type Outcome = Result<O, TaskError>;
 
+    #[inline]
     fn ending(&mut self) -> Ending<O, Infallible> {
         match &self.0 {
             Child::Own(task) => ending_of(task),
@@ -211,10 +212,16 @@ impl<T, E> GatherChild for TryChild<T, E> {
     }
 }
 
+#[inline]
 fn ending_of<T, E>(task: &Task<T, E>) -> Ending<T, E> {
-    if let Some(value) = task.take_value() {
-        return Ending::Value(value);
+    match task.take_value() {
+        Some(value) => Ending::Value(value),
+        None => ending_without_value(task),
     }
+}
+
+#[inline(never)]
+fn ending_without_value<T, E>(task: &Task<T, E>) -> Ending<T, E> {
     match task.take().expect("a gathered task is over, and gathered once") {
         Ok(value) => Ending::Value(value),
         Err(TaskError::Failed(error)) => Ending::Error(error),

@@ -185,6 +185,7 @@ impl<O> Future for TaskOf<O> {
 }
 
 impl<O> Drop for TaskOf<O> {
+    #[inline]
     fn drop(&mut self) {
         self.join.leave(&self.record);
         self.record.clear(Flag::HANDLE);
