@@ -164,13 +164,16 @@ impl RecordRef {
     #[inline]
     pub(super) fn forget_awaited(&self) {
         if self.has(Flag::AWAITS) {
-            self.forget_what_it_awaited();
+            self.clear(Flag::AWAITS);
+            drop(self.set_awaiting(None));
+            if self.has_extras() {
+                self.forget_what_else_it_awaited();
+            }
         }
     }
 
-    fn forget_what_it_awaited(&self) {
-        self.clear(Flag::AWAITS);
-        drop(self.set_awaiting(None));
+    #[inline(never)]
+    fn forget_what_else_it_awaited(&self) {
         let more = self.if_extras(|extras| {
             extras
                 .awaits_something()
@@ -222,7 +225,7 @@ impl Engine {
     /// The poll that a cancel waits for begins. Says whether time limits alone asked for it; `None` if there is no poll,
     /// for the task never ran.
     #[cold]
-    fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
+    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
         record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM);
         if record.has(Flag::STARTED) {
             self.signal.set(Signal::Raised);
@@ -231,16 +234,6 @@ impl Engine {
         }
         self.end_cancelled(record);
         None
-    }
-
-    /// What must be done before some polls. Says whether time limits alone asked for the cancel that is delivered;
-    /// `None` if there is no poll.
-    #[inline(never)]
-    pub(super) fn prepare(&self, record: &RecordRef) -> Option<bool> {
-        let by_limits =
-            if record.has(Flag::CANCEL_PENDING) { self.deliver_cancel(record)? } else { false };
-        record.forget_awaited();
-        Some(by_limits)
     }
 
     /// A poll has ended, and the task is not over.

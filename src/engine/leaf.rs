@@ -41,9 +41,15 @@ pub(crate) enum Signal {
 ///
 /// Whoever polls it through a waker that is not ours (a set of futures) takes the wake-up for used, and would not poll it
 /// again when somebody else has caught the cancel: so it is woken once more.
+#[inline]
 pub(crate) fn interrupted(cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
-    let signal = with_here(|engine| engine.signal.get());
-    match signal.unwrap_or(Signal::Quiet) {
+    let signal = with_here(|engine| engine.signal.get()).unwrap_or(Signal::Quiet);
+    signal != Signal::Quiet && is_told(signal, cx, waits_for)
+}
+
+#[cold]
+fn is_told(signal: Signal, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
+    match signal {
         Signal::Quiet => false,
         Signal::Raised => {
             if TaskId::of(cx.waker()).is_none() {

@@ -245,8 +245,11 @@ impl Engine {
         let Dequeued { record, generation, waker_at_large } = next;
         let mut only_limits = false;
         if record.has(Flag::CANCEL_PENDING | Flag::AWAITS) {
-            let Some(by_limits) = self.prepare(&record) else { return };
-            only_limits = by_limits;
+            if record.has(Flag::CANCEL_PENDING) {
+                let Some(by_limits) = self.deliver_cancel(&record) else { return };
+                only_limits = by_limits;
+            }
+            record.forget_awaited();
         }
         let id = TaskId::new(self.loop_index(), record.slot, generation);
         let waker = if waker_at_large { id.waker_at_large() } else { id.waker() };

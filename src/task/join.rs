@@ -44,28 +44,17 @@ impl Join {
     }
 
     /// Ready when the task is over.
+    #[inline]
     pub(super) fn poll(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         if leaf::interrupted(cx, || format!("task '{}'", name_of(record))) {
             return Poll::Pending;
         }
         if record.has(Flag::DONE) {
             self.place.set(Place::NOWHERE); // it has told everybody, and its list is empty
-            let was_cancelled_through_us = leaf::with_current(|current| {
-                current.stops_awaiting(record);
-                let was_forwarded = current.is_cancel_forwarded();
-                current.clear(Flag::CANCEL_FORWARDED);
-                was_forwarded && record.has(Flag::CANCELLED)
-            });
-            if was_cancelled_through_us == Some(true) {
-                leaf::raise(); // so are we, now that it is done with it
-                return Poll::Pending;
-            }
-            return Poll::Ready(());
+            let is_more_to_do =
+                leaf::with_current(|current| current.has(Flag::AWAITS | Flag::CANCEL_FORWARDED));
+            return if is_more_to_do == Some(true) { end_of_wait(record) } else { Poll::Ready(()) };
         }
-        leaf::with_current(|current| {
-            assert!(current != record, "a task cannot await itself: it would wait forever");
-            current.starts_awaiting(record);
-        });
         wait_for_end(record, &self.place, cx);
         Poll::Pending
     }
@@ -78,8 +67,30 @@ impl Join {
     }
 }
 
-/// Puts the waker of `cx` among those who are told of the end, where it is not there already.
+/// The awaited task is over, and the current one had noted that it awaits it, or passed a cancel on to it.
+#[inline(never)]
+fn end_of_wait(record: &RecordRef) -> Poll<()> {
+    let was_cancelled_through_us = leaf::with_current(|current| {
+        current.stops_awaiting(record);
+        let was_forwarded = current.is_cancel_forwarded();
+        current.clear(Flag::CANCEL_FORWARDED);
+        was_forwarded && record.has(Flag::CANCELLED)
+    });
+    if was_cancelled_through_us == Some(true) {
+        leaf::raise(); // so are we, now that it is done with it
+        return Poll::Pending;
+    }
+    Poll::Ready(())
+}
+
+/// Notes what the current task awaits, and puts the waker of `cx` among those who are told of the end, where it is not
+/// there already.
+#[inline(never)]
 fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
+    leaf::with_current(|current| {
+        assert!(current != record, "a task cannot await itself: it would wait forever");
+        current.starts_awaiting(record);
+    });
     let waker = cx.waker();
     let ours = TaskId::of(waker);
     match place.get() {

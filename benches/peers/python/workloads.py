@@ -54,7 +54,7 @@ async def spawn(scale):
 
 
 async def spawn_one(scale):
-    tasks = scale.size(100_000)
+    tasks = scale.size(10_000)
 
     async def answer(number):
         return number

@@ -33,7 +33,7 @@ pub(crate) struct Summary {
     /// The median, or the best.
     pub(crate) figure: f64,
     pub(crate) beside: f64,
-    /// How far the rounds lie apart, as a part of the figure.
+    /// How far the middle half of the rounds lies apart, as a part of the figure.
     pub(crate) spread: f64,
 }
 
@@ -102,8 +102,11 @@ fn measure_once_more(
 
 /// None where the peer does not take part.
 fn together(workload: &Workload, samples: &[Sample]) -> Option<Summary> {
-    let by_figure = |a: &&Sample, b: &&Sample| a.figure.total_cmp(&b.figure);
-    let (best, worst) = (samples.iter().min_by(by_figure)?, samples.iter().max_by(by_figure)?);
+    let mut samples = samples.to_vec();
+    samples.sort_by(|a, b| a.figure.total_cmp(&b.figure));
+    let best = *samples.first()?;
+    let quarter = samples.len() / 4;
+    let middle_half = samples[samples.len() - 1 - quarter].figure - samples[quarter].figure;
     let (figure, beside) = match workload.runs {
         Runs::PinnedBest => (best.figure, best.beside),
         Runs::Median | Runs::PinnedMedian | Runs::TwoCoresMedian => (
@@ -111,7 +114,7 @@ fn together(workload: &Workload, samples: &[Sample]) -> Option<Summary> {
             median(samples.iter().map(|sample| sample.beside).collect()),
         ),
     };
-    Some(Summary { figure, beside, spread: (worst.figure - best.figure) / figure })
+    Some(Summary { figure, beside, spread: middle_half / figure })
 }
 
 /// This program once more, to measure one thing and print a line.

@@ -150,7 +150,10 @@ pub(crate) fn of_bare() -> Rows {
         (&gather::HUNDRED_THOUSAND, gather::bare),
         (&yielding::ONE, yielding::bare_one),
         (&yielding::THOUSAND, yielding::bare_thousand),
+        (&ring::TWO, ring::bare_two),
+        (&ring::THOUSAND, ring::bare_thousand),
         (&storm::STORM, storm::bare),
+        (&queue::QUEUE, queue::bare),
         (&memory::PENDING, memory::bare),
     ]
 }

@@ -23,6 +23,7 @@ pub(crate) const ONE: Workload = Workload {
 };
 
 const TASKS: usize = 100_000;
+const ONE_BY_ONE: usize = 10_000;
 
 /// The body of every task.
 #[allow(clippy::unused_async)] // a task needs a future, and this is the smallest
@@ -46,7 +47,7 @@ pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) ->
 }
 
 pub(crate) fn one<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
-    let tasks = scale.size(TASKS);
+    let tasks = scale.size(ONE_BY_ONE);
     repeat::<E, _>(workload, scale, tasks, move || async move {
         let mut sum = 0;
         for number in 0..tasks {
@@ -58,7 +59,7 @@ pub(crate) fn one<E: Executor>(workload: &'static Workload, scale: Scale) -> Sam
 
 /// The same futures boxed, then each polled and dropped.
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
-    let tasks = scale.size(TASKS);
+    let tasks = scale.size(ONE_BY_ONE);
     let mut context = Context::from_waker(Waker::noop());
     repeat_bare(workload, scale, tasks, || {
         let mut boxed = Vec::with_capacity(tasks);
@@ -75,7 +76,7 @@ pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
 
 /// One future boxed, polled and dropped before the next.
 pub(crate) fn bare_one(workload: &'static Workload, scale: Scale) -> Sample {
-    let tasks = scale.size(TASKS);
+    let tasks = scale.size(ONE_BY_ONE);
     let mut context = Context::from_waker(Waker::noop());
     repeat_bare(workload, scale, tasks, || {
         let mut sum = 0;
