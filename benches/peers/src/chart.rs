@@ -18,6 +18,7 @@ const COLUMNS: usize = 3;
 const PANEL_WIDTH: usize = 460;
 const BAR: i32 = 16;
 const HEADING: i32 = 44;
+const LINE: i32 = 12;
 const NAMES: i32 = 180;
 const FIGURES: i32 = 60;
 
@@ -29,7 +30,7 @@ type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 pub(crate) fn draw(results: &[Results], path: &Path) -> Result<()> {
     let bars = results.iter().map(|results| drawn(results).count()).max().unwrap_or_default();
-    let panel_height = HEADING as usize + (bars + 2) * BAR as usize; // a remark, and a gap
+    let panel_height = HEADING as usize + (bars + 2) * BAR as usize; // two remarks, and a gap
     let rows = results.len().div_ceil(COLUMNS);
     let size = (COLUMNS * PANEL_WIDTH, rows * panel_height);
     let root = SVGBackend::new(path, (size.0.try_into()?, size.1.try_into()?)).into_drawing_area();
@@ -63,7 +64,7 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
     standings.sort_by(|a, b| order(a, b));
     let scale = Logarithmic::over(&standings);
     let below = HEADING + i32::try_from(standings.len()).unwrap_or_default() * BAR + 4;
-    let mut remark = None;
+    let mut remarks: Vec<&str> = Vec::new();
     for (place, Standing { peer, outcome }) in (0..).zip(standings) {
         let middle = HEADING + place * BAR + BAR / 2;
         let right = text(11).pos(Pos::new(HPos::Right, VPos::Center));
@@ -80,16 +81,22 @@ fn draw_panel(panel: &Panel, results: &Results) -> Result<(), impl std::error::E
         };
         let end = NAMES + scale.length(sample.figure);
         let mut figure = three_digits(sample.figure);
-        if let Some(why) = peer.remark_on(workload) {
-            figure.push('*');
-            remark = Some(why); // no workload has two
+        if let Some(remark) = peer.remark_on(workload) {
+            let known = remarks.iter().position(|known| *known == remark);
+            let place = known.unwrap_or(remarks.len());
+            if known.is_none() {
+                remarks.push(remark);
+            }
+            figure += &"*".repeat(place + 1);
         }
         let corners = [(NAMES, middle - 6), (end, middle + 6)];
         panel.draw(&Rectangle::new(corners, color.filled()))?;
         panel.draw(&Text::new(figure, (end + 4, middle), left))?;
     }
-    if let Some(why) = remark {
-        panel.draw(&Text::new(format!("* {why}"), (10, below), text(10)))?;
+    for (place, remark) in remarks.iter().enumerate() {
+        let line = format!("{} {remark}", "*".repeat(place + 1));
+        let at = below + i32::try_from(place).unwrap_or_default() * LINE;
+        panel.draw(&Text::new(line, (10, at), text(10)))?;
     }
     Ok::<_, DrawingAreaErrorKind<_>>(())
 }

@@ -9,6 +9,8 @@ use glommio::{LocalExecutorBuilder, Placement, Task, spawn_local, sync, timer};
 use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
 use crate::peer::Peer;
 
+const POLLS_AT_SPAWN: &str = "a task is polled when it is spawned, before it stands in any queue";
+
 pub(crate) struct Glommio;
 
 pub(crate) fn peer() -> Peer {
@@ -21,6 +23,11 @@ pub(crate) fn peer() -> Peer {
             "let executor = glommio::LocalExecutorBuilder::default().make().unwrap();
             executor.run(async { glommio::spawn_local(async { println!(\"hello\") }).await });",
         )
+        .remark("spawn", POLLS_AT_SPAWN)
+        .remark("spawn-1", POLLS_AT_SPAWN)
+        .remark("gather-10", POLLS_AT_SPAWN)
+        .remark("gather-1000", POLLS_AT_SPAWN)
+        .remark("gather-100000", POLLS_AT_SPAWN)
         .unable(
             "thread-busy",
             "a loop that is busy takes wakes of other threads some twenty times a second",
