@@ -20,7 +20,9 @@ use std::thread;
 use common::ms;
 use counting::counts;
 use futures::poll;
-use loopwheel::{create_task, interval, now, run_virtual, sleep, sleep_until, wait_for, yield_now};
+use loopwheel::{
+    create_task, gather, interval, now, run_virtual, sleep, sleep_until, wait_for, yield_now,
+};
 
 const ROUNDS: u64 = 1_000;
 
@@ -183,5 +185,28 @@ fn a_time_limit_allocates_nothing() {
         assert_eq!(in_all.await, 0, "around a sleep");
         let in_all = allocations(async || assert!(wait_for(pending::<()>(), ms(1)).await.is_err()));
         assert_eq!(in_all.await, 0, "that is over");
+    });
+}
+
+/// A thousand tasks await one that awaits a thousand: who asked that one again for each of the first would need a list of a
+/// million.
+#[test]
+fn a_cancel_asks_each_task_once_however_many_await_it() {
+    const TASKS: u64 = 1_000;
+    run_virtual(async {
+        let sleeps = gather((0..TASKS).map(|_| sleep(ms(1_000))));
+        let awaited = create_task(sleeps).shared();
+        let waits = |_| {
+            let awaited = awaited.clone();
+            async move { awaited.await.is_err() }
+        };
+        let mut outer = create_task(gather((0..TASKS).map(waits)));
+        sleep(ms(1)).await;
+        let before = counts().allocations;
+        assert!(outer.cancel());
+        let in_all = counts().allocations - before;
+        assert!(in_all < 4 * TASKS, "{in_all} allocations");
+        assert!((&mut outer).await.is_err_and(|error| error.is_cancelled()));
+        assert!(awaited.is_cancelled());
     });
 }

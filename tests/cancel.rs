@@ -3,11 +3,16 @@
 
 mod common;
 
-use std::future::pending;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 use common::{Log, OnDrop, ms};
 use loopwheel::{
-    TaskError, catch_cancel, create_task, current_task, finally, run_virtual, sleep,
+    TaskError, TaskRef, catch_cancel, create_task, current_task, finally, run_virtual, sleep,
     try_create_task, yield_now,
 };
 
@@ -471,5 +476,48 @@ fn a_foreign_future_that_was_ready_at_that_moment_completes_first() {
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         log.expect(&[(0, "completed")]);
+    });
+}
+
+thread_local! {
+    static TO_BE_CANCELLED: Cell<Option<TaskRef>> = const { Cell::new(None) };
+}
+
+/// A task polls two others; one panics with what cancels it when it is dropped, which is when its next poll begins.
+#[test]
+fn a_cancel_by_a_destructor_at_the_beginning_of_a_poll_is_not_passed_on_to_what_was_awaited_before()
+{
+    struct Canceller;
+    impl Drop for Canceller {
+        fn drop(&mut self) {
+            let task = TO_BE_CANCELLED.take().expect("it is dropped once");
+            assert!(task.cancel());
+        }
+    }
+    run_virtual(async {
+        let other = Rc::new(RefCell::new(create_task(sleep(ms(1_000)))));
+        let panicking = Rc::new(RefCell::new(Some(create_task(async {
+            sleep(ms(1)).await;
+            resume_unwind(Box::new(Canceller));
+        }))));
+        let task = create_task({
+            let (panicking, other) = (panicking.clone(), other.clone());
+            poll_fn(move |cx| {
+                let mut panicking = panicking.borrow_mut();
+                let Some(handle) = panicking.as_mut() else { return Poll::Ready(()) };
+                assert!(pin!(handle).poll(cx).is_pending());
+                assert!(pin!(&mut *other.borrow_mut()).poll(cx).is_pending());
+                Poll::Pending
+            })
+        });
+        TO_BE_CANCELLED.set(Some(task.to_ref()));
+        let drops_the_handle = create_task(async move {
+            sleep(ms(1)).await; // behind the panic, and before the task that it has woken
+            let handle = panicking.take().expect("it is still there");
+            assert!(handle.is_done());
+        });
+        assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        drops_the_handle.await.unwrap();
+        assert!(!other.borrow().is_cancelled() && other.borrow().cancelling() == 0);
     });
 }

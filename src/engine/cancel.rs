@@ -48,11 +48,15 @@ impl RecordRef {
         let mut somebody_is_interrupted = false;
         while let Some(task) = untold.pop() {
             task.count_cancel(reason);
+            if task == *self || passed_on.contains(&task.address()) {
+                continue;
+            }
             let takers = task.takers();
             if takers.is_empty() {
                 task.interrupt();
                 somebody_is_interrupted = true;
-            } else if task != *self && passed_on.insert(task.address()) {
+            } else {
+                passed_on.insert(task.address());
                 task.set(Flag::CANCEL_FORWARDED);
                 untold.extend(takers.into_iter().rev());
             }
@@ -165,10 +169,11 @@ impl RecordRef {
     pub(super) fn forget_awaited(&self) {
         if self.has(Flag::AWAITS) {
             self.clear(Flag::AWAITS);
-            drop(self.set_awaiting(None));
+            let one = self.set_awaiting(None);
             if self.has_extras() {
                 self.forget_what_else_it_awaited();
             }
+            drop(one); // when nothing is noted any more: it may be the last reference, and run anything
         }
     }
 
@@ -179,27 +184,27 @@ impl RecordRef {
                 .awaits_something()
                 .then(|| (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take()))
         });
-        drop(more); // out here: they may be the last references
+        drop(more); // out here, for the same reason
     }
 
-    /// A wait for a crowd is pending in this poll. Hands back which it was before, to be dropped outside of any borrow.
-    pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) -> Option<Rc<dyn Takers>> {
+    /// A wait for a crowd is pending in this poll.
+    pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
         self.set(Flag::AWAITS);
-        self.with_extras(|extras| extras.awaiting_crowd.replace(crowd))
+        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd));
+        drop(before); // out here: it may be the last reference
     }
 
-    /// The wait for the crowd is over, or has been given up. Hands back what was kept of it, to be dropped outside of any
-    /// borrow.
-    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<impl Takers>) -> Option<Rc<dyn Takers>> {
+    /// The wait for the crowd is over, or has been given up.
+    pub(crate) fn stops_awaiting_crowd(&self, crowd: &Rc<impl Takers>) {
         if !self.has(Flag::AWAITS) {
-            return None; // forgotten when this poll began
+            return; // forgotten when this poll began
         }
-        let kept = self.if_extras(|extras| {
+        let before = self.if_extras(|extras| {
             extras
                 .awaiting_crowd
                 .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)))
         });
-        kept.flatten()
+        drop(before);
     }
 
     fn awaited(&self) -> Vec<RecordRef> {

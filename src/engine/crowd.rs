@@ -31,6 +31,7 @@ pub(crate) enum WakeAt {
 
 /// What a crowd is made of: the handles of its tasks, or their records.
 pub(crate) trait Members: 'static {
+    /// How many there are before any is let go.
     fn len(&self) -> usize;
 
     /// Shows each member's record, with its number. `look` must not run code of others.

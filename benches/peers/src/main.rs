@@ -44,10 +44,10 @@ struct Choice {
     /// Tiny sizes, for correctness only; fails if any result is wrong
     #[arg(long, conflicts_with_all = ["quick", "svg"])]
     smoke: bool,
-    /// Only the workloads whose name contains this; may be given again, for more
+    /// Only the workload of this name, or those whose name contains this; may be given again, for more
     #[arg(long, value_name = "WORKLOAD")]
     only: Vec<String>,
-    /// Only the executors whose name contains this; may be given again, for more
+    /// Only the executor of this name, or those whose name contains this; may be given again, for more
     #[arg(long, value_name = "NAME")]
     executor: Vec<String>,
     /// Draws the tables too; without a path into the documentation, for which they must be all there
@@ -94,9 +94,9 @@ fn measure(workload: &str, executor: &str, scale: Scale) -> Result<()> {
 }
 
 fn compare(choice: &Choice) -> Result<()> {
-    let (mut workloads, peers) = chosen(choice);
+    let Chosen { mut workloads, peers, says_hello } = chosen(choice)?;
     if choice.list {
-        list(&workloads, &peers);
+        list(&workloads, &peers, says_hello);
         return Ok(());
     }
     let scale = match choice {
@@ -104,22 +104,14 @@ fn compare(choice: &Choice) -> Result<()> {
         Choice { quick: true, .. } => Scale::Quick,
         _ => Scale::Full,
     };
-    let says_hello = contains_any(hello::NAME, &choice.only);
-    if workloads.is_empty() {
-        ensure!(says_hello, "no workload has such a name: see --list");
-        ensure!(
-            scale == Scale::Full,
-            "`hello` is part of the full run: neither --quick nor --smoke"
-        );
-    }
     ensure!(
-        peers.iter().any(|peer| !peer.rows.is_empty()),
-        "no executor has such a name: see --list"
+        scale == Scale::Full || !workloads.is_empty(),
+        "`hello` is part of the full run: neither --quick nor --smoke"
     );
-    let asked_for = workloads.len();
+    let wanted = workloads.len();
     workloads.retain(|workload| peers.iter().any(|peer| peer.measure(workload).is_some()));
     ensure!(
-        asked_for == 0 || !workloads.is_empty(),
+        wanted == 0 || !workloads.is_empty(),
         "none of these executors can do that: see benches/peers/README.md"
     );
     let into_docs = choice.svg.as_deref() == Some(Path::new(chart::DEFAULT));
@@ -148,27 +140,53 @@ fn compare(choice: &Choice) -> Result<()> {
     Ok(())
 }
 
-fn chosen(choice: &Choice) -> (Vec<&'static Workload>, Vec<Peer>) {
-    let workloads = workloads::ALL.iter().copied();
-    let peers = executors::here().into_iter();
-    (
-        workloads.filter(|workload| contains_any(workload.name, &choice.only)).collect(),
-        peers.filter(|peer| contains_any(peer.name, &choice.executor)).collect(),
-    )
+/// What is to be measured.
+struct Chosen {
+    workloads: Vec<&'static Workload>,
+    peers: Vec<Peer>,
+    says_hello: bool,
 }
 
-/// Without regard to case; no parts are in every name.
-fn contains_any(name: &str, parts: &[String]) -> bool {
-    let name = name.to_lowercase();
-    parts.is_empty() || parts.iter().any(|part| name.contains(&part.to_lowercase()))
+fn chosen(choice: &Choice) -> Result<Chosen> {
+    let mut peers = executors::here();
+    let names: Vec<_> = peers.iter().map(|peer| peer.name).collect();
+    let executors = asked_for(&names, &choice.executor)?;
+    peers.retain(|peer| executors.contains(&peer.name));
+    let mut workloads = workloads::ALL.to_vec();
+    let names = workloads.iter().map(|workload| workload.name);
+    let only = asked_for(&names.chain([hello::NAME]).collect::<Vec<_>>(), &choice.only)?;
+    workloads.retain(|workload| only.contains(&workload.name));
+    Ok(Chosen { workloads, peers, says_hello: only.contains(&hello::NAME) })
 }
 
-fn list(workloads: &[&Workload], peers: &[Peer]) {
+/// The names that are asked for: for each part the one that it is, or else those that contain it, without regard to case.
+/// Without any parts, all.
+fn asked_for(names: &[&'static str], parts: &[String]) -> Result<Vec<&'static str>> {
+    if parts.is_empty() {
+        return Ok(names.to_vec());
+    }
+    let mut asked_for = Vec::new();
+    for part in parts {
+        let lower = |name: &str| name.to_lowercase();
+        let is_it = |name: &&&str| lower(name) == lower(part);
+        let contains_it = |name: &&&str| lower(name).contains(&lower(part));
+        let exactly: Vec<_> = names.iter().filter(is_it).collect();
+        let found =
+            if exactly.is_empty() { names.iter().filter(contains_it).collect() } else { exactly };
+        ensure!(!found.is_empty(), "nothing has {part:?} in its name: see --list");
+        asked_for.extend(found);
+    }
+    Ok(asked_for)
+}
+
+fn list(workloads: &[&Workload], peers: &[Peer], says_hello: bool) {
     println!("workloads");
     for workload in workloads {
         println!("  {:<16}{}", workload.name, workload.about);
     }
-    println!("  {:<16}{}", hello::NAME, hello::ABOUT);
+    if says_hello {
+        println!("  {:<16}{}", hello::NAME, hello::ABOUT);
+    }
     println!("executors");
     for peer in peers {
         println!("  {}", peer.name);
