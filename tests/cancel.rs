@@ -485,8 +485,7 @@ thread_local! {
 
 /// A task polls two others; one panics with what cancels it when it is dropped, which is when its next poll begins.
 #[test]
-fn a_cancel_by_a_destructor_at_the_beginning_of_a_poll_is_not_passed_on_to_what_was_awaited_before()
-{
+fn a_cancel_by_a_destructor_as_a_poll_begins_is_the_tasks_own() {
     struct Canceller;
     impl Drop for Canceller {
         fn drop(&mut self) {
