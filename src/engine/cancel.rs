@@ -20,6 +20,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::crowd::Takers;
+use super::here;
 use super::leaf::Signal;
 use super::record::RecordRef;
 use super::state::{Flag, Header};
@@ -91,14 +92,13 @@ impl RecordRef {
 
     /// Nobody else takes the cancel: the task itself is woken for it.
     fn interrupt(&self) {
-        let asleep =
-            !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.home.is_queued(self);
+        let asleep = !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.is_queued.get();
         self.set(Flag::CANCEL_PENDING);
         if asleep {
             self.set(Flag::CANCEL_FIRM);
         }
         if !self.has(Flag::POLLING) {
-            self.home.wake_record(self);
+            here::wake(self.id); // its loop may be another, or not be running
         }
     }
 

@@ -177,7 +177,16 @@ fn forget(_word: *const ()) {}
 
 /// What a waker does: from any thread, at any time.
 pub(crate) fn wake(id: TaskId) {
-    if is_of_here(id, |engine| engine.make_ready(id)).is_none() {
+    // The number says which loop, too: a task that is found under it is the one.
+    if with_here(|engine| engine.make_ready(id)) != Some(true) {
+        wake_elsewhere(id);
+    }
+}
+
+/// A wake-up for another loop, or for nobody any more.
+#[inline(never)] // the way to a task of this loop is to stay short
+fn wake_elsewhere(id: TaskId) {
+    if is_of_here(id, |_| ()).is_none() {
         registry::post(id);
     }
 }
@@ -185,7 +194,7 @@ pub(crate) fn wake(id: TaskId) {
 /// Code that is not ours keeps a waker of this task.
 fn waker_was_cloned(id: TaskId) {
     let mark = |engine: &Engine| {
-        engine.tasks.borrow_mut().slots.waker_is_at_large(id.slot(), id.generation());
+        engine.tasks.waker_is_at_large(id);
     };
     if is_of_here(id, mark).is_none() {
         registry::waker_was_cloned_elsewhere(id);

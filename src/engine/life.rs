@@ -39,10 +39,11 @@ use crate::error::{ExceptionContext, Failure, Panic};
 impl Engine {
     /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
     fn birth(self: &Rc<Self>, number: u32, spawned_at: &'static Location<'static>) -> Birth {
-        let slot = self.tasks.borrow().slots.next_vacant();
-        let slot = slot.expect("more tasks on one loop than a waker can tell apart");
+        let vacancy = self.tasks.slots.borrow().next_vacancy();
+        let vacancy = vacancy.expect("more tasks on one loop than a waker can tell apart");
+        let id = TaskId::new(self.loop_index(), vacancy.slot, vacancy.generation);
         let flags = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
-        Birth { home: self.clone(), slot, number, flags, spawned_at }
+        Birth { home: self.clone(), id, number, flags, spawned_at }
     }
 
     fn next_number(&self) -> u32 {
@@ -54,7 +55,8 @@ impl Engine {
 
     fn begin(&self, record: &RecordRef) {
         self.inherit(record);
-        self.tasks.borrow_mut().insert(record.clone(), true);
+        self.tasks.slots.borrow_mut().insert(record.clone());
+        self.tasks.ready.push(record);
     }
 
     /// Whoever is made inside a task begins with its locals.
@@ -135,11 +137,10 @@ impl Engine {
         F: Future<Output = ()> + 'static,
     {
         let birth = self.birth(NO_TASK, called_at);
-        let generation = self.tasks.borrow().slots.next_generation();
-        let id = TaskId::new(self.loop_index(), birth.slot, generation);
-        let callback = record::owned(Plain, birth, future(id));
+        let future = future(birth.id);
+        let callback = record::owned(Plain, birth, future);
         self.inherit(&callback);
-        self.tasks.borrow_mut().insert(callback.clone(), false);
+        self.tasks.slots.borrow_mut().insert(callback.clone());
         callback.clone()
     }
 
@@ -147,7 +148,7 @@ impl Engine {
     pub(super) fn end(&self, record: &RecordRef, how: Flag) {
         record.set_and_clear(Flag::DONE | how, Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
         record.forget_awaited();
-        let from_table = self.tasks.borrow_mut().slots.remove(record.slot);
+        let from_table = self.tasks.remove(record);
         drop(from_table);
         let has_extras = record.has_extras(); // who comes from here on finds it over, and does not join
         if has_extras {
@@ -246,19 +247,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_queued(&self, record: &RecordRef) -> bool {
-        self.tasks.borrow().slots.is_queued(record.slot)
-    }
-
-    /// Queues a task from wherever the caller is: on its own loop, or on another of this thread, or on none.
-    pub(crate) fn wake_record(&self, record: &RecordRef) {
-        here::wake(self.id_of(record));
-    }
-
     /// Tasks that are not over, oldest first; callbacks are none.
     pub(crate) fn tasks(&self) -> Vec<RecordRef> {
         let mut tasks: Vec<_> =
-            self.tasks.borrow().slots.tenants().filter(|task| task.is_task()).cloned().collect();
+            self.tasks.slots.borrow().tenants().filter(|task| task.is_task()).cloned().collect();
         tasks.sort_by_key(|task| task.number);
         tasks
     }
@@ -268,7 +260,7 @@ impl Engine {
     pub(crate) fn close(&self) {
         self.closed.set(true);
         loop {
-            let tenants: Vec<_> = self.tasks.borrow().slots.tenants().cloned().collect();
+            let tenants: Vec<_> = self.tasks.slots.borrow().tenants().cloned().collect();
             if tenants.is_empty() {
                 break;
             }
@@ -276,7 +268,7 @@ impl Engine {
                 self.discard(&record);
             }
         }
-        self.tasks.borrow_mut().forget_ready();
+        while self.tasks.ready.pop().is_some() {}
         self.close_inbox();
         self.close_gate();
     }
@@ -292,8 +284,7 @@ impl Engine {
         let mut waits = Vec::new();
         for record in self.tasks() {
             self.answers.borrow_mut().clear();
-            let id: TaskId = self.id_of(&record);
-            self.make_ready(id);
+            self.make_record_ready(&record);
             self.signal.set(Signal::Asking);
             let next = self.turn(1);
             self.signal.set(Signal::Quiet);

@@ -1,31 +1,27 @@
-//! **The ready queue**: a first-in, first-out list of slot numbers.
+//! **The ready queue**: who wants to be polled, first in, first out.
 //!
-//! It takes no memory of its own: the list is threaded through the slots. Each holds, while it stands in the queue, the
-//! number of the one after it; the queue itself knows the first and the last. So it needs no room, never grows, and a
-//! number can stand in it only once: it is the business of whoever pushes to see to that (one flag in the task's slot).
+//! It is a chain through the records themselves, each of which holds the next (`record.rs`). So it needs no memory of its
+//! own, and a wake-up allocates nothing, however many there are.
 //!
-//! It counts what was ever pushed and popped. The counts are allowed to wrap: only their difference matters.
+//! It counts who ever came and went. So a place in the queue, counted from the beginning of time, says later on whether its
+//! turn is over. The counts are allowed to wrap: only differences matter.
 
-/// Where a number finds the one after it.
-pub(crate) trait Links {
-    fn after(&self, slot: u32) -> u32;
-    fn link(&mut self, slot: u32, next: u32);
-}
+use std::cell::Cell;
 
-/// Slot numbers of the tasks that want to be polled, oldest first.
-#[derive(Debug, Default)]
+use super::record::{Chain, RecordRef};
+
+/// The tasks that want to be polled, oldest first. Each stands in it at most once.
+#[derive(Default)]
 pub(crate) struct ReadyQueue {
-    /// Mean nothing while the queue is empty; nor does the link of the last.
-    first: u32,
-    last: u32,
-    pushed: u32,
-    popped: u32,
+    chain: Chain,
+    pushed: Cell<u32>,
+    popped: Cell<u32>,
 }
 
 impl ReadyQueue {
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.pushed.wrapping_sub(self.popped) as usize
+        self.pushed.get().wrapping_sub(self.popped.get()) as usize
     }
 
     #[inline]
@@ -33,97 +29,108 @@ impl ReadyQueue {
         self.pushed == self.popped
     }
 
-    /// The number must not stand in the queue.
+    /// Does nothing for one that stands in the queue already: a wake-up of such a one is a flag test.
     #[inline]
-    pub(crate) fn push(&mut self, slot: u32, links: &mut impl Links) {
-        if self.is_empty() {
-            self.first = slot;
-        } else {
-            links.link(self.last, slot);
+    pub(crate) fn push(&self, task: &RecordRef) {
+        if self.chain.push(task) {
+            self.pushed.set(self.pushed.get().wrapping_add(1));
         }
-        self.last = slot;
-        self.pushed = self.pushed.wrapping_add(1);
     }
 
     #[inline]
-    pub(crate) fn pop(&mut self, links: &impl Links) -> Option<u32> {
-        if self.is_empty() {
-            return None;
-        }
-        let slot = self.first;
-        self.first = links.after(slot);
-        self.popped = self.popped.wrapping_add(1);
-        Some(slot)
+    pub(crate) fn pop(&self) -> Option<RecordRef> {
+        let task = self.chain.pop()?;
+        self.popped.set(self.popped.get().wrapping_add(1));
+        Some(task)
     }
 
     /// Where the next push goes, counted from the beginning of time (and wrapping).
     pub(crate) fn next_place(&self) -> u32 {
-        self.pushed
+        self.pushed.get()
     }
 
     /// Whether everything that was pushed before `place` has been popped, and what is at `place` too.
     pub(crate) fn has_passed(&self, place: u32) -> bool {
-        self.popped.wrapping_sub(place).cast_signed() > 0
+        self.popped.get().wrapping_sub(place).cast_signed() > 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::future::pending;
+    use std::panic::Location;
 
     use super::*;
+    use crate::engine::here;
     use crate::engine::testing::Dice;
-
-    impl Links for Vec<u32> {
-        fn after(&self, slot: u32) -> u32 {
-            self[slot as usize]
-        }
-
-        fn link(&mut self, slot: u32, next: u32) {
-            self[slot as usize] = next;
-        }
-    }
 
     /// Just below the wrap of the counts: they must pass it unharmed.
     fn queue_about_to_wrap() -> ReadyQueue {
-        ReadyQueue { pushed: u32::MAX - 300, popped: u32::MAX - 300, ..ReadyQueue::default() }
+        let count = Cell::new(u32::MAX - 300);
+        ReadyQueue { pushed: count.clone(), popped: count, ..ReadyQueue::default() }
+    }
+
+    /// Records that stand in no queue.
+    fn with_records(count: usize, test: impl FnOnce(Vec<RecordRef>)) {
+        crate::run_virtual(async {
+            let engine = here::running().unwrap();
+            let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending());
+            test((0..count).map(make).collect());
+        });
     }
 
     #[test]
     fn it_is_a_vec_deque_for_any_mix_of_pushes_and_pops() {
-        for seed in 0..20 {
-            let mut dice = Dice::new(seed);
-            let (mut queue, mut model) = (queue_about_to_wrap(), VecDeque::new());
-            let mut links = vec![u32::MAX; 200];
-            for step in 0..20_000 {
-                // Phases that fill and phases that drain, so that the empty queue and the full table are met.
-                let slot = dice.below(200) as u32;
-                if dice.below(10) < if (step / 2_000) % 2 == 0 { 8 } else { 2 } {
-                    if !model.contains(&slot) {
-                        queue.push(slot, &mut links);
-                        model.push_back(slot);
+        with_records(200, |records| {
+            for seed in 0..20 {
+                let mut dice = Dice::new(seed);
+                let (queue, mut model) = (queue_about_to_wrap(), VecDeque::new());
+                for step in 0..20_000 {
+                    // Phases that fill and phases that drain, so that the empty queue and the full one are met.
+                    let number = dice.below(200) as usize;
+                    if dice.below(10) < if (step / 2_000) % 2 == 0 { 8 } else { 2 } {
+                        queue.push(&records[number]);
+                        if !model.contains(&number) {
+                            model.push_back(number);
+                        }
+                    } else {
+                        let next = model.pop_front().map(|number| records[number].clone());
+                        assert_eq!(queue.pop(), next);
                     }
-                } else {
-                    assert_eq!(queue.pop(&links), model.pop_front());
+                    assert_eq!(queue.len(), model.len());
+                    assert_eq!(queue.is_empty(), model.is_empty());
                 }
-                assert_eq!(queue.len(), model.len());
-                assert_eq!(queue.is_empty(), model.is_empty());
             }
-        }
+        });
     }
 
     #[test]
     fn a_place_is_passed_when_all_before_it_and_it_itself_are_popped() {
-        let (mut queue, mut links) = (queue_about_to_wrap(), vec![0; 3]);
-        queue.push(0, &mut links);
-        queue.push(1, &mut links);
-        let place = queue.next_place();
-        queue.push(2, &mut links);
-        for _ in 0..2 {
-            queue.pop(&links);
-            assert!(!queue.has_passed(place));
-        }
-        queue.pop(&links);
-        assert!(queue.has_passed(place));
+        with_records(3, |records| {
+            let queue = queue_about_to_wrap();
+            queue.push(&records[0]);
+            queue.push(&records[1]);
+            let place = queue.next_place();
+            queue.push(&records[2]);
+            for _ in 0..2 {
+                queue.pop();
+                assert!(!queue.has_passed(place));
+            }
+            queue.pop();
+            assert!(queue.has_passed(place));
+        });
+    }
+
+    #[test]
+    fn a_queue_longer_than_the_stack_is_deep_can_be_dropped() {
+        with_records(200_000, |records| {
+            let queue = ReadyQueue::default();
+            for record in &records {
+                queue.push(record);
+            }
+            drop(queue);
+            assert!(records.iter().all(|record| !record.is_queued.get()));
+        });
     }
 }

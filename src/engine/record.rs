@@ -1,7 +1,7 @@
 //! **The task record**: one heap allocation a task.
 //!
 //! ```text
-//!            ┌──────────── Header, 64 bytes ─────────────┬── stage ──────────┐
+//!            ┌──────────── Header, 80 bytes ─────────────┬── stage ──────────┐
 //! RecordRef ─▶ vtable · home · counts · flags · joiners …│ future OR outcome │
 //!            └───────────────────────────────────────────┴───────────────────┘
 //! ```
@@ -18,6 +18,7 @@
 //! 3. **One poll at a time.** While `POLLING` is set nobody touches the stage but the poll.
 //! 4. **Typed.** A [`Typed<Result<T, TaskError<E>>>`](Typed) is only made with a record whose outcome is `Result<T, E>`.
 //! 5. **Borrowed futures** exist only inside [`scoped`], which empties the stage before it returns.
+//! 6. **Chained.** A record is in a [`Chain`] exactly while `is_queued` is set, in one, once. Each holds the next.
 //!
 //! At the end stands [`Held`], the other place where a future of somebody else's is kept, and dropped, in place: the
 //! frame around it that catches a cancel.
@@ -25,7 +26,7 @@
 #![allow(unsafe_code)] // one of the crate's two islands
 
 use std::any::{Any, TypeId};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -41,6 +42,7 @@ use std::task::{Context, Poll};
 use super::blocks::Unit;
 use super::state::{Flag, Header};
 use super::turn::Engine;
+use super::waker::TaskId;
 use crate::error::{Panic, TaskError};
 
 /// What a panic threw.
@@ -193,7 +195,7 @@ impl RecordRef {
         }
         let vtable = self.vtable;
         // SAFETY: this was the last reference, so nobody looks at the header again. Nothing else in it has a destructor to
-        // run: `awaiting` and `extras` are empty (the first line).
+        // run: `awaiting` and `extras` are empty (the first line), and so is `next`, for no chain holds it (rule 6).
         let home = unsafe { (&raw const self.home).read() };
         if let Some(units) = vtable.units {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), units);
@@ -221,18 +223,14 @@ impl RecordRef {
         self.0.addr().get()
     }
 
-    /// Polls the future once. A panic is a result like any other. Without a future: pending.
+    /// The future is about to be polled, if it is there, nobody polls it already, and none of the flags `against` is set.
     #[inline]
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Polled {
-        if !self.has_but_not(Flag::HOLDS_FUTURE, Flag::POLLING) {
-            return Polled::Pending;
+    pub(super) fn begin_poll(&self, against: Flag) -> Option<Polling<'_>> {
+        if !self.has_but_not(Flag::HOLDS_FUTURE, Flag::POLLING | against) {
+            return None;
         }
         self.set(Flag::POLLING | Flag::STARTED);
-        // SAFETY: the stage holds the future (checked), and nobody else touches it (rule 3). The function
-        // catches every panic, so `POLLING` is cleared below.
-        let polled = unsafe { (self.vtable.poll)(self.0, cx) };
-        self.clear(Flag::POLLING);
-        polled
+        Some(Polling(self))
     }
 
     /// Drops the future if it is still there; hands back what its destructor threw.
@@ -279,6 +277,22 @@ impl RecordRef {
     }
 }
 
+/// A poll that has begun. To be made at once: until it is over nobody else touches the future.
+pub(super) struct Polling<'a>(&'a RecordRef);
+
+impl Polling<'_> {
+    /// Polls the future once. A panic is a result like any other.
+    #[inline]
+    pub(super) fn poll(self, cx: &mut Context<'_>) -> Polled {
+        let Polling(record) = self;
+        // SAFETY: the stage holds the future (`begin_poll`), and nobody else touches it (rule 3). The function
+        // catches every panic, so `POLLING` is cleared below.
+        let polled = unsafe { (record.vtable.poll)(record.0, cx) };
+        record.clear(Flag::POLLING);
+        polled
+    }
+}
+
 /// A reference that is not counted.
 #[derive(Clone, Copy)]
 pub(super) struct Uncounted(NonNull<Header>);
@@ -296,6 +310,51 @@ impl Uncounted {
     #[inline]
     pub(super) unsafe fn look<R>(self, look: impl FnOnce(&RecordRef) -> R) -> R {
         look(&ManuallyDrop::new(RecordRef(self.0)))
+    }
+}
+
+/// Records one after the other, each of which holds the next.
+#[derive(Default)]
+pub(super) struct Chain {
+    first: Cell<Option<RecordRef>>,
+    last: Cell<Option<Uncounted>>,
+}
+
+impl Chain {
+    /// False if it is in a chain already.
+    #[inline]
+    pub(super) fn push(&self, record: &RecordRef) -> bool {
+        if record.is_queued.replace(true) {
+            return false;
+        }
+        let link = Some(record.clone());
+        let nobody = match self.last.replace(Some(record.uncounted())) {
+            // SAFETY: the first holds the next, and so on to the last (rule 6), which `pop` forgets when it takes it out.
+            Some(last) => unsafe { last.look(|last| last.next.replace(link)) },
+            None => self.first.replace(link),
+        };
+        debug_assert!(nobody.is_none(), "behind the last there is nobody");
+        mem::forget(nobody); // and so no destructor to call
+        true
+    }
+
+    #[inline]
+    pub(super) fn pop(&self) -> Option<RecordRef> {
+        let first = self.first.take()?;
+        let next = first.next.take();
+        if next.is_none() {
+            self.last.set(None);
+        }
+        mem::forget(self.first.replace(next)); // of nobody: it was taken above
+        first.is_queued.set(false);
+        Some(first)
+    }
+}
+
+/// One by one: a chain may be longer than the stack is deep.
+impl Drop for Chain {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }
 
@@ -379,7 +438,7 @@ impl<T, E> Typed<Result<T, TaskError<E>>> {
 /// What a new record is told.
 pub(crate) struct Birth {
     pub(crate) home: Rc<Engine>,
-    pub(crate) slot: u32,
+    pub(crate) id: TaskId,
     pub(crate) number: u32,
     /// Besides that it holds the future.
     pub(crate) flags: Flag,
@@ -440,7 +499,7 @@ where
     F: Future,
     K: Kind<F::Output>,
 {
-    let Birth { home, slot, number, flags, spawned_at } = birth;
+    let Birth { home, id, number, flags, spawned_at } = birth;
     let place = if Functions::<F, K>::IN_A_BLOCK {
         let block = home.blocks.take(Functions::<F, K>::UNITS);
         Box::into_raw(block).cast::<RecordOf<F, K>>()
@@ -450,7 +509,7 @@ where
     // Made here and not before: so it is written in place, and not written and copied.
     let vtable = &Functions::<F, K>::TABLE;
     let flags = flags | Flag::HOLDS_FUTURE;
-    let header = Header::new(vtable, home, slot, number, flags, spawned_at);
+    let header = Header::new(vtable, home, id, number, flags, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: either has room for the record, and is aligned for it.
     unsafe { place.write(Record { header, stage }) };

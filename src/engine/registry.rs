@@ -105,7 +105,6 @@ impl Drop for Registration {
 }
 
 /// Leaves a wake-up for a loop that is not running on this thread.
-#[inline(never)] // the way to the loop of this thread is to stay short
 pub(crate) fn post(id: TaskId) {
     let door = DOORS.get(id.loop_index());
     if door.inbox.post(id) {

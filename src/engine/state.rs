@@ -1,4 +1,4 @@
-//! **A task's state**: what is known of it whatever its type. Sixteen bits, a few counts, and who waits for whom.
+//! **A task's state**: what is known of it whatever its type. Some bits, a few counts, and who waits for whom.
 //!
 //! Everything here is a `Cell`, or as good as one: handles never leave the loop's thread. Who changes a bit is said beside it; the
 //! changes themselves are in `life.rs` and `cancel.rs`.
@@ -7,11 +7,12 @@ use std::cell::Cell;
 use std::ops::BitOr;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::extras::Extras;
 use super::record::{RecordRef, VTable};
 use super::turn::Engine;
+use super::waker::TaskId;
 use super::watchers::FirstJoiner;
 use crate::error::{Cancelled, TaskError};
 
@@ -22,7 +23,7 @@ macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
         /// Bits of a task's state.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) struct Flag(u16);
+        pub(crate) struct Flag(u32);
         impl Flag { $($(#[$doc])* pub(crate) const $name: Flag = Flag(1 << $bit);)* }
     };
 }
@@ -71,6 +72,9 @@ flags! {
     SEEN = 14;
     /// Its last poll may have left word of what it awaits. Until the next begins, or the end.
     AWAITS = 15;
+    /// Code that is not ours keeps a waker of the task. Set once, never cleared: nothing says when the last such waker is
+    /// gone. A loop whose sleeping tasks all lack it can be woken by nobody.
+    WAKER_AT_LARGE = 16;
 }
 
 /// What is known of a task whatever its type.
@@ -85,22 +89,28 @@ pub(crate) struct Header {
     first_joiner: Cell<usize>,
     pub(crate) spawned_at: &'static Location<'static>,
     pub(super) extras: Cell<Option<Box<Extras>>>,
+    /// What wakers know it by.
+    pub(crate) id: TaskId,
+    /// Of a task in the ready queue, the next there.
+    pub(super) next: Cell<Option<RecordRef>>,
     pub(super) references: Cell<u32>,
-    pub(crate) slot: u32,
     /// Counts the tasks of a loop, for the names that it gives; [`NO_TASK`] is none.
     pub(crate) number: u32,
     /// Atomic not for other threads, who never come here, but because the compiler leaves an atomic's width alone: of a `Cell`
     /// it writes one byte and reads four, and a processor that has to put such a read together waits for it.
-    flags: AtomicU16,
+    flags: AtomicU32,
     /// Cancels asked for and not taken back.
     pub(crate) cancel_requests: Cell<u16>,
+    /// The task stands in the ready queue: the business of the chain alone that the queue is (`record.rs`). Not among the flags: a
+    /// wake and a poll would wait for each other's writes there.
+    pub(super) is_queued: Cell<bool>,
 }
 
 impl Header {
     pub(super) fn new(
         vtable: &'static VTable,
         home: Rc<Engine>,
-        slot: u32,
+        id: TaskId,
         number: u32,
         flags: Flag,
         spawned_at: &'static Location<'static>,
@@ -112,11 +122,13 @@ impl Header {
             first_joiner: Cell::new(0),
             spawned_at,
             extras: Cell::new(None),
+            id,
+            next: Cell::new(None),
             references: Cell::new(1),
-            slot,
             number,
-            flags: AtomicU16::new(flags.0),
+            flags: AtomicU32::new(flags.0),
             cancel_requests: Cell::new(0),
+            is_queued: Cell::new(false),
         }
     }
 
@@ -229,4 +241,4 @@ impl Header {
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Header>() == 64);
+const _: () = assert!(size_of::<Header>() == 80);

@@ -1,57 +1,59 @@
-//! **The tasks of one loop**: the slot table and the ready queue, kept in step.
+//! **The tasks of one loop**: who is there, and who wants to be polled.
 //!
-//! *A number stands in the queue exactly if its slot says so.* Therefore a task stands there at most once, and a wake-up of
-//! one that does is a flag test.
+//! One that ends while it stands in the ready queue keeps its place there, as what has nothing left to poll.
+
+use std::cell::{Cell, RefCell};
 
 use super::ready::ReadyQueue;
 use super::record::RecordRef;
-use super::slots::{Dequeued, Slots};
+use super::slots::Slots;
+use super::state::Flag;
+use super::waker::TaskId;
 
-/// Who is there, and who wants to be polled.
-#[derive(Debug)]
+/// The slot table and the ready queue.
 pub(crate) struct Tasks {
-    pub(super) slots: Slots,
-    ready: ReadyQueue,
+    pub(super) slots: RefCell<Slots>,
+    pub(super) ready: ReadyQueue,
+    /// How many have a [`Flag::WAKER_AT_LARGE`].
+    at_large: Cell<usize>,
 }
 
 impl Tasks {
     pub(super) fn new(first_generation: u32) -> Tasks {
-        Tasks { slots: Slots::new(first_generation), ready: ReadyQueue::default() }
+        let slots = RefCell::new(Slots::new(first_generation));
+        Tasks { slots, ready: ReadyQueue::default(), at_large: Cell::new(0) }
     }
 
-    /// Takes the next vacant slot, and wants to be polled or not.
-    pub(super) fn insert(&mut self, record: RecordRef, wants_poll: bool) {
-        let slot = record.slot;
-        self.slots.insert(record, wants_poll);
-        if wants_poll {
-            self.ready.push(slot, &mut self.slots);
+    /// It is over. What the table held is handed back, for dropping it may run code of others.
+    pub(super) fn remove(&self, record: &RecordRef) -> Option<RecordRef> {
+        let from_table = self.slots.borrow_mut().remove(record.id)?;
+        if record.has(Flag::WAKER_AT_LARGE) {
+            self.at_large.set(self.at_large.get() - 1);
+        }
+        Some(from_table)
+    }
+
+    /// A wake-up. False if it is stale: its task is over.
+    #[allow(clippy::inline_always)] // into what a waker does
+    #[inline(always)]
+    pub(super) fn wake(&self, id: TaskId) -> bool {
+        let slots = self.slots.borrow();
+        let Some(record) = slots.tenant(id) else { return false };
+        self.ready.push(record);
+        true
+    }
+
+    /// Code that is not ours keeps a waker of this task.
+    pub(super) fn waker_is_at_large(&self, id: TaskId) {
+        if let Some(record) = self.slots.borrow().tenant(id)
+            && !record.has(Flag::WAKER_AT_LARGE)
+        {
+            record.set(Flag::WAKER_AT_LARGE);
+            self.at_large.set(self.at_large.get() + 1);
         }
     }
 
-    /// A wake-up. A stale one does nothing.
-    #[inline]
-    pub(super) fn wake(&mut self, slot: u32, generation: u32) {
-        if self.slots.queue(slot, generation) {
-            self.ready.push(slot, &mut self.slots);
-        }
-    }
-
-    /// The next to be polled. `None` if nobody stands in this place any more.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<Dequeued> {
-        let slot = self.ready.pop(&self.slots)?;
-        self.slots.dequeue(slot)
-    }
-
-    /// Places in the queue.
-    pub(super) fn ready(&self) -> &ReadyQueue {
-        &self.ready
-    }
-
-    /// At the end of the loop: nobody is polled any more.
-    pub(super) fn forget_ready(&mut self) {
-        while !self.ready.is_empty() {
-            self.next();
-        }
+    pub(super) fn any_waker_at_large(&self) -> bool {
+        self.at_large.get() > 0
     }
 }

@@ -23,7 +23,7 @@ impl Engine {
         self.wheel.borrow_mut().advance(self.now().as_nanos(), &mut fired);
         for alarm in fired.drain(..) {
             match alarm {
-                Alarm::Wake { .. } => self.make_ready(alarm.task(self.loop_index())),
+                Alarm::Wake { .. } => _ = self.make_ready(alarm.task(self.loop_index())),
                 Alarm::Cancel { .. } => {
                     if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
                         record.cancel_by_limit();
@@ -129,7 +129,7 @@ impl Engine {
     }
 
     fn begin_open_limits(&self) {
-        let Some(task) = self.current.look(|task| self.id_of(task)) else { return };
+        let Some(task) = self.current.look(|task| task.id) else { return };
         let alarm = Alarm::cancel(task);
         let now = self.now();
         for limit in self.open_limits.borrow_mut().iter_mut().filter(|limit| limit.begun.is_none())

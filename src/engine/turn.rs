@@ -40,9 +40,8 @@ use super::here::Current;
 use super::hook::WakeHook;
 use super::instant::Instant;
 use super::leaf::Signal;
-use super::record::{Polled, RecordRef};
+use super::record::{Polled, Polling, RecordRef};
 use super::registry::Registration;
-use super::slots::Dequeued;
 use super::state::Flag;
 use super::tasks::Tasks;
 use super::timers::OpenLimit;
@@ -75,7 +74,7 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 
 /// One event loop: the parts, and what is going on.
 pub(crate) struct Engine {
-    pub(super) tasks: RefCell<Tasks>,
+    pub(super) tasks: Tasks,
     pub(super) blocks: Blocks,
     pub(super) wheel: RefCell<Wheel<Alarm>>,
     /// Who waits for the ends of many.
@@ -131,7 +130,7 @@ impl Engine {
     ) -> Engine {
         Engine {
             blocks: Blocks::new(),
-            tasks: RefCell::new(Tasks::new(registration.first_generation)),
+            tasks: Tasks::new(registration.first_generation),
             wheel: RefCell::new(Wheel::new()),
             watchers: RefCell::default(),
             open_limits: RefCell::default(),
@@ -174,15 +173,15 @@ impl Engine {
     #[allow(clippy::inline_always)] // into `run`: of a loop with one task the turns are as many as the polls
     #[inline(always)]
     pub(crate) fn turn_within(self: &Rc<Self>, polls: usize, time: Option<Duration>) -> Next {
-        let mut snapshot = self.tasks.borrow().ready().len();
+        let mut snapshot = self.tasks.ready.len();
         if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
             self.drain_inbox();
             self.fire_timers();
             self.unlooked.set(0);
-            snapshot = self.tasks.borrow().ready().len();
+            snapshot = self.tasks.ready.len();
         } else if self.registration.inbox().flag_is_up() {
             self.drain_inbox();
-            snapshot = self.tasks.borrow().ready().len();
+            snapshot = self.tasks.ready.len();
         }
         let snapshot = snapshot.min(polls);
         let is_watched = self.slow_poll.get().is_some();
@@ -196,7 +195,7 @@ impl Engine {
             _ => self.poll_timed(snapshot, time, is_watched),
         };
         self.unlooked.set(self.unlooked.get() + polled);
-        if !self.tasks.borrow().ready().is_empty() {
+        if !self.tasks.ready.is_empty() {
             return Next::Ready;
         }
         match self.wheel.borrow().next() {
@@ -241,38 +240,58 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
-        let Some(next) = self.tasks.borrow_mut().next() else { return };
-        let Dequeued { record, generation, waker_at_large } = next;
-        let mut only_limits = false;
-        if record.has(Flag::CANCEL_PENDING | Flag::AWAITS) {
-            if record.has(Flag::CANCEL_PENDING) {
-                let Some(by_limits) = self.deliver_cancel(&record) else { return };
-                only_limits = by_limits;
-            }
-            record.forget_awaited();
+        let Some(record) = self.tasks.ready.pop() else { return };
+        match record.begin_poll(Flag::CANCEL_PENDING | Flag::AWAITS) {
+            Some(polling) => self.poll::<WATCHED>(&record, polling, false),
+            None => self.poll_unusual::<WATCHED>(&record),
         }
-        let id = TaskId::new(self.loop_index(), record.slot, generation);
-        let waker = if waker_at_large { id.waker_at_large() } else { id.waker() };
+    }
+
+    /// A poll before which there is more to be done; none if the task is over.
+    #[inline(never)]
+    fn poll_unusual<const WATCHED: bool>(&self, record: &RecordRef) {
+        let mut only_limits = false;
+        if record.has(Flag::CANCEL_PENDING) {
+            let Some(by_limits) = self.deliver_cancel(record) else { return };
+            only_limits = by_limits;
+        }
+        record.forget_awaited();
+        match record.begin_poll(Flag::NONE) {
+            Some(polling) => self.poll::<WATCHED>(record, polling, only_limits),
+            None => self.signal.set(Signal::Quiet), // a destructor has ended it
+        }
+    }
+
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    fn poll<const WATCHED: bool>(
+        &self,
+        record: &RecordRef,
+        polling: Polling<'_>,
+        only_limits: bool,
+    ) {
+        let at_large = record.has(Flag::WAKER_AT_LARGE);
+        let waker = if at_large { record.id.waker_at_large() } else { record.id.waker() };
         let waker = ManuallyDrop::new(waker); // no destructor call for a number
         let started = WATCHED.then(|| self.clock.now());
 
         let mut context = Context::from_waker(&waker);
-        let polled = self.current.during(&record, || record.poll(&mut context));
+        let polled = self.current.during(record, || polling.poll(&mut context));
 
         if let (Some(started), Some(limit)) = (started, self.slow_poll.get()) {
-            self.report_slow_poll(&record, self.clock.now() - started, limit);
+            self.report_slow_poll(record, self.clock.now() - started, limit);
         }
         let signal = self.signal.get();
         let raised = signal == Signal::Raised;
         if polled == Polled::Pending && !raised {
-            self.settle(&record);
+            self.settle(record);
         } else if polled == Polled::Value
             && signal == Signal::Quiet
             && !record.has(Flag::CANCEL_PENDING)
         {
-            self.end(&record, Flag::NONE); // the usual end
+            self.end(record, Flag::NONE); // the usual end
         } else {
-            self.conclude(&record, polled, raised, only_limits);
+            self.conclude(record, polled, raised, only_limits);
         }
     }
 
@@ -295,35 +314,28 @@ impl Engine {
         }
     }
 
-    /// A wake-up on the loop's own thread: a flag test and a push. A stale id does nothing.
+    /// A wake-up on the loop's own thread: a flag test and a push. False if there is no such task (any more).
     #[inline]
-    pub(crate) fn make_ready(&self, id: TaskId) {
-        self.tasks.borrow_mut().wake(id.slot(), id.generation());
+    pub(crate) fn make_ready(&self, id: TaskId) -> bool {
+        self.tasks.wake(id)
     }
 
     /// Queues a task that is known to be alive.
     pub(crate) fn make_record_ready(&self, record: &RecordRef) {
-        let mut tasks = self.tasks.borrow_mut();
-        let generation = tasks.slots.generation(record.slot);
-        tasks.wake(record.slot, generation);
-    }
-
-    pub(crate) fn id_of(&self, record: &RecordRef) -> TaskId {
-        let slot = record.slot;
-        TaskId::new(self.loop_index(), slot, self.tasks.borrow().slots.generation(slot))
+        self.tasks.ready.push(record);
     }
 
     /// For those who give up their turn; see `ready.rs`.
     pub(crate) fn next_place(&self) -> u32 {
-        self.tasks.borrow().ready().next_place()
+        self.tasks.ready.next_place()
     }
 
     pub(crate) fn has_passed(&self, place: u32) -> bool {
-        self.tasks.borrow().ready().has_passed(place)
+        self.tasks.ready.has_passed(place)
     }
 
     pub(crate) fn record_of(&self, id: TaskId) -> Option<RecordRef> {
-        self.tasks.borrow().slots.tenant(id.slot(), id.generation()).cloned()
+        self.tasks.slots.borrow().tenant(id).cloned()
     }
 
     pub(crate) fn loop_index(&self) -> usize {
@@ -343,7 +355,7 @@ impl Engine {
     }
 
     pub(crate) fn ready_len(&self) -> usize {
-        self.tasks.borrow().ready().len()
+        self.tasks.ready.len()
     }
 
     /// The time, read now.
@@ -386,7 +398,7 @@ impl Engine {
     /// Letters that came while nothing was ready; true if there were any.
     pub(crate) fn has_letters(&self) -> bool {
         self.drain_inbox();
-        !self.tasks.borrow().ready().is_empty()
+        !self.tasks.ready.is_empty()
     }
 
     /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
@@ -394,7 +406,7 @@ impl Engine {
         self.work_out.get() > 0
             || self.gate.get().is_some_and(|gate| gate.has_handles())
             || self.registration.waker_was_cloned_elsewhere()
-            || self.tasks.borrow().slots.any_waker_at_large()
+            || self.tasks.any_waker_at_large()
     }
 
     pub(crate) fn gate_or_else(&self, make: impl FnOnce() -> Arc<Gate>) -> Arc<Gate> {
@@ -422,8 +434,8 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("name", &self.name)
-            .field("tasks", &self.tasks.borrow().slots.len())
-            .field("ready", &self.tasks.borrow().ready().len())
+            .field("tasks", &self.tasks.slots.borrow().len())
+            .field("ready", &self.tasks.ready.len())
             .field("timers", &self.wheel.borrow().pending())
             .field("clock", &self.clock)
             .finish_non_exhaustive()

@@ -5,15 +5,15 @@
 //! a `RawWaker` carries *is* the waker. It packs three small numbers:
 //!
 //! ```text
-//!   63            48 47                    24 23                     0      (64-bit targets)
-//!  ┌────────────────┬────────────────────────┬────────────────────────┐
-//!  │   loop (16)    │       slot (24)        │     generation (24)    │
-//!  └────────────────┴────────────────────────┴────────────────────────┘
+//!   63                     40 39                     16 15             0      (64-bit targets)
+//!  ┌────────────────────────┬────────────────────────┬────────────────┐
+//!  │       slot (24)        │     generation (24)    │   loop (16)    │
+//!  └────────────────────────┴────────────────────────┴────────────────┘
 //! ```
 //!
 //! *Which loop*, by its place in the registry; *which slot* of that loop's task table; and *which
 //! generation* of the slot, so that a waker whose task is over is recognised and ignored although the
-//! slot has a new tenant. Copying a number costs nothing and forgetting it leaks nothing, so clone and
+//! slot has a new tenant. (The slot stands on top: it is what is needed first, and one shift away.) Copying a number costs nothing and forgetting it leaks nothing, so clone and
 //! drop do nothing, a clone may outlive task, loop and thread, and `Send + Sync` are true for the reason
 //! they are true of `usize`.
 //!
@@ -30,6 +30,8 @@ mod width {
     pub(super) const GENERATION: u32 = 24;
 }
 
+const LOOP_WIDTH: u32 = usize::BITS - width::SLOT - width::GENERATION;
+
 /// On smaller targets the same three numbers share 32 bits: 16 loops of 65,536 tasks.
 #[cfg(not(target_pointer_width = "64"))]
 mod width {
@@ -38,7 +40,7 @@ mod width {
 }
 
 /// How many loops may live in one process at one time.
-pub(crate) const MAX_LOOPS: usize = 1 << (usize::BITS - width::SLOT - width::GENERATION);
+pub(crate) const MAX_LOOPS: usize = 1 << LOOP_WIDTH;
 /// How many tasks may live on one loop at one time.
 pub(crate) const MAX_SLOTS: usize = 1 << width::SLOT;
 /// Generations are below this; they begin with [`FIRST_GENERATION`] again after the last one.
@@ -53,15 +55,13 @@ pub(crate) fn next_generation(generation: u32) -> u32 {
 
 /// Three numbers in one word.
 pub(super) fn pack(loop_index: usize, slot: usize, generation: u32) -> usize {
-    (loop_index << (width::SLOT + width::GENERATION))
-        | (slot << width::GENERATION)
-        | generation as usize
+    (slot << (width::GENERATION + LOOP_WIDTH)) | ((generation as usize) << LOOP_WIDTH) | loop_index
 }
 
 pub(super) fn unpack(word: usize) -> (usize, usize, u32) {
-    let loop_index = word >> (width::SLOT + width::GENERATION);
-    let slot = (word >> width::GENERATION) & (MAX_SLOTS - 1);
-    (loop_index, slot, word as u32 & (GENERATIONS - 1))
+    let slot = word >> (width::GENERATION + LOOP_WIDTH);
+    let generation = (word >> LOOP_WIDTH) as u32 & (GENERATIONS - 1);
+    (word & (MAX_LOOPS - 1), slot, generation)
 }
 
 /// The number that stands for one task of one loop.

@@ -113,7 +113,7 @@ impl<T: Send + 'static> Arrival<T> {
                 let task: Task<T> =
                     TaskBuilder::new().spawn_on(&running_loop(), Plain, future, spawned_at);
                 let record = task.record().clone();
-                self.remote.state.lock().task = Some(record.home.id_of(&record));
+                self.remote.state.lock().task = Some(record.id);
                 let settler = Settler { held: Cell::new(Some((task, self))) };
                 let watcher = Joiner::Watcher(Rc::new(settler), 0);
                 record.with_extras(|extras| extras.joiners.join(watcher));

@@ -93,7 +93,7 @@ impl Begun {
             let task = task.as_ref()?;
             let alarm = match &*self.set.borrow() {
                 Some(waker) => task.home.alarm_for(waker),
-                None => Alarm::cancel(task.home.id_of(task)),
+                None => Alarm::cancel(task.id),
             };
             Some(Timer::arm(task.home.clone(), when, alarm))
         });
