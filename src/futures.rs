@@ -10,7 +10,7 @@ use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 use crate::as_completed::{AsCompleted, AsCompletedWithin};
 use crate::engine::here;
 use crate::error::TimedOut;
-use crate::task::{TaskBuilder, TaskHandle, TaskOf};
+use crate::task::{Task, TaskBuilder, TaskHandle};
 
 /// Ends when all tasks have come.
 impl<H: TaskHandle> Stream for AsCompleted<H> {
@@ -40,7 +40,7 @@ impl<H: TaskHandle> Stream for AsCompletedWithin<H> {
 }
 
 /// Terminated when the outcome has been taken.
-impl<O> FusedFuture for TaskOf<O> {
+impl<T, E> FusedFuture for Task<T, E> {
     fn is_terminated(&self) -> bool {
         self.is_taken()
     }

@@ -37,9 +37,9 @@ use super::watchers::FirstJoiner;
 use crate::error::{ExceptionContext, Failure, Panic};
 
 impl Engine {
-    /// What a new record needs to know. Its slot is taken by [`begin`](Engine::begin).
+    /// What a new record needs to know. Its slot is reserved; it comes there by [`begin`](Engine::begin).
     fn birth(self: &Rc<Self>, number: u32, spawned_at: &'static Location<'static>) -> Birth {
-        let vacancy = self.tasks.slots.borrow().next_vacancy();
+        let vacancy = self.tasks.slots.borrow_mut().reserve();
         let vacancy = vacancy.expect("more tasks on one loop than a waker can tell apart");
         let id = TaskId::new(self.loop_index(), vacancy.slot, vacancy.generation);
         let flags = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };

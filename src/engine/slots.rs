@@ -5,10 +5,12 @@
 //! earlier one points at nobody. Vacant slots are taken again, last left first taken, so that a loop whose tasks come and go
 //! stays in the same few cache lines.
 
+use std::mem;
+
 use super::record::RecordRef;
 use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, TaskId, next_generation};
 
-/// A slot that can be had, and the generation that its next tenant will be.
+/// A slot without a tenant, and the generation that its next one will be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vacancy {
     pub(crate) slot: u32,
@@ -40,29 +42,29 @@ impl Slots {
         self.tenants.len() - self.vacant.len()
     }
 
-    /// What the next [`insert`](Slots::insert) takes, or `None` when the table is full.
+    /// Gives away a slot; `None` when the table is full. It is taken from now on, though its tenant has not come yet.
     #[inline]
-    pub(crate) fn next_vacancy(&self) -> Option<Vacancy> {
-        match self.vacant.last() {
-            Some(vacancy) => Some(*vacancy),
-            None if self.tenants.len() == MAX_SLOTS => None,
-            None => {
-                let slot = self.tenants.len() as u32;
-                Some(Vacancy { slot, generation: self.first_generation })
-            }
-        }
+    pub(crate) fn reserve(&mut self) -> Option<Vacancy> {
+        self.vacant.pop().or_else(|| self.one_more())
     }
 
-    /// Gives the next vacant slot to `record`, whose number was made for it.
+    #[cold]
+    fn one_more(&mut self) -> Option<Vacancy> {
+        let slot = self.tenants.len();
+        if slot == MAX_SLOTS {
+            return None;
+        }
+        self.tenants.push(None);
+        Some(Vacancy { slot: slot as u32, generation: self.first_generation })
+    }
+
+    /// The tenant comes whose slot was reserved.
     #[inline]
     pub(crate) fn insert(&mut self, record: RecordRef) {
-        if let Some(Vacancy { slot, generation }) = self.vacant.pop() {
-            debug_assert_eq!((slot, generation), (record.id.slot(), record.id.generation()));
-            self.tenants[slot as usize] = Some(record);
-        } else {
-            debug_assert_eq!(self.tenants.len(), record.id.slot() as usize);
-            self.tenants.push(Some(record));
-        }
+        let slot = record.id.slot() as usize;
+        let nobody = self.tenants[slot].replace(record);
+        debug_assert!(nobody.is_none(), "a vacant slot has no tenant");
+        mem::forget(nobody); // and so no destructor to call
     }
 
     /// The tenant leaves. It is handed back, for dropping it may run code of others.

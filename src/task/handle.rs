@@ -62,6 +62,13 @@ impl<T, E> Task<T, E> {
         self.record.take_value()
     }
 
+    /// What else it ended with.
+    #[inline(never)]
+    fn take_ending(&self) -> Result<T, TaskError<E>> {
+        let ending = self.take();
+        ending.unwrap_or_else(|| panic!("a `Task` was awaited although {}", ResultError::Taken))
+    }
+
     fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>>
     where
         T: Clone,
@@ -170,17 +177,17 @@ impl<O> TaskOf<O> {
     }
 }
 
-impl<O> Future for TaskOf<O> {
-    type Output = O;
+impl<T, E> Future for Task<T, E> {
+    type Output = Result<T, TaskError<E>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
-        match self.join.poll(&self.record, cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => match self.take() {
-                Some(outcome) => Poll::Ready(outcome),
-                None => panic!("a `Task` was awaited although {}", ResultError::Taken),
-            },
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.join.poll(&self.record, cx).is_pending() {
+            return Poll::Pending;
         }
+        Poll::Ready(match self.take_value() {
+            Some(value) => Ok(value),
+            None => self.take_ending(),
+        })
     }
 }
 
@@ -212,7 +219,7 @@ pub trait TaskHandle: Future + Unpin + sealed::Sealed {
     fn to_ref(&self) -> TaskRef;
 }
 
-impl<O> TaskHandle for TaskOf<O> {
+impl<T, E> TaskHandle for Task<T, E> {
     fn to_ref(&self) -> TaskRef {
         TaskOf::to_ref(self)
     }

@@ -131,7 +131,12 @@ impl Limit {
     /// The first poll is over. If the body waits the time runs now.
     #[inline]
     fn close(&self, body_waits: bool) {
-        let Some(place) = self.open.take() else { return };
+        if let Some(place) = self.open.take() {
+            self.close_at(place, body_waits);
+        }
+    }
+
+    fn close_at(&self, place: u32, body_waits: bool) {
         if body_waits {
             with_here(Engine::begin_limits);
         }
@@ -236,11 +241,14 @@ impl Limit {
 
     /// The body has ended or is being dropped. True if its own cancel was all there was; then
     /// the signal is taken down, unless the caller is about to catch it.
+    #[inline]
     fn leave(&self, raised_is_caught: bool) -> bool {
-        if self.phase.replace(Phase::Left) != Phase::Running {
-            return false;
-        }
-        let Some(begun) = self.begun.get() else { return false };
+        let was_running = self.phase.replace(Phase::Left) == Phase::Running;
+        let begun = self.begun.get().filter(|_| was_running);
+        begun.is_some_and(|begun| self.leave_begun(begun, raised_is_caught))
+    }
+
+    fn leave_begun(&self, begun: &Begun, raised_is_caught: bool) -> bool {
         let timer = begun.timer.take();
         let has_fired = timer.as_ref().is_some_and(Timer::has_fired);
         let expired = self.expired.get() || has_fired && !begun.is_in_set();
@@ -265,6 +273,9 @@ impl Limit {
 /// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
 /// `join!`. They are none of a limit's business; those of limits around it are.
 fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
+    if task.cancel_requests.get() == 0 {
+        return 0; // nearly always
+    }
     let of_limits = task.if_extras(|extras| extras.limit_requests).unwrap_or(0);
     let beside = of_limits.saturating_sub(task.home.expired_around.get());
     task.cancel_requests.get().saturating_sub(beside).into()
