@@ -39,7 +39,6 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::blocks::Unit;
 use super::state::{Flag, Header};
 use super::turn::Engine;
 use super::waker::TaskId;
@@ -693,6 +692,68 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         let record = record.cast::<MaybeUninit<RecordOf<F, K>>>();
         // SAFETY: it came from such a box in `allocate`, and nobody uses it any more.
         drop(unsafe { Box::from_raw(record.as_ptr()) });
+    }
+}
+
+/// Memory for one record.
+pub(super) type Block = Box<[MaybeUninit<Unit>]>;
+
+/// What blocks are measured in. Few futures want more alignment.
+pub(super) type Unit = u64;
+
+/// Blocks of more units are not kept: a big task is rare, and its own work dwarfs the allocator's.
+const BIGGEST_KEPT: usize = 127;
+
+/// Blocks that hold no record, in a pile for each size: each block holds where the one below it is. *In the pile with the
+/// number `n` every block is of `n` units, and nobody else's.*
+pub(super) struct Piles([Cell<Option<NonNull<Unused>>>; BIGGEST_KEPT + 1]);
+
+/// How a block begins that holds no record.
+struct Unused {
+    below: Option<NonNull<Unused>>,
+}
+
+const _: () = assert!(size_of::<Unused>() <= size_of::<Unit>());
+const _: () = assert!(align_of::<Unused>() <= align_of::<Unit>());
+
+impl Default for Piles {
+    fn default() -> Piles {
+        Piles([const { Cell::new(None) }; BIGGEST_KEPT + 1])
+    }
+}
+
+impl Piles {
+    /// False if the block is of a size that is not kept; it is given back then.
+    #[inline]
+    pub(super) fn push(&self, block: Block) -> bool {
+        let units = block.len();
+        if !(1..=BIGGEST_KEPT).contains(&units) {
+            return false;
+        }
+        let block = Box::into_raw(block).cast::<Unused>();
+        // SAFETY: a block of one unit and more has room for it, and is aligned for it.
+        unsafe { block.write(Unused { below: self.0[units].get() }) };
+        self.0[units].set(NonNull::new(block));
+        true
+    }
+
+    #[inline]
+    pub(super) fn pop(&self, units: usize) -> Option<Block> {
+        let pile = self.0.get(units)?;
+        let block = pile.get()?;
+        // SAFETY: it is in a pile, and so begins like this (`push`).
+        pile.set(unsafe { block.as_ref() }.below);
+        let block = ptr::slice_from_raw_parts_mut(block.cast().as_ptr(), units);
+        // SAFETY: it came from a box, of so many units, for it was in this pile; now it is nobody else's.
+        Some(unsafe { Box::from_raw(block) })
+    }
+}
+
+impl Drop for Piles {
+    fn drop(&mut self) {
+        for units in 0..=BIGGEST_KEPT {
+            while self.pop(units).is_some() {}
+        }
     }
 }
 

@@ -129,7 +129,7 @@ impl Engine {
         pool_settings: PoolSettings,
     ) -> Engine {
         Engine {
-            blocks: Blocks::new(),
+            blocks: Blocks::default(),
             tasks: Tasks::new(registration.first_generation),
             wheel: RefCell::new(Wheel::new()),
             watchers: RefCell::default(),
