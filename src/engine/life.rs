@@ -42,8 +42,7 @@ impl Engine {
         let vacancy = self.tasks.slots.borrow_mut().reserve();
         let vacancy = vacancy.expect("more tasks on one loop than a waker can tell apart");
         let id = TaskId::new(self.loop_index(), vacancy.slot, vacancy.generation);
-        let flags = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
-        Birth { home: self.clone(), id, number, flags, spawned_at }
+        Birth { home: self.clone(), id, number, spawned_at }
     }
 
     fn next_number(&self) -> u32 {

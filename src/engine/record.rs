@@ -39,7 +39,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::state::{Flag, Header};
+use super::state::{Flag, Header, NO_TASK};
 use super::turn::Engine;
 use super::waker::TaskId;
 use crate::error::{Panic, TaskError};
@@ -439,8 +439,6 @@ pub(crate) struct Birth {
     pub(crate) home: Rc<Engine>,
     pub(crate) id: TaskId,
     pub(crate) number: u32,
-    /// Besides that it holds the future.
-    pub(crate) flags: Flag,
     pub(crate) spawned_at: &'static Location<'static>,
 }
 
@@ -498,7 +496,7 @@ where
     F: Future,
     K: Kind<F::Output>,
 {
-    let Birth { home, id, number, flags, spawned_at } = birth;
+    let Birth { home, id, number, spawned_at } = birth;
     let place = if Functions::<F, K>::IN_A_BLOCK {
         let block = home.blocks.take(Functions::<F, K>::UNITS);
         Box::into_raw(block).cast::<RecordOf<F, K>>()
@@ -507,7 +505,8 @@ where
     };
     // Made here and not before: so it is written in place, and not written and copied.
     let vtable = &Functions::<F, K>::TABLE;
-    let flags = flags | Flag::HOLDS_FUTURE;
+    let handle = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
+    let flags = Flag::HOLDS_FUTURE | handle;
     let header = Header::new(vtable, home, id, number, flags, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: either has room for the record, and is aligned for it.

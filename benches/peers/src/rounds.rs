@@ -11,7 +11,7 @@ use wait_timeout::ChildExt;
 
 use crate::executor::UNABLE;
 use crate::measure::{Sample, median};
-use crate::peer::Peer;
+use crate::peer::{Kind, Peer};
 use crate::scale::Scale;
 use crate::workloads::{Runs, Workload};
 
@@ -33,8 +33,8 @@ pub(crate) struct Summary {
     /// The median, or the best.
     pub(crate) figure: f64,
     pub(crate) beside: f64,
-    /// How far the middle half of the rounds lies apart, as a part of the figure.
-    pub(crate) spread: f64,
+    /// How far the middle half of the rounds lies apart, as a part of the figure. `None` if there was one round.
+    pub(crate) spread: Option<f64>,
 }
 
 /// Why a row has no figures.
@@ -60,7 +60,8 @@ pub(crate) fn run<'a>(
             for place in 0..peers.len() {
                 let peer = &peers[(first + place) % peers.len()];
                 let cell = cells.entry((workload.name, peer.name)).or_insert(Ok(Vec::new()));
-                if peer.measure(workload).is_some() {
+                let takes_part = round == 0 || peer.kind != Kind::ForTheRecord; // once is enough for that
+                if takes_part && peer.measure(workload).is_some() {
                     progress(round, scale, workload, peer);
                     measure_once_more(cell, workload, peer, scale);
                 }
@@ -114,7 +115,8 @@ fn together(workload: &Workload, samples: &[Sample]) -> Option<Summary> {
             median(samples.iter().map(|sample| sample.beside).collect()),
         ),
     };
-    Some(Summary { figure, beside, spread: middle_half / figure })
+    let spread = (samples.len() > 1).then_some(middle_half / figure);
+    Some(Summary { figure, beside, spread })
 }
 
 /// This program once more, to measure one thing and print a line.

@@ -25,7 +25,7 @@ impl Scale {
     pub(crate) fn time(self) -> Duration {
         match self {
             Scale::Smoke => Duration::ZERO,
-            Scale::Quick => Duration::from_millis(80),
+            Scale::Quick => Duration::from_millis(40),
             Scale::Full => Duration::from_millis(500),
         }
     }
@@ -33,8 +33,7 @@ impl Scale {
     /// and at least so many times.
     pub(crate) fn repetitions(self) -> usize {
         match self {
-            Scale::Smoke => 1,
-            Scale::Quick => 3,
+            Scale::Smoke | Scale::Quick => 1,
             Scale::Full => 5,
         }
     }
@@ -43,8 +42,7 @@ impl Scale {
     pub(crate) fn rounds(self) -> usize {
         match self {
             Scale::Smoke => 1,
-            Scale::Quick => 3,
-            Scale::Full => 9,
+            Scale::Quick | Scale::Full => 9,
         }
     }
 

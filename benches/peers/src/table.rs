@@ -20,13 +20,13 @@ pub(crate) fn print(results: &Results) {
     for Standing { peer, outcome } in standings {
         match outcome {
             Ok(Summary { figure, beside, spread }) => println!(
-                "{} {:<26}{:>12}{:>14}{:>10}{:>8.0} %{beside:>12.2}{}",
+                "{} {:<26}{:>12}{:>14}{:>10}{:>10}{beside:>12.2}{}",
                 if peer.kind == Kind::Ours { '>' } else { ' ' },
                 peer.name,
                 three_digits(*figure),
                 ratio(*figure, best_peer),
                 ratio(*figure, bare),
-                spread * 100.0,
+                spread.map_or_else(String::new, |it| format!("{:.0} %", it * 100.0)),
                 peer.remark_on(workload).map_or_else(String::new, |it| format!("  ({it})")),
             ),
             Err(failure) => println!("  {:<26}{failure}", peer.name),
