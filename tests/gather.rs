@@ -687,3 +687,19 @@ fn as_completed_keeps_nothing_of_what_it_has_given_back() {
         drop(completed);
     });
 }
+
+#[test]
+fn a_gathering_that_never_came_about_hides_no_failure() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let futures = (0..2).map(|number| {
+            assert_eq!(number, 0, "the iterator's own trouble");
+            async { panic!("on fire") }
+        });
+        let gathering = AssertUnwindSafe(|| drop(gather::<_, _>(futures)));
+        assert!(std::panic::catch_unwind(gathering).is_err());
+        yield_now().await;
+    });
+    assert_eq!(reports.borrow().len(), 1);
+    assert!(reports.borrow()[0].contains("on fire"), "{:?}", reports.borrow());
+}

@@ -3,6 +3,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -268,6 +269,38 @@ fn a_hook_that_panics_costs_nobody_anything() {
     event_loop.run_until_stalled();
     for number in 0..3 {
         assert_eq!(event_loop.run(async { to_thread(move || number).await }), Ok(number));
+    }
+}
+
+/// With debugging on the clock is read before and after each poll.
+#[test]
+fn a_clock_that_panics_beside_a_poll_leaves_the_loop_whole() {
+    for panicking in 0..6 {
+        let readings_left = Rc::new(Cell::new(-1));
+        let clock = Clock::host({
+            let left = readings_left.clone();
+            move || {
+                assert_ne!(left.replace(left.get() - 1), 0, "the clock's own trouble");
+                Instant::START
+            }
+        });
+        let mut event_loop = EventLoop::builder().clock(clock).debug(true).build();
+        let polls = Rc::new(Cell::new(0));
+        let count = polls.clone();
+        let task = event_loop.create_task(async move {
+            for _ in 0..3 {
+                count.set(count.get() + 1);
+                yield_now().await;
+            }
+        });
+        readings_left.set(panicking);
+        let mut panics = 0;
+        for _ in 0..10 {
+            let turn = AssertUnwindSafe(|| event_loop.turn(Budget::unlimited()));
+            panics += i32::from(catch_unwind(turn).is_err());
+        }
+        assert_eq!((panics, polls.get(), task.is_done()), (1, 3, true));
+        drop(event_loop);
     }
 }
 

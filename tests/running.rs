@@ -5,12 +5,13 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::{
-    Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError, TaskRef,
-    VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
+    Budget, Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
+    TaskRef, VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
     current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
     try_run, yield_now,
 };
@@ -310,6 +311,32 @@ fn dropping_a_loop_drops_its_tasks_hard() {
     drop(event_loop);
     assert_eq!(dropped.get(), 2);
     assert!(task.result().unwrap().unwrap_err().is_cancelled());
+}
+
+/// A task that was woken in its last poll is kept by the ready queue alone, with what it threw.
+#[test]
+fn what_is_dropped_with_the_ready_queue_leaves_nothing_behind() {
+    struct Spawns(Arc<()>);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            let token = self.0.clone();
+            drop(create_task(async move {
+                pending::<()>().await;
+                drop(token);
+            }));
+        }
+    }
+    let token = Arc::new(());
+    let mut event_loop = EventLoop::builder().exception_handler(|_| ()).build();
+    let mut thrown = Some(Spawns(token.clone()));
+    drop(event_loop.create_task(poll_fn(move |cx| -> Poll<()> {
+        cx.waker().wake_by_ref();
+        std::panic::panic_any(thrown.take().unwrap())
+    })));
+    event_loop.turn(Budget::unlimited());
+    assert_eq!(Arc::strong_count(&token), 2, "it is still there");
+    drop(event_loop);
+    assert_eq!(Arc::strong_count(&token), 1);
 }
 
 #[test]

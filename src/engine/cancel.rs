@@ -92,7 +92,7 @@ impl RecordRef {
 
     /// Nobody else takes the cancel: the task itself is woken for it.
     fn interrupt(&self) {
-        let asleep = !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.is_queued.get();
+        let asleep = !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.queued.get();
         self.set(Flag::CANCEL_PENDING);
         if asleep {
             self.set(Flag::CANCEL_FIRM);

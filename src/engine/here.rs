@@ -1,7 +1,7 @@
 //! **Here**: which loop is running on this thread, which task it is polling, and what a waker does.
 //!
 //! A wake-up is the most frequent thing of all, and nearly every one is for the loop of this very thread. So the way from a
-//! waker to that loop is as short as can be: a thread's variable, one comparison, and the ready queue.
+//! waker to that loop is as short as can be: a thread's variable, the slot table, one comparison, and the ready queue.
 //!
 //! The variable is a plain pointer. *It is null, or it came from `Rc::into_raw`, and an [`Entered`] further up this stack
 //! holds that count*, which nobody forgets, and which puts back what was there before it.

@@ -14,8 +14,8 @@
 //! 2. `Engine::poll_next` in `turn.rs`.
 //! 3. By a waker, a timer, a letter, or a cancel.
 //! 4. After the poll that brought the end. The future is gone by then; the outcome stays in the record while
-//!    somebody holds a handle. Every waker of the task is stale at once, and its slot vacant (if it stands in the
-//!    ready queue: when its number comes out of there).
+//!    somebody holds a handle. Every waker of the task is stale at once, and its slot vacant. If it stands in the
+//!    ready queue it keeps its place there, and its memory, as what has nothing left to poll.
 //! 5. From outside a poll; inside its own poll it is noted, and done at the poll's end.
 //!
 //! Whoever waited is told in the order in which they began to wait. A failure that nobody can take any more is
@@ -239,9 +239,10 @@ impl Engine {
         }
     }
 
+    /// A poll has taken so long.
     #[cold]
-    pub(super) fn report_slow_poll(&self, record: &RecordRef, took: Duration, limit: Duration) {
-        if took > limit {
+    pub(super) fn look_at_duration(&self, record: &RecordRef, took: Duration) {
+        if self.slow_poll.get().is_some_and(|limit| took > limit) {
             self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
         }
     }
@@ -258,18 +259,24 @@ impl Engine {
     /// none.
     pub(crate) fn close(&self) {
         self.closed.set(true);
+        self.discard_all();
+        self.close_inbox();
+        self.close_gate();
+        self.discard_all(); // what was lost at the gate may have made some, too
+    }
+
+    fn discard_all(&self) {
         loop {
             let tenants: Vec<_> = self.tasks.slots.borrow().tenants().cloned().collect();
-            if tenants.is_empty() {
-                break;
+            if tenants.is_empty() && self.tasks.ready.is_empty() {
+                return;
             }
             for record in tenants {
                 self.discard(&record);
             }
+            // Of a task that is over this may be the last reference, to what it threw.
+            while self.tasks.ready.pop().is_some() {}
         }
-        while self.tasks.ready.pop().is_some() {}
-        self.close_inbox();
-        self.close_gate();
     }
 
     /// The loop has been dropped, or is being dropped.

@@ -6,13 +6,13 @@
 //! | file | idea | what it does not know |
 //! |---|---|---|
 //! | `waker` | a waker is a number | futures |
-//! | `ready` | a list of slot numbers, threaded through the slots | tasks, time |
+//! | `state`, `record`, `blocks` | a task's bits and counts; its one allocation, and what hangs on it; memory for records | time |
+//! | `ready` | who wants to be polled: records, each of which holds the next | time |
 //! | `slots` | from a number to a record | the queue |
-//! | `tasks` | table and queue, kept in step | what tasks do |
+//! | `tasks` | table and queue of a loop | what tasks do |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
 //! | `alarm` | what a timer does, in eight bytes | the wheel |
 //! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
-//! | `state`, `blocks`, `record` | a task's bits and counts; memory for records; its one allocation | the queue, time |
 //! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |

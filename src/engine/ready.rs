@@ -130,7 +130,7 @@ mod tests {
                 queue.push(record);
             }
             drop(queue);
-            assert!(records.iter().all(|record| !record.is_queued.get()));
+            assert!(records.iter().all(|record| !record.queued.get()));
         });
     }
 }

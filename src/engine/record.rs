@@ -18,10 +18,11 @@
 //! 3. **One poll at a time.** While `POLLING` is set nobody touches the stage but the poll.
 //! 4. **Typed.** A [`Typed<Result<T, TaskError<E>>>`](Typed) is only made with a record whose outcome is `Result<T, E>`.
 //! 5. **Borrowed futures** exist only inside [`scoped`], which empties the stage before it returns.
-//! 6. **Chained.** A record is in a [`Chain`] exactly while `is_queued` is set, in one, once. Each holds the next.
+//! 6. **Chained.** A record is in a [`Chain`] exactly while it is [`Queued`], in one, once. Each holds the [`Next`].
+//! 7. **Piled.** A block in a pile holds no record, and is of the pile's size.
 //!
-//! At the end stands [`Held`], the other place where a future of somebody else's is kept, and dropped, in place: the
-//! frame around it that catches a cancel.
+//! Behind the record stand the [`Chain`] that the ready queue is, the [`Piles`] of memory for records to come, and [`Held`], the
+//! other place where a future of somebody else's is kept, and dropped, in place: the frame around it that catches a cancel.
 
 #![allow(unsafe_code)] // one of the crate's two islands
 
@@ -276,19 +277,24 @@ impl RecordRef {
     }
 }
 
-/// A poll that has begun. To be made at once: until it is over nobody else touches the future.
+/// A poll that has begun: until it is over nobody else touches the future.
+#[must_use = "the future cannot be polled, or dropped, while it lives"]
 pub(super) struct Polling<'a>(&'a RecordRef);
+
+impl Drop for Polling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.clear(Flag::POLLING);
+    }
+}
 
 impl Polling<'_> {
     /// Polls the future once. A panic is a result like any other.
     #[inline]
     pub(super) fn poll(self, cx: &mut Context<'_>) -> Polled {
-        let Polling(record) = self;
-        // SAFETY: the stage holds the future (`begin_poll`), and nobody else touches it (rule 3). The function
-        // catches every panic, so `POLLING` is cleared below.
-        let polled = unsafe { (record.vtable.poll)(record.0, cx) };
-        record.clear(Flag::POLLING);
-        polled
+        let Polling(record) = &self;
+        // SAFETY: the stage holds the future (`begin_poll`), and nobody else touches it (rule 3) while `self` lives.
+        unsafe { (record.vtable.poll)(record.0, cx) }
     }
 }
 
@@ -312,6 +318,20 @@ impl Uncounted {
     }
 }
 
+/// A record's link to the one after it. A type of its own, so that the chain alone can change it.
+#[derive(Default)]
+pub(super) struct Next(Cell<Option<RecordRef>>);
+
+/// Whether a record is in a chain. The chain alone can change it.
+#[derive(Default)]
+pub(super) struct Queued(Cell<bool>);
+
+impl Queued {
+    pub(super) fn get(&self) -> bool {
+        self.0.get()
+    }
+}
+
 /// Records one after the other, each of which holds the next.
 #[derive(Default)]
 pub(super) struct Chain {
@@ -323,13 +343,14 @@ impl Chain {
     /// False if it is in a chain already.
     #[inline]
     pub(super) fn push(&self, record: &RecordRef) -> bool {
-        if record.is_queued.replace(true) {
+        if record.queued.get() {
             return false;
         }
         let link = Some(record.clone());
+        record.queued.0.set(true);
         let nobody = match self.last.replace(Some(record.uncounted())) {
             // SAFETY: the first holds the next, and so on to the last (rule 6), which `pop` forgets when it takes it out.
-            Some(last) => unsafe { last.look(|last| last.next.replace(link)) },
+            Some(last) => unsafe { last.look(|last| last.next.0.replace(link)) },
             None => self.first.replace(link),
         };
         debug_assert!(nobody.is_none(), "behind the last there is nobody");
@@ -340,12 +361,12 @@ impl Chain {
     #[inline]
     pub(super) fn pop(&self) -> Option<RecordRef> {
         let first = self.first.take()?;
-        let next = first.next.take();
+        let next = first.next.0.take();
         if next.is_none() {
             self.last.set(None);
         }
         mem::forget(self.first.replace(next)); // of nobody: it was taken above
-        first.is_queued.set(false);
+        first.queued.0.set(false);
         Some(first)
     }
 }
@@ -703,8 +724,7 @@ pub(super) type Unit = u64;
 /// Blocks of more units are not kept: a big task is rare, and its own work dwarfs the allocator's.
 const BIGGEST_KEPT: usize = 127;
 
-/// Blocks that hold no record, in a pile for each size: each block holds where the one below it is. *In the pile with the
-/// number `n` every block is of `n` units, and nobody else's.*
+/// Blocks that hold no record, in a pile for each size, by its number of units (rule 7): each holds where the one below it is.
 pub(super) struct Piles([Cell<Option<NonNull<Unused>>>; BIGGEST_KEPT + 1]);
 
 /// How a block begins that holds no record.
@@ -740,10 +760,10 @@ impl Piles {
     pub(super) fn pop(&self, units: usize) -> Option<Block> {
         let pile = self.0.get(units)?;
         let block = pile.get()?;
-        // SAFETY: it is in a pile, and so begins like this (`push`).
+        // SAFETY: it is in a pile, so it holds no record, and begins like this (rule 7, and `push`).
         pile.set(unsafe { block.as_ref() }.below);
         let block = ptr::slice_from_raw_parts_mut(block.cast().as_ptr(), units);
-        // SAFETY: it came from a box, of so many units, for it was in this pile; now it is nobody else's.
+        // SAFETY: it came from a box, of so many units, for it was in this pile (rule 7); now it is in none.
         Some(unsafe { Box::from_raw(block) })
     }
 }

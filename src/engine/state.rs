@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::extras::Extras;
-use super::record::{RecordRef, VTable};
+use super::record::{Next, Queued, RecordRef, VTable};
 use super::turn::Engine;
 use super::waker::TaskId;
 use super::watchers::FirstJoiner;
@@ -92,7 +92,7 @@ pub(crate) struct Header {
     /// What wakers know it by.
     pub(crate) id: TaskId,
     /// Of a task in the ready queue, the next there.
-    pub(super) next: Cell<Option<RecordRef>>,
+    pub(super) next: Next,
     pub(super) references: Cell<u32>,
     /// Counts the tasks of a loop, for the names that it gives; [`NO_TASK`] is none.
     pub(crate) number: u32,
@@ -101,9 +101,8 @@ pub(crate) struct Header {
     flags: AtomicU32,
     /// Cancels asked for and not taken back.
     pub(crate) cancel_requests: Cell<u16>,
-    /// The task stands in the ready queue: the business of the chain alone that the queue is (`record.rs`). Not among the flags: a
-    /// wake and a poll would wait for each other's writes there.
-    pub(super) is_queued: Cell<bool>,
+    /// The task stands in the ready queue. Not among the flags: a wake and a poll would wait for each other's writes there.
+    pub(super) queued: Queued,
 }
 
 impl Header {
@@ -123,12 +122,12 @@ impl Header {
             spawned_at,
             extras: Cell::new(None),
             id,
-            next: Cell::new(None),
+            next: Next::default(),
             references: Cell::new(1),
             number,
             flags: AtomicU32::new(flags.0),
             cancel_requests: Cell::new(0),
-            is_queued: Cell::new(false),
+            queued: Queued::default(),
         }
     }
 

@@ -28,6 +28,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
@@ -116,7 +117,7 @@ pub(crate) struct Engine {
     name: Rc<str>,
     pub(super) exception_handler: RefCell<ExceptionHandler>,
     /// Polls that take longer are reported. `None` when debugging is off.
-    slow_poll: Cell<Option<Duration>>,
+    pub(super) slow_poll: Cell<Option<Duration>>,
 }
 
 impl Engine {
@@ -240,16 +241,17 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
+        let started = WATCHED.then(|| self.clock.now()); // first, for a host's clock may panic
         let Some(record) = self.tasks.ready.pop() else { return };
         match record.begin_poll(Flag::CANCEL_PENDING | Flag::AWAITS) {
-            Some(polling) => self.poll::<WATCHED>(&record, polling, false),
-            None => self.poll_unusual::<WATCHED>(&record),
+            Some(polling) => self.poll(&record, polling, false, started),
+            None => self.poll_unusual::<WATCHED>(&record, started),
         }
     }
 
     /// A poll before which there is more to be done; none if the task is over.
     #[inline(never)]
-    fn poll_unusual<const WATCHED: bool>(&self, record: &RecordRef) {
+    fn poll_unusual<const WATCHED: bool>(&self, record: &RecordRef, started: Option<Instant>) {
         let mut only_limits = false;
         if record.has(Flag::CANCEL_PENDING) {
             let Some(by_limits) = self.deliver_cancel(record) else { return };
@@ -257,29 +259,32 @@ impl Engine {
         }
         record.forget_awaited();
         match record.begin_poll(Flag::NONE) {
-            Some(polling) => self.poll::<WATCHED>(record, polling, only_limits),
+            Some(polling) => {
+                self.poll(record, polling, only_limits, started.filter(|_| WATCHED));
+            }
             None => self.signal.set(Signal::Quiet), // a destructor has ended it
         }
     }
 
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn poll<const WATCHED: bool>(
+    fn poll(
         &self,
         record: &RecordRef,
         polling: Polling<'_>,
         only_limits: bool,
+        started: Option<Instant>,
     ) {
         let at_large = record.has(Flag::WAKER_AT_LARGE);
         let waker = if at_large { record.id.waker_at_large() } else { record.id.waker() };
         let waker = ManuallyDrop::new(waker); // no destructor call for a number
-        let started = WATCHED.then(|| self.clock.now());
 
         let mut context = Context::from_waker(&waker);
         let polled = self.current.during(record, || polling.poll(&mut context));
 
-        if let (Some(started), Some(limit)) = (started, self.slow_poll.get()) {
-            self.report_slow_poll(record, self.clock.now() - started, limit);
+        let took = started.map(|it| catch_unwind(AssertUnwindSafe(|| self.clock.now() - it)));
+        if let Some(Ok(took)) = took {
+            self.look_at_duration(record, took);
         }
         let signal = self.signal.get();
         let raised = signal == Signal::Raised;
@@ -292,6 +297,9 @@ impl Engine {
             self.end(record, Flag::NONE); // the usual end
         } else {
             self.conclude(record, polled, raised, only_limits);
+        }
+        if let Some(Err(panic)) = took {
+            resume_unwind(panic); // the clock's, now that the task is whole again
         }
     }
 

@@ -51,12 +51,6 @@ impl<M, O> Child<M, O> {
         }
     }
 
-    /// Its failure is either raised, or known to have been left.
-    fn gathered(self) -> Self {
-        self.record().set(Flag::SEEN);
-        self
-    }
-
     fn take_given(&self) -> O {
         let output = match self {
             Child::Own(_) => None,
@@ -129,11 +123,10 @@ impl Nest {
 impl<O: 'static> PlainChild<O> {
     #[inline]
     pub(super) fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
-        let child = given(future).unwrap_or_else(|future| {
+        PlainChild(given(future).unwrap_or_else(|future| {
             let task: Task<O> = TaskBuilder::new().spawn_on(nest.engine(), Plain, future, nest.at);
             Child::Own(task)
-        });
-        PlainChild(child.gathered())
+        }))
     }
 }
 
@@ -142,12 +135,11 @@ impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
-        let child = given(future).unwrap_or_else(|future| {
+        TryChild(given(future).unwrap_or_else(|future| {
             let task: Task<T, E> =
                 TaskBuilder::new().spawn_on(nest.engine(), Fallible, future, nest.at);
             Child::Own(task)
-        });
-        TryChild(child.gathered())
+        }))
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Gather<C: Children> {
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
+        // A gathered failure is either raised, or known to have been left. (Not before all are there: the iterator may panic.)
+        children.each(|_, record| record.set(Flag::SEEN));
         Gather { crowd: Crowd::new(WakeAt::FirstFailure, children), polled: false, over: false }
     }
 
