@@ -131,11 +131,16 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            SleepState::Yielding(turn) => return Pin::new(turn).poll(cx),
+            SleepState::Over => return Poll::Ready(()),
+            _ => {}
+        }
+        if leaf::interrupted(cx, || "a sleep".to_owned()) {
+            return Poll::Pending;
+        }
         let (deadline, engine) = match &mut self.state {
             SleepState::Armed(timer) => {
-                if leaf::interrupted(cx, || "a sleep".to_owned()) {
-                    return Poll::Pending;
-                }
                 if !timer.has_fired() {
                     timer.rewake(cx);
                     return Poll::Pending;
@@ -143,11 +148,9 @@ impl Future for Sleep {
                 self.state = SleepState::Over;
                 return Poll::Ready(());
             }
-            SleepState::Yielding(turn) => return Pin::new(turn).poll(cx),
-            SleepState::Over => return Poll::Ready(()),
-            SleepState::For(duration) if duration.is_zero() => (Instant::START, running_loop()),
-            SleepState::For(duration) => {
+            SleepState::For(duration) if !duration.is_zero() => {
                 let engine = running_loop();
+                engine.begin_limits(); // those around it, before it reads the clock: they are to be up first
                 (engine.now() + *duration, engine)
             }
             SleepState::Until(deadline) => {
@@ -155,10 +158,8 @@ impl Future for Sleep {
                 let is_past = *deadline <= engine.now();
                 (if is_past { Instant::START } else { *deadline }, engine)
             }
+            _ => (Instant::START, running_loop()),
         };
-        if leaf::interrupted(cx, || "a sleep".to_owned()) {
-            return Poll::Pending;
-        }
         if deadline == Instant::START {
             let mut turn = yield_now();
             let poll = Pin::new(&mut turn).poll(cx);

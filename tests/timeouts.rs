@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
 use loopwheel::{
-    Clock, Deadline, EventLoop, Instant, TaskError, TimedOut, call_later, catch_cancel,
+    Budget, Clock, Deadline, EventLoop, Instant, TaskError, TimedOut, call_later, catch_cancel,
     create_task, current_task, finally, now, run_virtual, shield, sleep, timeout, timeout_at,
     try_create_task, wait_for, yield_now,
 };
@@ -374,6 +374,28 @@ fn a_limit_around_what_is_ready_looks_at_no_clock() {
         wait_for(yield_now(), ms(5)).await.unwrap();
         assert!(looks.get() > before);
     });
+}
+
+/// A clock moves on between two looks at it.
+#[test]
+fn a_limit_is_up_before_a_sleep_of_the_same_length_inside_it() {
+    let time = Rc::new(Cell::new(0));
+    let clock = Clock::host({
+        let time = time.clone();
+        move || {
+            time.set(time.get() + 1);
+            Instant::START + ms(time.get())
+        }
+    });
+    let mut event_loop = EventLoop::builder().clock(clock).build();
+    let mut task = event_loop.create_task(wait_for(sleep(ms(1_000)), ms(1_000)));
+    event_loop.turn(Budget::unlimited());
+    while !task.is_done() {
+        let before = time.get();
+        event_loop.turn(Budget::unlimited());
+        time.set(before + 1); // one millisecond a turn, however often it looked
+    }
+    assert_eq!(task.result(), Ok(Ok(Err(TimedOut))));
 }
 
 #[test]

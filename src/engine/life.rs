@@ -1,9 +1,9 @@
 //! **A task's life**: birth, end, and what is told to whom.
 //!
 //! ```text
-//!                 (1) begin                    (2) poll
+//!                 (1) begin                (2) poll ─▶
 //!   no task ──────────────────▶ queued ◀──────────────────▶ asleep
-//!                                 │      (3) make_ready        │
+//!                                 │      ◀─ (3) make_ready     │
 //!                                 │                            │
 //!            (4) end, end_cancelled, end_panicked     (5) discard: dropped hard
 //!                                 ▼                            ▼

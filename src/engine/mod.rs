@@ -1,4 +1,4 @@
-//! The engine: five parts, one conductor. To be read in this order.
+//! The engine: its parts, and one conductor. To be read in this order, after `docs/engine.md`.
 //!
 //! A file may name a type that comes later (a waker hands its number to the turn, a record has a home): take it as a name
 //! until you are there. *Does not know* means: has no code that uses what that is about.

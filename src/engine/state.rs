@@ -1,7 +1,8 @@
 //! **A task's state**: what is known of it whatever its type. Some bits, a few counts, and who waits for whom.
 //!
-//! Everything here is a `Cell`, or as good as one: handles never leave the loop's thread. Who changes a bit is said beside it; the
-//! changes themselves are in `life.rs` and `cancel.rs`.
+//! Everything here is a `Cell`, or as good as one: handles never leave the loop's thread. What a bit means is said beside it. Those
+//! of the stage change in `record.rs`, those of a cancel in `cancel.rs` (leave them until there), the rest in `life.rs` and where
+//! handles and groups are.
 
 use std::cell::Cell;
 use std::ops::BitOr;
@@ -46,7 +47,7 @@ flags! {
     HOLDS_FUTURE = 0;
     /// The stage holds the outcome. From the end of the future until somebody takes it.
     HOLDS_OUTCOME = 1;
-    /// The future is being polled further up this stack.
+    /// The future is being polled, or the outcome looked at, further up this stack.
     POLLING = 2;
     /// The future has been polled at least once.
     STARTED = 3;
@@ -57,7 +58,8 @@ flags! {
     FAILED = 6;
     CANCELLED = 7;
     PANICKED = 8;
-    /// A cancel waits for the task's next poll. Set by a cancel that nobody else took, cleared by the poll.
+    /// A cancel waits for the task's next poll. Set by a cancel that nobody else took; until the poll, or until it is taken
+    /// back or passed on.
     CANCEL_PENDING = 9;
     /// The pending cancel found the task asleep; asyncio has interrupted the sleep by then, so `uncancel`
     /// cannot take it back. Only with `CANCEL_PENDING`.

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Running to the end, being driven by a host and virtual time are this one function called by different
-//! callers (`event_loop.rs`). Queue, slots, wheel, clock and inbox do not know of each other; here is the only
-//! place that knows two of them.
+//! callers (`event_loop.rs`). Tasks, wheel, clock and inbox do not know of each other; this is where they meet (and
+//! `timers.rs`, the wheel's side of it).
 //!
 //! **The snapshot** makes the loop fair: a task that wakes itself is polled again in the *next* turn, after
 //! everybody else who was ready, as with asyncio's `sleep(0)`.
@@ -310,7 +310,9 @@ impl Engine {
         match polled {
             // The limit that expired was not in the way of this poll (it lost a `select!`, and is kept): its cancel is
             // for nobody else. Those who saw the signal are polled again.
-            Polled::Pending if only_limits => self.make_record_ready(record),
+            Polled::Pending if only_limits && !record.has(Flag::DISCARD) => {
+                self.make_record_ready(record);
+            }
             // Nobody on the way out caught it: it ends the task.
             Polled::Pending => self.end_cancelled(record),
             Polled::Value if raised && !only_limits || record.has(Flag::CANCEL_PENDING) => {

@@ -13,9 +13,11 @@
 //!
 //! *Which loop*, by its place in the registry; *which slot* of that loop's task table; and *which
 //! generation* of the slot, so that a waker whose task is over is recognised and ignored although the
-//! slot has a new tenant. (The slot stands on top: it is what is needed first, and one shift away.) Copying a number costs nothing and forgetting it leaks nothing, so clone and
-//! drop do nothing, a clone may outlive task, loop and thread, and `Send + Sync` are true for the reason
-//! they are true of `usize`.
+//! slot has a new tenant. (The slot stands on top: it is what is needed first, and one shift away.)
+//!
+//! Copying a number costs nothing and forgetting it leaks nothing, so drop does nothing, clone next to nothing (it notes that
+//! there is one), a clone may outlive task, loop and thread, and `Send + Sync` are true for the reason they are true of
+//! `usize`.
 //!
 //! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.

@@ -38,7 +38,7 @@ struct Command {
 
 #[derive(Args)]
 struct Choice {
-    /// Fewer rounds, shorter ones, and no hello-worlds: less than five minutes
+    /// Shorter rounds, and no hello-worlds: less than five minutes
     #[arg(long)]
     quick: bool,
     /// Tiny sizes, for correctness only; fails if any result is wrong
@@ -150,18 +150,18 @@ struct Chosen {
 fn chosen(choice: &Choice) -> Result<Chosen> {
     let mut peers = executors::here();
     let names: Vec<_> = peers.iter().map(|peer| peer.name).collect();
-    let executors = asked_for(&names, &choice.executor)?;
+    let executors = asked_for("--executor", &names, &choice.executor)?;
     peers.retain(|peer| executors.contains(&peer.name));
     let mut workloads = workloads::ALL.to_vec();
     let names = workloads.iter().map(|workload| workload.name);
-    let only = asked_for(&names.chain([hello::NAME]).collect::<Vec<_>>(), &choice.only)?;
+    let only = asked_for("--only", &names.chain([hello::NAME]).collect::<Vec<_>>(), &choice.only)?;
     workloads.retain(|workload| only.contains(&workload.name));
     Ok(Chosen { workloads, peers, says_hello: only.contains(&hello::NAME) })
 }
 
 /// The names that are asked for: for each part the one that it is, or else those that contain it, without regard to case.
 /// Without any parts, all.
-fn asked_for(names: &[&'static str], parts: &[String]) -> Result<Vec<&'static str>> {
+fn asked_for(option: &str, names: &[&'static str], parts: &[String]) -> Result<Vec<&'static str>> {
     if parts.is_empty() {
         return Ok(names.to_vec());
     }
@@ -173,7 +173,7 @@ fn asked_for(names: &[&'static str], parts: &[String]) -> Result<Vec<&'static st
         let exactly: Vec<_> = names.iter().filter(is_it).collect();
         let found =
             if exactly.is_empty() { names.iter().filter(contains_it).collect() } else { exactly };
-        ensure!(!found.is_empty(), "nothing has {part:?} in its name: see --list");
+        ensure!(!found.is_empty(), "{option}: nothing has {part:?} in its name, see --list");
         asked_for.extend(found);
     }
     Ok(asked_for)
