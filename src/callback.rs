@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
 use crate::engine::instant::Instant;
-use crate::engine::record::RecordRef;
-use crate::engine::state::Flag;
+use crate::engine::record::{Flag, RecordRef, Stage};
 use crate::engine::turn::Engine;
 use crate::task::running_loop;
 use crate::time::Timer;
@@ -121,7 +120,7 @@ pub struct CallbackHandle {
 impl CallbackHandle {
     /// The callback will not be called, and is dropped now. True unless it was called or cancelled before.
     pub fn cancel(&self) -> bool {
-        let is_in_time = !self.record.has(Flag::DONE) && !self.record.has(Flag::POLLING);
+        let is_in_time = !self.record.has(Flag::DONE) && !self.record.has(Stage::LENT);
         if is_in_time {
             self.record.home.discard(&self.record);
         }

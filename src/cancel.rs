@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::engine::foreign::Payload;
+use crate::engine::frame::{Frame, Held};
 use crate::engine::leaf;
-use crate::engine::record::{Frame, Held, Payload};
 use crate::error::Cancelled;
 
 /// Awaits `future`; a cancel of the task that arrives meanwhile is caught and becomes a value.

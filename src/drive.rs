@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::engine::here;
+use crate::engine::current;
+use crate::engine::foreign::KeptWaker;
 use crate::engine::instant::Instant;
+use crate::engine::life::MOST_ROUNDS;
 use crate::engine::record::Plain;
 use crate::error::{RunError, TaskError};
-use crate::event_loop::{EventLoop, Rest};
+use crate::event_loop::{EventLoop, Rest, all_done};
 use crate::task::{TaskBuilder, TaskRef};
 
 impl EventLoop {
@@ -67,10 +69,12 @@ impl EventLoop {
         let mut driver = Driver { event_loop: self, waker: None, sleep, timer: None };
         async move {
             driver.turn_until(|| main.is_done()).await?;
-            while let Some(left) = driver.cancel_everybody() {
-                driver.turn_until(|| left.iter().all(TaskRef::is_done)).await?;
-            }
             let engine = driver.event_loop.engine().clone();
+            for _ in 0..MOST_ROUNDS {
+                let Some(left) = driver.cancel_everybody() else { break };
+                driver.turn_until(all_done(&left)).await?;
+            }
+            engine.enter(|| engine.give_up_clean_up());
             driver.turn_until(|| engine.work_out.get() == 0).await?;
             main.take().expect("it is over, and nobody else has its handle").map_err(|error| {
                 match error {
@@ -88,7 +92,7 @@ impl EventLoop {
 struct Driver<M, S> {
     event_loop: EventLoop,
     /// Who is called when a letter comes.
-    waker: Option<Waker>,
+    waker: Option<KeptWaker>,
     sleep: M,
     /// The other executor's timer, and what it is set to.
     timer: Option<(Instant, Pin<Box<S>>)>,
@@ -100,38 +104,34 @@ where
     S: Future,
 {
     fn cancel_everybody(&self) -> Option<Vec<TaskRef>> {
-        let _entered = self.event_loop.engine().enter();
-        self.event_loop.cancel_everybody()
+        self.event_loop.engine().enter(|| self.event_loop.cancel_everybody())
     }
 
-    async fn turn_until(&mut self, done: impl Fn() -> bool) -> Result<(), RunError> {
-        poll_fn(|cx| self.turn(cx, &done)).await
+    async fn turn_until(&mut self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
+        poll_fn(|cx| self.turn(cx, &mut done)).await
     }
 
     fn turn(
         &mut self,
         cx: &mut Context<'_>,
-        done: impl Fn() -> bool,
+        mut done: impl FnMut() -> bool,
     ) -> Poll<Result<(), RunError>> {
-        if here::running().is_some() {
+        if current::running().is_some() {
             return Poll::Ready(Err(RunError::AlreadyRunning));
         }
         self.keep(cx.waker());
-        let rest = {
-            let engine = self.event_loop.engine();
-            let _entered = engine.enter();
+        let engine = self.event_loop.engine();
+        let rest = engine.enter(|| {
             engine.arm_hook();
             engine.look_at_once();
             let next = engine.turn(usize::MAX);
-            if done() {
-                return Poll::Ready(Ok(()));
-            }
-            self.event_loop.rest(next)
-        };
+            (!done()).then(|| self.event_loop.rest(next))
+        });
         let is_time = match rest {
-            Rest::No => true,
-            Rest::UntilLetter => false,
-            Rest::Until(deadline) => self.is_over(deadline, cx),
+            None => return Poll::Ready(Ok(())),
+            Some(Rest::No) => true,
+            Some(Rest::UntilLetter) => false,
+            Some(Rest::Until(deadline)) => self.is_over(deadline, cx),
         };
         if is_time {
             cx.waker().wake_by_ref(); // after the others: a turn is one poll
@@ -142,8 +142,8 @@ where
     /// From here on this is who is called.
     fn keep(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            self.waker = Some(waker.clone());
             let called = waker.clone();
+            self.waker = Some(KeptWaker::clone_of(waker));
             self.event_loop.engine().set_hook(Arc::new(move || called.wake_by_ref()));
         }
     }

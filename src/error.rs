@@ -13,8 +13,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::engine::foreign::{Payload, discard};
 use crate::engine::life::text_of;
-use crate::engine::record::{Payload, RecordRef, discard};
+use crate::engine::record::RecordRef;
 use crate::task::TaskRef;
 
 /// How a task ended, if not with a value.
@@ -324,8 +325,11 @@ pub struct ExceptionContext {
     pub failure: Failure,
     /// The task it happened in; `None` for a callback.
     pub task: Option<TaskRef>,
-    /// Where the task was created, or the callback scheduled.
+    /// Where the task was created, or the callback scheduled. Of foreign code that belongs to neither (a waker, a clock), where
+    /// the crate called it.
     pub spawned_at: &'static Location<'static>,
+    /// What it happened to, if not a task.
+    pub(crate) what: &'static str,
 }
 
 /// What happened, in an [`ExceptionContext`].
@@ -338,14 +342,27 @@ pub enum Failure {
     Panicked(Panic),
     /// A call of another thread came too late: the loop ended before it was made.
     LostCall,
+    /// A run has ended, and the clean-up of each task that was left made another, again and again. This one was dropped hard.
+    EndlessCleanUp {
+        /// How often what was left had been cancelled before.
+        rounds: u32,
+    },
+    /// The loop has ended, and dropping this task or callback made another like it, again and again. It was forgotten: its
+    /// destructors did not run.
+    EndlessEnd {
+        /// How often what was left had been dropped before.
+        rounds: u32,
+    },
     /// One poll held up the loop for so long. Only with [`debug`](crate::EventLoopBuilder::debug).
     SlowPoll(Duration),
 }
 
+const CALLBACK: &str = "callback";
+
 impl ExceptionContext {
     pub(crate) fn of(record: &RecordRef, failure: Failure) -> ExceptionContext {
         let task = TaskRef::of_task(record);
-        ExceptionContext { failure, task, spawned_at: record.spawned_at }
+        ExceptionContext { failure, task, spawned_at: record.spawned_at, what: CALLBACK }
     }
 
     /// Of something that belongs to no task.
@@ -353,7 +370,7 @@ impl ExceptionContext {
         failure: Failure,
         spawned_at: &'static Location<'static>,
     ) -> ExceptionContext {
-        ExceptionContext { failure, task: None, spawned_at }
+        ExceptionContext { failure, task: None, spawned_at, what: CALLBACK }
     }
 }
 
@@ -361,7 +378,10 @@ impl fmt::Display for ExceptionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.task {
             Some(task) => write!(f, "task '{}' (spawned at {})", task.name(), self.spawned_at)?,
-            None => write!(f, "callback (scheduled at {})", self.spawned_at)?,
+            None if self.what == CALLBACK => {
+                write!(f, "{CALLBACK} (scheduled at {})", self.spawned_at)?;
+            }
+            None => f.write_str(self.what)?,
         }
         write!(f, " {}", self.failure)
     }
@@ -375,6 +395,16 @@ impl fmt::Display for Failure {
                 write!(f, "panicked and nobody took it: {}", panic.message())
             }
             Failure::LostCall => f.write_str("of another thread came too late: the loop has ended"),
+            Failure::EndlessCleanUp { rounds } => write!(
+                f,
+                "was left after {rounds} rounds of cancelling what the run had left, for the clean-up of each task makes \
+                 another: it was dropped hard; let clean-up end without spawning"
+            ),
+            Failure::EndlessEnd { rounds } => write!(
+                f,
+                "was left after {rounds} rounds of dropping what the loop held, for its destructor makes another like it: \
+                 it was forgotten, and its destructors did not run"
+            ),
             Failure::SlowPoll(took) => write!(f, "held up the loop for {took:?} in one poll"),
         }
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::builder::{EventLoopBuilder, SLOW_CALLBACK};
 use crate::callback::{self, CallbackHandle};
 use crate::engine::clock::{Source, VirtualClock};
-use crate::engine::here;
+use crate::engine::current;
 use crate::engine::instant::Instant;
-use crate::engine::record::{Fallible, Plain, Typed};
-use crate::engine::state::Flag;
+use crate::engine::life::MOST_ROUNDS;
+use crate::engine::record::{Fallible, Flag, Plain, Typed};
 use crate::engine::turn::{Engine, Next};
 use crate::error::{Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError};
 use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
@@ -210,18 +210,21 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
-        if here::running().is_some() {
+        if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let _entered = self.engine.enter();
-        self.engine.spawn_scoped(main, Location::caller(), |main| {
-            main.with_extras(|extras| extras.name = Some("main".into()));
-            self.turn_until(|| main.has(Flag::DONE))?;
-            outcome_of_main(main)
+        let called_at = Location::caller();
+        self.engine.enter(|| {
+            self.engine.spawn_scoped(main, called_at, |main| {
+                main.cold().name.replace(Some("main".into()));
+                self.turn_until(|| main.has(Flag::DONE))?;
+                outcome_of_main(main)
+            })
         })
     }
 
-    /// Cancels every task and waits until they are over. What they spawn meanwhile is cancelled too.
+    /// Cancels every task and waits until they are over. What they spawn meanwhile is cancelled too, a thousand times; what is
+    /// left then, because each clean-up spawns the next, is reported to the exception handler and dropped hard.
     ///
     /// # Errors
     /// [`RunError::Deadlock`] if one of them swallows the cancel and waits for what cannot come;
@@ -230,15 +233,18 @@ impl EventLoop {
     /// # In asyncio
     /// `runner.close()`.
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
-        if here::running().is_some() {
+        if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let _entered = self.engine.enter();
-        while let Some(left) = self.cancel_everybody() {
-            self.turn_until(|| left.iter().all(TaskRef::is_done))?;
-        }
-        // What is out on other threads cannot be cancelled: it is waited for.
-        self.turn_until(|| self.engine.work_out.get() == 0)
+        self.engine.enter(|| {
+            for _ in 0..MOST_ROUNDS {
+                let Some(left) = self.cancel_everybody() else { break };
+                self.turn_until(all_done(&left))?;
+            }
+            self.engine.give_up_clean_up();
+            // What is out on other threads cannot be cancelled: it is waited for.
+            self.turn_until(|| self.engine.work_out.get() == 0)
+        })
     }
 
     /// Cancels every task there is; `None` if there is none.
@@ -251,7 +257,7 @@ impl EventLoop {
     }
 
     /// Turns until `done`, and sleeps when there is nothing to do.
-    fn turn_until(&self, done: impl Fn() -> bool) -> Result<(), RunError> {
+    fn turn_until(&self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
         loop {
             let next = self.engine.turn_within(usize::MAX, None);
             if done() {
@@ -378,15 +384,24 @@ impl EventLoop {
     }
 }
 
+/// Whether all of these are over. Each that is over is looked at once, however often this is called.
+pub(crate) fn all_done(tasks: &[TaskRef]) -> impl FnMut() -> bool {
+    let mut left = tasks.iter().peekable();
+    move || {
+        while left.next_if(|task| task.is_done()).is_some() {}
+        left.peek().is_none()
+    }
+}
+
 fn outcome_of_main<T>(main: &Typed<Result<T, TaskError>>) -> Result<T, RunError> {
     if let Some(Ok(output)) = main.take() {
         return Ok(output);
     }
     main.set(Flag::SEEN);
-    match main.if_extras(|extras| (extras.panic.take(), extras.reason.take())) {
-        Some((Some(panic), _)) => Err(RunError::Panicked(panic)),
-        Some((None, reason)) => Err(RunError::Cancelled(Cancelled { reason })),
-        None => Err(RunError::Cancelled(Cancelled::default())),
+    let cold = main.cold();
+    match cold.panic.take() {
+        Some(panic) => Err(RunError::Panicked(panic)),
+        None => Err(RunError::Cancelled(Cancelled { reason: cold.reason.take() })),
     }
 }
 
@@ -398,8 +413,7 @@ impl Default for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        let _entered = self.engine.enter();
-        self.engine.close();
+        self.engine.enter(|| self.engine.close());
     }
 }
 

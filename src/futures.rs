@@ -8,7 +8,7 @@ use futures_core::{FusedFuture, Stream};
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::as_completed::{AsCompleted, AsCompletedWithin};
-use crate::engine::here;
+use crate::engine::current;
 use crate::error::TimedOut;
 use crate::task::{Task, TaskBuilder, TaskHandle};
 
@@ -67,7 +67,7 @@ impl LocalSpawn for Spawner {
     }
 
     fn status_local(&self) -> Result<(), SpawnError> {
-        here::running().map(drop).ok_or_else(SpawnError::shutdown)
+        current::running().map(drop).ok_or_else(SpawnError::shutdown)
     }
 }
 

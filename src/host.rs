@@ -21,7 +21,7 @@
 use std::time::Duration;
 
 use crate::engine::clock::Source;
-use crate::engine::here;
+use crate::engine::current;
 use crate::engine::instant::Instant;
 use crate::event_loop::EventLoop;
 
@@ -85,20 +85,21 @@ impl EventLoop {
     /// ```
     pub fn turn(&mut self, budget: Budget) -> Next {
         assert!(
-            here::running().is_none(),
+            current::running().is_none(),
             "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback"
         );
         let engine = self.engine();
-        let _entered = engine.enter();
-        engine.arm_hook();
-        engine.look_at_once();
-        let next = engine.turn_within(budget.polls, budget.time);
-        match next {
-            // Before the host sleeps: whatever came before the hook was armed is seen.
-            Next::At(_) | Next::Idle if engine.has_letters() => Next::Ready,
-            Next::At(deadline) if deadline <= engine.now() => Next::Ready,
-            next => next,
-        }
+        engine.enter(|| {
+            engine.arm_hook();
+            engine.look_at_once();
+            let next = engine.turn_within(budget.polls, budget.time);
+            match next {
+                // Before the host sleeps: whatever came before the hook was armed is seen.
+                Next::At(_) | Next::Idle if engine.has_letters() => Next::Ready,
+                Next::At(deadline) if deadline <= engine.now() => Next::Ready,
+                next => next,
+            }
+        })
     }
 
     /// Turns until nobody is ready, without waiting for anything.

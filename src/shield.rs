@@ -61,7 +61,7 @@ impl<H: TaskHandle> Drop for Shield<H> {
     fn drop(&mut self) {
         let task = self.task.to_ref();
         if self.is_waiting && !task.is_done() {
-            task.record().with_extras(|extras| extras.is_orphan_of_shield = true);
+            task.record().cold().is_orphan_of_shield.set(true);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::engine::cold::Cold;
 use crate::engine::leaf;
 use crate::error::NoCurrentTask;
 
@@ -70,17 +71,15 @@ impl<T: 'static> TaskLocal<T> {
         let task = leaf::current().ok_or(NoCurrentTask)?;
         task.home.has_locals.set(true);
         let value: Rc<dyn Any> = Rc::new(value);
-        let before = task.with_extras(|extras| {
-            let locals = extras.locals.get_or_insert_default();
-            Rc::make_mut(locals).insert(self.address(), value)
-        });
+        let mut locals = task.cold().locals.borrow_mut();
+        let before = Rc::make_mut(locals.get_or_insert_default()).insert(self.address(), value);
+        drop(locals); // before what follows: the last reference to the old value may run anything
         Ok(before.and_then(|before| before.downcast().ok()))
     }
 
     /// Looks at the running task's value; `None` if it has none, or no task is running.
     pub fn with<R>(&'static self, look: impl FnOnce(Option<&T>) -> R) -> R {
-        let locals = leaf::current()
-            .and_then(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
+        let locals = leaf::current().and_then(|task| task.cold_if_any().and_then(Cold::locals));
         look(locals.as_ref().and_then(|locals| locals.get(&self.address())?.downcast_ref()))
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
-use crate::engine::here::{self, with_here};
+use crate::engine::current::{self, with_current_loop};
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
 use crate::engine::turn::Engine;
@@ -56,7 +56,7 @@ pub fn now() -> Instant {
 /// # Errors
 /// Without a running loop.
 pub fn try_now() -> Result<Instant, NoRunningLoop> {
-    here::running().map(|engine| engine.now()).ok_or(NoRunningLoop)
+    current::running().map(|engine| engine.now()).ok_or(NoRunningLoop)
 }
 
 /// Waits until `duration` is over, counted from the first poll.
@@ -256,9 +256,9 @@ impl Future for YieldNow {
         }
         // Under somebody else's executor: once around, whatever that is there.
         let has_passed = if let Some(place) = self.place {
-            with_here(|engine| engine.has_passed(place)).unwrap_or(true)
+            with_current_loop(|engine| engine.has_passed(place)).unwrap_or(true)
         } else {
-            self.place = Some(with_here(Engine::next_place).unwrap_or(0));
+            self.place = Some(with_current_loop(Engine::next_place).unwrap_or(0));
             false
         };
         if has_passed {

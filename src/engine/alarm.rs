@@ -3,8 +3,7 @@
 //! A wheel entry is as small as it can be, for large sets of timers are cache misses. An alarm is about a
 //! task of its own loop, so it needs no loop's number; three bytes are enough for a generation.
 
-use std::task::Waker;
-
+use super::foreign::KeptWaker;
 use super::waker::TaskId;
 
 /// The payload of a wheel entry.
@@ -50,14 +49,14 @@ impl Alarm {
 }
 
 /// Wakers that are not ours (of a foreign `FuturesUnordered`, say) and wait for a timer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Strangers {
-    wakers: Vec<Option<Waker>>,
+    wakers: Vec<Option<KeptWaker>>,
     free: Vec<u32>,
 }
 
 impl Strangers {
-    pub(crate) fn admit(&mut self, waker: Waker) -> Alarm {
+    pub(crate) fn admit(&mut self, waker: KeptWaker) -> Alarm {
         let place = self.free.pop().unwrap_or_else(|| {
             self.wakers.push(None);
             u32::try_from(self.wakers.len() - 1).expect("more than four billion foreign wakers")
@@ -66,17 +65,17 @@ impl Strangers {
         Alarm::Stranger { place }
     }
 
-    pub(crate) fn at(&self, place: u32) -> Option<&Waker> {
+    pub(crate) fn at(&self, place: u32) -> Option<&KeptWaker> {
         self.wakers[place as usize].as_ref()
     }
 
     /// Takes the waker for waking; its place is kept until it is dismissed.
-    pub(crate) fn take(&mut self, place: u32) -> Option<Waker> {
+    pub(crate) fn take(&mut self, place: u32) -> Option<KeptWaker> {
         self.wakers[place as usize].take()
     }
 
     /// Hands the waker back: dropping it may run code of others.
-    pub(crate) fn dismiss(&mut self, place: u32) -> Option<Waker> {
+    pub(crate) fn dismiss(&mut self, place: u32) -> Option<KeptWaker> {
         self.free.push(place);
         self.wakers[place as usize].take()
     }

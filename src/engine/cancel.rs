@@ -15,16 +15,15 @@
 //! once (a foreign `join!`) passes a cancel on to all of them.
 
 use std::collections::HashSet;
-use std::mem;
 use std::ptr;
 use std::rc::Rc;
 
+use super::cold::Cold;
 use super::crowd::Takers;
-use super::here;
 use super::leaf::Signal;
-use super::record::RecordRef;
-use super::state::{Flag, Header};
+use super::record::{Flag, Header, RecordRef, Stage};
 use super::turn::Engine;
+use super::waker::wake;
 use crate::error::Reason;
 
 impl RecordRef {
@@ -71,7 +70,7 @@ impl RecordRef {
     /// What takes a cancel in the task's place. What it awaited before means nothing while it runs: `settle`
     /// will see to that.
     fn takers(&self) -> Vec<RecordRef> {
-        if self.has(Flag::POLLING) {
+        if self.has(Stage::LENT) {
             return Vec::new();
         }
         let mut takers = self.awaited();
@@ -81,41 +80,41 @@ impl RecordRef {
 
     /// A time limit in this task has expired: the same, but that only limits are meant to take the cancel.
     pub(crate) fn cancel_by_limit(&self) {
-        let by_limits_before = self.if_extras(|extras| extras.cancelled_by_limits) == Some(true);
-        let only_limits = !self.has(Flag::CANCEL_PENDING) || by_limits_before;
+        let cold = self.cold();
+        let only_limits = !self.has(Flag::CANCEL_PENDING) || cold.cancelled_by_limits.get();
         self.cancel(None);
-        self.with_extras(|extras| {
-            extras.limit_requests += 1;
-            extras.cancelled_by_limits = only_limits && self.has(Flag::CANCEL_PENDING);
-        });
+        cold.limit_requests.set(cold.limit_requests.get().saturating_add(1));
+        cold.cancelled_by_limits.set(only_limits && self.has(Flag::CANCEL_PENDING));
     }
 
     /// Nobody else takes the cancel: the task itself is woken for it.
     fn interrupt(&self) {
-        let asleep = !self.has(Flag::POLLING) && self.has(Flag::STARTED) && !self.queued.get();
+        let asleep = !self.has(Stage::LENT) && self.has(Flag::STARTED) && !self.is_queued();
         self.set(Flag::CANCEL_PENDING);
         if asleep {
             self.set(Flag::CANCEL_FIRM);
         }
-        if !self.has(Flag::POLLING) {
-            here::wake(self.id); // its loop may be another, or not be running
+        if !self.has(Stage::LENT) {
+            wake(self.id); // its loop may be another, or not be running
         }
     }
 
     fn count_cancel(&self, reason: Option<&Reason>) {
-        self.cancel_requests.set(self.cancel_requests.get().saturating_add(1));
+        self.set_cancel_requests(self.cancel_requests().saturating_add(1));
         if let Some(reason) = reason {
-            self.with_extras(|extras| extras.reason = Some(reason.clone()));
-        } else {
-            self.if_extras(|extras| extras.reason = None);
+            self.cold().reason.replace(Some(reason.clone()));
+        } else if let Some(cold) = self.cold_if_any() {
+            cold.reason.take();
         }
-        self.if_extras(|extras| extras.cancelled_by_limits = false);
+        if let Some(cold) = self.cold_if_any() {
+            cold.cancelled_by_limits.set(false);
+        }
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
-    pub(crate) fn uncancel(&self) -> u16 {
-        let requests = self.cancel_requests.get().saturating_sub(1);
-        self.cancel_requests.set(requests);
+    pub(crate) fn uncancel(&self) -> u32 {
+        let requests = self.cancel_requests().saturating_sub(1);
+        self.set_cancel_requests(requests);
         if requests == 0 && !self.has(Flag::CANCEL_FIRM) {
             self.clear(Flag::CANCEL_PENDING);
         }
@@ -134,12 +133,12 @@ impl RecordRef {
     fn forget_awaiting(&self, awaited: &RecordRef) {
         if let Some(one) = self.set_awaiting(None) {
             if one == *awaited {
-                let next = self.if_extras(|extras| extras.also_awaiting.pop()).flatten();
-                self.set_awaiting(next);
-            } else {
-                self.set_awaiting(Some(one));
-                self.if_extras(|extras| extras.also_awaiting.retain(|other| other != awaited));
+                return; // `one` is not the last reference: the caller has another
             }
+            self.set_awaiting(Some(one));
+        }
+        if let Some(cold) = self.cold_if_any() {
+            cold.also_awaiting.borrow_mut().remove(awaited);
         }
     }
 
@@ -155,11 +154,7 @@ impl RecordRef {
             }
             Some(one) => {
                 self.set_awaiting(Some(one));
-                self.with_extras(|extras| {
-                    if !extras.also_awaiting.contains(awaited) {
-                        extras.also_awaiting.push(awaited.clone());
-                    }
-                });
+                self.cold().also_awaiting.borrow_mut().add(awaited);
             }
         }
     }
@@ -170,28 +165,18 @@ impl RecordRef {
         if self.has(Flag::AWAITS) {
             self.clear(Flag::AWAITS);
             let one = self.set_awaiting(None);
-            if self.has_extras() {
-                self.forget_what_else_it_awaited();
+            if let Some(cold) = self.cold_if_any() {
+                forget_what_else_it_awaited(cold);
             }
             drop(one); // when nothing is noted any more: it may be the last reference, and run anything
         }
     }
 
-    #[inline(never)]
-    fn forget_what_else_it_awaited(&self) {
-        let more = self.if_extras(|extras| {
-            extras
-                .awaits_something()
-                .then(|| (mem::take(&mut extras.also_awaiting), extras.awaiting_crowd.take()))
-        });
-        drop(more); // out here, for the same reason
-    }
-
     /// A wait for a crowd is pending in this poll.
     pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
         self.set(Flag::AWAITS);
-        let before = self.with_extras(|extras| extras.awaiting_crowd.replace(crowd));
-        drop(before); // out here: it may be the last reference
+        let before = self.cold().awaiting_crowd.replace(Some(crowd));
+        drop(before); // after the borrow: it may be the last reference
     }
 
     /// The wait for the crowd is over, or has been given up.
@@ -199,23 +184,31 @@ impl RecordRef {
         if !self.has(Flag::AWAITS) {
             return; // forgotten when this poll began
         }
-        let before = self.if_extras(|extras| {
-            extras
-                .awaiting_crowd
-                .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)))
-        });
+        let Some(cold) = self.cold_if_any() else { return };
+        let before = cold
+            .awaiting_crowd
+            .borrow_mut()
+            .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)));
         drop(before);
     }
 
     fn awaited(&self) -> Vec<RecordRef> {
         let mut awaited = Vec::from_iter(self.awaiting());
-        self.if_extras(|extras| {
-            awaited.extend(extras.also_awaiting.iter().cloned());
-            if let Some(crowd) = &extras.awaiting_crowd {
+        if let Some(cold) = self.cold_if_any() {
+            awaited.extend(cold.also_awaiting.borrow().iter().cloned());
+            if let Some(crowd) = &*cold.awaiting_crowd.borrow() {
                 awaited.extend(crowd.takers());
             }
-        });
+        }
         awaited
+    }
+}
+
+/// Here, and not inside a borrow: it may drop the last reference to a task, which may run anything.
+#[inline(never)]
+fn forget_what_else_it_awaited(cold: &Cold) {
+    if cold.awaits_something() {
+        drop((cold.also_awaiting.take(), cold.awaiting_crowd.take()));
     }
 }
 
@@ -234,8 +227,8 @@ impl Engine {
         record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM);
         if record.has(Flag::STARTED) {
             self.signal.set(Signal::Raised);
-            let by_limits = record.if_extras(|extras| mem::take(&mut extras.cancelled_by_limits));
-            return Some(by_limits.unwrap_or(false));
+            let cold = record.cold_if_any();
+            return Some(cold.is_some_and(|cold| cold.cancelled_by_limits.take()));
         }
         self.end_cancelled(record);
         None
@@ -257,7 +250,7 @@ impl Engine {
         if record.has(Flag::CANCEL_PENDING) {
             let awaited = record.awaited();
             // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
-            let reason = record.if_extras(|extras| extras.reason.clone()).flatten();
+            let reason = record.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
             let mut taken = false;
             for other in &awaited {
                 taken |= other.cancel(reason.as_ref());

@@ -13,6 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant as StdInstant};
 
+use super::foreign;
 use super::instant::Instant;
 
 /// Where a loop's time comes from. Given to [`EventLoopBuilder::clock`](crate::EventLoopBuilder::clock).
@@ -21,7 +22,26 @@ pub struct Clock(pub(crate) Source);
 pub(crate) enum Source {
     Monotonic { start: StdInstant },
     Virtual(VirtualClock),
-    Host(Box<dyn Fn() -> Instant>),
+    Host(HostClock),
+}
+
+/// A clock of the host's: foreign code, of which only the time is believed, and only if it has not gone backwards.
+pub(crate) struct HostClock {
+    now: Box<dyn Fn() -> Instant>,
+    latest: Cell<Instant>,
+    /// The function is being called, further up this stack.
+    is_reading: Cell<bool>,
+}
+
+impl HostClock {
+    fn read(&self) -> Instant {
+        if !self.is_reading.replace(true) {
+            let now = foreign::call("the host's clock", &self.now);
+            self.is_reading.set(false);
+            self.latest.set(self.latest.get().max(now.unwrap_or_default()));
+        }
+        self.latest.get()
+    }
 }
 
 impl Clock {
@@ -30,8 +50,11 @@ impl Clock {
         Clock(Source::Monotonic { start: StdInstant::now() })
     }
 
-    /// A clock of the host's own: `now` is asked for the time whenever the loop needs it. It must never
-    /// go backwards; a loop that sees it do so keeps the later time.
+    /// A clock of the host's own: `now` is called whenever the loop needs the time.
+    ///
+    /// It should never go backwards; where it does, the later time counts. While it panics time stands still, and each panic is
+    /// reported to the exception handler. Inside `now` the time is the latest that it has given. At [`Instant::MAX`] every
+    /// deadline is due.
     ///
     /// ```
     /// use std::{cell::Cell, rc::Rc, time::Duration};
@@ -44,14 +67,15 @@ impl Clock {
     /// assert_eq!(event_loop.now(), frame.get());
     /// ```
     pub fn host(now: impl Fn() -> Instant + 'static) -> Clock {
-        Clock(Source::Host(Box::new(now)))
+        let (latest, is_reading) = (Cell::default(), Cell::new(false));
+        Clock(Source::Host(HostClock { now: Box::new(now), latest, is_reading }))
     }
 
     pub(crate) fn now(&self) -> Instant {
         match &self.0 {
             Source::Monotonic { start } => Instant::START + start.elapsed(),
             Source::Virtual(clock) => clock.now(),
-            Source::Host(now) => now(),
+            Source::Host(clock) => clock.read(),
         }
     }
 }

@@ -7,13 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::Context;
 
+use super::foreign::KeptWaker;
 use super::instant::Instant;
-use super::record::RecordRef;
-use super::state::Flag;
+use super::record::{Flag, RecordRef};
 use super::waitlist::WaitKey;
-use super::waker::TaskId;
 use super::watchers::{Seat, Watcher};
 
 /// When the waiter is woken, besides when all are over.
@@ -80,7 +79,7 @@ pub(crate) struct Crowd<M> {
     len: usize,
     /// `None` when nobody waits any more.
     seat: RefCell<Option<Seat>>,
-    /// Of the members in whose extras the crowd stands: number and place. In the order of the numbers.
+    /// Of the members in whose cold part the crowd is: number and place. In the order of the numbers.
     listed: RefCell<Vec<(usize, WaitKey)>>,
     pending: Cell<usize>,
     /// Numbers of the members that are over, in the order in which they ended, and when.
@@ -91,7 +90,7 @@ pub(crate) struct Crowd<M> {
     first_failure: Cell<Option<usize>>,
     /// A cancel of the waiter was passed on to the members.
     cancel_requested: Cell<bool>,
-    waiter: RefCell<Option<Waker>>,
+    waiter: RefCell<Option<KeptWaker>>,
 }
 
 impl<M: Members> Crowd<M> {
@@ -162,7 +161,7 @@ impl<M: Members> Crowd<M> {
             return;
         }
         if !self.is_due.replace(true) {
-            let waiter = self.waiter.borrow().as_ref().map(TaskId::keep);
+            let waiter = self.waiter.take();
             if let Some(waiter) = waiter {
                 waiter.wake();
             }
@@ -210,7 +209,7 @@ impl<M: Members> Crowd<M> {
             return;
         }
         drop(waiter);
-        let waker = TaskId::keep(cx.waker());
+        let waker = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
         waiter = self.waiter.borrow_mut();
         let old = waiter.replace(waker);
         drop(waiter);

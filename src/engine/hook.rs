@@ -12,6 +12,7 @@
 //!
 //! A thread sleeps by `park`, which may end early for no reason: the loop looks around, and sleeps again.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -69,18 +70,18 @@ impl Hook {
         }
     }
 
-    /// A letter has come.
-    pub(crate) fn letter_came(&self) {
+    /// A letter has come. Hands back what the host's function threw: the code that wakes a task has no part in that.
+    pub(crate) fn letter_came(&self) -> Result<(), Box<dyn Any + Send>> {
         if self.armed.swap(false, Ordering::AcqRel) {
             let listeners = self.listeners.lock().clone();
             if let Some(sleeper) = listeners.sleeper {
                 sleeper.unpark();
             }
+            // After the lock, for both the call and the drop may run anything.
             if let Some(host) = listeners.host {
-                // After the lock, for it may run anything. Who wakes a task has no part in what the host does: its panic
-                // ends here.
-                let _ = catch_unwind(AssertUnwindSafe(|| host()));
+                return catch_unwind(AssertUnwindSafe(move || host()));
             }
         }
+        Ok(())
     }
 }

@@ -21,7 +21,7 @@
 
 use std::task::Context;
 
-use super::here::{running, with_here};
+use super::current::{running, with_current_loop};
 use super::record::RecordRef;
 use super::waker::TaskId;
 use crate::error::Reason;
@@ -43,7 +43,7 @@ pub(crate) enum Signal {
 /// again when somebody else has caught the cancel: so it is woken once more.
 #[inline]
 pub(crate) fn interrupted(cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
-    let signal = with_here(|engine| engine.signal.get()).unwrap_or(Signal::Quiet);
+    let signal = with_current_loop(|engine| engine.signal.get()).unwrap_or(Signal::Quiet);
     signal != Signal::Quiet && is_told(signal, cx, waits_for)
 }
 
@@ -59,7 +59,7 @@ fn is_told(signal: Signal, cx: &Context<'_>, waits_for: impl FnOnce() -> String)
         }
         Signal::Asking => {
             let answer = waits_for();
-            with_here(|engine| engine.answers.borrow_mut().push(answer));
+            with_current_loop(|engine| engine.answers.borrow_mut().push(answer));
             true
         }
     }
@@ -67,12 +67,12 @@ fn is_told(signal: Signal, cx: &Context<'_>, waits_for: impl FnOnce() -> String)
 
 /// Is a cancel on its way out through this poll?
 pub(crate) fn is_raised() -> bool {
-    with_here(|engine| engine.signal.get()) == Some(Signal::Raised)
+    with_current_loop(|engine| engine.signal.get()) == Some(Signal::Raised)
 }
 
 /// Sends a cancel on its way out; the caller returns `Pending`. False if no task is being polled.
 pub(crate) fn raise() -> bool {
-    let raised = with_here(|engine| {
+    let raised = with_current_loop(|engine| {
         let is_polling = engine.current.is_some();
         if is_polling {
             engine.signal.set(Signal::Raised);
@@ -87,11 +87,11 @@ pub(crate) fn raise() -> bool {
 /// The task is queued once more, so that another branch of a foreign `join!`, which saw the signal and
 /// returned without registering, is polled again.
 pub(crate) fn catch() -> bool {
-    let caught = with_here(|engine| {
+    let caught = with_current_loop(|engine| {
         let is_raised = engine.signal.get() == Signal::Raised;
         if is_raised {
             engine.signal.set(Signal::Quiet);
-            engine.current.look(|current| engine.make_record_ready(current));
+            engine.current.with(|current| engine.make_record_ready(current));
         }
         is_raised
     });
@@ -100,8 +100,8 @@ pub(crate) fn catch() -> bool {
 
 /// Takes the signal down without more ado, if it was raised for this task: what it was raised for is over.
 pub(crate) fn take_down(task: &RecordRef) {
-    with_here(|engine| {
-        let is_current = engine.current.look(|current| current == task) == Some(true);
+    with_current_loop(|engine| {
+        let is_current = engine.current.with(|current| current == task) == Some(true);
         if is_current && engine.signal.get() == Signal::Raised {
             engine.signal.set(Signal::Quiet);
         }
@@ -110,7 +110,7 @@ pub(crate) fn take_down(task: &RecordRef) {
 
 /// Why the current task is cancelled, if somebody said.
 pub(crate) fn reason() -> Option<Reason> {
-    current()?.if_extras(|extras| extras.reason.clone()).flatten()
+    current()?.cold_if_any()?.reason.borrow().clone()
 }
 
 /// The current task ends with this reason, if its cancel is not caught.
@@ -118,7 +118,7 @@ pub(crate) fn set_reason(reason: Option<Reason>) {
     if let Some(current) = current()
         && (reason.is_some() || self::reason().is_some())
     {
-        current.with_extras(|extras| extras.reason = reason);
+        current.cold().reason.replace(reason);
     }
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
 /// Looks at the task that is being polled on this thread, if one is.
 #[inline]
 pub(crate) fn with_current<R>(look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
-    with_here(|engine| engine.current.look(look)).flatten()
+    with_current_loop(|engine| engine.current.with(look)).flatten()
 }
 
 /// The task that is being polled on this thread.

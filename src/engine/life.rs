@@ -26,15 +26,20 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::extras::Joiner;
-use super::here;
+use super::cold::{Cold, Joiner};
+use super::foreign::{self, Payload};
 use super::leaf::Signal;
-use super::record::{self, Birth, Kind, Payload, Plain, RecordRef, TypedOf};
-use super::state::{Flag, NO_TASK};
+use super::record::{self, Birth, Flag, Kind, NO_TASK, Plain, RecordRef, Stage, TypedOf};
 use super::turn::{Engine, Next};
-use super::waker::TaskId;
+use super::waker::{TaskId, wake};
 use super::watchers::FirstJoiner;
 use crate::error::{ExceptionContext, Failure, Panic};
+
+/// How many hard drops are made inside each other, on the stack.
+const MOST_NESTED: u32 = 64;
+
+/// How often a loop that ends cancels, or drops, what the tasks of the round before have made.
+pub(crate) const MOST_ROUNDS: u32 = 1_000;
 
 impl Engine {
     /// What a new record needs to know. Its slot is reserved; it comes there by [`begin`](Engine::begin).
@@ -68,10 +73,9 @@ impl Engine {
 
     #[inline(never)]
     fn inherit_locals(&self, record: &RecordRef) {
-        let locals =
-            self.current.look(|task| task.if_extras(|extras| extras.locals.clone()).flatten());
+        let locals = self.current.with(|task| task.cold_if_any().and_then(Cold::locals));
         if let Some(locals) = locals.flatten() {
-            record.with_extras(|extras| extras.locals = Some(locals));
+            record.cold().locals.replace(Some(locals));
         }
     }
 
@@ -149,13 +153,14 @@ impl Engine {
         record.forget_awaited();
         let from_table = self.tasks.remove(record);
         drop(from_table);
-        let has_extras = record.has_extras(); // who comes from here on finds it over, and does not join
-        if has_extras {
-            self.end_of_extras(record);
+        // A joiner that comes from here on finds the task over.
+        let cold = record.cold_if_any();
+        if let Some(cold) = cold {
+            self.end_of_cold_part(record, cold);
         }
         tell_first_joiner(record);
-        if has_extras {
-            tell_other_joiners(record);
+        if let Some(cold) = cold {
+            tell_other_joiners(record, cold);
         }
         if !record.has(Flag::HANDLE) {
             self.nobody_takes(record);
@@ -163,17 +168,18 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn end_of_extras(&self, record: &RecordRef) {
-        let locals = record.if_extras(|extras| extras.locals.take());
-        drop(locals);
-        if record.if_extras(|extras| extras.is_orphan_of_shield).unwrap_or(false) {
+    fn end_of_cold_part(&self, record: &RecordRef, cold: &Cold) {
+        if let Some(locals) = cold.locals.take() {
+            foreign::call_for(record, || drop(locals));
+        }
+        if cold.is_orphan_of_shield.get() {
             record.clear(Flag::SEEN); // in any case
             self.report_failure(record);
         }
     }
 
     fn end_panicked(&self, record: &RecordRef, payload: Payload) {
-        record.with_extras(|extras| extras.panic = Some(Panic::new(payload)));
+        record.cold().panic.replace(Some(Panic::new(payload)));
         self.end(record, Flag::PANICKED);
     }
 
@@ -193,11 +199,32 @@ impl Engine {
     }
 
     /// Drops a task hard: no clean-up that awaits.
+    ///
+    /// A destructor may drop a scope with its tasks, and so on. Up to [`MOST_NESTED`] such drops are made inside each other, so
+    /// that what is around a scope sees its tasks gone; the others when the outermost is done, for groups may nest deeper than
+    /// the stack.
     pub(crate) fn discard(&self, record: &RecordRef) {
-        if record.has(Flag::POLLING) {
+        if record.has(Stage::LENT) {
             record.set(Flag::DISCARD);
-        } else if !record.has(Flag::DONE) {
-            self.end_cancelled(record);
+        } else if record.has(Flag::DONE) {
+        } else if self.discards_nested.get() == MOST_NESTED {
+            self.to_discard.borrow_mut().push(record.clone());
+        } else {
+            self.discard_now(record);
+        }
+    }
+
+    fn discard_now(&self, record: &RecordRef) {
+        let nested = self.discards_nested.get();
+        self.discards_nested.set(nested + 1);
+        self.end_cancelled(record); // it never panics
+        self.discards_nested.set(nested);
+        if nested == 0 {
+            loop {
+                let next = self.to_discard.borrow_mut().pop();
+                let Some(next) = next else { return };
+                self.discard(&next);
+            }
         }
     }
 
@@ -218,7 +245,8 @@ impl Engine {
         if record.has(Flag::FAILED | Flag::PANICKED) && !record.has(Flag::SEEN) {
             record.set(Flag::SEEN);
             let failure = if record.has(Flag::PANICKED) {
-                record.if_extras(|extras| extras.panic.clone()).flatten().map(Failure::Panicked)
+                let panic = record.cold_if_any().and_then(|cold| cold.panic.borrow().clone());
+                panic.map(Failure::Panicked)
             } else {
                 record.failure().map(Failure::Failed)
             };
@@ -235,7 +263,7 @@ impl Engine {
             // The last resort: what could not be told is at least written down.
             eprintln!("{context}");
             eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
-            record::discard(payload);
+            foreign::discard(payload);
         }
     }
 
@@ -255,8 +283,10 @@ impl Engine {
         tasks
     }
 
-    /// The end of the loop: drops every task and callback hard, and what their destructors make, until there are
-    /// none.
+    /// The end of the loop: drops every task and callback hard, and what their destructors make.
+    ///
+    /// A destructor that makes its like would go on for ever. After [`MOST_ROUNDS`] rounds what is left is reported, and
+    /// forgotten: its destructors do not run.
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.discard_all();
@@ -266,8 +296,8 @@ impl Engine {
     }
 
     fn discard_all(&self) {
-        loop {
-            let tenants: Vec<_> = self.tasks.slots.borrow().tenants().cloned().collect();
+        for _ in 0..MOST_ROUNDS {
+            let tenants = self.tenants();
             if tenants.is_empty() && self.tasks.ready.is_empty() {
                 return;
             }
@@ -277,6 +307,28 @@ impl Engine {
             // Of a task that is over this may be the last reference, to what it threw.
             while self.tasks.ready.pop().is_some() {}
         }
+        for record in self.tenants() {
+            record.forget_future();
+            self.report(&ExceptionContext::of(
+                &record,
+                Failure::EndlessEnd { rounds: MOST_ROUNDS },
+            ));
+            self.end(&record, Flag::CANCELLED);
+        }
+        while self.tasks.ready.pop().is_some() {}
+    }
+
+    /// Drops the tasks that are left when a run has cancelled everything [`MOST_ROUNDS`] times, and reports each.
+    pub(crate) fn give_up_clean_up(&self) {
+        for record in self.tasks() {
+            let failure = Failure::EndlessCleanUp { rounds: MOST_ROUNDS };
+            self.report(&ExceptionContext::of(&record, failure));
+            self.discard(&record);
+        }
+    }
+
+    fn tenants(&self) -> Vec<RecordRef> {
+        self.tasks.slots.borrow().tenants().cloned().collect()
     }
 
     /// The loop has been dropped, or is being dropped.
@@ -310,7 +362,7 @@ fn tell_first_joiner(record: &RecordRef) {
     record.set_first_joiner(FirstJoiner::Nobody);
     match first {
         FirstJoiner::Nobody => {}
-        FirstJoiner::Task(id) => here::wake(id),
+        FirstJoiner::Task(id) => wake(id),
         FirstJoiner::Watcher { seat, number } => {
             let watcher = record.home.watchers.borrow().at(seat);
             watcher.expect("a watcher keeps its seat while it watches").ended(number, record);
@@ -320,8 +372,10 @@ fn tell_first_joiner(record: &RecordRef) {
 
 /// The others, in the order in which they came.
 #[inline(never)]
-fn tell_other_joiners(record: &RecordRef) {
-    while let Some(joiner) = record.if_extras(|extras| extras.joiners.pop()).flatten() {
+fn tell_other_joiners(record: &RecordRef, cold: &Cold) {
+    loop {
+        let joiner = cold.joiners.borrow_mut().pop();
+        let Some(joiner) = joiner else { return };
         match joiner {
             Joiner::Waker(waker) => waker.wake(),
             Joiner::Watcher(watcher, number) => watcher.ended(number, record),

@@ -5,30 +5,33 @@
 //!
 //! | file | idea | what it does not know |
 //! |---|---|---|
-//! | `waker` | a waker is a number | futures |
-//! | `state`, `record`, `blocks` | a task's bits and counts; its one allocation, and what hangs on it; memory for records | time |
+//! | `foreign` | how code that is not ours is called | what is called |
+//! | `waker` | a waker is a number, and what it does | futures |
+//! | `record` | a task's one allocation: its bits and counts, its future and outcome, the chain it is in, memory for records | time |
 //! | `ready` | who wants to be polled: records, each of which holds the next | time |
 //! | `slots` | from a number to a record | the queue |
 //! | `tasks` | table and queue of a loop | what tasks do |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
 //! | `alarm` | what a timer does, in eight bytes | the wheel |
 //! | `instant`, `clock` | a moment; monotonic, virtual, or the host's | the loop |
-//! | `extras`, `waitlist` | what few tasks need; who waits | the loop |
+//! | `cold`, `waitlist` | what few tasks need; who waits | the loop |
 //! | `inbox`, `hook`, `registry`, `segments`, `sync` | the door for other threads | tasks |
 //! | `turn` | **the conductor**: knows them all | what tasks do |
-//! | `here` | the loop of this thread, the task that it polls, and what a waker does | what tasks do |
+//! | `current` | the loop of this thread, and the task that it polls | what tasks do |
+//! | `frame` | a future held in place, so that it can be dropped from outside | tasks |
 //! | `timers` | the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
 
 pub(crate) mod alarm;
-pub(crate) mod blocks;
 pub(crate) mod cancel;
 pub(crate) mod clock;
+pub(crate) mod cold;
 pub(crate) mod crowd;
-pub(crate) mod extras;
-pub(crate) mod here;
+pub(crate) mod current;
+pub(crate) mod foreign;
+pub(crate) mod frame;
 pub(crate) mod hook;
 pub(crate) mod inbox;
 pub(crate) mod instant;
@@ -39,7 +42,6 @@ pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod segments;
 pub(crate) mod slots;
-pub(crate) mod state;
 pub(crate) mod sync;
 pub(crate) mod tasks;
 pub(crate) mod timers;

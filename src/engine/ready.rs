@@ -1,6 +1,6 @@
 //! **The ready queue**: who wants to be polled, first in, first out.
 //!
-//! It is a chain through the records themselves, each of which holds the next (`record.rs`). So it needs no memory of its
+//! It is a chain through the records themselves, each of which holds the next (`record/chain.rs`). So it needs no memory of its
 //! own, and a wake-up allocates nothing, however many there are.
 //!
 //! It counts who ever came and went. So a place in the queue, counted from the beginning of time, says later on whether its
@@ -62,7 +62,7 @@ mod tests {
     use std::panic::Location;
 
     use super::*;
-    use crate::engine::here;
+    use crate::engine::current;
     use crate::engine::testing::Dice;
 
     /// Just below the wrap of the counts: they must pass it unharmed.
@@ -74,7 +74,7 @@ mod tests {
     /// Records that stand in no queue.
     fn with_records(count: usize, test: impl FnOnce(Vec<RecordRef>)) {
         crate::run_virtual(async {
-            let engine = here::running().unwrap();
+            let engine = current::running().unwrap();
             let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending());
             test((0..count).map(make).collect());
         });
@@ -130,7 +130,7 @@ mod tests {
                 queue.push(record);
             }
             drop(queue);
-            assert!(records.iter().all(|record| !record.queued.get()));
+            assert!(records.iter().all(|record| !record.is_queued()));
         });
     }
 }

@@ -5,11 +5,13 @@
 //! that is new. So a waker looks at its place without a lock and keeps nothing alive; what it costs is one
 //! inbox for each loop that ever lived *at the same time* as others.
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::foreign;
 use super::hook::{Hook, WakeHook};
 use super::inbox::Inbox;
 use super::segments::Segments;
@@ -107,8 +109,10 @@ impl Drop for Registration {
 /// Leaves a wake-up for a loop that is not running on this thread.
 pub(crate) fn post(id: TaskId) {
     let door = DOORS.get(id.loop_index());
-    if door.inbox.post(id) {
-        door.hook.letter_came();
+    if door.inbox.post(id)
+        && let Err(payload) = door.hook.letter_came()
+    {
+        foreign::report_panic("the wake hook", payload, Location::caller());
     }
 }
 

@@ -5,9 +5,8 @@
 use std::cell::{Cell, RefCell};
 
 use super::ready::ReadyQueue;
-use super::record::RecordRef;
+use super::record::{Flag, RecordRef};
 use super::slots::Slots;
-use super::state::Flag;
 use super::waker::TaskId;
 
 /// The slot table and the ready queue.

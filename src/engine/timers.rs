@@ -1,17 +1,16 @@
 //! **Timers**: the wheel, for those who wait for time (`time.rs`, `timeout/limit.rs`), and what happens when it fires.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::alarm::Alarm;
+use super::foreign::KeptWaker;
 use super::instant::Instant;
 use super::turn::Engine;
 use super::waker::TaskId;
 use super::wheel::TimerKey;
-use crate::error::{ExceptionContext, Failure, Panic};
 
 impl Engine {
     /// Step 2 of a turn.
@@ -20,7 +19,8 @@ impl Engine {
             return;
         }
         let mut fired = self.fired.take();
-        self.wheel.borrow_mut().advance(self.now().as_nanos(), &mut fired);
+        let now = self.now(); // before the borrow: a host's clock may run anything
+        self.wheel.borrow_mut().advance(now.as_nanos(), &mut fired);
         for alarm in fired.drain(..) {
             match alarm {
                 Alarm::Wake { .. } => _ = self.make_ready(alarm.task(self.loop_index())),
@@ -32,20 +32,12 @@ impl Engine {
                 Alarm::Stranger { place } => {
                     let waker = self.strangers.borrow_mut().take(place);
                     if let Some(waker) = waker {
-                        self.wake_stranger(waker);
+                        waker.wake();
                     }
                 }
             }
         }
         self.fired.set(fired);
-    }
-
-    /// Wakes a waker that is not ours. If it panics, the timers after it fire all the same.
-    fn wake_stranger(&self, waker: Waker) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            let failure = Failure::Panicked(Panic::new(payload));
-            self.report(&ExceptionContext::of_nobody(failure, Location::caller()));
-        }
     }
 
     pub(crate) fn arm(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
@@ -92,7 +84,7 @@ impl Engine {
         match TaskId::of(waker) {
             Some(id) if id.loop_index() == self.loop_index() => Alarm::wake(id),
             _ => {
-                let stranger = waker.clone(); // before the borrow: it may run anything
+                let stranger = KeptWaker::clone_of(waker); // before the borrow: it may run anything
                 self.strangers.borrow_mut().admit(stranger)
             }
         }
@@ -129,7 +121,7 @@ impl Engine {
     }
 
     fn begin_open_limits(&self) {
-        let Some(task) = self.current.look(|task| task.id) else { return };
+        let Some(task) = self.current.with(|task| task.id) else { return };
         let alarm = Alarm::cancel(task);
         let now = self.now();
         for limit in self.open_limits.borrow_mut().iter_mut().filter(|limit| limit.begun.is_none())

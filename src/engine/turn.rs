@@ -28,22 +28,19 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
-use super::blocks::Blocks;
 use super::clock::Clock;
-use super::here::Current;
+use super::current::Current;
 use super::hook::WakeHook;
 use super::instant::Instant;
 use super::leaf::Signal;
-use super::record::{Polled, Polling, RecordRef};
+use super::record::{Blocks, Flag, Polled, Polling, RecordRef};
 use super::registry::Registration;
-use super::state::Flag;
 use super::tasks::Tasks;
 use super::timers::OpenLimit;
 use super::waker::TaskId;
@@ -84,7 +81,7 @@ pub(crate) struct Engine {
     pub(super) open_limits: RefCell<Vec<OpenLimit>>,
     pub(super) limits_to_begin: Cell<usize>,
     /// How many expired limits stand around what is being polled.
-    pub(crate) expired_around: Cell<u16>,
+    pub(crate) expired_around: Cell<u32>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
     pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
@@ -114,6 +111,9 @@ pub(crate) struct Engine {
     /// The loop has been dropped, and only handles are left.
     pub(super) closed: Cell<bool>,
     pub(super) tasks_made: Cell<u32>,
+    /// How many hard drops are going on, one inside the other, and the tasks that are dropped when these are done.
+    pub(super) discards_nested: Cell<u32>,
+    pub(super) to_discard: RefCell<Vec<RecordRef>>,
     name: Rc<str>,
     pub(super) exception_handler: RefCell<ExceptionHandler>,
     /// Polls that take longer are reported. `None` when debugging is off.
@@ -153,6 +153,8 @@ impl Engine {
             work_out: Cell::new(0),
             closed: Cell::new(false),
             tasks_made: Cell::new(0),
+            discards_nested: Cell::new(0),
+            to_discard: RefCell::default(),
             name,
             exception_handler: RefCell::new(exception_handler),
             slow_poll: Cell::new(slow_poll),
@@ -241,7 +243,7 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
-        let started = WATCHED.then(|| self.clock.now()); // first, for a host's clock may panic
+        let started = WATCHED.then(|| self.clock.now());
         let Some(record) = self.tasks.ready.pop() else { return };
         match record.begin_poll(Flag::CANCEL_PENDING | Flag::AWAITS) {
             Some(polling) => self.poll(&record, polling, false, started),
@@ -282,9 +284,8 @@ impl Engine {
         let mut context = Context::from_waker(&waker);
         let polled = self.current.during(record, || polling.poll(&mut context));
 
-        let took = started.map(|it| catch_unwind(AssertUnwindSafe(|| self.clock.now() - it)));
-        if let Some(Ok(took)) = took {
-            self.look_at_duration(record, took);
+        if let Some(started) = started {
+            self.look_at_duration(record, self.clock.now() - started);
         }
         let signal = self.signal.get();
         let raised = signal == Signal::Raised;
@@ -297,9 +298,6 @@ impl Engine {
             self.end(record, Flag::NONE); // the usual end
         } else {
             self.conclude(record, polled, raised, only_limits);
-        }
-        if let Some(Err(panic)) = took {
-            resume_unwind(panic); // the clock's, now that the task is whole again
         }
     }
 

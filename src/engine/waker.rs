@@ -22,9 +22,19 @@
 //! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.
 //!
-//! Here is the number; what a waker does with it is in `here.rs`.
+//! The invariant, *No pointer*: the functions of a waker's table never dereference the word that they are given. They read a
+//! number out of it, and are thread-safe.
+//!
+//! It rests on no file without `unsafe`.
+
+#![allow(unsafe_code)] // an island: see the list in `.ci/run`
 
 use std::num::NonZeroUsize;
+use std::ptr;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::current::{with_current_loop, with_loop_of};
+use super::registry;
 
 #[cfg(target_pointer_width = "64")]
 mod width {
@@ -100,6 +110,98 @@ impl TaskId {
     }
 }
 
+impl TaskId {
+    /// The waker that is this number.
+    #[inline]
+    pub(crate) fn waker(self) -> Waker {
+        self.waker_with(&VTABLE)
+    }
+
+    /// The same, for a task of which it is known that foreign code keeps its waker.
+    #[inline]
+    pub(super) fn waker_at_large(self) -> Waker {
+        self.waker_with(&AT_LARGE)
+    }
+
+    #[inline]
+    fn waker_with(self, vtable: &'static RawWakerVTable) -> Waker {
+        // SAFETY: *No pointer*: there is nothing to own, so nothing to free.
+        unsafe { Waker::new(ptr::without_provenance(self.word()), vtable) }
+    }
+
+    /// The number inside `waker`, if it was made by [`TaskId::waker`] and not cloned. Costs one comparison.
+    #[inline]
+    pub(super) fn of_uncloned(waker: &Waker) -> Option<TaskId> {
+        if ptr::eq(waker.vtable(), &raw const VTABLE) {
+            TaskId::of_word(waker.data().addr())
+        } else {
+            None
+        }
+    }
+
+    /// The number inside `waker`, if it is one of ours.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Option<TaskId> {
+        if ptr::eq(waker.vtable(), &raw const VTABLE)
+            || ptr::eq(waker.vtable(), &raw const AT_LARGE)
+        {
+            TaskId::of_word(waker.data().addr())
+        } else {
+            None
+        }
+    }
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_word, wake_word, forget);
+
+/// Once it is known that a waker was cloned, clones cost nothing. (The waker of that one poll and its clones do not
+/// [know each other](Waker::will_wake) as the same, which costs whoever asks one clone more.)
+static AT_LARGE: RawWakerVTable = RawWakerVTable::new(clone_again, wake_word, wake_word, forget);
+
+fn clone(word: *const ()) -> RawWaker {
+    // Our own leaves copy the number and never come here. So this is foreign code that keeps a waker, perhaps on another
+    // thread: from now on the outside may wake the task.
+    if let Some(id) = TaskId::of_word(word.addr()) {
+        waker_was_cloned(id);
+    }
+    clone_again(word)
+}
+
+fn clone_again(word: *const ()) -> RawWaker {
+    RawWaker::new(word, &AT_LARGE)
+}
+
+fn wake_word(word: *const ()) {
+    if let Some(id) = TaskId::of_word(word.addr()) {
+        wake(id);
+    }
+}
+
+fn forget(_word: *const ()) {}
+
+/// What a waker does: from any thread, at any time.
+pub(crate) fn wake(id: TaskId) {
+    // The number says which loop, too: a task that is found under it is the one.
+    if with_current_loop(|engine| engine.make_ready(id)) != Some(true) {
+        wake_elsewhere(id);
+    }
+}
+
+/// A wake-up for another loop, or for a task that is over.
+#[inline(never)] // the way to a task of this loop is to stay short
+fn wake_elsewhere(id: TaskId) {
+    if with_loop_of(id, |_| ()).is_none() {
+        registry::post(id);
+    }
+}
+
+/// Foreign code keeps a waker of this task.
+fn waker_was_cloned(id: TaskId) {
+    if with_loop_of(id, |engine| engine.tasks.waker_is_at_large(id)).is_none() {
+        registry::waker_was_cloned_elsewhere(id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +219,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_waker_gives_back_its_number() {
+        let id = TaskId::new(1, 2, 3);
+        assert_eq!(TaskId::of(&id.waker()), Some(id));
+        assert_eq!(TaskId::of(Waker::noop()), None);
+    }
+
+    #[test]
+    fn wakers_of_one_task_know_each_other() {
+        let (one, other) = (TaskId::new(1, 2, 3), TaskId::new(1, 2, 4));
+        assert!(one.waker().will_wake(&one.waker()));
+        assert!(!one.waker().will_wake(&other.waker()));
+        // A poll after the one in which it was cloned is given such a waker.
+        let clone = one.waker().clone();
+        assert!(clone.will_wake(&one.waker_at_large()) && clone.will_wake(&clone.clone()));
+        assert_eq!(TaskId::of(&clone), Some(one));
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! A task's header has room for one word that says who waits for its end. Mostly that is a task. Or it is a watcher, by its
 //! seat in the loop's table and the number that it gave the task: so gathering a hundred thousand tasks allocates nothing for
-//! each. Whoever finds the word taken, or his numbers too big for it, stands in the task's extras.
+//! each. Whoever finds the word taken, or his numbers too big for it, is in the task's cold part.
 
 use std::rc::Rc;
 
-use super::extras::Joiner;
+use super::cold::Joiner;
 use super::record::RecordRef;
 use super::turn::Engine;
 use super::waitlist::WaitKey;
@@ -88,7 +88,7 @@ impl Seat {
         Seat { home: home.clone(), number }
     }
 
-    /// Watches a task that is not over, under this number. The key is for who stands in the extras.
+    /// Watches a task that is not over, under this number. The key is for a watcher in the cold part.
     #[inline]
     pub(crate) fn watch(
         &self,
@@ -102,14 +102,14 @@ impl Seat {
             return None;
         }
         let watcher = Joiner::Watcher(watcher(), number);
-        Some(record.with_extras(|extras| extras.joiners.join(watcher)))
+        Some(record.cold().joiners.borrow_mut().join(watcher))
     }
 
     /// Watches it no more.
     pub(crate) fn leave(&self, record: &RecordRef, number: usize, key: Option<WaitKey>) {
         if let Some(key) = key {
-            let left = record.if_extras(|extras| extras.joiners.leave(key));
-            drop(left);
+            let left = record.cold().joiners.borrow_mut().leave(key);
+            drop(left); // after the borrow: it may be the last reference
         } else if record.first_joiner() == self.joiner(number) {
             record.set_first_joiner(FirstJoiner::Nobody);
         }

@@ -10,9 +10,8 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::engine::crowd::Members;
-use crate::engine::here;
-use crate::engine::record::{Fallible, Plain, RecordRef};
-use crate::engine::state::Flag;
+use crate::engine::current;
+use crate::engine::record::{Fallible, Flag, Plain, RecordRef};
 use crate::engine::turn::Engine;
 use crate::error::{NoRunningLoop, TaskError};
 use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf};
@@ -112,7 +111,7 @@ pub(super) struct Nest {
 
 impl Nest {
     pub(super) fn new(at: &'static Location<'static>) -> Nest {
-        Nest { engine: here::running(), at }
+        Nest { engine: current::running(), at }
     }
 
     fn engine(&self) -> &Rc<Engine> {

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use crate::engine::crowd::{Crowd, WakeAt};
 use crate::engine::leaf;
-use crate::engine::state::Flag;
+use crate::engine::record::Flag;
 
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::cancel::{Ending, catch_all, catch_cancel};
+use crate::engine::foreign;
 use crate::engine::leaf;
 use crate::engine::record::Fallible;
 use crate::error::Cancelled;
@@ -94,7 +95,7 @@ impl TaskGroupBuilder {
 impl<E: fmt::Debug + 'static> TaskGroup<E> {
     fn new(limit: Option<usize>) -> TaskGroup<E> {
         let parent = leaf::current().expect("a task group can only be opened in a task");
-        let requests_before = parent.cancel_requests.get();
+        let requests_before = parent.cancel_requests();
         let all_done = Event::of("the tasks of a group");
         all_done.set();
         let state = State {
@@ -362,35 +363,30 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         X: Into<Raised<E>>,
     {
         let state = &*self.state;
-        let mut errors: Vec<Raised<E>> =
-            state.failed.take().iter().filter_map(|child| (child.raised)(&child.record)).collect();
-        if let Err(Ending::Panicked(payload)) = ended {
-            resume_unwind(payload);
-        }
+        let (value, error) = match ended {
+            Ok(Ok(value)) => (Some(value), None),
+            Ok(Err(error)) => (None, Some(error.into())),
+            Err(Ending::Cancelled(_)) => (None, None),
+            Err(Ending::Panicked(payload)) => resume_unwind(payload), // the children's errors are reported
+        };
+        let mut errors = state.take_errors();
         if let Some(cancelled) = cancelled
             && errors.is_empty()
         {
             cancelled.reraise().await;
         }
-        let value = match ended {
-            Ok(Ok(value)) => Some(value),
-            Ok(Err(error)) => {
-                errors.push(error.into());
-                None
-            }
-            Err(_) => None,
-        };
+        errors.extend(error);
         match value {
-            Some(value) if errors.is_empty() => Ok(value),
-            _ => {
-                if state.parent.cancel_requests.get() > 0 && !errors.is_empty() {
-                    // It is being cancelled from outside as well: that is raised again, at its next await.
-                    state.parent.uncancel();
-                    state.parent.cancel(None);
-                }
-                Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
-            }
+            Some(value) if errors.is_empty() => return Ok(value),
+            Some(value) => _ = foreign::call_for(&state.parent, || drop(value)),
+            None => {}
         }
+        if state.parent.cancel_requests() > 0 && !errors.is_empty() {
+            // It is being cancelled from outside as well: that is raised again, at its next await.
+            state.parent.uncancel();
+            state.parent.cancel(None);
+        }
+        Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
     }
 }
 

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 
+use crate::engine::foreign;
 use crate::engine::leaf;
-use crate::engine::record::RecordRef;
-use crate::engine::state::Flag;
+use crate::engine::record::{Flag, RecordRef};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
 use crate::engine::watchers::{Seat, Watcher};
 use crate::error::TaskError;
@@ -31,7 +31,7 @@ pub(super) struct State<E> {
     pub(super) parent_cancel_requested: Cell<bool>,
     pub(super) request_taken_back: Cell<bool>,
     /// How many requests the parent had on entry.
-    pub(super) requests_before: u16,
+    pub(super) requests_before: u32,
     /// Set while no child runs.
     pub(super) all_done: Event,
     pub(super) limit: Option<Rc<Semaphore>>,
@@ -63,6 +63,26 @@ impl<E: 'static> State<E> {
         let mut seat = self.seat.borrow_mut();
         let seat = seat.get_or_insert_with(|| Seat::take(&record.home, self.clone()));
         seat.watch(record, number, || self.clone());
+    }
+
+    /// The errors of the children that failed. A child whose error cannot be converted is reported.
+    pub(super) fn take_errors(&self) -> Vec<Raised<E>> {
+        let failed = self.failed.take();
+        let raised = |child: &Member<E>| {
+            foreign::call_for(&child.record, || (child.raised)(&child.record)).flatten()
+        };
+        failed.iter().filter_map(raised).collect()
+    }
+
+    /// No scope will raise the errors of the children that failed: each goes to its handle, or else it is reported.
+    pub(super) fn give_up_errors(&self) {
+        for child in self.failed.take() {
+            let record = child.record;
+            record.clear(UNGROUPED);
+            if !record.has(Flag::HANDLE) {
+                record.home.nobody_takes(&record);
+            }
+        }
     }
 
     /// Cancels every child.
@@ -98,9 +118,10 @@ impl<E: 'static> Watcher for State<E> {
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
         self.running.set(self.running.get() - 1);
-        if let Some(Left::InLine(child)) = child
-            && record.has(Flag::FAILED | Flag::PANICKED)
-        {
+        if !record.has(Flag::FAILED | Flag::PANICKED) {
+        } else if self.over.get() {
+            record.clear(UNGROUPED); // the scope was dropped, and this child was being polled
+        } else if let Some(Left::InLine(child)) = child {
             self.failed.borrow_mut().push(child);
             // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
             let state = self.clone();
@@ -123,7 +144,10 @@ impl<E: 'static> Watcher for State<E> {
     }
 }
 
-/// However the scope is left, no child lives on.
+/// Flags whose absence makes a child's error its own again.
+const UNGROUPED: Flag = Flag::GROUPED.and(Flag::SEEN);
+
+/// However the scope is left, no child lives on, and no error goes unheard.
 pub(super) struct Owned<'a, E: 'static>(pub(super) &'a Rc<State<E>>);
 
 impl<E: 'static> Drop for Owned<'_, E> {
@@ -139,5 +163,6 @@ impl<E: 'static> Drop for Owned<'_, E> {
         for child in children {
             child.home.clone().discard(&child);
         }
+        state.give_up_errors();
     }
 }

@@ -11,16 +11,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf;
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
-use crate::engine::waker::TaskId;
 
 /// A line of waiters.
 #[derive(Default)]
 pub(super) struct Waiters {
-    line: RefCell<WaitList<Waker>>,
+    line: RefCell<WaitList<KeptWaker>>,
 }
 
 impl Waiters {
@@ -94,7 +94,7 @@ impl<O: Owner> Future for Wait<'_, O> {
             return Poll::Pending;
         }
         let Some(key) = self.key else {
-            let waker = TaskId::keep(cx.waker());
+            let waker = KeptWaker::of(cx.waker());
             self.key = Some(self.waiters.line.borrow_mut().join(waker));
             return Poll::Pending;
         };
@@ -109,7 +109,7 @@ impl<O: Owner> Future for Wait<'_, O> {
             Some(waker) if waker.will_wake(cx.waker()) => Poll::Pending,
             Some(_) => {
                 drop(line); // foreign wakers are cloned and dropped outside: they may run anything
-                let waker = TaskId::keep(cx.waker());
+                let waker = KeptWaker::of(cx.waker());
                 let mut line = self.waiters.line.borrow_mut();
                 let old = line.get_mut(key).map(|old| std::mem::replace(old, waker));
                 drop(line);

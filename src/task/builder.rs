@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::{Task, TaskOf, running_loop};
-use crate::engine::here;
+use crate::engine::current;
 use crate::engine::record::{Fallible, Kind, Plain};
 use crate::engine::turn::Engine;
 use crate::error::NoRunningLoop;
@@ -71,7 +71,7 @@ impl TaskBuilder {
     where
         F: Future + 'static,
     {
-        let engine = here::running().ok_or(NoRunningLoop)?;
+        let engine = current::running().ok_or(NoRunningLoop)?;
         Ok(self.spawn_on(&engine, Plain, future, Location::caller()))
     }
 
@@ -88,7 +88,7 @@ impl TaskBuilder {
     {
         let record = engine.spawn(kind, future, spawned_at);
         if let Some(name) = self.name {
-            record.with_extras(|extras| extras.name = Some(name));
+            record.cold().name.replace(Some(name));
         }
         TaskOf::new(record)
     }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::join::Join;
-use super::reference::{TaskRef, add_done_callback, describe, name_of};
+use super::reference::{TaskRef, add_done_callback, describe, name_of, set_name_of};
 use super::shared::{SharedTask, SharedTaskOf};
-use crate::engine::record::{RecordRef, Typed};
-use crate::engine::state::Flag;
+use crate::engine::record::{Flag, RecordRef, Stage, Typed};
 use crate::error::{ResultError, TaskError};
 
 /// A handle to a task: awaiting it gives the task's outcome.
@@ -121,7 +120,7 @@ impl<O> TaskOf<O> {
     #[cfg(feature = "futures")]
     pub(crate) fn is_taken(&self) -> bool {
         self.record.has(Flag::DONE)
-            && !self.record.has(Flag::HOLDS_OUTCOME)
+            && !self.record.has(Stage::HOLDS_OUTCOME)
             && self.record.ending::<Infallible>().is_none()
     }
 
@@ -158,7 +157,7 @@ impl<O> TaskOf<O> {
 
     /// See [`TaskRef::cancelling`].
     pub fn cancelling(&self) -> usize {
-        self.record.cancel_requests.get().into()
+        self.record.cancel_requests() as usize
     }
 
     /// The task's name.
@@ -168,7 +167,7 @@ impl<O> TaskOf<O> {
 
     /// Gives the task another name.
     pub fn set_name(&self, name: impl Into<String>) {
-        self.record.with_extras(|extras| extras.name = Some(name.into().into()));
+        set_name_of(&self.record, name);
     }
 
     /// See [`TaskRef::add_done_callback`].
@@ -198,7 +197,7 @@ impl<O> Drop for TaskOf<O> {
         self.record.clear(Flag::HANDLE);
         // Nothing is left of most, for they have been awaited.
         if self.record.has(Flag::DONE)
-            && self.record.has(Flag::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED)
+            && self.record.has(Stage::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED)
         {
             self.record.home.nobody_takes(&self.record);
         }

@@ -5,10 +5,10 @@ use std::mem;
 use std::task::{Context, Poll};
 
 use super::reference::name_of;
-use crate::engine::extras::Joiner;
+use crate::engine::cold::Joiner;
+use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf;
-use crate::engine::record::RecordRef;
-use crate::engine::state::Flag;
+use crate::engine::record::{Flag, RecordRef};
 use crate::engine::waitlist::WaitKey;
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::FirstJoiner;
@@ -18,7 +18,7 @@ pub(super) struct Join {
     place: Cell<Place>,
 }
 
-/// Where a handle that is being awaited stands among those who wait for the task: the number of its key in the extras, or
+/// Where a handle that is being awaited stands among those who wait for the task: the number of its key in the cold part, or
 /// one of the numbers that no key has. One word, so that a handle is two, and is handed over in registers.
 #[derive(Clone, Copy, PartialEq)]
 struct Place(u32);
@@ -99,16 +99,17 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
         Place::FIRST => record.set_first_joiner(FirstJoiner::Nobody),
         listed => {
             let key = listed.key();
-            let is_there = record.if_extras(|extras| match extras.joiners.get_mut(key) {
+            let joiners = &record.cold().joiners;
+            let is_there = match joiners.borrow_mut().get_mut(key) {
                 Some(Joiner::Waker(there)) => there.will_wake(waker),
                 _ => true,
-            });
-            if is_there == Some(false) {
-                let waker = Joiner::Waker(TaskId::keep(waker));
-                let old = record.if_extras(|extras| {
-                    extras.joiners.get_mut(key).map(|there| mem::replace(there, waker))
-                });
-                drop(old); // out here: it may run anything
+            };
+            if !is_there {
+                let waker = Joiner::Waker(KeptWaker::of(waker)); // outside a borrow: it may run anything
+                let mut joiners = joiners.borrow_mut();
+                let old = joiners.get_mut(key).map(|there| mem::replace(there, waker));
+                drop(joiners);
+                drop(old); // after the borrow, for the same reason
             }
             return;
         }
@@ -120,8 +121,8 @@ fn wait_for_end(record: &RecordRef, place: &Cell<Place>, cx: &Context<'_>) {
             place.set(Place::FIRST);
         }
         _ => {
-            let waker = Joiner::Waker(TaskId::keep(waker));
-            let key = record.with_extras(|extras| extras.joiners.join(waker));
+            let waker = Joiner::Waker(KeptWaker::of(waker)); // before the borrow: it may run anything
+            let key = record.cold().joiners.borrow_mut().join(waker);
             place.set(Place::listed(key));
         }
     }
@@ -136,8 +137,8 @@ fn stop_waiting(record: &RecordRef, place: Place) {
         Place::NOWHERE => {}
         Place::FIRST => record.set_first_joiner(FirstJoiner::Nobody),
         listed => {
-            let left = record.if_extras(|extras| extras.joiners.leave(listed.key()));
-            drop(left);
+            let left = record.cold().joiners.borrow_mut().leave(listed.key());
+            drop(left); // after the borrow: it may run anything
         }
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
-use crate::engine::here;
+use crate::engine::current;
 use crate::engine::leaf;
 use crate::engine::turn::Engine;
 use crate::error::{NoCurrentTask, NoRunningLoop};
@@ -145,7 +145,7 @@ pub fn all_tasks() -> Vec<TaskRef> {
 /// The loop of this thread, or a panic with the one sentence.
 #[track_caller]
 pub(crate) fn running_loop() -> Rc<Engine> {
-    match here::running() {
+    match current::running() {
         Some(engine) => engine,
         None => panic!("{NoRunningLoop}"),
     }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::engine::extras::Joiner;
-use crate::engine::record::RecordRef;
-use crate::engine::state::Flag;
+use crate::engine::cold::Joiner;
+use crate::engine::record::{Flag, RecordRef};
 
 /// An untyped reference to a task: what can be asked of any task, whatever its outcome.
 ///
@@ -69,7 +68,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.cancelling()`.
     pub fn cancelling(&self) -> usize {
-        self.record.cancel_requests.get().into()
+        self.record.cancel_requests() as usize
     }
 
     /// Takes one request back and returns how many are left.
@@ -80,7 +79,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.uncancel()`.
     pub fn uncancel(&self) -> usize {
-        self.record.uncancel().into()
+        self.record.uncancel() as usize
     }
 
     /// Whether the task is over.
@@ -105,7 +104,7 @@ impl TaskRef {
 
     /// Gives the task another name.
     pub fn set_name(&self, name: impl Into<String>) {
-        self.record.with_extras(|extras| extras.name = Some(name.into().into()));
+        set_name_of(&self.record, name);
     }
 
     /// Where the task was created.
@@ -135,8 +134,13 @@ impl fmt::Debug for TaskRef {
 }
 
 pub(super) fn name_of(record: &RecordRef) -> String {
-    let given = record.if_extras(|extras| extras.name.as_deref().map(str::to_owned)).flatten();
-    given.unwrap_or_else(|| format!("Task-{}", record.number))
+    let given = record.cold_if_any().and_then(|cold| cold.name.borrow().clone());
+    given.map_or_else(|| format!("Task-{}", record.number), |name| name.as_ref().to_owned())
+}
+
+pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
+    let name = name.into().into(); // first: it may run anything
+    record.cold().name.replace(Some(name));
 }
 
 pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +168,6 @@ pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRe
         record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
     } else {
         let callback = Box::new(|record| callback(TaskRef::new(record)));
-        record.with_extras(|extras| extras.joiners.join(Joiner::Callback(callback)));
+        record.cold().joiners.borrow_mut().join(Joiner::Callback(callback));
     }
 }

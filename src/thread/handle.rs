@@ -15,10 +15,11 @@ use thiserror::Error;
 
 use super::remote::{Remote, RemoteTask};
 use crate::callback;
-use crate::engine::here;
+use crate::engine::current;
+use crate::engine::foreign::report;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
-use crate::error::{ExceptionContext, Failure, Panic};
+use crate::error::{Failure, Panic};
 use crate::task::running_loop;
 
 /// A call from another thread, on its way to the loop. However it is lost, it does not go unnoticed.
@@ -64,15 +65,6 @@ impl Drop for Call {
             IfLost::MakeIt => function(),
             IfLost::Nothing => {}
         }
-    }
-}
-
-/// Tells the exception handler of the loop that runs on this thread (or is being closed), or else stderr.
-pub(super) fn report(failure: Failure, spawned_at: &'static Location<'static>) {
-    let context = ExceptionContext::of_nobody(failure, spawned_at);
-    match here::running() {
-        Some(engine) => engine.report(&context),
-        None => eprintln!("loopwheel: {context}"),
     }
 }
 
@@ -142,7 +134,7 @@ impl Gate {
     /// Tells the loop's exception handler of a panic that nobody will take, wherever this is.
     pub(super) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
         let report = move || report(Failure::Panicked(panic), spawned_at);
-        if here::running().is_some() && self.is_of_this_thread() {
+        if current::running().is_some() && self.is_of_this_thread() {
             report();
         } else {
             let _ = self.leave(Call::new(report, IfLost::MakeIt, spawned_at)); // made even if it is lost
@@ -176,7 +168,7 @@ impl Engine {
             })
         });
         // Calls from elsewhere are nobody's children.
-        let locals = doorbell.if_extras(|extras| extras.locals.take());
+        let locals = doorbell.cold_if_any().and_then(|cold| cold.locals.take());
         drop(locals);
         gate
     }

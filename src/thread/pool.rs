@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::record::discard;
+use crate::engine::foreign::discard;
 
 /// Blocking work. It catches its own panics.
 pub(super) type Job = Box<dyn FnOnce() + Send>;

@@ -7,17 +7,18 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
-use super::handle::{Call, Handle, IfLost, LoopGone, report};
-use crate::engine::extras::Joiner;
+use super::handle::{Call, Handle, IfLost, LoopGone};
+use crate::engine::cold::Joiner;
+use crate::engine::foreign::{self, KeptWaker};
 use crate::engine::record::{Plain, RecordRef};
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::Watcher;
-use crate::engine::{here, leaf};
+use crate::engine::{current, leaf};
 use crate::error::{Cancelled, Failure, Panic, TaskError};
 use crate::task::{Task, TaskBuilder, running_loop};
 
@@ -50,7 +51,7 @@ struct State<T> {
     is_abandoned: bool,
     /// Where the task is, once it has begun.
     task: Option<TaskId>,
-    waiter: Option<Waker>,
+    waiter: Option<KeptWaker>,
 }
 
 impl<T> Remote<T> {
@@ -116,7 +117,7 @@ impl<T: Send + 'static> Arrival<T> {
                 self.remote.state.lock().task = Some(record.id);
                 let settler = Settler { held: Cell::new(Some((task, self))) };
                 let watcher = Joiner::Watcher(Rc::new(settler), 0);
-                record.with_extras(|extras| extras.joiners.join(watcher));
+                record.cold().joiners.borrow_mut().join(watcher);
             }
             Err(payload) => self.settle(Err(RemoteError::Panicked(Panic::new(payload)))),
         }
@@ -124,7 +125,7 @@ impl<T: Send + 'static> Arrival<T> {
 
     fn settle(&self, outcome: Result<T, RemoteError>) {
         if let Some(panic) = self.remote.settle(outcome) {
-            report(Failure::Panicked(panic), self.remote.spawned_at);
+            foreign::report(Failure::Panicked(panic), self.remote.spawned_at);
         }
     }
 }
@@ -187,7 +188,7 @@ impl<T: Send + 'static> RemoteTask<T> {
         let cancel = move || {
             let task = remote.state.lock().task;
             let record =
-                here::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
+                current::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
             if let Some(record) = record {
                 record.cancel(None);
             }
@@ -211,7 +212,7 @@ impl<T: Send + 'static> RemoteTask<T> {
     /// that up, perhaps for ever. Await it there. And if its outcome was taken before, by awaiting `&mut` it.
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
-            here::running().is_none(),
+            current::running().is_none(),
             "`RemoteTask::wait` would block a running loop: await it there"
         );
         let mut state = self.remote.state.lock();
@@ -236,7 +237,7 @@ impl<T> Future for RemoteTask<T> {
         if leaf::interrupted(cx, || "a task of another loop".to_owned()) {
             return Poll::Pending;
         }
-        let waker = cx.waker().clone(); // a real clone: it is kept where the outside can wake it
+        let waker = KeptWaker::clone_of(cx.waker()); // a real clone: it is kept where the outside can wake it
         let mut state = self.remote.state.lock();
         if let Some(outcome) = state.outcome.take() {
             return Poll::Ready(outcome);

@@ -6,14 +6,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 
 use super::handle::{Call, Gate, IfLost};
+use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf;
 use crate::engine::turn::Engine;
-use crate::engine::waker::TaskId;
 use crate::error::{Panic, TaskError};
 use crate::task::running_loop;
 
@@ -66,7 +66,7 @@ where
 struct Slot<T> {
     outcome: Option<Result<T, TaskError>>,
     state: State,
-    waiter: Option<Waker>,
+    waiter: Option<KeptWaker>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -142,9 +142,9 @@ impl<T> Future for ToThread<T> {
         }
         // A waker of this loop's own need not count as somebody else's: the work that is out is counted.
         let waker = if self.gate.is_own(cx.waker()) {
-            TaskId::keep(cx.waker())
+            KeptWaker::of(cx.waker())
         } else {
-            cx.waker().clone()
+            KeptWaker::clone_of(cx.waker())
         };
         let mut slot = self.slot.lock();
         if let Some(outcome) = slot.outcome.take() {

@@ -7,15 +7,16 @@ use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
-use crate::engine::here::with_here;
+use crate::engine::current::with_current_loop;
+use crate::engine::foreign::KeptWaker;
+use crate::engine::frame::Frame;
 use crate::engine::instant::Instant;
 use crate::engine::leaf;
-use crate::engine::record::{Frame, RecordRef};
-use crate::engine::state::Flag;
+use crate::engine::record::{Flag, RecordRef};
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
 use crate::error::{DeadlineOver, TimedOut};
@@ -64,7 +65,7 @@ struct Begun {
     timer: RefCell<Option<Timer>>,
     /// If it is polled through a waker that is not ours, by a set of futures: that one is woken when the time is up, or the set
     /// would not poll it, and the limit asks for the cancel itself.
-    set: RefCell<Option<Waker>>,
+    set: RefCell<Option<KeptWaker>>,
 }
 
 impl Begun {
@@ -92,7 +93,7 @@ impl Begun {
             let task = self.task.borrow();
             let task = task.as_ref()?;
             let alarm = match &*self.set.borrow() {
-                Some(waker) => task.home.alarm_for(waker),
+                Some(waker) => task.home.alarm_for(waker.waker()),
                 None => Alarm::cancel(task.id),
             };
             Some(Timer::arm(task.home.clone(), when, alarm))
@@ -123,7 +124,7 @@ impl Limit {
             None => self.arm(None),
             Some(Until::Moment(when)) => self.arm(Some(when)),
             Some(Until::After(limit)) => {
-                self.open.set(with_here(|engine| engine.open_limit(limit)));
+                self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
             }
         }
     }
@@ -138,9 +139,9 @@ impl Limit {
 
     fn close_at(&self, place: u32, body_waits: bool) {
         if body_waits {
-            with_here(Engine::begin_limits);
+            with_current_loop(Engine::begin_limits);
         }
-        let begun = with_here(|engine| engine.close_limit(place)).flatten();
+        let begun = with_current_loop(|engine| engine.close_limit(place)).flatten();
         if let Some((when, timer)) = begun {
             let timer = Timer::of(running_loop(), timer);
             if body_waits && !self.rescheduled.get() {
@@ -154,7 +155,7 @@ impl Limit {
     pub(super) fn when(&self) -> Option<Instant> {
         match self.open.get() {
             Some(place) if !self.rescheduled.get() => {
-                with_here(|engine| engine.end_of_limit(place)).flatten()
+                with_current_loop(|engine| engine.end_of_limit(place)).flatten()
             }
             _ => self.begun.get()?.when.get(),
         }
@@ -175,7 +176,7 @@ impl Limit {
             return; // the usual case
         }
         let Some(begun) = self.begun.get() else { return };
-        let waker = cx.waker().clone();
+        let waker = KeptWaker::clone_of(cx.waker());
         let old = begun.set.replace(Some(waker));
         drop(old); // after the borrow: it may run anything
         if let Some(timer) = begun.timer.borrow().as_ref().filter(|timer| !timer.has_fired()) {
@@ -258,7 +259,7 @@ impl Limit {
         match task {
             Some(task) if expired && !task.has(Flag::DONE) => {
                 task.uncancel();
-                task.if_extras(|extras| extras.limit_requests -= 1);
+                task.cold().limit_requests.update(|requests| requests.saturating_sub(1));
                 let is_all = requests_but_of_limits_beside(&task) <= self.requests_before.get();
                 if is_all && !raised_is_caught {
                     leaf::take_down(&task);
@@ -273,12 +274,12 @@ impl Limit {
 /// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
 /// `join!`. They are none of a limit's business; those of limits around it are.
 fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
-    if task.cancel_requests.get() == 0 {
+    if !task.has_cancel_requests() {
         return 0; // nearly always
     }
-    let of_limits = task.if_extras(|extras| extras.limit_requests).unwrap_or(0);
+    let of_limits = task.cold_if_any().map_or(0, |cold| cold.limit_requests.get());
     let beside = of_limits.saturating_sub(task.home.expired_around.get());
-    task.cancel_requests.get().saturating_sub(beside).into()
+    task.cancel_requests().saturating_sub(beside)
 }
 
 /// While the body of an expired limit is polled.

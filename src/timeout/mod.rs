@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::limit::{Limit, Limited, Until};
+use crate::engine::frame::Held;
 use crate::engine::instant::Instant;
-use crate::engine::record::Held;
 use crate::error::{DeadlineOver, TimedOut};
 
 mod limit;

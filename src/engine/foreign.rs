@@ -1,0 +1,154 @@
+//! **Foreign code**: how the crate calls what is not its own.
+//!
+//! A future, a waker, a destructor, a `Debug`: each may panic, come back into the loop, or drop what it is looking at. The naive
+//! answer is to call it and hope; then a waker that panics loses the waiters behind it, and a destructor that comes back meets a
+//! table that is borrowed. The rule here is: *the engine is whole before it calls, and nothing that is lent can be freed, taken or
+//! moved meanwhile.* So state is changed first, borrows and locks end, and then the call is made.
+//!
+//! Where a panic of foreign code has no caller to go to it is caught here and reported: it must not keep the engine from telling
+//! the next waiter. `docs/foreign-code.md` lists every place.
+
+use std::any::Any;
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::task::Waker;
+
+use super::current;
+use super::record::RecordRef;
+use super::waker::{TaskId, wake};
+use crate::error::{ExceptionContext, Failure, Panic};
+
+/// What a panic threw.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Drops what a panic threw. Should that throw too, what it throws goes the same way, but not for ever: the rest is leaked.
+pub(crate) fn discard(mut payload: Payload) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(again) => payload = again,
+        }
+    }
+    mem::forget(payload);
+}
+
+/// Runs a destructor whose panic counts for nothing, because another one is on its way.
+pub(crate) fn quietly(destroy: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(destroy)) {
+        discard(payload);
+    }
+}
+
+/// Calls foreign code that belongs to no task. A panic is reported, as one of `what`.
+#[track_caller]
+pub(crate) fn call<R>(what: &'static str, foreign: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(foreign)) {
+        Ok(returned) => Some(returned),
+        Err(payload) => {
+            report_panic(what, payload, Location::caller());
+            None
+        }
+    }
+}
+
+#[cold]
+pub(crate) fn report_panic(
+    what: &'static str,
+    payload: Payload,
+    location: &'static Location<'static>,
+) {
+    let failure = Failure::Panicked(Panic::new(payload));
+    tell(&ExceptionContext { what, ..ExceptionContext::of_nobody(failure, location) });
+}
+
+/// Calls foreign code on behalf of a task. A panic is reported as that task's.
+pub(crate) fn call_for<R>(task: &RecordRef, foreign: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(foreign)) {
+        Ok(returned) => Some(returned),
+        Err(payload) => {
+            let failure = Failure::Panicked(Panic::new(payload));
+            task.home.report(&ExceptionContext::of(task, failure));
+            None
+        }
+    }
+}
+
+/// Drops a value of the user's. A panic is reported.
+#[track_caller]
+pub(crate) fn drop_reported<T>(value: T) {
+    call("a destructor", || drop(value));
+}
+
+/// Reports what happened to a call or work of the user's, which was made at `location`.
+pub(crate) fn report(failure: Failure, location: &'static Location<'static>) {
+    tell(&ExceptionContext::of_nobody(failure, location));
+}
+
+/// Tells the exception handler of the loop that runs on this thread (or is being closed), or else stderr.
+fn tell(context: &ExceptionContext) {
+    match current::running() {
+        Some(engine) => engine.report(context),
+        None => eprintln!("loopwheel: {context}"),
+    }
+}
+
+/// A waker that is kept until it is used. One of ours is a number and costs nothing; a foreign one may run anything when it is
+/// woken or dropped, and its panic is reported.
+pub(crate) struct KeptWaker(ManuallyDrop<Waker>);
+
+impl KeptWaker {
+    /// A waker that wakes what `waker` wakes. One of ours is not cloned, for a clone would count as foreign code's.
+    ///
+    /// A foreign one is: no borrow or lock may be held here, and the state must be whole. A panic goes to the caller.
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> KeptWaker {
+        let kept = TaskId::of(waker).map_or_else(|| waker.clone(), TaskId::waker);
+        KeptWaker(ManuallyDrop::new(kept))
+    }
+
+    /// A real clone, also of one of ours: for a place where foreign code, or another thread, can wake it.
+    pub(crate) fn clone_of(waker: &Waker) -> KeptWaker {
+        KeptWaker(ManuallyDrop::new(waker.clone()))
+    }
+
+    #[inline]
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        match TaskId::of(&self.0) {
+            Some(id) => TaskId::of(waker) == Some(id),
+            None => self.0.will_wake(waker),
+        }
+    }
+
+    /// To be cloned, or compared.
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.0
+    }
+
+    /// No borrow or lock may be held here.
+    #[inline]
+    pub(crate) fn wake(self) {
+        match TaskId::of_uncloned(&self.0) {
+            Some(id) => {
+                mem::forget(self); // a number: there is nothing to drop
+                wake(id);
+            }
+            None => self.wake_foreign(),
+        }
+    }
+
+    #[cold]
+    fn wake_foreign(mut self) {
+        let waker = mem::replace(&mut *self.0, Waker::noop().clone());
+        call("a waker", || waker.wake());
+    }
+}
+
+impl Drop for KeptWaker {
+    #[inline]
+    fn drop(&mut self) {
+        if TaskId::of_uncloned(&self.0).is_none() {
+            let waker = mem::replace(&mut *self.0, Waker::noop().clone());
+            drop_reported(waker);
+        }
+    }
+}
