@@ -1,0 +1,512 @@
+//! Code of others that panics, comes back, or drops what is being looked at, one fault that was found after the other. The table of
+//! all places is tried in `foreign_code.rs`; here each has its story.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use common::{Watchdog, ms, watched_loop};
+use futures::StreamExt;
+use futures::future::select;
+use futures::stream::FuturesUnordered;
+use loopwheel::sync::{Event, Promise};
+use loopwheel::{
+    Clock, EventLoop, Instant, Task, TaskGroup, TaskLocal, VirtualClock, call_soon, create_task,
+    finally, gather, now, run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
+};
+
+/// An error whose `Debug` drops the last handle of its own task.
+struct DropsItsHandle(String);
+
+thread_local! {
+    static HANDLE: RefCell<Option<Task<(), DropsItsHandle>>> = const { RefCell::new(None) };
+}
+
+impl fmt::Debug for DropsItsHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        drop(HANDLE.take());
+        f.write_str(&self.0)
+    }
+}
+
+#[test]
+fn an_error_lives_while_it_is_being_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let mut task = try_create_task(async {
+            sleep(ms(2)).await;
+            Err::<(), _>(DropsItsHandle("on the heap, and long enough to be seen there".into()))
+        });
+        assert!(wait_for(shield(&mut task), ms(1)).await.is_err());
+        HANDLE.set(Some(task));
+        sleep(ms(5)).await;
+    });
+    let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
+    assert!(report.ends_with("on the heap, and long enough to be seen there"), "{report}");
+}
+
+/// A foreign waker that panics when it is woken.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+fn poll_with_a_bomb(future: Pin<&mut impl Future>) {
+    let waker = Waker::from(Arc::new(Bomb));
+    assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+}
+
+#[test]
+fn waiters_behind_a_waker_that_panics_are_woken() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let event = Event::new();
+        let mut first = pin!(event.wait());
+        poll_with_a_bomb(first.as_mut());
+        let mut behind = pin!(event.wait());
+        assert!(futures::poll!(behind.as_mut()).is_pending());
+        event.set();
+        assert!(futures::poll!(behind.as_mut()).is_ready());
+
+        let promise = Promise::new();
+        let mut first = pin!(promise.wait());
+        poll_with_a_bomb(first.as_mut());
+        let mut behind = pin!(promise.wait());
+        assert!(futures::poll!(behind.as_mut()).is_pending());
+        promise.set(5).unwrap();
+        assert_eq!(futures::poll!(behind.as_mut()), Poll::Ready(5));
+
+        let shared = create_task(sleep(ms(1))).shared();
+        let mut first = shared.clone();
+        poll_with_a_bomb(Pin::new(&mut first));
+        let behind = create_task(shared);
+        assert_eq!(behind.await, Ok(Ok(())));
+
+        let mut gathered = gather([sleep(ms(1))]);
+        poll_with_a_bomb(Pin::new(&mut gathered));
+        sleep(ms(2)).await;
+    });
+    assert_eq!(reports.borrow().len(), 4, "each panic is reported once: {reports:?}");
+    assert!(reports.borrow()[0].contains("a waker panicked"), "{reports:?}");
+}
+
+/// A value whose destructor panics.
+struct Throws;
+
+impl Drop for Throws {
+    fn drop(&mut self) {
+        panic!("in a destructor");
+    }
+}
+
+#[test]
+fn a_task_local_whose_destructor_panics_keeps_no_joiner_from_its_end() {
+    static LOCAL: TaskLocal<Throws> = TaskLocal::new();
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let task = create_task(async {
+            LOCAL.set(Throws);
+            7
+        });
+        task.add_done_callback(|_| ());
+        assert_eq!(task.await, Ok(7));
+    });
+    assert_eq!(reports.borrow().len(), 1, "{reports:?}");
+}
+
+/// A name that runs something when it is made.
+struct Name<F>(F);
+
+impl<F: FnOnce()> From<Name<F>> for String {
+    fn from(name: Name<F>) -> String {
+        (name.0)();
+        "named".to_owned()
+    }
+}
+
+#[test]
+fn a_name_is_made_before_the_task_is_touched() {
+    run_virtual(async {
+        let called = Rc::new(Cell::new(0));
+        let task = create_task(sleep(ms(5))).shared();
+        let (joiner, again) = (create_task(task.clone()), task.to_ref());
+        let count = called.clone();
+        again.add_done_callback(move |_| count.set(count.get() + 1));
+        yield_now().await;
+        // A panic while the name is being made changes nothing.
+        let thrown = catch_unwind(AssertUnwindSafe(|| again.set_name(Name(|| panic!("no name")))));
+        assert!(thrown.is_err());
+        // A callback that is added while the name is being made is called like any other.
+        let (count, adds) = (called.clone(), again.clone());
+        again.set_name(Name(move || adds.add_done_callback(move |_| count.set(count.get() + 1))));
+        assert_eq!(again.name(), "named");
+        assert_eq!(joiner.await, Ok(Ok(())));
+        yield_now().await;
+        assert_eq!(called.get(), 2);
+    });
+}
+
+#[test]
+fn a_hosts_clock_may_drop_a_sleep_while_the_wheel_turns() {
+    let kept: Rc<RefCell<Vec<Pin<Box<loopwheel::Sleep>>>>> = Rc::default();
+    let time = Rc::new(Cell::new(0));
+    let clock = Clock::host({
+        let (kept, time) = (kept.clone(), time.clone());
+        move || {
+            drop(kept.take());
+            time.set(time.get() + 1_000);
+            Instant::from_nanos(time.get())
+        }
+    });
+    let mut event_loop = EventLoop::builder().clock(clock).build();
+    event_loop.run(async move {
+        for _ in 0..3 {
+            let mut kept_sleep = Box::pin(sleep(ms(3_600_000)));
+            assert!(futures::poll!(kept_sleep.as_mut()).is_pending());
+            kept.borrow_mut().push(kept_sleep);
+            sleep(ms(1)).await;
+        }
+        assert!(kept.borrow().is_empty());
+    });
+}
+
+#[test]
+fn while_a_hosts_clock_panics_time_stands_still() {
+    let (time, panics) = (Rc::new(Cell::new(Instant::from_nanos(5))), Rc::new(Cell::new(false)));
+    let reports = Rc::new(Cell::new(0));
+    let clock = Clock::host({
+        let (time, panics) = (time.clone(), panics.clone());
+        move || {
+            assert!(!panics.get(), "no time");
+            time.get()
+        }
+    });
+    let count = reports.clone();
+    let mut event_loop = EventLoop::builder()
+        .clock(clock)
+        .exception_handler(move |_| count.set(count.get() + 1))
+        .build();
+    event_loop.run(async {
+        panics.set(true);
+        assert_eq!(now(), Instant::from_nanos(5));
+        assert_eq!(reports.get(), 1);
+        panics.set(false);
+        // One that falls back is not believed.
+        time.set(Instant::from_nanos(3));
+        assert_eq!(now(), Instant::from_nanos(5));
+        // One that jumps to the end makes everything due.
+        let long = create_task(sleep(ms(1_000_000_000)));
+        yield_now().await;
+        time.set(Instant::MAX);
+        assert_eq!(long.await, Ok(()));
+        sleep(ms(1)).await;
+        assert!(wait_for(pending::<()>(), ms(1)).await.is_err());
+    });
+}
+
+#[test]
+fn inside_a_hosts_clock_the_time_is_the_latest() {
+    let seen = Rc::new(Cell::new(Instant::MAX));
+    let clock = Clock::host({
+        let seen = seen.clone();
+        move || {
+            if let Ok(now) = loopwheel::try_now() {
+                seen.set(now);
+            }
+            Instant::from_nanos(7)
+        }
+    });
+    let mut event_loop = EventLoop::builder().clock(clock).build();
+    assert_eq!(event_loop.run(async { now() }), Instant::from_nanos(7));
+    assert_eq!(seen.get(), Instant::from_nanos(7));
+}
+
+async fn then_fails(
+    work: impl Future<Output = ()>,
+    error: &'static str,
+) -> Result<(), &'static str> {
+    work.await;
+    Err(error)
+}
+
+#[test]
+fn the_errors_of_a_group_whose_body_panics_are_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let task = create_task(TaskGroup::scope(async |group: &TaskGroup<&'static str>| {
+            group.create_task(then_fails(sleep(ms(1)), "of the child"));
+            let _cancelled = loopwheel::catch_cancel(sleep(ms(5))).await;
+            if now() > Instant::START {
+                panic!("of the body");
+            }
+            Ok::<(), &str>(())
+        }));
+        assert!(task.await.unwrap_err().is_panic());
+    });
+    let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
+    assert!(report.contains("of the child"), "{report}");
+}
+
+#[test]
+fn the_errors_of_a_scope_that_is_dropped_are_reported_or_left_to_their_handles() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let kept = RefCell::new(None);
+        let scope = pin!(TaskGroup::scope(async |group: &TaskGroup<&'static str>| {
+            group.create_task(then_fails(sleep(ms(5)), "of the detached"));
+            let task = group.create_task(then_fails(sleep(ms(5)), "of the kept"));
+            kept.borrow_mut().replace(task);
+            // It keeps the scope from ending.
+            let slow = finally(sleep(ms(100)), async || sleep(ms(100)).await);
+            group.create_task(async move {
+                slow.await;
+                Ok(())
+            });
+            sleep(ms(50)).await;
+            Ok::<(), &str>(())
+        }));
+        drop(select(scope, pin!(sleep(ms(20)))).await);
+    });
+    assert_eq!(reports.borrow().len(), 2, "each error is reported once: {reports:?}");
+    assert!(reports.borrow()[0].contains("of the detached"), "{reports:?}");
+    assert!(reports.borrow()[1].contains("of the kept"), "when its handle goes: {reports:?}");
+}
+
+#[test]
+fn a_groups_errors_survive_a_value_of_the_body_that_panics_when_it_is_dropped() {
+    let (mut event_loop, reports) = watched_loop();
+    let witness = Rc::new(());
+    let error = event_loop.run(async {
+        let scope = TaskGroup::scope(async |group: &TaskGroup<Rc<()>>| {
+            let witness = witness.clone();
+            group.create_task(async move { Err::<(), _>(witness) });
+            Ok::<_, Rc<()>>(Throws)
+        });
+        scope.await.err().expect("the child failed")
+    });
+    assert_eq!(error.iter().count(), 1);
+    assert!(reports.borrow()[0].contains("in a destructor"), "{reports:?}");
+    drop(error);
+    assert_eq!(Rc::strong_count(&witness), 1, "and nothing leaks");
+}
+
+fn nest(
+    depth: u32,
+    deepest: Rc<Cell<u32>>,
+) -> Pin<Box<dyn Future<Output = Result<(), &'static str>>>> {
+    Box::pin(async move {
+        deepest.set(deepest.get() + 1);
+        if depth == 0 {
+            pending::<()>().await;
+        }
+        let scope = TaskGroup::scope(async |group: &TaskGroup<&'static str>| {
+            group.create_task(nest(depth - 1, deepest));
+            Ok::<_, &'static str>(())
+        });
+        scope.await.map_err(|_| "inside")
+    })
+}
+
+#[test]
+fn groups_that_nest_deeper_than_the_stack_can_be_dropped() {
+    const DEPTH: u32 = 50_000;
+    let deepest = Rc::new(Cell::new(0));
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    drop(event_loop.try_create_task(nest(DEPTH, deepest.clone())));
+    event_loop.run_until_stalled();
+    assert_eq!(deepest.get(), DEPTH + 1);
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&deepest), 1, "every future was dropped");
+}
+
+#[test]
+fn a_scope_that_is_dropped_sees_its_tasks_gone_sixty_levels_down() {
+    struct Counts(Rc<Cell<u32>>);
+    impl Drop for Counts {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+    /// When the scope inside is dropped, nothing deeper is left.
+    fn nest(
+        depth: u32,
+        alive: Rc<Cell<u32>>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), &'static str>>>> {
+        Box::pin(async move {
+            struct Check(Rc<Cell<u32>>, u32);
+            impl Drop for Check {
+                fn drop(&mut self) {
+                    assert_eq!(self.0.get(), self.1, "this level and those above it");
+                }
+            }
+            alive.set(alive.get() + 1);
+            let mine = Counts(alive.clone());
+            let _check = Check(alive.clone(), alive.get());
+            let scope = TaskGroup::scope(async |group: &TaskGroup<&'static str>| {
+                if depth > 0 {
+                    group.create_task(nest(depth - 1, alive.clone()));
+                }
+                pending::<()>().await;
+                Ok::<_, &'static str>(())
+            });
+            let ended = scope.await.map_err(|_| "inside");
+            drop(mine);
+            ended
+        })
+    }
+    let (mut event_loop, reports) = watched_loop();
+    let alive = Rc::new(Cell::new(0));
+    drop(event_loop.try_create_task(nest(60, alive.clone())));
+    event_loop.run_until_stalled();
+    assert_eq!(alive.get(), 61);
+    drop(event_loop);
+    assert_eq!((alive.get(), reports.borrow().len()), (0, 0), "{reports:?}");
+}
+
+#[test]
+fn seventy_thousand_limits_may_be_up_at_once() {
+    const MANY: usize = 70_000;
+    let timed_out = run_virtual(async {
+        let mut all: Vec<_> =
+            (0..MANY).map(|_| Some(Box::pin(wait_for(sleep(ms(100)), ms(10))))).collect();
+        let mut timed_out = 0;
+        poll_fn(|cx| {
+            for place in &mut all {
+                if let Some(limited) = place
+                    && let Poll::Ready(ended) = limited.as_mut().poll(cx)
+                {
+                    timed_out += usize::from(ended.is_err());
+                    *place = None;
+                }
+            }
+            if all.iter().all(Option::is_none) { Poll::Ready(timed_out) } else { Poll::Pending }
+        })
+        .await
+    });
+    assert_eq!(timed_out, MANY);
+}
+
+#[test]
+fn seventy_thousand_cancels_are_counted_and_taken_back() {
+    run_virtual(async {
+        let task = create_task(async {
+            let slept = loopwheel::catch_cancel(sleep(ms(1_000))).await;
+            let me = loopwheel::current_task();
+            assert!(slept.is_err());
+            assert_eq!(me.cancelling(), 70_000);
+            for left in (0..70_000).rev() {
+                assert_eq!(me.uncancel(), left);
+            }
+        });
+        yield_now().await;
+        for _ in 0..70_000 {
+            assert!(task.cancel());
+        }
+        assert_eq!(task.await, Ok(()));
+    });
+}
+
+/// Quadratic, this would take minutes in a debug build: the watchdog says so.
+#[test]
+fn eighty_thousand_handles_in_one_set_are_awaited_in_linear_time() {
+    let _watchdog = Watchdog::new("80,000 handles in a set");
+    run_virtual(async {
+        let mut set: FuturesUnordered<_> =
+            (0..80_000_u64).map(|n| create_task(sleep(ms(n % 7)))).collect();
+        while let Some(ended) = set.next().await {
+            assert_eq!(ended, Ok(()));
+        }
+    });
+}
+
+/// Makes its like when it is dropped.
+struct MakesItsLike;
+
+impl Drop for MakesItsLike {
+    fn drop(&mut self) {
+        let again = MakesItsLike;
+        drop(create_task(async move {
+            let _again = again;
+            pending::<()>().await;
+        }));
+    }
+}
+
+#[test]
+fn a_destructor_that_makes_its_like_does_not_keep_a_loop_from_its_end() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        drop(create_task(async {
+            let _makes = MakesItsLike;
+            pending::<()>().await;
+        }));
+        yield_now().await;
+    });
+    drop(event_loop);
+    let reports = reports.borrow();
+    assert!(
+        reports.iter().any(|it| it.contains("rounds of")),
+        "it is said what it was: {reports:?}"
+    );
+    assert!(reports[0].contains("tests/soundness.rs"), "and where it was made: {reports:?}");
+}
+
+#[test]
+fn clean_up_that_starts_its_successor_does_not_keep_a_run_from_its_end() {
+    fn successor() -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async {
+            finally(pending::<()>(), async || {
+                sleep(ms(1)).await;
+                drop(create_task(successor()));
+                yield_now().await;
+            })
+            .await;
+        })
+    }
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        drop(create_task(successor()));
+        yield_now().await;
+    });
+    assert_eq!(event_loop.live_tasks(), 0);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("rounds of cancelling"), "{reports:?}");
+}
+
+#[test]
+fn a_callback_may_be_added_by_the_destructor_of_what_ends() {
+    run_virtual(async {
+        struct Adds(Rc<RefCell<Option<loopwheel::TaskRef>>>, Rc<Cell<bool>>);
+        impl Drop for Adds {
+            fn drop(&mut self) {
+                let called = self.1.clone();
+                if let Some(task) = self.0.take() {
+                    task.add_done_callback(move |_| called.set(true));
+                }
+            }
+        }
+        let (own, called) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(false)));
+        let adds = Adds(own.clone(), called.clone());
+        let task = create_task(async move {
+            let _adds = adds;
+            yield_now().await;
+        });
+        *own.borrow_mut() = Some(task.to_ref());
+        assert_eq!(task.await, Ok(()));
+        call_soon(|| ());
+        yield_now().await;
+        yield_now().await;
+        assert!(called.get());
+    });
+}
