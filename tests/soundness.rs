@@ -157,27 +157,32 @@ fn a_name_is_made_before_the_task_is_touched() {
 }
 
 #[test]
-fn a_hosts_clock_may_drop_a_sleep_while_the_wheel_turns() {
-    let kept: Rc<RefCell<Vec<Pin<Box<loopwheel::Sleep>>>>> = Rc::default();
-    let time = Rc::new(Cell::new(0));
-    let clock = Clock::host({
-        let (kept, time) = (kept.clone(), time.clone());
-        move || {
-            drop(kept.take());
-            time.set(time.get() + 1_000);
-            Instant::from_nanos(time.get())
-        }
-    });
-    let mut event_loop = EventLoop::builder().clock(clock).build();
-    event_loop.run(async move {
-        for _ in 0..3 {
+fn a_hosts_clock_may_drop_a_sleep_at_any_reading() {
+    for reading in 0..20 {
+        let kept: Rc<RefCell<Option<Pin<Box<loopwheel::Sleep>>>>> = Rc::default();
+        let (readings, dropped) = (Rc::new(Cell::new(-1)), Rc::new(Cell::new(false)));
+        let clock = Clock::host({
+            let (kept, readings, dropped) = (kept.clone(), readings.clone(), dropped.clone());
+            let time = Cell::new(0);
+            move || {
+                if readings.replace(readings.get() - 1) == 0 {
+                    dropped.set(kept.take().is_some());
+                }
+                time.set(time.get() + 100_000);
+                Instant::from_nanos(time.get())
+            }
+        });
+        let mut event_loop = EventLoop::builder().clock(clock).build();
+        event_loop.run(async {
             let mut kept_sleep = Box::pin(sleep(ms(3_600_000)));
             assert!(futures::poll!(kept_sleep.as_mut()).is_pending());
-            kept.borrow_mut().push(kept_sleep);
-            sleep(ms(1)).await;
-        }
-        assert!(kept.borrow().is_empty());
-    });
+            *kept.borrow_mut() = Some(kept_sleep);
+            readings.set(reading);
+            while !dropped.get() {
+                sleep(ms(1)).await;
+            }
+        });
+    }
 }
 
 #[test]
