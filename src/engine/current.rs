@@ -47,7 +47,6 @@ impl Engine {
 }
 
 /// Gives `inspect` the loop that is running on this thread, if there is one.
-#[inline]
 pub(crate) fn with_current_loop<R>(inspect: impl FnOnce(&Engine) -> R) -> Option<R> {
     // SAFETY: *Entered*: if it is not null, a call further up this stack keeps the loop alive until after `inspect` has returned.
     unsafe { CURRENT.get().as_ref() }.map(inspect)

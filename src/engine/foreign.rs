@@ -111,7 +111,6 @@ impl KeptWaker {
         KeptWaker(ManuallyDrop::new(waker.clone()))
     }
 
-    #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         match TaskId::of(&self.0) {
             Some(id) => TaskId::of(waker) == Some(id),

@@ -274,9 +274,11 @@ impl Limit {
 /// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
 /// `join!`. They are none of a limit's business; those of limits around it are.
 fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
-    if !task.has_cancel_requests() {
-        return 0; // nearly always
-    }
+    if task.has_cancel_requests() { count_requests(task) } else { 0 }
+}
+
+#[inline(never)] // nearly never
+fn count_requests(task: &RecordRef) -> u32 {
     let of_limits = task.cold_if_any().map_or(0, |cold| cold.limit_requests.get());
     let beside = of_limits.saturating_sub(task.home.expired_around.get());
     task.cancel_requests().saturating_sub(beside)
