@@ -5,6 +5,8 @@
 //! that is new. So a waker looks at its place without a lock and keeps nothing alive; what it costs is one
 //! inbox for each loop that ever lived *at the same time* as others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use parking_lot::Mutex;
 
 use super::hook::{Hook, WakeHook};
 use super::inbox::Inbox;
+use super::life::text_of;
+use super::record::discard;
 use super::segments::Segments;
 use super::waker::{MAX_LOOPS, TaskId};
 
@@ -68,7 +72,15 @@ impl Registration {
 
     /// A host drives the loop, and wants to be called.
     pub(crate) fn set_hook(&self, call: WakeHook) {
-        self.door.hook.set_host(call);
+        let call = move || {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call())) {
+                // On any thread, and the loop cannot be told by the way that has just failed.
+                let said = text_of(&*payload);
+                eprintln!("loopwheel: the wake hook panicked, so the host was not woken: {said}");
+                discard(payload);
+            }
+        };
+        self.door.hook.set_host(Arc::new(call));
         self.door.hook.arm();
     }
 
