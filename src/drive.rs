@@ -71,7 +71,7 @@ impl EventLoop {
                 driver.turn_until(|| left.iter().all(TaskRef::is_done)).await?;
             }
             let engine = driver.event_loop.engine().clone();
-            driver.turn_until(|| engine.work_out.get() == 0).await?;
+            driver.turn_until(|| engine.work_out.is_empty()).await?;
             main.take().expect("it is over, and nobody else has its handle").map_err(|error| {
                 match error {
                     TaskError::Cancelled(cancelled) => RunError::Cancelled(cancelled),
