@@ -99,8 +99,17 @@ impl EventLoopBuilder {
     }
 
     /// What the threads of [`to_thread`](crate::to_thread()) are called; if not said, `loopwheel-worker`.
+    ///
+    /// # Panics
+    /// If the name contains a NUL byte, for an operating system takes no such name.
+    #[track_caller]
     pub fn thread_name(mut self, name: impl Into<String>) -> EventLoopBuilder {
-        self.pool.thread_name = name.into();
+        let name = name.into();
+        assert!(
+            !name.contains('\0'),
+            "the name of a thread cannot contain a NUL byte, as {name:?} does: give one without"
+        );
+        self.pool.thread_name = name;
         self
     }
 

@@ -75,7 +75,7 @@ impl EventLoop {
                 driver.turn_until(all_done(&left)).await?;
             }
             engine.enter(|| engine.give_up_clean_up());
-            driver.turn_until(|| engine.work_out.get() == 0).await?;
+            driver.turn_until(|| engine.work_out.is_empty()).await?;
             main.take().expect("it is over, and nobody else has its handle").map_err(|error| {
                 match error {
                     TaskError::Cancelled(cancelled) => RunError::Cancelled(cancelled),

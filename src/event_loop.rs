@@ -243,7 +243,7 @@ impl EventLoop {
             }
             self.engine.give_up_clean_up();
             // What is out on other threads cannot be cancelled: it is waited for.
-            self.turn_until(|| self.engine.work_out.get() == 0)
+            self.turn_until(|| self.engine.work_out.is_empty())
         })
     }
 
@@ -288,7 +288,7 @@ impl EventLoop {
         match &self.engine.clock().0 {
             Source::Monotonic { .. } | Source::Host(_) => Rest::Until(deadline),
             // Virtual time does not pass while real work is out, or while somebody holds it.
-            Source::Virtual(clock) if clock.is_held() || self.engine.work_out.get() > 0 => {
+            Source::Virtual(clock) if clock.is_held() || !self.engine.work_out.is_empty() => {
                 Rest::UntilLetter
             }
             Source::Virtual(clock) => {

@@ -141,7 +141,7 @@ impl EventLoop {
     pub fn jump_to_next_deadline(&self) -> bool {
         match (&self.engine().clock().0, self.next_deadline()) {
             (Source::Virtual(clock), Some(deadline))
-                if !clock.is_held() && self.engine().work_out.get() == 0 =>
+                if !clock.is_held() && self.engine().work_out.is_empty() =>
             {
                 clock.jump_to(deadline);
                 true

@@ -96,7 +96,10 @@ pub use task::{
     create_task, current_task, try_create_task, try_current_task,
 };
 pub use task_local::TaskLocal;
-pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation, ToThread, to_thread};
+pub use thread::{
+    CannotStartThread, Handle, LoopGone, RemoteError, RemoteTask, Reservation, ToThread, to_thread,
+    try_to_thread,
+};
 pub use time::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use wait::{AllCompleted, FirstCompleted, FirstException, ReturnWhen, Wait, wait};

@@ -3,17 +3,20 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use common::{ms, watched_loop};
+use common::{Watchdog, ms, watched_loop};
 use loopwheel::{
-    Budget, EventLoop, Handle, LoopGone, RemoteError, RunError, TaskError, create_task, finally,
-    gather, now, run, run_virtual, sleep, to_thread, try_run, wait_for, yield_now,
+    Budget, CannotStartThread, EventLoop, Handle, LoopGone, RemoteError, RunError, TaskError,
+    create_task, finally, gather, now, run, run_virtual, sleep, to_thread, try_run, try_to_thread,
+    wait_for, yield_now,
 };
 
 #[test]
@@ -463,4 +466,495 @@ fn a_waker_that_was_cloned_on_another_thread_is_no_deadlock() {
         })
         .await;
     });
+}
+
+// ---- Destructors, panics and other code that is not ours, on either thread ------------------------------------
+
+/// Panics when it is dropped.
+struct Bomb(&'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+/// Does this when it is dropped.
+struct Then<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Then<F> {
+    fn new(then: F) -> Then<F> {
+        Then(Some(then))
+    }
+}
+
+impl<F: FnOnce()> Drop for Then<F> {
+    fn drop(&mut self) {
+        self.0.take().unwrap()();
+    }
+}
+
+#[test]
+fn a_value_of_abandoned_work_that_panics_when_it_is_dropped_is_reported_and_run_ends() {
+    let _watchdog = Watchdog::new("a run that waits for work whose value panics");
+    let (mut event_loop, reports) = watched_loop();
+    let (release, released) = mpsc::channel::<()>();
+    event_loop.run(async {
+        drop(to_thread(move || {
+            let _ = released.recv();
+            Bomb("on the thread")
+        }));
+        drop(release);
+    });
+    let report = reports.take().concat();
+    assert!(report.contains("threads.rs") && report.ends_with("on the thread"), "{report}");
+
+    event_loop.run(async {
+        let work = to_thread(|| Bomb("with the future"));
+        while !format!("{work:?}").contains("is_done: true") {
+            yield_now().await;
+        }
+        drop(work);
+    });
+    assert!(reports.take().concat().ends_with("with the future"));
+}
+
+#[test]
+fn a_value_that_nobody_takes_is_dropped_under_no_lock() {
+    struct Stopped(Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>);
+    impl Wake for Stopped {
+        fn wake(self: Arc<Self>) {
+            let (is_here, go_on) = self.0.lock().unwrap().take().unwrap();
+            is_here.send(()).unwrap();
+            let _ = go_on.recv();
+        }
+    }
+    let _watchdog = Watchdog::new("a value whose destructor waits for the pool's only thread");
+    let mut event_loop = EventLoop::builder().threads(1).build();
+    let (start, started) = mpsc::channel::<()>();
+    let (here, is_here) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    event_loop.run(async move {
+        // The destructor waits until the thread has gone on and done something else.
+        let value = Then::new(move || {
+            drop(go_on);
+            is_done.recv().unwrap();
+        });
+        let mut work = Box::pin(to_thread(move || {
+            started.recv().unwrap();
+            value
+        }));
+        let next = to_thread(move || done.send(()).unwrap());
+        let waker = Waker::from(Arc::new(Stopped(Mutex::new(Some((here, goes_on))))));
+        assert!(work.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        start.send(()).unwrap();
+        is_here.recv().unwrap(); // the outcome is there, and the thread not through with it
+        drop(work);
+        next.await.unwrap();
+    });
+}
+
+#[test]
+fn a_value_of_a_detached_task_that_panics_when_it_is_dropped_is_reported_wherever_that_is() {
+    let _watchdog = Watchdog::new("a loop that waits for the report of a destructor");
+    let (mut event_loop, reports) = watched_loop();
+    let handle = event_loop.handle();
+    drop(handle.create_task(|| async { Bomb("at the task's end") }).unwrap());
+    assert!(first_report(&mut event_loop, &reports).ends_with("at the task's end"));
+    let task = handle.create_task(|| async { Bomb("with its handle") }).unwrap();
+    event_loop.run_until_stalled();
+    thread::spawn(move || drop(task)).join().unwrap();
+    assert!(first_report(&mut event_loop, &reports).ends_with("with its handle"));
+}
+
+#[test]
+fn calls_that_are_lost_and_panic_when_they_are_dropped_are_all_reported() {
+    let (event_loop, reports) = watched_loop();
+    let handle = event_loop.handle();
+    for text in ["one", "two"] {
+        let bomb = Bomb(text);
+        handle.call_soon(move || drop(bomb)).unwrap();
+    }
+    let bomb = Bomb("three");
+    let task = handle
+        .create_task(move || {
+            drop(bomb);
+            async {}
+        })
+        .unwrap();
+    drop(event_loop);
+    let reports = reports.take();
+    assert_eq!(reports.len(), 5, "{reports:?}");
+    assert!(reports[0].ends_with("came too late: the loop has ended"), "{reports:?}");
+    assert!(reports[1].ends_with("panicked and nobody took it: one"), "{reports:?}");
+    assert!(reports[2].ends_with("came too late: the loop has ended"), "{reports:?}");
+    assert!(reports[3].ends_with("panicked and nobody took it: two"), "{reports:?}");
+    assert!(reports[4].ends_with("panicked and nobody took it: three"), "{reports:?}");
+    assert_eq!(task.wait(), Err(RemoteError::LoopGone(LoopGone)));
+}
+
+#[test]
+fn a_destructor_may_come_back_to_the_loop_that_it_is_lost_with() {
+    let (event_loop, reports) = watched_loop();
+    let handle = event_loop.handle();
+    let answer = Arc::new(Mutex::new(None));
+    let (there, again) = (answer.clone(), handle.clone());
+    let last_words = Then::new(move || {
+        *there.lock().unwrap() = Some((again.is_gone(), again.call_soon(|| ())));
+    });
+    handle.call_soon(move || drop(last_words)).unwrap();
+    drop(event_loop);
+    assert_eq!(*answer.lock().unwrap(), Some((true, Err(LoopGone))));
+    assert_eq!(reports.take().len(), 1);
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_call_and_work_begun_by_a_destructor() {
+    let _watchdog = Watchdog::new("a loop whose calls and destructors come back to it");
+    let (mut event_loop, reports) = watched_loop();
+    let done = Arc::new(AtomicUsize::new(0));
+    let count = done.clone();
+    let handle = event_loop.handle();
+    let last = handle.clone();
+    handle.call_soon(move || drop(last)).unwrap();
+    drop(handle);
+    event_loop.run(async {
+        let value = to_thread(move || {
+            Then::new(move || {
+                drop(to_thread(move || count.fetch_add(1, Ordering::SeqCst)));
+            })
+        });
+        drop(value.await.unwrap());
+        // And once more on a thread, where no loop is running: that is a panic in a destructor.
+        let (release, released) = mpsc::channel::<()>();
+        drop(to_thread(move || {
+            let _ = released.recv();
+            Then::new(|| drop(to_thread(|| unreachable!("there is no loop"))))
+        }));
+        drop(release);
+    });
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+    let reports = reports.take();
+    assert!(reports.len() == 1 && reports[0].contains("no event loop is running"), "{reports:?}");
+}
+
+#[test]
+#[allow(clippy::async_yields_async)] // it is to leave the loop
+fn a_panic_is_reported_to_the_loop_that_it_belongs_to() {
+    let _watchdog = Watchdog::new("a loop that waits for a report that another got");
+    let ((mut one, reports), (mut other, none)) = (watched_loop(), watched_loop());
+    let work = one.run_until_complete(async { to_thread(|| -> () { panic!("of the first") }) });
+    while !format!("{work:?}").contains("is_done: true") {
+        thread::yield_now();
+    }
+    other.run(async move { drop(work) });
+    assert!(first_report(&mut one, &reports).ends_with("of the first"));
+    assert!(none.borrow().is_empty(), "{none:?}");
+}
+
+#[test]
+fn what_a_wake_hook_throws_ends_at_the_hook_whatever_it_is() {
+    let hook = || panic_any(Bomb("thrown by the hook"));
+    let mut event_loop = EventLoop::builder().wake_hook(hook).build();
+    let handle = event_loop.handle();
+    let called = thread::spawn(move || handle.call_soon(|| ())).join();
+    assert!(matches!(called, Ok(Ok(()))));
+    event_loop.run_until_stalled();
+}
+
+// ---- Threads that cannot be had -------------------------------------------------------------------------------
+
+#[test]
+fn a_name_that_no_thread_can_have_is_refused_where_it_is_given() {
+    let Err(payload) = catch_unwind(|| EventLoop::builder().thread_name("a\0b")) else {
+        panic!("it was taken")
+    };
+    let text = payload.downcast_ref::<String>().unwrap();
+    assert!(text.contains("cannot contain a NUL byte") && text.contains(r#""a\0b""#), "{text}");
+}
+
+#[test]
+fn trying_to_start_a_thread_without_a_loop_is_an_error_and_no_panic() {
+    let error = try_to_thread(|| ()).unwrap_err();
+    assert!(matches!(error, CannotStartThread::NoRunningLoop(_)));
+    assert!(error.to_string().contains("no event loop is running"));
+}
+
+/// What only a process of its own can be put through: it is forked, or all its threads are taken.
+#[cfg(target_os = "linux")]
+mod alone {
+    use std::error::Error;
+    use std::panic::{Location, PanicHookInfo};
+    use std::process::Command;
+    use std::{env, fs, io, panic};
+
+    use nix::libc::_exit;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, alarm, fork};
+
+    use super::*;
+
+    /// Set in the second process.
+    const ALONE: &str = "LOOPWHEEL_TEST_ALONE";
+
+    /// Runs the test again in a process where it is alone, and says whether this is that one.
+    fn is_alone() -> bool {
+        /// So that it cannot hang. A forked process has none before it sets its own.
+        const SECONDS: u32 = 60;
+        if env::var_os(ALONE).is_some() {
+            alarm::set(SECONDS);
+            return true;
+        }
+        let this = thread::current();
+        let second = Command::new(env::current_exe().unwrap())
+            .args(["--exact", this.name().unwrap(), "--nocapture"])
+            .env(ALONE, "1")
+            .env("RUST_BACKTRACE", "0")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&second.stdout);
+        let complained = String::from_utf8_lossy(&second.stderr);
+        assert!(second.status.success(), "{}\n{said}\n{complained}", second.status);
+        assert!(said.contains("1 passed"), "{said}");
+        false
+    }
+
+    /// Where the next panic of this process comes from.
+    fn place_of_panic(panics: impl FnOnce()) -> (String, u32) {
+        static PLACE: Mutex<Option<(String, u32)>> = Mutex::new(None);
+        let note = |info: &PanicHookInfo<'_>| {
+            let place = info.location().map(Location::to_owned).unwrap();
+            *PLACE.lock().unwrap() = Some((info.to_string(), place.line()));
+        };
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(note));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        panic::set_hook(usual);
+        PLACE.lock().unwrap().take().unwrap()
+    }
+
+    /// Until it is dropped the system gives this process no memory for another thread's stack.
+    struct NoMoreThreads {
+        before: (u64, u64),
+    }
+
+    impl NoMoreThreads {
+        fn new() -> NoMoreThreads {
+            let before = getrlimit(Resource::RLIMIT_AS).unwrap();
+            let status = fs::read_to_string("/proc/self/status").unwrap();
+            let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+            let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+            setrlimit(Resource::RLIMIT_AS, (size + 512) * 1024, before.1).unwrap();
+            assert!(thread::Builder::new().spawn(|| ()).is_err(), "a thread was to be had");
+            NoMoreThreads { before }
+        }
+    }
+
+    impl Drop for NoMoreThreads {
+        fn drop(&mut self) {
+            setrlimit(Resource::RLIMIT_AS, self.before.0, self.before.1).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_thread_can_have_is_refused_at_the_callers_line() {
+        if !is_alone() {
+            return;
+        }
+        let line = line!() + 1;
+        let (said, place) = place_of_panic(|| drop(EventLoop::builder().thread_name("a\0b")));
+        assert!(said.contains("NUL") && place == line, "{said}");
+    }
+
+    #[test]
+    fn work_that_no_thread_can_be_started_for_is_an_error_at_the_call_and_leaves_nothing_behind() {
+        if !is_alone() {
+            return;
+        }
+        fn is_send<T: Send + 'static>(_: &T) {}
+        let (mut event_loop, reports) = watched_loop();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        event_loop.run(async {
+            let no_more = NoMoreThreads::new();
+            let count = dropped.clone();
+            let value = Then::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            let error = try_to_thread(move || drop(value)).unwrap_err();
+            assert_eq!(dropped.load(Ordering::SeqCst), 1);
+            is_send(&error);
+            assert!(matches!(error, CannotStartThread::Refused(_)));
+            assert!(error.source().unwrap().downcast_ref::<io::Error>().is_some());
+            assert!(error.to_string().contains("no thread for blocking work can be started"));
+
+            let line = line!() + 1;
+            let (said, place) = place_of_panic(|| drop(to_thread(|| unreachable!("not here"))));
+            assert!(said.contains("no thread for blocking work can be started"), "{said}");
+            assert_eq!(place, line, "{said}");
+
+            // Whatever the closure does when it is dropped.
+            let again = Then::new(|| assert!(try_to_thread(|| ()).is_err()));
+            let bomb = Bomb("captured");
+            assert!(try_to_thread(move || drop((again, bomb))).is_err());
+            drop(no_more);
+            sleep(ms(5)).await; // virtual time does not stand still
+            assert_eq!(to_thread(|| 5).await, Ok(5));
+        });
+        let reports = reports.take();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(reports[0].ends_with("panicked and nobody took it: captured"), "{reports:?}");
+    }
+
+    #[test]
+    fn work_waits_for_a_thread_of_the_pool_if_no_further_one_can_be_started() {
+        if !is_alone() {
+            return;
+        }
+        run(async {
+            let (release, released) = mpsc::channel::<()>();
+            let (here, is_here) = mpsc::channel::<()>();
+            let first = to_thread(move || {
+                here.send(()).unwrap();
+                let _ = released.recv();
+                thread::current().id()
+            });
+            is_here.recv().unwrap();
+            let no_more = NoMoreThreads::new();
+            let second = to_thread(|| thread::current().id());
+            drop(no_more);
+            drop(release);
+            assert_eq!(first.await, second.await);
+        });
+    }
+
+    /// Until all threads but this one are asleep, so that none of them is in the middle of something.
+    fn wait_until_the_others_sleep() {
+        let state_of = |task: &str| {
+            let stat = fs::read_to_string(format!("/proc/self/task/{task}/stat")).ok()?;
+            stat.rsplit_once(") ")?.1.chars().next()
+        };
+        let is_awake = || {
+            let tasks = fs::read_dir("/proc/self/task").unwrap();
+            let tasks = tasks.map(|task| task.unwrap().file_name().into_string().unwrap());
+            tasks.filter(|task| state_of(task).is_some_and(|state| state != 'S')).count() > 1
+        };
+        let mut quiet = 0;
+        while quiet < 100 {
+            quiet = if is_awake() { 0 } else { quiet + 1 };
+            thread::yield_now();
+        }
+    }
+
+    /// Forks; true in the child, which cannot hang.
+    #[allow(unsafe_code)]
+    fn is_fork() -> Option<nix::unistd::Pid> {
+        wait_until_the_others_sleep();
+        // SAFETY: the other threads are asleep, so none of them holds a lock of the allocator or of std.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => Some(child),
+            ForkResult::Child => {
+                alarm::set(30);
+                None
+            }
+        }
+    }
+
+    /// The end of a forked process: its threads' stacks and the test harness belong to the other.
+    #[allow(unsafe_code)]
+    fn exit(ended: &thread::Result<()>) -> ! {
+        // SAFETY: it runs no code of this process, and does not return.
+        unsafe { _exit(i32::from(ended.is_err())) }
+    }
+
+    #[track_caller]
+    fn in_a_fork(child: impl FnOnce()) {
+        match is_fork() {
+            Some(child) => assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0))),
+            None => exit(&catch_unwind(AssertUnwindSafe(child))),
+        }
+    }
+
+    #[test]
+    fn a_forked_process_starts_threads_of_its_own() {
+        if !is_alone() {
+            return;
+        }
+        let mut event_loop = EventLoop::builder().threads(2).build();
+        let mut work = |number| event_loop.run(async move { to_thread(move || number).await });
+        assert_eq!(work(1), Ok(1));
+        in_a_fork(|| {
+            for number in 0..100 {
+                assert_eq!(work(number), Ok(number));
+            }
+            in_a_fork(|| assert_eq!(work(7), Ok(7)));
+            assert_eq!(work(8), Ok(8));
+        });
+        assert_eq!(work(9), Ok(9));
+    }
+
+    #[test]
+    fn work_that_was_out_when_the_process_was_forked_is_lost_in_the_child_and_no_run_waits_for_it()
+    {
+        if !is_alone() {
+            return;
+        }
+        let (mut event_loop, reports) = watched_loop();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let blocks = || {
+            let released = released.clone();
+            move || assert!(released.lock().unwrap().recv().is_err())
+        };
+        #[allow(clippy::async_yields_async)] // they are to leave the loop
+        let (awaited, taken, given_up) = event_loop.run_until_complete(async {
+            let given_up = to_thread(blocks());
+            drop(to_thread(blocks())); // and this one is detached
+            let mut back = to_thread(|| 1);
+            (&mut back).await.unwrap();
+            (to_thread(blocks()), back, given_up)
+        });
+        in_a_fork(|| {
+            drop((taken, given_up));
+            event_loop.run(async {
+                let lost = wait_for(awaited, ms(1_000)).await.expect("it is lost at once");
+                let Err(TaskError::Panicked(panic)) = lost else { panic!("{lost:?}") };
+                assert!(panic.message().contains("this process was forked"), "{panic}");
+                assert_eq!(to_thread(|| 5).await, Ok(5));
+            });
+            let reports = reports.take();
+            assert_eq!(reports.len(), 2, "{reports:?}");
+            assert!(reports.iter().all(|report| report.contains("the work is lost")));
+        });
+        drop(release);
+        event_loop.run(async { sleep(ms(1)).await }); // waits for the two that nobody awaits
+        assert!(reports.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_loop_that_forks_while_it_runs_goes_on_in_both_processes() {
+        if !is_alone() {
+            return;
+        }
+        let (release, released) = mpsc::channel::<()>();
+        let mut child = None;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run(async {
+                let mut work = pin!(to_thread(move || released.recv().is_err()));
+                assert!(wait_for(work.as_mut(), ms(1)).await.is_err());
+                child = is_fork();
+                if child.is_some() {
+                    drop(release);
+                    assert_eq!(work.await, Ok(true));
+                } else {
+                    assert!(matches!(work.await, Err(TaskError::Panicked(_))));
+                    assert_eq!(to_thread(|| 5).await, Ok(5));
+                }
+            });
+        }));
+        let Some(child) = child else { exit(&ended) };
+        assert!(ended.is_ok());
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    }
 }

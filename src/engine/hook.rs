@@ -37,15 +37,14 @@ struct Listeners {
 }
 
 impl Hook {
-    pub(crate) fn set_host(&self, host: WakeHook) {
-        let old = self.listeners.lock().host.replace(host);
-        drop(old); // after the lock: it may run anything
+    /// Hands back the function before this one: dropping it may run anything.
+    pub(crate) fn set_host(&self, host: WakeHook) -> Option<WakeHook> {
+        self.listeners.lock().host.replace(host)
     }
 
-    /// The loop is gone.
-    pub(crate) fn clear(&self) {
-        let old = std::mem::take(&mut *self.listeners.lock());
-        drop(old);
+    /// The loop is gone. Hands back the host's function.
+    pub(crate) fn clear(&self) -> Option<WakeHook> {
+        std::mem::take(&mut *self.listeners.lock()).host
     }
 
     /// A turn begins: what comes from here on is news to the host.

@@ -70,7 +70,7 @@ impl Registration {
 
     /// A host drives the loop, and wants to be called.
     pub(crate) fn set_hook(&self, call: WakeHook) {
-        self.door.hook.set_host(call);
+        foreign::drop_reported(self.door.hook.set_host(call));
         self.door.hook.arm();
     }
 
@@ -101,8 +101,9 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
-        self.door.hook.clear();
+        let hook = self.door.hook.clear();
         PLACES.lock().free.push(self.loop_index);
+        foreign::drop_reported(hook); // when the place is free: it may run anything
     }
 }
 

@@ -27,7 +27,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
@@ -47,7 +47,7 @@ use super::waker::TaskId;
 use super::watchers::Watchers;
 use super::wheel::Wheel;
 use crate::error::ExceptionContext;
-use crate::thread::{Gate, Pool, PoolSettings};
+use crate::thread::{Gate, Pool, PoolSettings, WorkOut};
 
 /// A turn looks at the inbox and the clock when so many polls have passed since the last look, or nothing is ready.
 /// It looks at its beginning only: the snapshot is polled to its end.
@@ -104,10 +104,10 @@ pub(crate) struct Engine {
 
     /// What other threads leave for this loop; made when the first handle is.
     gate: OnceCell<Arc<Gate>>,
-    pool: OnceCell<Arc<Pool>>,
+    pool: RefCell<Option<Arc<Pool>>>,
     pool_settings: PoolSettings,
     /// Blocking work that is on other threads.
-    pub(crate) work_out: Cell<usize>,
+    pub(crate) work_out: WorkOut,
     /// The loop has been dropped, and only handles are left.
     pub(super) closed: Cell<bool>,
     pub(super) tasks_made: Cell<u32>,
@@ -148,9 +148,9 @@ impl Engine {
             unlooked: Cell::new(LOOK_EVERY),
             fired: Cell::new(Vec::new()),
             gate: OnceCell::new(),
-            pool: OnceCell::new(),
+            pool: RefCell::default(),
             pool_settings,
-            work_out: Cell::new(0),
+            work_out: WorkOut::default(),
             closed: Cell::new(false),
             tasks_made: Cell::new(0),
             discards_nested: Cell::new(0),
@@ -403,15 +403,16 @@ impl Engine {
         self.look_at_once();
     }
 
-    /// Letters that came while nothing was ready; true if there were any.
+    /// Letters that came while nothing was ready; true if there were any, or if work is out no more that was.
     pub(crate) fn has_letters(&self) -> bool {
+        let gave_up = !self.work_out.is_empty() && self.give_up_lost_work();
         self.drain_inbox();
-        !self.tasks.ready.is_empty()
+        gave_up || !self.tasks.ready.is_empty()
     }
 
     /// Could anybody outside this loop still wake one of its tasks? "No" is certain, "yes" is not.
     pub(crate) fn may_be_woken(&self) -> bool {
-        self.work_out.get() > 0
+        !self.work_out.is_empty()
             || self.gate.get().is_some_and(|gate| gate.has_handles())
             || self.registration.waker_was_cloned_elsewhere()
             || self.tasks.any_waker_at_large()
@@ -421,8 +422,18 @@ impl Engine {
         self.gate.get_or_init(make).clone()
     }
 
+    /// The pool; made on first use, and once more in a process that was forked.
     pub(crate) fn pool(&self) -> Arc<Pool> {
-        self.pool.get_or_init(|| Pool::new(self.pool_settings.clone())).clone()
+        let mut pool = self.pool.borrow_mut();
+        match &*pool {
+            Some(pool) if pool.is_of_this_process() => pool.clone(),
+            _ => {
+                let fresh = Pool::new(self.pool_settings.clone());
+                // Never dropped: a thread that is not here may have been in the middle of changing it.
+                mem::forget(pool.replace(fresh.clone()));
+                fresh
+            }
+        }
     }
 
     /// Nothing is taken in any more.

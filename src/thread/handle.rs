@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -62,10 +62,19 @@ impl Drop for Call {
         let Some(function) = self.function.take() else { return };
         match self.if_lost {
             IfLost::Report => report(Failure::LostCall, self.called_at),
-            IfLost::MakeIt => function(),
+            IfLost::MakeIt => return function(),
             IfLost::Nothing => {}
         }
+        // Others may be lost with this one, and are to say so.
+        if let Some(panic) = drop_of_nobody(function) {
+            report(Failure::Panicked(panic), self.called_at);
+        }
     }
+}
+
+/// Drops what is nobody's any more; hands back what its destructor throws. No lock may be held.
+pub(super) fn drop_of_nobody<T>(value: T) -> Option<Panic> {
+    catch_unwind(AssertUnwindSafe(|| drop(value))).err().map(Panic::new)
 }
 
 /// Where calls from other threads lie until the loop answers the doorbell.
@@ -125,6 +134,10 @@ impl Gate {
         self.doorbell.get().is_some_and(|(_, home)| *home == thread::current().id())
     }
 
+    fn is_gate_of(&self, engine: &Engine) -> bool {
+        self.doorbell.get().is_some_and(|(bell, _)| bell.loop_index() == engine.loop_index())
+    }
+
     /// The place of a waker of this loop's own, which needs no `clone`: what it waits for is counted.
     pub(super) fn is_own(&self, waker: &Waker) -> bool {
         let own = self.doorbell.get().map(|(doorbell, _)| doorbell.loop_index());
@@ -134,7 +147,8 @@ impl Gate {
     /// Tells the loop's exception handler of a panic that nobody will take, wherever this is.
     pub(super) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
         let report = move || report(Failure::Panicked(panic), spawned_at);
-        if current::running().is_some() && self.is_of_this_thread() {
+        let is_here = current::running().is_some_and(|engine| self.is_gate_of(&engine));
+        if is_here {
             report();
         } else {
             let _ = self.leave(Call::new(report, IfLost::MakeIt, spawned_at)); // made even if it is lost

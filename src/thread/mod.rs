@@ -14,7 +14,8 @@ mod to_thread;
 
 pub use handle::{Handle, LoopGone, Reservation};
 pub use remote::{RemoteError, RemoteTask};
-pub use to_thread::{ToThread, to_thread};
+pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
 
 pub(crate) use handle::Gate;
 pub(crate) use pool::{Pool, PoolSettings};
+pub(crate) use to_thread::WorkOut;

@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread::{self, Thread};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::handle::{Call, Handle, IfLost, LoopGone};
+use super::handle::{Call, Handle, IfLost, LoopGone, drop_of_nobody};
 use crate::engine::cold::Joiner;
 use crate::engine::foreign::{self, KeptWaker};
 use crate::engine::record::{Plain, RecordRef};
@@ -40,7 +41,6 @@ pub enum RemoteError {
 /// What both threads see of one task.
 pub(super) struct Remote<T> {
     state: Mutex<State<T>>,
-    settled: Condvar,
     spawned_at: &'static Location<'static>,
 }
 
@@ -52,6 +52,9 @@ struct State<T> {
     /// Where the task is, once it has begun.
     task: Option<TaskId>,
     waiter: Option<KeptWaker>,
+    /// A thread that is parked until the task is settled. (A thread that waits in `parking_lot` stands in a list of the whole
+    /// process, which a forked process would keep, with the stack of a thread that it does not have.)
+    sleeper: Option<Thread>,
 }
 
 impl<T> Remote<T> {
@@ -62,8 +65,9 @@ impl<T> Remote<T> {
             is_abandoned: false,
             task: None,
             waiter: None,
+            sleeper: None,
         };
-        Arc::new(Remote { state: Mutex::new(state), settled: Condvar::new(), spawned_at })
+        Arc::new(Remote { state: Mutex::new(state), spawned_at })
     }
 
     pub(super) fn arrival(self: &Arc<Self>) -> Arrival<T> {
@@ -78,12 +82,15 @@ impl<T> Remote<T> {
         }
         state.is_settled = true;
         if state.is_abandoned {
-            return outcome.err().and_then(RemoteError::into_panic);
+            drop(state); // before the outcome: its destructor may run anything
+            return panic_of_nobody(outcome);
         }
         state.outcome = Some(outcome);
-        let waiter = state.waiter.take();
+        let (waiter, sleeper) = (state.waiter.take(), state.sleeper.take());
         drop(state);
-        self.settled.notify_all();
+        if let Some(sleeper) = sleeper {
+            sleeper.unpark();
+        }
         if let Some(waiter) = waiter {
             waiter.wake();
         }
@@ -91,12 +98,11 @@ impl<T> Remote<T> {
     }
 }
 
-impl RemoteError {
-    fn into_panic(self) -> Option<Panic> {
-        match self {
-            RemoteError::Panicked(panic) => Some(panic),
-            RemoteError::Cancelled(_) | RemoteError::LoopGone(_) => None,
-        }
+/// Drops an outcome that nobody will take; no lock is held. Hands back the panic that it is, or that its destructor throws.
+fn panic_of_nobody<T>(outcome: Result<T, RemoteError>) -> Option<Panic> {
+    match outcome {
+        Err(RemoteError::Panicked(panic)) => Some(panic),
+        outcome => drop_of_nobody(outcome),
     }
 }
 
@@ -225,7 +231,10 @@ impl<T: Send + 'static> RemoteTask<T> {
                 !self.handle.gate.is_of_this_thread(),
                 "`RemoteTask::wait` would block the thread of the task's own loop: turn that, or await the task"
             );
-            self.remote.settled.wait(&mut state);
+            state.sleeper = Some(thread::current());
+            drop(state);
+            thread::park(); // it may return early
+            state = self.remote.state.lock();
         }
     }
 }
@@ -259,7 +268,7 @@ impl<T> Drop for RemoteTask<T> {
         let (outcome, waiter) = (state.outcome.take(), state.waiter.take());
         drop(state);
         drop(waiter); // after the lock: it may run anything
-        if let Some(panic) = outcome.and_then(Result::err).and_then(RemoteError::into_panic) {
+        if let Some(panic) = outcome.and_then(panic_of_nobody) {
             self.handle.gate.report(panic, self.remote.spawned_at);
         }
     }
