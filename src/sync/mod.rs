@@ -9,6 +9,7 @@ mod barrier;
 mod condition;
 mod event;
 mod lock;
+pub(crate) mod panics;
 mod promise;
 mod queue;
 mod semaphore;
