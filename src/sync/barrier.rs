@@ -2,7 +2,10 @@
 //!
 //! Written on the crate's own [`Condition`], as asyncio's is; nothing here waits in a way of its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::mem;
 
 use thiserror::Error;
 
@@ -55,7 +58,32 @@ pub struct Barrier {
     condition: Condition,
     parties: usize,
     count: Cell<usize>,
+    numbers: RefCell<Numbers>,
     state: Cell<State>,
+}
+
+/// The numbers of one round. As many are given out as parties are there, each below that count at most once: so when the
+/// barrier is full each has been given out.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// None from here on has been given out.
+    next: usize,
+    /// Those below that were given back, the smallest first.
+    given_back: BinaryHeap<Reverse<usize>>,
+}
+
+impl Numbers {
+    fn take(&mut self) -> usize {
+        if let Some(Reverse(number)) = self.given_back.pop() {
+            return number;
+        }
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn give_back(&mut self, number: usize) {
+        self.given_back.push(Reverse(number));
+    }
 }
 
 impl Barrier {
@@ -69,14 +97,17 @@ impl Barrier {
             condition: Condition::new(),
             parties,
             count: Cell::new(0),
+            numbers: RefCell::default(),
             state: Cell::new(State::Filling),
         }
     }
 
-    /// Waits until all have come. Each is told a different number below [`parties`](Barrier::parties).
+    /// Waits until all have come. Each is told a different number below [`parties`](Barrier::parties): the numbers are
+    /// those of arrival, and one that comes after another has given up takes the number of that one.
     ///
     /// # Cancellation
-    /// This one does not count any more; the others go on waiting.
+    /// This one does not count any more, and its number is free again; the others go on waiting. If all had come already
+    /// the others go on, and no one has this one's number.
     ///
     /// # Errors
     /// If the barrier is broken, or is reset or aborted meanwhile.
@@ -87,18 +118,18 @@ impl Barrier {
         if self.state.get() == State::Broken {
             return Err(BrokenBarrier);
         }
-        let index = self.count.get();
-        self.count.set(index + 1);
-        let _counted = Counted { barrier: self, guard: &guard };
-        if index + 1 == self.parties {
+        let number = self.numbers.borrow_mut().take();
+        self.count.set(self.count.get() + 1);
+        let _counted = Counted { barrier: self, guard: &guard, number };
+        if self.count.get() == self.parties {
             self.state.set(State::Draining);
             guard.notify_all();
-            return Ok(index);
+            return Ok(number);
         }
         guard.wait_for(|| self.state.get() != State::Filling).await;
         match self.state.get() {
             State::Broken | State::Resetting => Err(BrokenBarrier),
-            State::Filling | State::Draining => Ok(index),
+            State::Filling | State::Draining => Ok(number),
         }
     }
 
@@ -146,12 +177,19 @@ impl Barrier {
 struct Counted<'a> {
     barrier: &'a Barrier,
     guard: &'a ConditionGuard<'a>,
+    number: usize,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let barrier = self.barrier;
         barrier.count.set(barrier.count.get() - 1);
+        if barrier.state.get() == State::Filling {
+            barrier.numbers.borrow_mut().give_back(self.number);
+        }
+        if barrier.count.get() == 0 {
+            drop(mem::take(&mut *barrier.numbers.borrow_mut())); // a new round
+        }
         if barrier.count.get() == 0
             && matches!(barrier.state.get(), State::Resetting | State::Draining)
         {

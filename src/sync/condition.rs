@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::lock::{Lock, NotLocked};
+use super::panics::FirstPanic;
 use super::waiters::{Owner, Wait, Waiters};
 use crate::cancel::catch_cancel;
 
@@ -111,15 +112,18 @@ impl Condition {
     }
 
     fn call(&self, n: usize) {
+        // A waker that panics keeps none of the others from being woken.
+        let mut panics = FirstPanic::default();
         for _ in 0..n {
-            if !self.waiters.call_first() {
+            if panics.catch(|| self.waiters.call_first()) == Some(false) {
                 break;
             }
         }
+        panics.go_on();
     }
 
     /// `relocked` is called as soon as the lock is held again, before a cancel goes on.
-    async fn wait_and_relock(&self, relocked: impl FnOnce(u32)) {
+    async fn wait_and_relock(&self, relocked: impl FnOnce(u64)) {
         /// Hands a notification on if its receiver does not come to use it.
         struct HandOn<'a>(&'a Condition);
         impl Drop for HandOn<'_> {
@@ -162,7 +166,7 @@ impl Owner for Condition {
 pub struct ConditionGuard<'a> {
     condition: &'a Condition,
     /// `None` while it waits: a wait that is dropped hard leaves a guard that holds nothing.
-    holds: Cell<Option<u32>>,
+    holds: Cell<Option<u64>>,
 }
 
 impl ConditionGuard<'_> {

@@ -33,8 +33,9 @@ use super::waiters::{Owner, Wait, Waiters};
 #[derive(Default)]
 pub struct Lock {
     locked: Cell<bool>,
-    /// Counts those who got it: a guard only releases what it has.
-    acquired: Cell<u32>,
+    /// Counts the acquisitions: a guard only releases its own. 64 bits never come round, so a guard that is kept for ever
+    /// cannot meet its number again.
+    acquired: Cell<u64>,
     waiters: Waiters,
 }
 
@@ -70,12 +71,12 @@ impl Lock {
 
     fn take(&self) -> LockGuard<'_> {
         self.locked.set(true);
-        self.acquired.set(self.acquired.get().wrapping_add(1));
+        self.acquired.set(self.acquired.get() + 1);
         LockGuard { lock: self, number: self.acquired.get() }
     }
 
     /// Releases what the holder of this number has, if it has it still.
-    pub(super) fn release_of(&self, number: u32) {
+    pub(super) fn release_of(&self, number: u64) {
         if self.acquired.get() == number {
             let _ = self.release();
         }
@@ -141,7 +142,7 @@ impl fmt::Debug for Lock {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a> {
     lock: &'a Lock,
-    number: u32,
+    number: u64,
 }
 
 impl LockGuard<'_> {
@@ -151,7 +152,7 @@ impl LockGuard<'_> {
     }
 
     /// The same, for a guard of another kind.
-    pub(super) fn into_number(self) -> u32 {
+    pub(super) fn into_number(self) -> u64 {
         let number = self.number;
         self.forget();
         number
@@ -161,5 +162,23 @@ impl LockGuard<'_> {
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         self.lock.release_of(self.number); // somebody may have released it by hand
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_that_is_kept_over_four_billion_acquisitions_releases_none_but_its_own() {
+        let lock = Lock::new();
+        let guard = lock.try_acquire().expect("it is free");
+        lock.release().expect("it is held");
+        lock.acquired.set(lock.acquired.get() + u64::from(u32::MAX)); // as if so many had come and gone
+        let other = lock.try_acquire().expect("it is free");
+        drop(guard);
+        assert!(lock.is_locked(), "the other one holds it");
+        drop(other);
+        assert!(!lock.is_locked());
     }
 }

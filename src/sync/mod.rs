@@ -8,7 +8,9 @@
 mod barrier;
 mod condition;
 mod event;
+mod heap;
 mod lock;
+pub(crate) mod panics;
 mod promise;
 mod queue;
 mod semaphore;
@@ -17,6 +19,7 @@ mod waiters;
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, ConditionGuard};
 pub use event::Event;
+pub use heap::MinHeap;
 pub use lock::{Lock, LockGuard, NotLocked};
 pub use promise::{AlreadySet, Promise};
 pub use queue::{

@@ -1,6 +1,6 @@
 //! A promise: a value that somebody will set.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -29,7 +29,8 @@ pub struct Promise<T> {
 }
 
 struct State<T> {
-    value: RefCell<Option<T>>,
+    /// Never taken out and never replaced, so a `Clone` may do anything with the promise.
+    value: OnceCell<T>,
     is_set: Event,
 }
 
@@ -44,9 +45,7 @@ pub struct AlreadySet<T>(pub T);
 impl<T> Promise<T> {
     /// A promise that is not set.
     pub fn new() -> Promise<T> {
-        Promise {
-            state: Rc::new(State { value: RefCell::new(None), is_set: Event::of("a promise") }),
-        }
+        Promise { state: Rc::new(State { value: OnceCell::new(), is_set: Event::of("a promise") }) }
     }
 
     /// Sets the value, and wakes everybody who waits for it.
@@ -54,10 +53,7 @@ impl<T> Promise<T> {
     /// # Errors
     /// If it was set before; the value comes back.
     pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
-        if self.is_set() {
-            return Err(AlreadySet(value));
-        }
-        *self.state.value.borrow_mut() = Some(value);
+        self.state.value.set(value).map_err(AlreadySet)?;
         self.state.is_set.set();
         Ok(())
     }
@@ -80,7 +76,7 @@ impl<T: Clone> Promise<T> {
 
     /// A clone of the value, if it is set.
     pub fn get(&self) -> Option<T> {
-        self.state.value.borrow().clone()
+        self.state.value.get().cloned()
     }
 }
 

@@ -2,14 +2,17 @@
 //!
 //! One queue in three orders: what differs is the [`Store`] alone.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
+use std::mem;
 
 use thiserror::Error;
 
 use super::event::Event;
+use super::heap::MinHeap;
+use super::panics::{FirstPanic, quietly};
 use super::waiters::{Owner, Wait, Waiters};
 
 /// First in, first out. A queue of tasks' work: bounded, joinable, and to be shut down.
@@ -53,24 +56,74 @@ pub type LifoQueue<T> = QueueOf<Vec<T>>;
 
 /// Smallest first; otherwise as [`Queue`].
 ///
+/// The `Ord` of the items may ask the queue for its length. It must not put into the queue, get from it or shut it down
+/// immediately: that panics, see [`QueueOf`].
+///
 /// # In asyncio
 /// `asyncio.PriorityQueue`.
-pub type PriorityQueue<T> = QueueOf<BinaryHeap<Reverse<T>>>;
+pub type PriorityQueue<T> = QueueOf<MinHeap<T>>;
 
-/// Where a queue keeps its items, and in which order it gives them out.
+/// Where a queue keeps its items, and in which order it gives them out. The `Default` one is empty.
+///
+/// If a method panics the queue counts what is left, calls whatever tasks can go on, and the panic goes on: see
+/// [`QueueOf`].
+///
+/// # Examples
+/// A queue that keeps each item once, as in asyncio a `Queue` whose `_put` adds to a set:
+/// ```
+/// use std::collections::BTreeSet;
+/// use loopwheel::sync::{QueueOf, Store};
+///
+/// #[derive(Default)]
+/// struct Once(BTreeSet<u32>);
+///
+/// impl Store for Once {
+///     type Item = u32;
+///     fn keep(&mut self, item: u32) {
+///         self.0.insert(item);
+///     }
+///     fn next(&mut self) -> Option<u32> {
+///         self.0.pop_first()
+///     }
+///     fn count(&self) -> usize {
+///         self.0.len()
+///     }
+/// }
+///
+/// let queue = QueueOf::<Once>::unbounded();
+/// for number in [2, 1, 2] {
+///     queue.put_nowait(number).unwrap();
+/// }
+/// assert_eq!((queue.len(), queue.get_nowait()), (2, Ok(1)));
+/// ```
 pub trait Store: Default {
     /// What is kept.
     type Item;
+    /// Whether a method may panic, or come back to the queue. A queue of a store that says `false` spares itself what it
+    /// does for that case. If that is not true, the queue is still sound, but it may lose count.
+    const CALLS_FOREIGN_CODE: bool = true;
     /// Keeps one more.
     fn keep(&mut self, item: Self::Item);
     /// Gives out the next.
     fn next(&mut self) -> Option<Self::Item>;
     /// How many are kept.
     fn count(&self) -> usize;
+
+    /// Takes back the item that [`next`](Store::next) has just given out, because foreign code panicked before it could be
+    /// handed over. It should be the next again.
+    fn put_back(&mut self, item: Self::Item) {
+        self.keep(item);
+    }
+
+    /// Gives out any item: how a queue that is shut down immediately empties a store whose [`next`](Store::next) panics.
+    fn next_unordered(&mut self) -> Option<Self::Item> {
+        self.next()
+    }
 }
 
 impl<T> Store for VecDeque<T> {
     type Item = T;
+    const CALLS_FOREIGN_CODE: bool = false;
     fn keep(&mut self, item: T) {
         self.push_back(item);
     }
@@ -80,10 +133,14 @@ impl<T> Store for VecDeque<T> {
     fn count(&self) -> usize {
         self.len()
     }
+    fn put_back(&mut self, item: T) {
+        self.push_front(item);
+    }
 }
 
 impl<T> Store for Vec<T> {
     type Item = T;
+    const CALLS_FOREIGN_CODE: bool = false;
     fn keep(&mut self, item: T) {
         self.push(item);
     }
@@ -95,6 +152,8 @@ impl<T> Store for Vec<T> {
     }
 }
 
+/// A [`PriorityQueue`] has a [`MinHeap`] instead: if a comparison panics in `next`, this one drops the item that was to be
+/// given out.
 impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
     type Item = T;
     fn keep(&mut self, item: T) {
@@ -161,14 +220,29 @@ pub enum TryGetError {
 pub struct TooManyTasksDone;
 
 /// A queue with some order; see [`Queue`].
+///
+/// # Foreign code
+/// The order may be foreign code: the `Ord` of the items of a [`PriorityQueue`], or a [`Store`] of your own. If it panics,
+/// the panic goes on from the operation that called it, and the queue is whole:
+///
+/// - the item of a `put` is in the queue and counted, provided that the store has kept it;
+/// - the item that a `get` was about to give out is in the queue still;
+/// - an item that the store has lost counts as done, so that [`join`](QueueOf::join) does not wait for it.
+///
+/// While it runs, it may ask the queue for its length, and everything else that neither puts nor gets. `put`, `put_nowait`,
+/// `get`, `get_nowait` and `shutdown(true)` of that queue panic in it.
 pub struct QueueOf<S: Store> {
+    /// Borrowed while its methods run, and never else.
     items: RefCell<S>,
+    /// How many are in it, if the store calls foreign code, which may ask while `items` is borrowed. An item that is being
+    /// put counts already, and one that is being got counts still.
+    count: Cell<usize>,
     /// `usize::MAX` is no limit.
     capacity: usize,
     getters: Waiters,
     putters: Waiters,
-    /// Items that were put and not reported as done.
-    unfinished: Cell<usize>,
+    /// Items that were put and not reported as done. They may be more than any memory holds, if they are never reported.
+    unfinished: Cell<u64>,
     finished: Event,
     is_shut_down: Cell<bool>,
 }
@@ -185,6 +259,7 @@ impl<S: Store> QueueOf<S> {
         finished.set();
         QueueOf {
             items: RefCell::default(),
+            count: Cell::new(0),
             capacity: if capacity == 0 { usize::MAX } else { capacity },
             getters: Waiters::default(),
             putters: Waiters::default(),
@@ -201,6 +276,9 @@ impl<S: Store> QueueOf<S> {
     ///
     /// # Errors
     /// If the queue is shut down, before or meanwhile; the item comes back.
+    ///
+    /// # Panics
+    /// If the order of the queue panics, or if this is called from inside of it: see [`QueueOf`].
     pub async fn put(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         while self.is_full() && !self.is_shut_down() {
             Wait::new(&self.putters, &Putters(self)).await;
@@ -213,8 +291,12 @@ impl<S: Store> QueueOf<S> {
     /// # Errors
     /// If the queue is full or shut down; the item comes back.
     ///
+    /// # Panics
+    /// If the order of the queue panics, or if this is called from inside of it: see [`QueueOf`].
+    ///
     /// # In asyncio
     /// `queue.put_nowait(item)`.
+    #[track_caller]
     pub fn put_nowait(&self, item: S::Item) -> Result<(), TryPutError<S::Item>> {
         if self.is_full() && !self.is_shut_down() {
             return Err(TryPutError::Full(item));
@@ -222,15 +304,29 @@ impl<S: Store> QueueOf<S> {
         self.put_now(item).map_err(|PutError(item)| TryPutError::ShutDown(item))
     }
 
+    #[track_caller]
     fn put_now(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         if self.is_shut_down() {
             return Err(PutError(item));
         }
-        self.items.borrow_mut().keep(item);
+        let mut work = self.work();
+        if S::CALLS_FOREIGN_CODE {
+            self.count.set(self.count.get() + 1);
+        }
         self.unfinished.set(self.unfinished.get() + 1);
         self.finished.clear();
+        work.store().keep(item);
+        work.end();
         self.getters.call_first();
         Ok(())
+    }
+
+    /// Begins to work on the store.
+    #[inline]
+    #[track_caller]
+    fn work(&self) -> Work<'_, S> {
+        let Ok(store) = self.items.try_borrow_mut() else { refuse() };
+        Work { queue: self, store: Some(store), taken_out: None }
     }
 
     /// Takes the next item out, waiting while the queue is empty.
@@ -240,6 +336,9 @@ impl<S: Store> QueueOf<S> {
     ///
     /// # Errors
     /// If the queue is empty and shut down.
+    ///
+    /// # Panics
+    /// If the order of the queue panics, or if this is called from inside of it: see [`QueueOf`].
     pub async fn get(&self) -> Result<S::Item, QueueShutDown> {
         loop {
             match self.get_nowait() {
@@ -255,18 +354,30 @@ impl<S: Store> QueueOf<S> {
     /// # Errors
     /// If the queue is empty; shut down too, maybe.
     ///
+    /// # Panics
+    /// If the order of the queue panics, or if this is called from inside of it: see [`QueueOf`].
+    ///
     /// # In asyncio
     /// `queue.get_nowait()`.
+    #[track_caller]
     pub fn get_nowait(&self) -> Result<S::Item, TryGetError> {
-        let item = self.items.borrow_mut().next();
-        match item {
-            Some(item) => {
-                self.putters.call_first();
-                Ok(item)
-            }
+        let mut work = self.work();
+        work.taken_out = work.store().next();
+        work.end();
+        match work.taken_out.take() {
+            Some(item) if self.putters.in_line() > 0 => Ok(self.hand_over(item)),
+            Some(item) => Ok(item),
             None if self.is_shut_down() => Err(TryGetError::ShutDown),
             None => Err(TryGetError::Empty),
         }
+    }
+
+    /// Calls the first that waits for the room of this item, which is back in the queue if that panics.
+    #[inline(never)]
+    fn hand_over(&self, item: S::Item) -> S::Item {
+        let mut work = Work { queue: self, store: None, taken_out: Some(item) };
+        self.putters.call_first();
+        work.taken_out.take().expect("nothing has panicked")
     }
 
     /// Reports that an item that was got has been dealt with; for [`join`](QueueOf::join).
@@ -293,23 +404,67 @@ impl<S: Store> QueueOf<S> {
     /// Closes the queue: nothing can be put any more, and when it is empty nothing can be got. With `immediate` it is
     /// emptied now, and the items count as done.
     ///
-    /// Everybody who waits is woken to find out.
+    /// All that wait are woken to find out.
+    ///
+    /// # Panics
+    /// If the destructor of an item panics; the queue is shut down and empty all the same, the other items have been
+    /// dropped, and all that wait have been woken. And with `immediate`, if it is called from inside the order of the
+    /// queue: see [`QueueOf`].
+    #[track_caller]
     pub fn shutdown(&self, immediate: bool) {
+        let mut panics = FirstPanic::default();
+        let mut left = None;
+        let mut dropped = 0;
+        if immediate {
+            let empty = S::default(); // may be foreign code, and nothing has happened yet
+            dropped = self.len() as u64;
+            let Ok(mut items) = self.items.try_borrow_mut() else { refuse() };
+            left = Some(mem::replace(&mut *items, empty));
+            self.count.set(0);
+        }
         self.is_shut_down.set(true);
         if immediate {
-            loop {
-                let item = self.items.borrow_mut().next();
-                let Some(item) = item else { break };
-                drop(item); // after the borrow: it may run anything
-                let unfinished = self.unfinished.get().saturating_sub(1);
-                self.unfinished.set(unfinished);
-            }
+            self.unfinished.set(self.unfinished.get().saturating_sub(dropped));
             if self.unfinished.get() == 0 {
-                self.finished.set();
+                panics.catch(|| self.finished.set());
             }
         }
-        self.getters.call_all();
-        self.putters.call_all();
+        panics.catch(|| self.getters.call_all());
+        panics.catch(|| self.putters.call_all());
+        if let Some(left) = left {
+            drop_items(left, &mut panics); // last, for destructors may run anything
+        }
+        panics.go_on();
+    }
+
+    /// Foreign code has panicked: in the store, or in what was woken before the item that was taken out could be handed over.
+    #[cold]
+    #[inline(never)]
+    fn set_right(&self, store: Option<RefMut<'_, S>>, taken_out: Option<S::Item>) {
+        let expected = match store {
+            Some(_) => self.count.get(),
+            None => self.len() + 1, // the item was counted as gone
+        };
+        let Some(mut store) = store.or_else(|| self.items.try_borrow_mut().ok()) else { return };
+        if let Some(item) = taken_out {
+            quietly(|| store.put_back(item));
+        }
+        let count = quietly(|| store.count()).unwrap_or(expected);
+        drop(store); // what is woken may come back
+        let lost = expected.saturating_sub(count);
+        self.count.set(count);
+        self.unfinished.set(self.unfinished.get().saturating_sub(lost as u64));
+        if lost > 0 && self.unfinished.get() == 0 {
+            quietly(|| self.finished.set());
+        }
+        if count > 0 {
+            quietly(|| self.getters.call_first());
+        }
+        for _ in 0..lost {
+            if quietly(|| self.putters.call_first()) == Some(false) {
+                break;
+            }
+        }
     }
 
     /// Whether it has been shut down.
@@ -322,7 +477,7 @@ impl<S: Store> QueueOf<S> {
     /// # In asyncio
     /// `queue.qsize()`.
     pub fn len(&self) -> usize {
-        self.items.borrow().count()
+        if S::CALLS_FOREIGN_CODE { self.count.get() } else { self.items.borrow().count() }
     }
 
     /// Whether no item is in it.
@@ -344,6 +499,65 @@ impl<S: Store> QueueOf<S> {
 impl<S: Store> Default for QueueOf<S> {
     fn default() -> QueueOf<S> {
         QueueOf::unbounded()
+    }
+}
+
+/// The operation cannot be done now, because the store is at work on another one.
+#[cold]
+#[track_caller]
+fn refuse() -> ! {
+    panic!(
+        "this queue is putting its items in order: the `Ord` of an item, or a `Store`, must not put into, get from or shut \
+         down the queue that it is called by; do that in a task, or with `call_soon`"
+    )
+}
+
+/// Drops what is in a store item by item, so that one that panics keeps none of the others from being dropped.
+fn drop_items<S: Store>(mut store: S, panics: &mut FirstPanic) {
+    while let Some(Some(item)) = panics.catch(|| store.next()) {
+        panics.catch(|| drop(item));
+    }
+    // Nothing, unless the order has panicked.
+    while let Some(Some(item)) = panics.catch(|| store.next_unordered()) {
+        panics.catch(|| drop(item));
+    }
+    panics.catch(|| drop(store));
+}
+
+/// An operation on the store, which may be foreign code. Should that panic, this sets right what the queue has counted, and
+/// calls those for whom there is something.
+struct Work<'a, S: Store> {
+    queue: &'a QueueOf<S>,
+    /// `None` when its part is over.
+    store: Option<RefMut<'a, S>>,
+    /// The item that is about to be handed over.
+    taken_out: Option<S::Item>,
+}
+
+impl<S: Store> Work<'_, S> {
+    #[inline]
+    fn store(&mut self) -> &mut S {
+        self.store.as_mut().expect("the operation has not ended")
+    }
+
+    /// The store has done its part without a panic.
+    #[inline]
+    fn end(&mut self) {
+        if S::CALLS_FOREIGN_CODE {
+            let count = self.store().count();
+            self.queue.count.set(count);
+        }
+        self.store = None;
+    }
+}
+
+impl<S: Store> Drop for Work<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        let (store, taken_out) = (self.store.take(), self.taken_out.take());
+        if store.is_some() || taken_out.is_some() {
+            self.queue.set_right(store, taken_out);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::panics::FirstPanic;
 use super::waiters::{Owner, Wait, Waiters};
 
 /// So many may hold a permit at one time; the others get one in the order in which they came.
@@ -48,8 +49,10 @@ impl Semaphore {
     /// `async with semaphore`, or `await semaphore.acquire()` and [`Permit::forget`].
     pub async fn acquire(&self) -> Permit<'_> {
         if self.is_locked() {
-            Wait::new(&self.waiters, self).await; // whoever called has granted the permit
-            self.grant();
+            Wait::new(&self.waiters, self).await; // the call has granted the permit
+            if self.value.get() > 0 {
+                self.grant_rest();
+            }
         } else {
             self.value.set(self.value.get() - 1);
         }
@@ -71,6 +74,7 @@ impl Semaphore {
     ///
     /// # In asyncio
     /// `semaphore.release()`.
+    #[track_caller]
     pub fn release(&self) {
         let value =
             self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
@@ -107,7 +111,27 @@ impl Semaphore {
 
     /// Grants what there is: permits may have come free while they all had to wait for the first in the line.
     fn grant(&self) {
-        while self.value.get() > 0 && self.grant_one() {}
+        // A waker that panics keeps none of the others from being woken.
+        let mut panics = FirstPanic::default();
+        while self.value.get() > 0 && panics.catch(|| self.grant_one()) != Some(false) {}
+        panics.go_on();
+    }
+
+    /// The same for one that goes on with a permit: should a waker panic, its permit is given back.
+    #[cold]
+    #[inline(never)]
+    fn grant_rest(&self) {
+        let permit = Permit { semaphore: self };
+        self.grant();
+        permit.forget();
+    }
+
+    /// One more is free, unless that is one too many: somebody may have released by hand what was granted already.
+    fn give_back(&self) {
+        let value = self.value.get();
+        if value < self.bound {
+            self.value.set(value + 1);
+        }
     }
 }
 
@@ -118,9 +142,11 @@ impl Owner for Semaphore {
 
     fn gave_up(&self, called: bool) {
         if called {
-            self.value.set(self.value.get() + 1);
+            self.give_back();
         }
-        self.grant();
+        if self.value.get() > 0 {
+            self.grant();
+        }
     }
 }
 
