@@ -4,7 +4,8 @@ use std::future::pending;
 
 use loopwheel::{Deadline, Raised, TaskGroup, finally, sleep, timeout, yield_now};
 
-use crate::stage::{Goes, Place, W, inside, ms};
+use crate::place::{Goes, Place, inside};
+use crate::stage::{W, ms};
 use crate::things::{On, Value};
 
 /// The error of a body, which becomes one of the group's.
@@ -59,7 +60,7 @@ pub(crate) fn places() -> Vec<Place> {
         }),
         inside("the body of a group whose child has failed", Goes::Outcome, async |w| {
             let around = w.clone();
-            if matches!(w.deed(), crate::deeds::Deed::Panics | crate::deeds::Deed::Turns) {
+            if w.deed().throws() {
                 w.expect_report("a child failed"); // the scope gives the panic, so its error is told
             }
             w.task(async move {
@@ -94,7 +95,7 @@ pub(crate) fn places() -> Vec<Place> {
         inside("the drop of a group's value when a child has failed", Goes::Outcome, async |w| {
             let around = w.clone();
             let value = Value::new(&w.code, On::Drop);
-            if matches!(w.deed(), crate::deeds::Deed::Panics | crate::deeds::Deed::Turns) {
+            if w.deed().throws() {
                 w.expect_report("a child failed");
             }
             w.task(async move {
@@ -108,7 +109,7 @@ pub(crate) fn places() -> Vec<Place> {
         inside("Into of the error of a group's body", Goes::Outcome, async |w| {
             let around = w.clone();
             let value = Value::new(&w.code, On::Into);
-            if matches!(w.deed(), crate::deeds::Deed::Panics | crate::deeds::Deed::Turns) {
+            if w.deed().throws() {
                 w.expect_report("a child failed");
             }
             w.task(async move {

@@ -10,7 +10,8 @@ use loopwheel::{
 };
 
 use crate::deeds::Deed;
-use crate::stage::{Goes, Place, W, inside, ms, outside};
+use crate::place::{Goes, Place, inside, outside};
+use crate::stage::{W, ms};
 use crate::things::{On, Value};
 
 pub(crate) fn places() -> Vec<Place> {

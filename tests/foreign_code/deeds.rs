@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::future::Future;
 use std::hint::black_box;
 use std::mem;
-use std::panic::panic_any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
@@ -21,6 +21,7 @@ use crate::stage::{World, ms};
 pub(crate) enum Deed {
     Nothing,
     Panics,
+    ThrowsABomb,
     DropsHandles,
     Cancels,
     Spawns,
@@ -33,9 +34,10 @@ pub(crate) enum Deed {
     Reenters,
 }
 
-pub(crate) const DEEDS: [Deed; 12] = [
+pub(crate) const DEEDS: [Deed; 13] = [
     Deed::Nothing,
     Deed::Panics,
+    Deed::ThrowsABomb,
     Deed::DropsHandles,
     Deed::Cancels,
     Deed::Spawns,
@@ -47,6 +49,24 @@ pub(crate) const DEEDS: [Deed; 12] = [
     Deed::Forgets,
     Deed::Reenters,
 ];
+
+impl Deed {
+    /// A refused turn is a panic, too.
+    pub(crate) fn throws(self) -> bool {
+        matches!(self, Deed::Panics | Deed::ThrowsABomb | Deed::Turns)
+    }
+}
+
+/// A payload whose destructor panics: that panic is nobody's, and goes nowhere.
+struct Bomb {
+    _token: Token,
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic_any("the destructor of a payload");
+    }
+}
 
 /// The sentence with which a turn inside a turn is refused.
 const REFUSED: &str = "a loop cannot be turned while one is running on this thread";
@@ -106,7 +126,11 @@ impl Code {
 
     /// What is said by a panic of this deed.
     pub(crate) fn mark(&self) -> &'static str {
-        if self.deed() == Deed::Turns { REFUSED } else { "the deed of this cell" }
+        match self.deed() {
+            Deed::Turns => REFUSED,
+            Deed::ThrowsABomb => "something that is not text",
+            _ => "the deed of this cell",
+        }
     }
 
     pub(crate) fn keep_waker(&self, waker: &Waker) {
@@ -136,6 +160,10 @@ impl Code {
             Deed::Panics => {
                 self.0.thrown.fetch_add(1, SeqCst);
                 panic_any(self.mark().to_owned());
+            }
+            Deed::ThrowsABomb => {
+                self.0.thrown.fetch_add(1, SeqCst);
+                panic_any(Bomb { _token: self.token("the payload of a panic") });
             }
             Deed::Wakes => {
                 self.wake_all();
@@ -285,4 +313,11 @@ impl Drop for Token {
 pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("something that is not text")
+}
+
+/// Drops a payload, whatever its destructor does.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        drop(again);
+    }
 }

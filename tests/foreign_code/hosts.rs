@@ -10,12 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use loopwheel::{
-    Clock, EventLoopBuilder, Handle, Instant, RemoteError, create_task, run_virtual, set_exception_handler, sleep,
-    to_thread, try_create_task, yield_now,
+    Clock, EventLoopBuilder, Handle, Instant, RemoteError, create_task, run_virtual,
+    set_exception_handler, sleep, to_thread, try_create_task, yield_now,
 };
 
 use crate::deeds::Code;
-use crate::stage::{Goes, Place, W, inside, ms, outside};
+use crate::place::{Goes, Place, inside, outside};
+use crate::stage::{W, ms};
 use crate::things::{Foreign, On, OnWaker, Value};
 
 pub(crate) fn places() -> Vec<Place> {
@@ -248,11 +249,15 @@ fn driven() -> Vec<Place> {
         outside("the sleep function of drive", Goes::Caller, |w| drive(w, Driver::Sleep)),
         outside("the poll of a timer of drive", Goes::Caller, |w| drive(w, Driver::Poll)),
         outside("the drop of a timer of drive", Goes::Caller, |w| drive(w, Driver::Drop)),
-        outside("clone of the waker that polls drive", Goes::Caller, |w| drive_with(w, OnWaker::Clone)),
+        outside("clone of the waker that polls drive", Goes::Caller, |w| {
+            drive_with(w, OnWaker::Clone)
+        }),
         outside("wake_by_ref of the waker that polls drive", Goes::Caller, |w| {
             drive_with(w, OnWaker::WakeByRef);
         }),
-        outside("drop of the waker that polled drive", Goes::Caller, |w| drive_with(w, OnWaker::Drop)),
+        outside("drop of the waker that polled drive", Goes::Caller, |w| {
+            drive_with(w, OnWaker::Drop)
+        }),
     ]
 }
 
@@ -300,8 +305,8 @@ fn threads() -> Vec<Place> {
                 handle.call_soon(move || drop(behind)).unwrap();
             });
             calls.join().unwrap();
-            w.expect_report("came too late");
-            w.expect_report("came too late");
+            w.expect_report("of another thread");
+            w.expect_report("of another thread");
             w.call(|| drop(event_loop));
         }),
         outside("the drop of a call that a loop that is gone refuses", Goes::Caller, |w| {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use loopwheel::sync::{PriorityQueue, Queue, QueueOf, Store};
 
 use crate::deeds::{Code, Deed, Token, text_of};
-use crate::stage::{Goes, Place, W, World, inside};
+use crate::place::{Goes, Place, inside};
+use crate::stage::{W, World};
 use crate::things::{On, Value};
 
 /// A queue whose foreign code calls it: looking is allowed, putting and getting is refused.
@@ -135,7 +136,14 @@ fn stored(w: &W, method: Method) {
     METHOD.set(Some(method));
     let queue = Rc::new(QueueOf::<Own>::bounded(5));
     let code = w.code.clone();
-    reenter(w, &queue, move || code.token("an item that is refused"));
+    if method == Method::Count {
+        let queue = queue.clone(); // refused or not: a question changes nothing
+        w.again(move || {
+            _ = catch_unwind(AssertUnwindSafe(|| queue.put_nowait(code.token("an item"))))
+        });
+    } else {
+        reenter(w, &queue, move || code.token("an item that is refused"));
+    }
     w.code.disarm();
     drop(queue.put_nowait(w.code.token("an item")));
     w.code.arm();

@@ -16,55 +16,14 @@ use loopwheel::{
     create_task, sleep,
 };
 
-use crate::deeds::{Code, Deed, text_of};
+use crate::deeds::{Code, Deed, discard, text_of};
+use crate::place::Goes;
 
 pub(crate) type W = Rc<World>;
 pub(crate) type Local = Pin<Box<dyn Future<Output = ()>>>;
 
 pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-/// Where a panic of the foreign code goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Goes {
-    /// To the outcome of the task that is being polled, or dropped.
-    Outcome,
-    /// To the exception handler.
-    Report,
-    /// To the outcome, or to the exception handler: the page says when.
-    OutcomeOrReport,
-    /// Out of the call that the foreign code was given to.
-    Caller,
-    /// Nowhere that a program could see: to stderr, or it is dropped because of an earlier panic.
-    Nowhere,
-}
-
-pub(crate) struct Place {
-    pub(crate) name: String,
-    pub(crate) goes: Goes,
-    pub(crate) arrange: Box<dyn Fn(&W) + Send + Sync>,
-}
-
-/// A place that foreign code has inside a running loop.
-pub(crate) fn inside<F>(
-    name: impl Into<String>,
-    goes: Goes,
-    body: impl Fn(W) -> F + Send + Sync + 'static,
-) -> Place
-where
-    F: Future<Output = ()> + 'static,
-{
-    outside(name, goes, move |w| w.run(body(w.clone())))
-}
-
-/// A place that arranges its loop itself.
-pub(crate) fn outside(
-    name: impl Into<String>,
-    goes: Goes,
-    arrange: impl Fn(&W) + Send + Sync + 'static,
-) -> Place {
-    Place { name: name.into(), goes, arrange: Box::new(arrange) }
 }
 
 thread_local! {
@@ -151,7 +110,11 @@ impl World {
     }
 
     /// A task that is to end.
-    pub(crate) fn witness(self: &Rc<Self>, name: &'static str, task: impl Future<Output = ()> + 'static) {
+    pub(crate) fn witness(
+        self: &Rc<Self>,
+        name: &'static str,
+        task: impl Future<Output = ()> + 'static,
+    ) {
         let (ending, token) = (self.ending(name), self.code.token(name));
         drop(create_task(async move {
             let _held = (ending, token);
@@ -189,7 +152,11 @@ impl World {
     /// Calls something that hands foreign code on: the panic of that is this caller's.
     pub(crate) fn call<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
         let called = catch_unwind(AssertUnwindSafe(call));
-        called.map_err(|payload| self.saw_panic(text_of(&*payload), &self.callers)).ok()
+        let seen = called.map_err(|payload| {
+            self.saw_panic(text_of(&*payload), &self.callers);
+            discard(payload);
+        });
+        seen.ok()
     }
 
     fn saw_panic(&self, text: &str, place: &Cell<usize>) {
@@ -201,11 +168,17 @@ impl World {
     }
 
     /// A task at hand: it is looked at, cancelled, its last handle is dropped.
-    pub(crate) fn task<F: Future<Output: 'static> + 'static>(self: &Rc<Self>, future: F) -> TaskRef {
+    pub(crate) fn task<F: Future<Output: 'static> + 'static>(
+        self: &Rc<Self>,
+        future: F,
+    ) -> TaskRef {
         self.stand_around(create_task(future))
     }
 
-    pub(crate) fn stand_around<T: 'static, E: 'static>(self: &Rc<Self>, handle: Task<T, E>) -> TaskRef {
+    pub(crate) fn stand_around<T: 'static, E: 'static>(
+        self: &Rc<Self>,
+        handle: Task<T, E>,
+    ) -> TaskRef {
         let task = self.at_hand(&handle);
         if self.deed() == Deed::DropsHandles {
             self.last(handle);
@@ -411,10 +384,13 @@ impl World {
         let mut reports = self.reports.take();
         let all = reports.len();
         reports.retain(|report| !report.contains(self.code.mark()));
-        let (reported, outcomes, callers) =
-            (all - reports.len(), self.outcomes.get(), self.callers.get());
+        let mut expected_reports = self.expected_reports.take();
+        let expected = expected_reports.len();
+        expected_reports.retain(|text| *text != self.code.mark());
+        let of_the_place = expected - expected_reports.len(); // it says what the deed says
+        let reported = (all - reports.len()).saturating_sub(of_the_place);
+        let (outcomes, callers) = (self.outcomes.get(), self.callers.get());
         let thrown = self.code.thrown();
-        let expected_reports = self.expected_reports.take();
         let expected = match goes {
             _ if thrown == 0 => (0, 0, 0),
             Goes::Outcome => (0, thrown, 0),

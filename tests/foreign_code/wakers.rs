@@ -10,7 +10,8 @@ use loopwheel::{
     Handle, Task, as_completed, create_task, gather, sleep, to_thread, wait, wait_for, yield_now,
 };
 
-use crate::stage::{Goes, Local, Place, W, inside, ms};
+use crate::place::{Goes, Place, inside};
+use crate::stage::{Local, W, ms};
 use crate::tasks::begin;
 use crate::things::{OnWaker, Under};
 
