@@ -36,6 +36,13 @@ fn children(w: &W, group: &TaskGroup<String>) {
 }
 
 pub(crate) fn places() -> Vec<Place> {
+    let mut places = groups();
+    places.extend(failing_groups());
+    places.extend(others());
+    places
+}
+
+fn groups() -> Vec<Place> {
     vec![
         inside("the body of a group", Goes::Outcome, async |w| {
             let around = w.clone();
@@ -73,6 +80,11 @@ pub(crate) fn places() -> Vec<Place> {
                 drop(scope.await);
             });
         }),
+    ]
+}
+
+fn failing_groups() -> Vec<Place> {
+    vec![
         inside("the drop of a scope whose child has failed", Goes::Outcome, async |w| {
             let around = w.clone();
             let value = Value::new(&w.code, On::Drop);
@@ -134,6 +146,11 @@ pub(crate) fn places() -> Vec<Place> {
                 drop(token);
             }));
         }),
+    ]
+}
+
+fn others() -> Vec<Place> {
+    vec![
         inside("the call that makes the body of a time limit", Goes::Caller, async |w| {
             let code = w.code.clone();
             let limited = w.call(|| {

@@ -145,6 +145,19 @@ fn limits_and_iterators() -> Vec<Place> {
                 w.task(gathered);
             }
         }),
+        inside("the drop of the iterator of gather", Goes::Caller, async |w| {
+            let (value, code) = (Value::new(&w.code, On::Drop), w.code.clone());
+            let futures = (1..4).map(move |number| {
+                let token = code.token(&value.token.text);
+                async move {
+                    sleep(ms(number)).await;
+                    drop(token);
+                }
+            });
+            if let Some(gathered) = w.call(|| gather(futures)) {
+                w.task(gathered);
+            }
+        }),
         inside("the iterator of wait", Goes::Caller, async |w| {
             let tasks = sleepers(&w);
             if let Some(waited) = w.call(|| wait(items(&w, tasks), AllCompleted)) {

@@ -210,7 +210,9 @@ impl Code {
             Deed::DropsHandles => drop(world.lasts.take()),
             Deed::Cancels => {
                 let tasks = world.refs.borrow().clone();
-                tasks.iter().for_each(|task| _ = task.cancel());
+                for task in tasks {
+                    task.cancel();
+                }
                 if let Ok(task) = try_current_task()
                     && task.name() != "main"
                 {
@@ -232,7 +234,9 @@ impl Code {
             Deed::Forgets => mem::forget(world.forgets.take()),
             _ => {
                 let calls = world.again.take();
-                calls.iter().for_each(|call| call());
+                for call in &calls {
+                    call();
+                }
                 world.again.borrow_mut().extend(calls);
             }
         }

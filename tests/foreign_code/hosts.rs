@@ -205,9 +205,8 @@ fn drive_with(w: &W, on: OnWaker) {
         let waker = Foreign::waker(&w.code, on, Waker::noop());
         match w.call(|| driven.as_mut().poll(&mut Context::from_waker(&waker))) {
             Some(Poll::Pending) => {}
-            Some(Poll::Ready(Ok(()))) => break,
             Some(Poll::Ready(Err(error))) => w.fail(format!("`drive` ended with: {error}")),
-            None => break,
+            Some(Poll::Ready(Ok(()))) | None => break,
         }
     }
     w.call(|| drop(driven));
@@ -228,16 +227,16 @@ fn drive(w: &W, on: Driver) {
             code.run();
         }
         let polled = (on == Driver::Poll).then(|| code.clone());
-        let _held = (on == Driver::Drop).then(|| Value::new(&code, On::Drop));
-        Outer { polled, _held }
+        let held = (on == Driver::Drop).then(|| Value::new(&code, On::Drop));
+        Outer { polled, _held: held }
     }));
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..10_000 {
         match w.call(|| driven.as_mut().poll(&mut context)) {
             Some(Poll::Pending) => {}
-            Some(Poll::Ready(Ok(()))) => break,
             Some(Poll::Ready(Err(error))) => w.fail(format!("`drive` ended with: {error}")),
-            None => break, // the panic has ended it, and the loop goes with it
+            // It is over, or the panic has ended it, and the loop goes with it.
+            Some(Poll::Ready(Ok(()))) | None => break,
         }
     }
     w.call(|| drop(driven));
@@ -250,13 +249,13 @@ fn driven() -> Vec<Place> {
         outside("the poll of a timer of drive", Goes::Caller, |w| drive(w, Driver::Poll)),
         outside("the drop of a timer of drive", Goes::Caller, |w| drive(w, Driver::Drop)),
         outside("clone of the waker that polls drive", Goes::Caller, |w| {
-            drive_with(w, OnWaker::Clone)
+            drive_with(w, OnWaker::Clone);
         }),
         outside("wake_by_ref of the waker that polls drive", Goes::Caller, |w| {
             drive_with(w, OnWaker::WakeByRef);
         }),
         outside("drop of the waker that polled drive", Goes::Caller, |w| {
-            drive_with(w, OnWaker::Drop)
+            drive_with(w, OnWaker::Drop);
         }),
     ]
 }

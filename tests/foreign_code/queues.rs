@@ -139,7 +139,7 @@ fn stored(w: &W, method: Method) {
     if method == Method::Count {
         let queue = queue.clone(); // refused or not: a question changes nothing
         w.again(move || {
-            _ = catch_unwind(AssertUnwindSafe(|| queue.put_nowait(code.token("an item"))))
+            _ = catch_unwind(AssertUnwindSafe(|| queue.put_nowait(code.token("an item"))));
         });
     } else {
         reenter(w, &queue, move || code.token("an item that is refused"));

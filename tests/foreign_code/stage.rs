@@ -13,7 +13,7 @@ use std::time::Duration;
 use loopwheel::sync::Event;
 use loopwheel::{
     Budget, EventLoop, EventLoopBuilder, Task, TaskError, TaskRef, VirtualClock, call_later,
-    create_task, sleep,
+    create_task, sleep, wait_for,
 };
 
 use crate::deeds::{Code, Deed, discard, text_of};
@@ -203,8 +203,9 @@ impl World {
     }
 
     pub(crate) fn builder(self: &Rc<Self>) -> EventLoopBuilder {
-        EventLoop::builder().clock(VirtualClock::new()).exception_handler(|context| {
-            if let Some(world) = World::here() {
+        let world = Rc::downgrade(self);
+        EventLoop::builder().clock(VirtualClock::new()).exception_handler(move |context| {
+            if let Some(world) = world.upgrade() {
                 world.reports.borrow_mut().push(context.to_string());
             }
         })
@@ -300,7 +301,23 @@ impl World {
         self.timers.borrow_mut().push(Box::new(armed));
         self.look(move || format!("{open:?}"));
         self.furnish_other_loop();
+        if self.deed() == Deed::Forgets {
+            self.witness("one that forgets a time limit", self.clone().forgets_a_limit());
+        }
         self.settled().await;
+    }
+
+    /// A forgotten limit expires, and is nobody's cancel.
+    async fn forgets_a_limit(self: Rc<Self>) {
+        let forgetting = create_task(async {
+            let mut limited = Box::pin(wait_for(sleep(ms(30)), ms(10)));
+            poll_fn(|cx| Poll::Ready(limited.as_mut().poll(cx).is_ready())).await;
+            mem::forget(limited);
+            sleep(ms(20)).await;
+        });
+        if forgetting.await.is_err() {
+            self.fail("a forgotten limit has cancelled its task");
+        }
     }
 
     fn furnish_other_loop(self: &Rc<Self>) {
