@@ -121,7 +121,7 @@ fn clocks_and_hooks() -> Vec<Place> {
     ]
 }
 
-/// The place in the registry is given back.
+/// Loops can be made, and run, after it.
 fn makes_loops_still() {
     run_virtual(async { yield_now().await });
 }
