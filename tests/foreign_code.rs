@@ -1,0 +1,203 @@
+//! Wherever foreign code runs it may do anything: each place is tried with each deed.
+//!
+//! `docs/foreign-code.md` says what holds in each place. A failure names its cell: the place, and the deed.
+
+#[path = "foreign_code/bodies.rs"]
+mod bodies;
+#[path = "foreign_code/calls.rs"]
+mod calls;
+#[path = "foreign_code/deeds.rs"]
+mod deeds;
+#[path = "foreign_code/hosts.rs"]
+mod hosts;
+#[path = "foreign_code/place.rs"]
+mod place;
+#[path = "foreign_code/queues.rs"]
+mod queues;
+#[path = "foreign_code/stage.rs"]
+mod stage;
+#[path = "foreign_code/tasks.rs"]
+mod tasks;
+#[path = "foreign_code/things.rs"]
+mod things;
+#[path = "foreign_code/wakers.rs"]
+mod wakers;
+
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use std::{env, thread};
+
+use deeds::Deed::{DropsALoop, DropsHandles, Looks, Panics, Reenters, ThrowsABomb, Turns, Wakes};
+use deeds::{Code, DEEDS, Deed, discard, text_of};
+use place::{Goes, Place};
+use stage::World;
+
+const PAGE: &str = include_str!("../docs/foreign-code.md");
+
+/// Cells that are known to fail: the places (one, or all that begin like this, with a `*`), the deeds, and why, in a word.
+const KNOWN_TODAY: &[(&str, &[Deed], &str)] = &[
+    ("wake of a waker of a*", PANIC, "waker"),
+    ("drop of a waker of a*", PANIC, "waker"),
+    ("drop of a waker that is replaced*", PANIC, "waker"),
+    ("the drop of a task-local", PANIC, "locals"),
+    ("Into of set_name", PANIC, "into"),
+    ("a host's clock", PANIC, "clock"),
+    ("a host's clock that times polls", PANIC, "clock"),
+    ("a host's clock that falls back", PANIC, "clock"),
+    ("a host's clock that jumps to the end", PANIC, "clock"),
+    ("a host's clock that asks for the time", &DEEDS, "clock"),
+    ("Ord of an item*", &[Panics, ThrowsABomb, Turns, Looks, Reenters], "ord"),
+    ("keep of a Store", &[Looks, Reenters], "ord"),
+    ("next of a Store", &[Looks, Reenters], "ord"),
+    ("Debug of an error that a shield left", &[DropsHandles], "debug"),
+    ("the body of a group whose child has failed", PANIC, "group"),
+    ("the drop of a scope whose child has failed", &DEEDS, "group"),
+    ("the drop of a group's value when a child has failed", PANIC, "group"),
+    ("Into of the error of a group's body", PANIC, "group"),
+    ("the drop of a child's future by its group", PANIC, "group"),
+    ("the drop of a future that makes its like with its loop", &DEEDS, "rounds"),
+    // Found by this test, and not among what was known.
+    ("Debug of an error that*", &[ThrowsABomb], "new"),
+    ("the wake hook", &[ThrowsABomb], "new"),
+    ("clone of a waker*", &[Wakes, Reenters, DropsALoop], "new"),
+    ("the drop of the items of a queue that is shut down", PANIC, "new"),
+    ("the drop of main's future in a deadlock", PANIC, "new"),
+    ("the drop of a remote outcome that nothing takes", PANIC, "new"),
+    ("the drop of a value of to_thread that nothing takes", PANIC, "new"),
+    ("the drop of a call from another thread that comes too late", PANIC, "new"),
+    ("the drop of the closure of Handle::create_task with its loop", PANIC, "new"),
+];
+
+const PANIC: &[Deed] = &[Panics, ThrowsABomb, Turns];
+
+fn places() -> Vec<Place> {
+    let mut places = tasks::places();
+    places.extend(bodies::places());
+    places.extend(calls::places());
+    places.extend(queues::places());
+    places.extend(wakers::places());
+    places.extend(hosts::places());
+    places
+}
+
+/// What is wrong in one cell.
+fn try_cell(place: &Place, deed: Deed) -> Vec<String> {
+    let world = World::enter(Code::new(deed));
+    let arranged = catch_unwind(AssertUnwindSafe(|| (place.arrange)(&world)));
+    if let Err(payload) = arranged {
+        world.fail(format!("a panic came out: {}", text_of(&*payload)));
+        discard(payload);
+    }
+    let left = catch_unwind(AssertUnwindSafe(|| world.leave(place.goes)));
+    left.unwrap_or_else(|payload| {
+        vec![format!("a panic came out at the end: {}", text_of(&*payload))]
+    })
+}
+
+/// On a thread of its own, under a watchdog.
+fn watched(place: &Arc<Place>, deed: Deed) -> Vec<String> {
+    let (place, (sender, receiver)) = (place.clone(), mpsc::channel());
+    thread::spawn(move || drop(sender.send(try_cell(&place, deed))));
+    let tried = receiver.recv_timeout(Duration::from_secs(10));
+    tried.unwrap_or_else(|_| vec!["it hangs: a wake-up was lost".to_owned()])
+}
+
+fn is_of(pattern: &str, place: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == place, |beginning| place.starts_with(beginning))
+}
+
+fn is_known(place: &Place, deed: Deed) -> bool {
+    KNOWN_TODAY
+        .iter()
+        .any(|(pattern, deeds, _)| is_of(pattern, &place.name) && deeds.contains(&deed))
+}
+
+/// With `FOREIGN_CODE` set to a part of a cell's name, only those cells, known or not.
+#[test]
+fn every_place_stands_every_deed() {
+    let only = env::var("FOREIGN_CODE").ok();
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ())); // thousands of panics are meant
+    let (mut tried, mut failures) = (0, Vec::new());
+    for place in places().into_iter().map(Arc::new) {
+        for deed in DEEDS {
+            let cell = format!("{} × {deed:?}", place.name);
+            let is_wanted = match &only {
+                Some(part) => cell.contains(part.as_str()),
+                None => !is_known(&place, deed),
+            };
+            if is_wanted {
+                if only.is_some() {
+                    println!("{cell}");
+                }
+                tried += 1;
+                failures.extend(
+                    watched(&place, deed).into_iter().map(|what| format!("{cell}: {what}")),
+                );
+            }
+        }
+    }
+    panic::set_hook(hook);
+    println!("{tried} cells tried");
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// The rows of the page: the place, and where its panic goes.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let row = |line: &'static str| {
+        let (place, rest) = line.strip_prefix("| **")?.split_once("** |")?;
+        Some((place, rest.trim_end_matches('|').rsplit('|').next()?.trim()))
+    };
+    PAGE.lines().filter_map(row).collect()
+}
+
+#[test]
+fn the_page_lists_every_place_and_no_other() {
+    let rows = rows();
+    // A row that ends with dots stands for one with each of the rows that begin with them.
+    let mut listed: BTreeSet<String> = BTreeSet::new();
+    for (place, _) in &rows {
+        if let Some(beginning) = place.strip_suffix('…') {
+            let ends = rows.iter().filter_map(|(place, _)| place.strip_prefix("… "));
+            listed.extend(ends.map(|end| format!("{beginning}{end}")));
+        } else if !place.starts_with('…') {
+            assert!(listed.insert((*place).to_owned()), "{place} is listed twice");
+        }
+    }
+    let places = places();
+    let tried: BTreeSet<_> = places.iter().map(|place| place.name.clone()).collect();
+    assert_eq!(tried.len(), places.len(), "a name is there twice");
+    let missing: Vec<_> = tried.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&tried).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "missing: {missing:#?}\nno longer there: {gone:#?}"
+    );
+}
+
+#[test]
+fn the_page_says_where_each_panic_goes() {
+    for (name, goes) in rows() {
+        if let Some(place) = places().iter().find(|place| place.name == name) {
+            let expected = match place.goes {
+                Goes::Outcome => "outcome",
+                Goes::Report => "report",
+                Goes::OutcomeOrReport => "outcome or report",
+                Goes::Caller => "caller",
+                Goes::Nowhere => "nowhere",
+            };
+            let said = goes.split([',', ';', ':']).next().unwrap_or_default();
+            assert_eq!(said, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_known_to_fail_is_there() {
+    let places = places();
+    for (pattern, ..) in KNOWN_TODAY {
+        assert!(places.iter().any(|place| is_of(pattern, &place.name)), "{pattern} is no place");
+    }
+}
