@@ -12,8 +12,8 @@ use std::{mem, slice, vec};
 
 use thiserror::Error as ThisError;
 
+use crate::engine::foreign::FirstPanic;
 use crate::error::Panic;
-use crate::sync::panics::FirstPanic;
 
 /// So many levels of groups inside groups are printed: as the indentation grows with each, a tree of all levels would grow
 /// with the square of their number.

@@ -29,48 +29,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{env, thread};
 
-use deeds::Deed::{DropsALoop, DropsHandles, Looks, Panics, Reenters, ThrowsABomb, Turns, Wakes};
 use deeds::{Code, DEEDS, Deed, discard, text_of};
 use place::{Goes, Place};
 use stage::World;
 
 const PAGE: &str = include_str!("../docs/foreign-code.md");
-
-/// Cells that are known to fail: the places (one, or all that begin like this, with a `*`), the deeds, and why, in a word.
-const KNOWN_TODAY: &[(&str, &[Deed], &str)] = &[
-    ("wake of a waker of a*", PANIC, "waker"),
-    ("drop of a waker of a*", PANIC, "waker"),
-    ("drop of a waker that is replaced*", PANIC, "waker"),
-    ("the drop of a task-local", PANIC, "locals"),
-    ("Into of set_name", PANIC, "into"),
-    ("a host's clock", PANIC, "clock"),
-    ("a host's clock that times polls", PANIC, "clock"),
-    ("a host's clock that falls back", PANIC, "clock"),
-    ("a host's clock that jumps to the end", PANIC, "clock"),
-    ("a host's clock that asks for the time", &DEEDS, "clock"),
-    ("Ord of an item*", &[Panics, ThrowsABomb, Turns, Looks, Reenters], "ord"),
-    ("keep of a Store", &[Looks, Reenters], "ord"),
-    ("next of a Store", &[Looks, Reenters], "ord"),
-    ("Debug of an error that a shield left", &[DropsHandles], "debug"),
-    ("the body of a group whose child has failed", PANIC, "group"),
-    ("the drop of a scope whose child has failed", &DEEDS, "group"),
-    ("the drop of a group's value when a child has failed", PANIC, "group"),
-    ("Into of the error of a group's body", PANIC, "group"),
-    ("the drop of a child's future by its group", PANIC, "group"),
-    ("the drop of a future that makes its like with its loop", &DEEDS, "rounds"),
-    // Found by this test, and not among what was known.
-    ("Debug of an error that*", &[ThrowsABomb], "new"),
-    ("the wake hook", &[ThrowsABomb], "new"),
-    ("clone of a waker*", &[Wakes, Reenters, DropsALoop], "new"),
-    ("the drop of the items of a queue that is shut down", PANIC, "new"),
-    ("the drop of main's future in a deadlock", PANIC, "new"),
-    ("the drop of a remote outcome that nothing takes", PANIC, "new"),
-    ("the drop of a value of to_thread that nothing takes", PANIC, "new"),
-    ("the drop of a call from another thread that comes too late", PANIC, "new"),
-    ("the drop of the closure of Handle::create_task with its loop", PANIC, "new"),
-];
-
-const PANIC: &[Deed] = &[Panics, ThrowsABomb, Turns];
 
 fn places() -> Vec<Place> {
     let mut places = tasks::places();
@@ -104,17 +67,7 @@ fn watched(place: &Arc<Place>, deed: Deed) -> Vec<String> {
     tried.unwrap_or_else(|_| vec!["it hangs: a wake-up was lost".to_owned()])
 }
 
-fn is_of(pattern: &str, place: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == place, |beginning| place.starts_with(beginning))
-}
-
-fn is_known(place: &Place, deed: Deed) -> bool {
-    KNOWN_TODAY
-        .iter()
-        .any(|(pattern, deeds, _)| is_of(pattern, &place.name) && deeds.contains(&deed))
-}
-
-/// With `FOREIGN_CODE` set to a part of a cell's name, only those cells, known or not.
+/// With `FOREIGN_CODE` set to a part of a cell's name, only those cells.
 #[test]
 fn every_place_stands_every_deed() {
     let only = env::var("FOREIGN_CODE").ok();
@@ -124,11 +77,7 @@ fn every_place_stands_every_deed() {
     for place in places().into_iter().map(Arc::new) {
         for deed in DEEDS {
             let cell = format!("{} × {deed:?}", place.name);
-            let is_wanted = match &only {
-                Some(part) => cell.contains(part.as_str()),
-                None => !is_known(&place, deed),
-            };
-            if is_wanted {
+            if only.as_ref().is_none_or(|part| cell.contains(part.as_str())) {
                 if only.is_some() {
                     println!("{cell}");
                 }
@@ -191,13 +140,5 @@ fn the_page_says_where_each_panic_goes() {
             let said = goes.split([',', ';', ':']).next().unwrap_or_default();
             assert_eq!(said, expected, "{name}");
         }
-    }
-}
-
-#[test]
-fn what_is_known_to_fail_is_there() {
-    let places = places();
-    for (pattern, ..) in KNOWN_TODAY {
-        assert!(places.iter().any(|place| is_of(pattern, &place.name)), "{pattern} is no place");
     }
 }

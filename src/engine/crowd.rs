@@ -214,6 +214,9 @@ impl<M: Members> Crowd<M> {
         let old = waiter.replace(waker);
         drop(waiter);
         drop(old); // after the borrow: it may run anything
+        if self.is_due() {
+            cx.waker().wake_by_ref(); // the last member has ended while a foreign waker was cloned, or it was due before
+        }
     }
 
     /// Nobody waits any more: the members are handed out, if they are still there.

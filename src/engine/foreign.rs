@@ -10,8 +10,9 @@
 
 use std::any::Any;
 use std::mem::{self, ManuallyDrop};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::task::Waker;
+use std::thread;
 
 use super::current;
 use super::record::RecordRef;
@@ -32,10 +33,38 @@ pub(crate) fn discard(mut payload: Payload) {
     mem::forget(payload);
 }
 
-/// Runs a destructor whose panic counts for nothing, because another one is on its way.
-pub(crate) fn quietly(destroy: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(destroy)) {
-        discard(payload);
+/// Calls foreign code whose panic counts for nothing, because another one is on its way.
+pub(crate) fn quietly<R>(foreign: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(foreign)).map_err(discard).ok()
+}
+
+/// The first of several panics.
+#[derive(Default)]
+pub(crate) struct FirstPanic(Option<Payload>);
+
+impl FirstPanic {
+    /// Runs foreign code. If it panics there is no value, and the panic waits for [`go_on`](FirstPanic::go_on).
+    pub(crate) fn catch<R>(&mut self, foreign: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(foreign)) {
+            Ok(value) => Some(value),
+            Err(payload) => {
+                match self.0 {
+                    None => self.0 = Some(payload),
+                    Some(_) => discard(payload),
+                }
+                None
+            }
+        }
+    }
+
+    /// Goes on with the first panic, if there was one. While the thread unwinds already a second panic would abort the
+    /// process: then it counts for nothing.
+    pub(crate) fn go_on(self) {
+        match self.0 {
+            None => {}
+            Some(payload) if thread::panicking() => discard(payload),
+            Some(payload) => resume_unwind(payload),
+        }
     }
 }
 
@@ -104,6 +133,17 @@ impl KeptWaker {
     pub(crate) fn of(waker: &Waker) -> KeptWaker {
         let kept = TaskId::of(waker).map_or_else(|| waker.clone(), TaskId::waker);
         KeptWaker(ManuallyDrop::new(kept))
+    }
+
+    /// The same, if it is one of ours: no foreign code runs.
+    #[inline]
+    pub(crate) fn of_ours(waker: &Waker) -> Option<KeptWaker> {
+        TaskId::of(waker).map(|id| KeptWaker(ManuallyDrop::new(id.waker())))
+    }
+
+    /// A waker that wakes nothing.
+    pub(crate) fn of_nothing() -> KeptWaker {
+        KeptWaker(ManuallyDrop::new(Waker::noop().clone()))
     }
 
     /// A real clone, also of one of ours: for a place where foreign code, or another thread, can wake it.

@@ -106,6 +106,7 @@ impl Engine {
         struct Over<'a>(&'a RecordRef);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
+                self.0.clear(Flag::HANDLE); // if it is not over, nothing takes its outcome
                 self.0.home.discard(self.0);
             }
         }

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use super::lock::{Lock, NotLocked};
-use super::panics::FirstPanic;
 use super::waiters::{Owner, Wait, Waiters};
 use crate::cancel::catch_cancel;
 
@@ -112,14 +111,11 @@ impl Condition {
     }
 
     fn call(&self, n: usize) {
-        // A waker that panics keeps none of the others from being woken.
-        let mut panics = FirstPanic::default();
         for _ in 0..n {
-            if panics.catch(|| self.waiters.call_first()) == Some(false) {
+            if !self.waiters.call_first() {
                 break;
             }
         }
-        panics.go_on();
     }
 
     /// `relocked` is called as soon as the lock is held again, before a cancel goes on.

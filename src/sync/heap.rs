@@ -3,7 +3,7 @@
 //! It is not `std`'s, because that one drops the item that it is about to give out if a comparison panics. This one
 //! compares first and moves after: when foreign code runs every item is in its place.
 
-use super::queue::Store;
+use super::store::Store;
 
 /// Where a [`PriorityQueue`](super::PriorityQueue) keeps its items: a binary heap that gives out the smallest first.
 ///

@@ -10,10 +10,10 @@ mod condition;
 mod event;
 mod heap;
 mod lock;
-pub(crate) mod panics;
 mod promise;
 mod queue;
 mod semaphore;
+mod store;
 mod waiters;
 
 pub use barrier::{Barrier, BrokenBarrier};
@@ -23,7 +23,8 @@ pub use heap::MinHeap;
 pub use lock::{Lock, LockGuard, NotLocked};
 pub use promise::{AlreadySet, Promise};
 pub use queue::{
-    LifoQueue, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, Store, TooManyTasksDone,
+    LifoQueue, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, TooManyTasksDone,
     TryGetError, TryPutError,
 };
 pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
+pub use store::Store;

@@ -3,8 +3,7 @@
 //! One queue in three orders: what differs is the [`Store`] alone.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
@@ -12,8 +11,9 @@ use thiserror::Error;
 
 use super::event::Event;
 use super::heap::MinHeap;
-use super::panics::{FirstPanic, quietly};
+use super::store::Store;
 use super::waiters::{Owner, Wait, Waiters};
+use crate::engine::foreign::{FirstPanic, quietly};
 
 /// First in, first out. A queue of tasks' work: bounded, joinable, and to be shut down.
 ///
@@ -62,110 +62,6 @@ pub type LifoQueue<T> = QueueOf<Vec<T>>;
 /// # In asyncio
 /// `asyncio.PriorityQueue`.
 pub type PriorityQueue<T> = QueueOf<MinHeap<T>>;
-
-/// Where a queue keeps its items, and in which order it gives them out. The `Default` one is empty.
-///
-/// If a method panics the queue counts what is left, calls whatever tasks can go on, and the panic goes on: see
-/// [`QueueOf`].
-///
-/// # Examples
-/// A queue that keeps each item once, as in asyncio a `Queue` whose `_put` adds to a set:
-/// ```
-/// use std::collections::BTreeSet;
-/// use loopwheel::sync::{QueueOf, Store};
-///
-/// #[derive(Default)]
-/// struct Once(BTreeSet<u32>);
-///
-/// impl Store for Once {
-///     type Item = u32;
-///     fn keep(&mut self, item: u32) {
-///         self.0.insert(item);
-///     }
-///     fn next(&mut self) -> Option<u32> {
-///         self.0.pop_first()
-///     }
-///     fn count(&self) -> usize {
-///         self.0.len()
-///     }
-/// }
-///
-/// let queue = QueueOf::<Once>::unbounded();
-/// for number in [2, 1, 2] {
-///     queue.put_nowait(number).unwrap();
-/// }
-/// assert_eq!((queue.len(), queue.get_nowait()), (2, Ok(1)));
-/// ```
-pub trait Store: Default {
-    /// What is kept.
-    type Item;
-    /// Whether a method may panic, or come back to the queue. A queue of a store that says `false` spares itself what it
-    /// does for that case. If that is not true, the queue is still sound, but it may lose count.
-    const CALLS_FOREIGN_CODE: bool = true;
-    /// Keeps one more.
-    fn keep(&mut self, item: Self::Item);
-    /// Gives out the next.
-    fn next(&mut self) -> Option<Self::Item>;
-    /// How many are kept.
-    fn count(&self) -> usize;
-
-    /// Takes back the item that [`next`](Store::next) has just given out, because foreign code panicked before it could be
-    /// handed over. It should be the next again.
-    fn put_back(&mut self, item: Self::Item) {
-        self.keep(item);
-    }
-
-    /// Gives out any item: how a queue that is shut down immediately empties a store whose [`next`](Store::next) panics.
-    fn next_unordered(&mut self) -> Option<Self::Item> {
-        self.next()
-    }
-}
-
-impl<T> Store for VecDeque<T> {
-    type Item = T;
-    const CALLS_FOREIGN_CODE: bool = false;
-    fn keep(&mut self, item: T) {
-        self.push_back(item);
-    }
-    fn next(&mut self) -> Option<T> {
-        self.pop_front()
-    }
-    fn count(&self) -> usize {
-        self.len()
-    }
-    fn put_back(&mut self, item: T) {
-        self.push_front(item);
-    }
-}
-
-impl<T> Store for Vec<T> {
-    type Item = T;
-    const CALLS_FOREIGN_CODE: bool = false;
-    fn keep(&mut self, item: T) {
-        self.push(item);
-    }
-    fn next(&mut self) -> Option<T> {
-        self.pop()
-    }
-    fn count(&self) -> usize {
-        self.len()
-    }
-}
-
-/// A [`PriorityQueue`] has a [`MinHeap`] instead: if a comparison panics in `next`, this one drops the item that was to be
-/// given out.
-impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
-    type Item = T;
-    fn keep(&mut self, item: T) {
-        self.push(Reverse(item));
-    }
-    fn next(&mut self) -> Option<T> {
-        self.pop().map(|Reverse(item)| item)
-    }
-    fn count(&self) -> usize {
-        self.len()
-    }
-}
 
 /// The queue is shut down, and nothing is left in it.
 ///
@@ -365,19 +261,13 @@ impl<S: Store> QueueOf<S> {
         work.taken_out = work.store().next();
         work.end();
         match work.taken_out.take() {
-            Some(item) if self.putters.in_line() > 0 => Ok(self.hand_over(item)),
-            Some(item) => Ok(item),
+            Some(item) => {
+                self.putters.call_first();
+                Ok(item)
+            }
             None if self.is_shut_down() => Err(TryGetError::ShutDown),
             None => Err(TryGetError::Empty),
         }
-    }
-
-    /// Calls the first that waits for the room of this item, which is back in the queue if that panics.
-    #[inline(never)]
-    fn hand_over(&self, item: S::Item) -> S::Item {
-        let mut work = Work { queue: self, store: None, taken_out: Some(item) };
-        self.putters.call_first();
-        work.taken_out.take().expect("nothing has panicked")
     }
 
     /// Reports that an item that was got has been dealt with; for [`join`](QueueOf::join).
@@ -412,7 +302,6 @@ impl<S: Store> QueueOf<S> {
     /// queue: see [`QueueOf`].
     #[track_caller]
     pub fn shutdown(&self, immediate: bool) {
-        let mut panics = FirstPanic::default();
         let mut left = None;
         let mut dropped = 0;
         if immediate {
@@ -426,26 +315,23 @@ impl<S: Store> QueueOf<S> {
         if immediate {
             self.unfinished.set(self.unfinished.get().saturating_sub(dropped));
             if self.unfinished.get() == 0 {
-                panics.catch(|| self.finished.set());
+                self.finished.set();
             }
         }
-        panics.catch(|| self.getters.call_all());
-        panics.catch(|| self.putters.call_all());
+        self.getters.call_all();
+        self.putters.call_all();
+        let mut panics = FirstPanic::default();
         if let Some(left) = left {
             drop_items(left, &mut panics); // last, for destructors may run anything
         }
         panics.go_on();
     }
 
-    /// Foreign code has panicked: in the store, or in what was woken before the item that was taken out could be handed over.
+    /// The store has panicked.
     #[cold]
     #[inline(never)]
-    fn set_right(&self, store: Option<RefMut<'_, S>>, taken_out: Option<S::Item>) {
-        let expected = match store {
-            Some(_) => self.count.get(),
-            None => self.len() + 1, // the item was counted as gone
-        };
-        let Some(mut store) = store.or_else(|| self.items.try_borrow_mut().ok()) else { return };
+    fn set_right(&self, mut store: RefMut<'_, S>, taken_out: Option<S::Item>) {
+        let expected = self.count.get();
         if let Some(item) = taken_out {
             quietly(|| store.put_back(item));
         }
@@ -455,15 +341,13 @@ impl<S: Store> QueueOf<S> {
         self.count.set(count);
         self.unfinished.set(self.unfinished.get().saturating_sub(lost as u64));
         if lost > 0 && self.unfinished.get() == 0 {
-            quietly(|| self.finished.set());
+            self.finished.set();
         }
         if count > 0 {
-            quietly(|| self.getters.call_first());
+            self.getters.call_first();
         }
         for _ in 0..lost {
-            if quietly(|| self.putters.call_first()) == Some(false) {
-                break;
-            }
+            self.putters.call_first();
         }
     }
 
@@ -525,12 +409,12 @@ fn drop_items<S: Store>(mut store: S, panics: &mut FirstPanic) {
 }
 
 /// An operation on the store, which may be foreign code. Should that panic, this sets right what the queue has counted, and
-/// calls those for whom there is something.
+/// wakes the waiters for which there is something.
 struct Work<'a, S: Store> {
     queue: &'a QueueOf<S>,
-    /// `None` when its part is over.
+    /// `None` when it has done its part.
     store: Option<RefMut<'a, S>>,
-    /// The item that is about to be handed over.
+    /// The item that was taken out of the store.
     taken_out: Option<S::Item>,
 }
 
@@ -554,9 +438,8 @@ impl<S: Store> Work<'_, S> {
 impl<S: Store> Drop for Work<'_, S> {
     #[inline]
     fn drop(&mut self) {
-        let (store, taken_out) = (self.store.take(), self.taken_out.take());
-        if store.is_some() || taken_out.is_some() {
-            self.queue.set_right(store, taken_out);
+        if let Some(store) = self.store.take() {
+            self.queue.set_right(store, self.taken_out.take());
         }
     }
 }

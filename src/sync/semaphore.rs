@@ -5,7 +5,6 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::panics::FirstPanic;
 use super::waiters::{Owner, Wait, Waiters};
 
 /// So many may hold a permit at one time; the others get one in the order in which they came.
@@ -51,7 +50,7 @@ impl Semaphore {
         if self.is_locked() {
             Wait::new(&self.waiters, self).await; // the call has granted the permit
             if self.value.get() > 0 {
-                self.grant_rest();
+                self.grant();
             }
         } else {
             self.value.set(self.value.get() - 1);
@@ -111,19 +110,7 @@ impl Semaphore {
 
     /// Grants what there is: permits may have come free while they all had to wait for the first in the line.
     fn grant(&self) {
-        // A waker that panics keeps none of the others from being woken.
-        let mut panics = FirstPanic::default();
-        while self.value.get() > 0 && panics.catch(|| self.grant_one()) != Some(false) {}
-        panics.go_on();
-    }
-
-    /// The same for one that goes on with a permit: should a waker panic, its permit is given back.
-    #[cold]
-    #[inline(never)]
-    fn grant_rest(&self) {
-        let permit = Permit { semaphore: self };
-        self.grant();
-        permit.forget();
+        while self.value.get() > 0 && self.grant_one() {}
     }
 
     /// One more is free, unless that is one too many: somebody may have released by hand what was granted already.

@@ -94,9 +94,7 @@ impl<O: Owner> Future for Wait<'_, O> {
             return Poll::Pending;
         }
         let Some(key) = self.key else {
-            let waker = KeptWaker::of(cx.waker());
-            self.key = Some(self.waiters.line.borrow_mut().join(waker));
-            return Poll::Pending;
+            return self.join(cx);
         };
         let mut line = self.waiters.line.borrow_mut();
         match line.get_mut(key) {
@@ -108,15 +106,42 @@ impl<O: Owner> Future for Wait<'_, O> {
             }
             Some(waker) if waker.will_wake(cx.waker()) => Poll::Pending,
             Some(_) => {
-                drop(line); // foreign wakers are cloned and dropped outside: they may run anything
-                let waker = KeptWaker::of(cx.waker());
-                let mut line = self.waiters.line.borrow_mut();
-                let old = line.get_mut(key).map(|old| std::mem::replace(old, waker));
                 drop(line);
-                drop(old);
-                Poll::Pending
+                self.wait_with(key, cx)
             }
         }
+    }
+}
+
+impl<O: Owner> Wait<'_, O> {
+    #[inline]
+    fn join(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if let Some(waker) = KeptWaker::of_ours(cx.waker()) {
+            self.key = Some(self.waiters.line.borrow_mut().join(waker));
+            return Poll::Pending;
+        }
+        // It is in the line before a foreign waker is cloned, which may call it.
+        let key = self.waiters.line.borrow_mut().join(KeptWaker::of_nothing());
+        self.key = Some(key);
+        self.wait_with(key, cx)
+    }
+
+    /// Puts another waker in its place in the line, unless it is called meanwhile.
+    #[inline(never)]
+    fn wait_with(&mut self, key: WaitKey, cx: &Context<'_>) -> Poll<()> {
+        let waker = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
+        let mut line = self.waiters.line.borrow_mut();
+        if let Some(place) = line.get_mut(key) {
+            let old = std::mem::replace(place, waker);
+            drop(line);
+            drop(old); // after the borrow, for the same reason
+            return Poll::Pending;
+        }
+        line.leave(key);
+        drop(line);
+        drop(waker);
+        self.key = None;
+        Poll::Ready(())
     }
 }
 

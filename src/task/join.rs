@@ -56,6 +56,9 @@ impl Join {
             return if is_more_to_do == Some(true) { end_of_wait(record) } else { Poll::Ready(()) };
         }
         wait_for_end(record, &self.place, cx);
+        if record.has(Flag::DONE) {
+            cx.waker().wake_by_ref(); // it has ended while a foreign waker was cloned
+        }
         Poll::Pending
     }
 

@@ -111,7 +111,7 @@ fn clocks_and_hooks() -> Vec<Place> {
             w.code.disarm();
             w.turn_on(&mut event_loop, async move { world.furnish().await });
         }),
-        outside("the drop of a wake hook", Goes::Caller, |w| {
+        outside("the drop of a wake hook", Goes::Nowhere, |w| {
             let value = value(w);
             let hook = move || assert!(!value.token.text.is_empty());
             let event_loop = w.builder().wake_hook(hook).build();
@@ -254,7 +254,7 @@ fn driven() -> Vec<Place> {
         outside("wake_by_ref of the waker that polls drive", Goes::Caller, |w| {
             drive_with(w, OnWaker::WakeByRef);
         }),
-        outside("drop of the waker that polled drive", Goes::Caller, |w| {
+        outside("drop of the waker that polled drive", Goes::Nowhere, |w| {
             drive_with(w, OnWaker::Drop);
         }),
     ]
@@ -281,7 +281,7 @@ fn threads() -> Vec<Place> {
                 thread::yield_now();
             }
         }),
-        inside("the drop of a value of to_thread with its future", Goes::Outcome, async |w| {
+        inside("the drop of a value of to_thread with its future", Goes::Report, async |w| {
             let value = value(&w);
             w.task(async move {
                 let work = to_thread(move || value);
@@ -308,7 +308,7 @@ fn threads() -> Vec<Place> {
             w.expect_report("of another thread");
             w.call(|| drop(event_loop));
         }),
-        outside("the drop of a call that a loop that is gone refuses", Goes::Caller, |w| {
+        outside("the drop of a call that a loop that is gone refuses", Goes::Nowhere, |w| {
             let event_loop = w.builder().build();
             let (value, handle) = (value(w), event_loop.handle());
             drop(event_loop);
@@ -354,7 +354,7 @@ fn remote() -> Vec<Place> {
             }));
             w.settled().await;
         }),
-        inside("the drop of a remote outcome with its handle", Goes::Outcome, async |w| {
+        inside("the drop of a remote outcome with its handle", Goes::Report, async |w| {
             let value = value(&w);
             let remote = Handle::current().create_task(move || async move { value }).unwrap();
             let settled = w.clone();
