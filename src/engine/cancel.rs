@@ -1,27 +1,31 @@
-//! **A cancel's way in**: from `task.cancel()` to the poll that raises it. (Its way out is in `leaf.rs`.)
+//! **A cancel's way in**: from `task.cancel()` to the poll that delivers it. (How it is delivered is in `delivery.rs`.)
 //!
 //! ```text
 //!  cancel(a) ── a awaits b, b awaits c, c sleeps ──▶ counts on a, b and c; a and b note "forwarded";
 //!                                                    c notes "pending" and is queued
-//!  turn       ── polls c: pending becomes the raised signal, c unwinds, cleans up, ends
-//!  end of c   ── wakes b; its join sees "forwarded through me, and it ended cancelled": raises in b
+//!  turn       ── polls c: its sleep is interrupted, c unwinds, cleans up, ends
+//!  end of c   ── wakes b; its join sees that c was cancelled through it: the cancel comes out of b
 //!  end of b   ── the same in a
 //! ```
 //!
-//! As in asyncio the whole chain is told at once, synchronously, and unwinds from its far end, each when the
+//! As in asyncio the whole chain is told at once, synchronously, and unwinds from its far end, each task when the
 //! next one has finished its clean-up. A task that swallows the cancel simply returns a value to the one before.
 //!
-//! What a task awaits is known from its last poll: a pending join writes it down. A task that awaits several at
-//! once (a foreign `join!`) passes a cancel on to all of them.
+//! What a task awaits is known from its last poll: a join that waits notes the task that it awaits. If that note is all
+//! that waited in that poll, the cancel goes there at once. If the task awaits several things, or foreign code may be
+//! among them, it is polled, and each join that is reached passes the cancel on.
+//!
+//! **Ways.** A cancel may reach a task by several ways (`gather(v, v)`, a diamond of awaits), and counts as often. The ways are
+//! counted, not walked: a ladder of forty diamonds has 2⁴⁰ of them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ptr;
 use std::rc::Rc;
 
 use super::cold::Cold;
 use super::crowd::Takers;
-use super::leaf::Signal;
-use super::record::{Flag, Header, RecordRef, Stage};
+use super::delivery::{How, Seen};
+use super::record::{Flag, Polled, RecordRef, Stage};
 use super::turn::Engine;
 use super::waker::wake;
 use crate::error::Reason;
@@ -30,47 +34,61 @@ impl RecordRef {
     /// Asks the task to stop. False if it is over, and then nothing happens.
     pub(crate) fn cancel(&self, reason: Option<&Reason>) -> bool {
         if self.has(Flag::DONE) {
-            // As in asyncio, who cancels a failed task knows of it.
+            // As in asyncio, code that cancels a failed task knows of it.
             self.set(Flag::SEEN);
             return false;
         }
-        self.count_cancel(reason);
-        let takers = self.takers();
-        if takers.is_empty() {
-            self.interrupt();
-            return true;
-        }
-        self.set(Flag::CANCEL_FORWARDED);
-        // A list in place of recursion: a chain of awaits may be longer than the stack is deep. And tasks may
-        // await each other in a circle: nobody passes it on twice.
-        let mut passed_on = HashSet::new();
-        let mut untold = takers;
-        let mut somebody_is_interrupted = false;
-        while let Some(task) = untold.pop() {
-            task.count_cancel(reason);
-            if task == *self || passed_on.contains(&task.address()) {
-                continue;
-            }
-            let takers = task.takers();
-            if takers.is_empty() {
-                task.interrupt();
-                somebody_is_interrupted = true;
-            } else {
-                passed_on.insert(task.address());
-                task.set(Flag::CANCEL_FORWARDED);
-                untold.extend(takers.into_iter().rev());
-            }
-        }
-        if !somebody_is_interrupted {
-            self.interrupt(); // a circle: each passes it on to the next
+        self.count_cancel(1, reason);
+        if !self.pass_on(reason, None) {
+            self.interrupt(); // it awaits no task, or tasks that await each other in a circle
         }
         true
     }
 
-    /// What takes a cancel in the task's place. What it awaited before means nothing while it runs: `settle`
-    /// will see to that.
+    /// Cancels the task because `by`, which is being polled, awaits it. False if that reaches nothing but `by` itself.
+    pub(crate) fn cancel_through(&self, by: &RecordRef) -> bool {
+        let reason = by.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
+        if self.has(Flag::DONE) || self == by {
+            return false;
+        }
+        let is_passed_on = self.pass_on(reason.as_ref(), Some(by));
+        if is_passed_on {
+            self.count_cancel(1, reason.as_ref());
+        } else if self.takers().is_empty() {
+            self.count_cancel(1, reason.as_ref());
+            self.interrupt();
+        } else {
+            return false; // a circle
+        }
+        true
+    }
+
+    /// Passes a cancel on to what the task awaits, and so on, at once. False if there is nothing that takes it.
+    fn pass_on(&self, reason: Option<&Reason>, except: Option<&RecordRef>) -> bool {
+        let takers = self.takers();
+        if takers.is_empty() {
+            return false;
+        }
+        let told = Walk::from(self, takers, except);
+        if !told.reaches_something {
+            return false;
+        }
+        for (task, ways, is_last) in told.in_order() {
+            if task != self {
+                task.count_cancel(ways, reason);
+            }
+            if is_last {
+                task.interrupt();
+            } else {
+                task.set(Flag::CANCEL_FORWARDED);
+            }
+        }
+        true
+    }
+
+    /// What takes a cancel in the task's place: what it awaits, if that is one thing, and known.
     fn takers(&self) -> Vec<RecordRef> {
-        if self.has(Stage::LENT) {
+        if !self.awaits_one() {
             return Vec::new();
         }
         let mut takers = self.awaited();
@@ -78,16 +96,15 @@ impl RecordRef {
         takers
     }
 
-    /// A time limit in this task has expired: the same, but that only limits are meant to take the cancel.
-    pub(crate) fn cancel_by_limit(&self) {
-        let cold = self.cold();
-        let only_limits = !self.has(Flag::CANCEL_PENDING) || cold.cancelled_by_limits.get();
-        self.cancel(None);
-        cold.limit_requests.set(cold.limit_requests.get().saturating_add(1));
-        cold.cancelled_by_limits.set(only_limits && self.has(Flag::CANCEL_PENDING));
+    /// Whether the last poll has left a note, and what it is of is all that the task awaits.
+    pub(super) fn awaits_one(&self) -> bool {
+        self.has_but_not(
+            Flag::AWAITS,
+            Stage::LENT | Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE,
+        )
     }
 
-    /// Nobody else takes the cancel: the task itself is woken for it.
+    /// Nothing takes the cancel in the task's place: it is woken for it.
     fn interrupt(&self) {
         let asleep = !self.has(Stage::LENT) && self.has(Flag::STARTED) && !self.is_queued();
         self.set(Flag::CANCEL_PENDING);
@@ -99,16 +116,18 @@ impl RecordRef {
         }
     }
 
-    fn count_cancel(&self, reason: Option<&Reason>) {
-        self.set_cancel_requests(self.cancel_requests().saturating_add(1));
+    fn count_cancel(&self, times: u32, reason: Option<&Reason>) {
+        self.set_cancel_requests(self.cancel_requests().saturating_add(times));
         if let Some(reason) = reason {
             self.cold().reason.replace(Some(reason.clone()));
         } else if let Some(cold) = self.cold_if_any() {
             cold.reason.take();
         }
-        if let Some(cold) = self.cold_if_any() {
-            cold.cancelled_by_limits.set(false);
-        }
+    }
+
+    /// A time limit or a group cancels its body, which this task is about to be polled for: that counts, and is delivered there.
+    pub(crate) fn count_cancel_of_scope(&self) {
+        self.count_cancel(1, None);
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
@@ -159,11 +178,11 @@ impl RecordRef {
         }
     }
 
-    /// A poll begins: its leaves will say anew what they wait for.
+    /// A poll begins: its checkpoints will say anew what they wait for.
     #[inline]
     pub(super) fn forget_awaited(&self) {
-        if self.has(Flag::AWAITS) {
-            self.clear(Flag::AWAITS);
+        if self.has(Flag::AWAITS | Flag::AWAITS_SEVERAL) {
+            self.clear(Flag::AWAITS | Flag::AWAITS_SEVERAL);
             let one = self.set_awaiting(None);
             if let Some(cold) = self.cold_if_any() {
                 forget_what_else_it_awaited(cold);
@@ -212,32 +231,148 @@ fn forget_what_else_it_awaited(cold: &Cold) {
     }
 }
 
-impl Header {
-    /// Whether a cancel of this task was passed on to what it awaits and has not come back.
-    pub(crate) fn is_cancel_forwarded(&self) -> bool {
-        self.has(Flag::CANCEL_FORWARDED)
+/// The tasks that a cancel reaches, and by how many ways. A list in place of recursion: a chain of awaits may be longer than the
+/// stack is deep.
+struct Walk {
+    /// In the order in which they are reached first.
+    reached: Vec<Reached>,
+    /// From a task's address to its place among them.
+    places: HashMap<usize, usize>,
+    /// Places, each behind all that it passes the cancel on to, but for those in a circle.
+    finished: Vec<usize>,
+    reaches_something: bool,
+}
+
+struct Reached {
+    task: RecordRef,
+    passes_on_to: Vec<usize>,
+    ways: u32,
+}
+
+impl Walk {
+    fn from(start: &RecordRef, takers: Vec<RecordRef>, except: Option<&RecordRef>) -> Walk {
+        let (reached, places, finished) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut walk = Walk { reached, places, finished, reaches_something: false };
+        // Each task that has been entered and not left, and what is still to be entered from it.
+        let mut open = vec![(walk.enter(start), takers.into_iter())];
+        while let Some((place, takers)) = open.last_mut() {
+            let place = *place;
+            let Some(next) = takers.next() else {
+                walk.finished.push(place);
+                open.pop();
+                continue;
+            };
+            if except == Some(&next) {
+                continue;
+            }
+            if let Some(&known) = walk.places.get(&next.address()) {
+                walk.reached[place].passes_on_to.push(known);
+                continue;
+            }
+            let entered = walk.enter(&next);
+            walk.reached[place].passes_on_to.push(entered);
+            let takers = next.takers();
+            walk.reaches_something |= takers.is_empty();
+            open.push((entered, takers.into_iter()));
+        }
+        walk.count_ways();
+        walk
+    }
+
+    fn enter(&mut self, task: &RecordRef) -> usize {
+        let place = self.reached.len();
+        self.places.insert(task.address(), place);
+        self.reached.push(Reached { task: task.clone(), passes_on_to: Vec::new(), ways: 0 });
+        place
+    }
+
+    /// From the start on, each task before those that it passes the cancel on to.
+    fn count_ways(&mut self) {
+        let mut is_finished = vec![false; self.reached.len()];
+        self.reached[0].ways = 1;
+        for &place in self.finished.iter().rev() {
+            is_finished[place] = true;
+            let ways = self.reached[place].ways;
+            for next in std::mem::take(&mut self.reached[place].passes_on_to) {
+                // One that comes back to where the cancel has been is a circle, and no way.
+                if !is_finished[next] {
+                    let next = &mut self.reached[next];
+                    next.ways = next.ways.saturating_add(ways);
+                }
+            }
+        }
+    }
+
+    /// Each task, by how many ways it was reached, and whether the cancel ends there.
+    fn in_order(&self) -> impl Iterator<Item = (&RecordRef, u32, bool)> {
+        self.reached.iter().map(|it| (&it.task, it.ways, it.task.takers().is_empty()))
     }
 }
 
 impl Engine {
-    /// The poll that a cancel waits for begins. Says whether time limits alone asked for it; `None` if there is no poll,
-    /// for the task never ran.
-    #[cold]
-    pub(super) fn deliver_cancel(&self, record: &RecordRef) -> Option<bool> {
-        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM);
-        if record.has(Flag::STARTED) {
-            self.signal.set(Signal::Raised);
-            let cold = record.cold_if_any();
-            return Some(cold.is_some_and(|cold| cold.cancelled_by_limits.take()));
+    /// A poll of a task that was cancelled, or is still being unwound.
+    #[inline(never)]
+    pub(super) fn poll_cancelled(&self, record: &RecordRef) {
+        let is_new = record.has(Flag::CANCEL_PENDING);
+        let how = if !is_new {
+            record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
+        } else if record.has(Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE) {
+            Some(How::Several)
+        } else {
+            Some(How::One)
+        };
+        record.clear(
+            Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
+        );
+        if is_new && !record.has(Flag::STARTED) {
+            return self.end_cancelled(record); // one that has not begun never begins
         }
-        self.end_cancelled(record);
-        None
+        record.forget_awaited();
+        self.begin_task();
+        let scope = &record.cold().scope;
+        let seen = scope.poll(self, how, || match record.begin_poll(Flag::NONE) {
+            None => std::task::Poll::Ready(None), // a destructor has ended it
+            Some(polling) => match self.poll_future(record, polling) {
+                Polled::Pending => std::task::Poll::Pending,
+                polled => std::task::Poll::Ready(Some(polled)),
+            },
+        });
+        match seen {
+            Seen::Ready(None) => {}
+            Seen::Ready(Some(Polled::Value)) => {
+                // A cancel that met the end of what was awaited is not swallowed by that.
+                if how.is_some() && !self.has_caught() || record.has(Flag::CANCEL_PENDING) {
+                    self.end_cancelled(record);
+                } else {
+                    self.end(record, Flag::NONE);
+                }
+            }
+            Seen::Ready(Some(polled)) => self.end_unusually(record, polled),
+            Seen::CameOut => self.end_cancelled(record),
+            Seen::Pending => {
+                if scope.is_at_work() {
+                    record.set(Flag::UNWINDING);
+                }
+                self.settle(record);
+            }
+        }
+    }
+
+    /// A cancel came out of a poll in which none was delivered: a frame has let one go on that it had caught before.
+    #[cold]
+    pub(super) fn cancel_came_out(&self, record: &RecordRef) {
+        if record.has(Flag::DISCARD) || self.nothing_is_alive() {
+            return self.end_cancelled(record);
+        }
+        record.cold().scope.waits_for_the_rest();
+        self.begin_another_poll();
+        self.poll_cancelled(record);
     }
 
     /// A poll has ended, and the task is not over.
     #[inline]
     pub(super) fn settle(&self, record: &RecordRef) {
-        if record.has(Flag::DISCARD | Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED) {
+        if record.has(Flag::DISCARD | Flag::CANCEL_PENDING) {
             self.settle_a_cancel(record);
         }
     }
@@ -247,25 +382,23 @@ impl Engine {
         if record.has(Flag::DISCARD) {
             return self.end_cancelled(record);
         }
-        if record.has(Flag::CANCEL_PENDING) {
-            let awaited = record.awaited();
-            // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
-            let reason = record.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
-            let mut taken = false;
-            for other in &awaited {
-                taken |= other.cancel(reason.as_ref());
-            }
-            if taken {
-                record.clear(Flag::CANCEL_PENDING);
-                record.set(Flag::CANCEL_FORWARDED);
-            } else {
-                self.make_record_ready(record);
-            }
-        } else if !record.awaits_something() {
-            // It had passed the cancel on and has then given up waiting (a branch of a `select!`): the cancel
-            // is its own again.
-            record.clear(Flag::CANCEL_FORWARDED);
-            record.set(Flag::CANCEL_PENDING);
+        // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
+        let reason = record.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
+        if record.pass_on(reason.as_ref(), None) {
+            record.clear(Flag::CANCEL_PENDING);
+        } else {
+            self.make_record_ready(record);
+        }
+    }
+
+    /// The time of a limit is up that this task has polled.
+    ///
+    /// As asyncio's, it is to cancel what is awaited at once. If that is one task, the task is polled now, so that the limit, if
+    /// it is really there, passes the cancel on; if not, when it is its turn.
+    pub(crate) fn limit_is_up(&self, record: &RecordRef) {
+        if record.awaits_one() && !record.is_queued() {
+            self.current.hidden(|| self.poll_now(record));
+        } else {
             self.make_record_ready(record);
         }
     }

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::crowd::Takers;
-use super::foreign::{self, KeptWaker};
+use super::delivery::Scope;
+use super::foreign::{self, ForeignWakers, KeptWaker};
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use super::watchers::Watcher;
@@ -28,8 +29,6 @@ pub(crate) struct Cold {
     pub(crate) reason: RefCell<Option<Reason>>,
     /// How many cancels were asked for, if there are too many for the header.
     pub(super) many_cancel_requests: Cell<u32>,
-    /// The pending cancel was asked for by time limits alone.
-    pub(crate) cancelled_by_limits: Cell<bool>,
     /// How many of its cancel requests are of time limits that have not taken them back.
     pub(crate) limit_requests: Cell<u32>,
     /// A task that shielded this one was cancelled: if this one fails, that is reported even if another takes the error.
@@ -42,6 +41,10 @@ pub(crate) struct Cold {
     pub(crate) joiners: RefCell<WaitList<Joiner>>,
     /// The tasks that it awaits besides the one in the header: the branches of a foreign `join!`.
     pub(crate) also_awaiting: RefCell<AlsoAwaiting>,
+    /// The foreign wakers that its checkpoints keep.
+    pub(crate) foreign_wakers: RefCell<ForeignWakers>,
+    /// The task as what catches last.
+    pub(crate) scope: Scope,
     /// The crowd that it awaits.
     pub(crate) awaiting_crowd: RefCell<Option<Rc<dyn Takers>>>,
 }

@@ -73,43 +73,58 @@ pub(super) fn with_loop_of<R>(id: TaskId, inspect: impl FnOnce(&Engine) -> R) ->
 
 /// The task that a loop is polling.
 #[derive(Default)]
-pub(crate) struct Current(Cell<Option<Uncounted>>);
+pub(crate) struct Current {
+    task: Cell<Option<Uncounted>>,
+    /// The one that is hidden.
+    hidden: Cell<Option<Uncounted>>,
+}
 
 impl Current {
     /// While `poll` runs, this is the task.
     #[inline]
     pub(super) fn during<R>(&self, task: &RecordRef, poll: impl FnOnce() -> R) -> R {
-        let _put_back = PutBack { current: self, before: None };
-        self.0.set(Some(task.uncounted()));
+        let _put_back = PutBack { place: &self.task, before: None };
+        self.task.set(Some(task.uncounted()));
         poll()
     }
 
-    /// While `poll` runs, there is none.
-    pub(super) fn hidden<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let _put_back = PutBack { current: self, before: self.0.take() };
+    /// While `poll` runs, there is none, but for [`with_hidden`](Current::with_hidden).
+    pub(crate) fn hidden<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let task = self.task.take();
+        let _put_back = PutBack { place: &self.task, before: task };
+        let hidden = task.or(self.hidden.get());
+        let _put_back_hidden = PutBack { place: &self.hidden, before: self.hidden.replace(hidden) };
         poll()
     }
 
-    pub(super) fn is_some(&self) -> bool {
-        self.0.get().is_some()
+    pub(crate) fn is_some(&self) -> bool {
+        self.task.get().is_some()
+    }
+
+    /// The current task, even if it is hidden.
+    pub(super) fn with_hidden<R>(&self, inspect: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+        let task = self.task.get().or(self.hidden.get());
+        // SAFETY: *Current*: `during` further up this stack borrows a counted reference until after `inspect` has returned; that it
+        // is hidden meanwhile changes nothing.
+        task.map(|task| unsafe { task.with(inspect) })
     }
 
     #[inline]
-    pub(super) fn with<R>(&self, inspect: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+    pub(crate) fn with<R>(&self, inspect: impl FnOnce(&RecordRef) -> R) -> Option<R> {
         // SAFETY: *Current*: `during` further up this stack borrows a counted reference until after `inspect` has returned.
-        self.0.get().map(|task| unsafe { task.with(inspect) })
+        self.task.get().map(|task| unsafe { task.with(inspect) })
     }
 }
 
-/// Puts back the task that was the current one before.
+/// Puts back the task that was there before.
 struct PutBack<'a> {
-    current: &'a Current,
+    place: &'a Cell<Option<Uncounted>>,
     before: Option<Uncounted>,
 }
 
 impl Drop for PutBack<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.current.0.set(self.before);
+        self.place.set(self.before);
     }
 }

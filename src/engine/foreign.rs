@@ -9,8 +9,9 @@
 //! the next waiter. `docs/foreign-code.md` lists every place.
 
 use std::any::Any;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::thread;
 
@@ -123,7 +124,13 @@ fn tell(context: &ExceptionContext) {
 
 /// A waker that is kept until it is used. One of ours is a number and costs nothing; a foreign one may run anything when it is
 /// woken or dropped, and its panic is reported.
-pub(crate) struct KeptWaker(ManuallyDrop<Waker>);
+///
+/// The task that keeps a foreign one can find it: see [`ForeignWakers`].
+#[derive(Clone)]
+pub(crate) enum KeptWaker {
+    Ours(TaskId),
+    Foreign(ForeignWaker),
+}
 
 impl KeptWaker {
     /// A waker that wakes what `waker` wakes. One of ours is not cloned, for a clone would count as foreign code's.
@@ -131,63 +138,114 @@ impl KeptWaker {
     /// A foreign one is: no borrow or lock may be held here, and the state must be whole. A panic goes to the caller.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> KeptWaker {
-        let kept = TaskId::of(waker).map_or_else(|| waker.clone(), TaskId::waker);
-        KeptWaker(ManuallyDrop::new(kept))
+        TaskId::of(waker).map_or_else(|| KeptWaker::of_foreign(waker), KeptWaker::Ours)
     }
 
-    /// The same, if it is one of ours: no foreign code runs.
+    /// A real clone, also of one of ours: for a place from which foreign code can wake it.
+    #[cold]
+    pub(crate) fn of_foreign(waker: &Waker) -> KeptWaker {
+        let kept = Rc::new(GuardedWaker::of(waker));
+        current::with_current_loop(|engine| {
+            engine.current.with_hidden(|task| {
+                task.cold().foreign_wakers.borrow_mut().add(&kept);
+            });
+        });
+        KeptWaker::Foreign(ForeignWaker(kept))
+    }
+
+    /// The same as [`of`](KeptWaker::of), if it is one of ours: no foreign code runs.
     #[inline]
     pub(crate) fn of_ours(waker: &Waker) -> Option<KeptWaker> {
-        TaskId::of(waker).map(|id| KeptWaker(ManuallyDrop::new(id.waker())))
+        TaskId::of(waker).map(KeptWaker::Ours)
     }
 
     /// A waker that wakes nothing.
     pub(crate) fn of_nothing() -> KeptWaker {
-        KeptWaker(ManuallyDrop::new(Waker::noop().clone()))
+        KeptWaker::Foreign(ForeignWaker(Rc::new(GuardedWaker::of(Waker::noop()))))
     }
 
-    /// A real clone, also of one of ours: for a place where foreign code, or another thread, can wake it.
-    pub(crate) fn clone_of(waker: &Waker) -> KeptWaker {
-        KeptWaker(ManuallyDrop::new(waker.clone()))
-    }
-
+    #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
-        match TaskId::of(&self.0) {
-            Some(id) => TaskId::of(waker) == Some(id),
-            None => self.0.will_wake(waker),
+        match self {
+            KeptWaker::Ours(id) => TaskId::of(waker) == Some(*id),
+            KeptWaker::Foreign(kept) => kept.0.will_wake(waker),
         }
-    }
-
-    /// To be cloned, or compared.
-    pub(crate) fn waker(&self) -> &Waker {
-        &self.0
     }
 
     /// No borrow or lock may be held here.
     #[inline]
     pub(crate) fn wake(self) {
-        match TaskId::of_uncloned(&self.0) {
-            Some(id) => {
-                mem::forget(self); // a number: there is nothing to drop
-                wake(id);
-            }
-            None => self.wake_foreign(),
+        match self {
+            KeptWaker::Ours(id) => wake(id),
+            KeptWaker::Foreign(kept) => kept.0.wake(),
         }
     }
 
-    #[cold]
-    fn wake_foreign(mut self) {
-        let waker = mem::replace(&mut *self.0, Waker::noop().clone());
-        call("a waker", || waker.wake());
+    /// The task, if it is one of ours.
+    pub(crate) fn id(&self) -> Option<TaskId> {
+        match self {
+            KeptWaker::Ours(id) => Some(*id),
+            KeptWaker::Foreign(_) => None,
+        }
     }
 }
 
-impl Drop for KeptWaker {
-    #[inline]
-    fn drop(&mut self) {
-        if TaskId::of_uncloned(&self.0).is_none() {
-            let waker = mem::replace(&mut *self.0, Waker::noop().clone());
-            drop_reported(waker);
+/// A foreign waker that is kept on this thread.
+#[derive(Clone)]
+pub(crate) struct ForeignWaker(Rc<GuardedWaker>);
+
+/// The foreign wakers that the checkpoints of one task keep: a cancel wakes them all, so that the sets that the checkpoints are
+/// in poll them.
+#[derive(Default)]
+pub(crate) struct ForeignWakers {
+    wakers: Vec<Weak<GuardedWaker>>,
+    /// When the list is this long, those that are gone are cleared away.
+    sweep_at: usize,
+}
+
+impl ForeignWakers {
+    fn add(&mut self, waker: &Rc<GuardedWaker>) {
+        if self.wakers.len() >= self.sweep_at {
+            self.wakers.retain(|waker| waker.strong_count() > 0);
+            self.sweep_at = 2 * self.wakers.len() + 8;
         }
+        self.wakers.push(Rc::downgrade(waker));
+    }
+
+    /// Those that are still kept.
+    pub(crate) fn alive(&self) -> Vec<KeptWaker> {
+        let alive = self.wakers.iter().filter_map(Weak::upgrade);
+        alive.map(|waker| KeptWaker::Foreign(ForeignWaker(waker))).collect()
+    }
+}
+
+/// A waker whose panics, when it is woken or dropped, are reported.
+pub(crate) struct GuardedWaker(Option<Waker>);
+
+impl GuardedWaker {
+    /// A real clone: no borrow or lock may be held here, and a panic goes to the caller.
+    pub(crate) fn of(waker: &Waker) -> GuardedWaker {
+        GuardedWaker(Some(waker.clone()))
+    }
+
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.will_wake(waker))
+    }
+
+    /// No borrow or lock may be held here.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.0 {
+            call("a waker", || waker.wake_by_ref());
+        }
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        self.0.as_ref().unwrap_or_else(|| Waker::noop())
+    }
+}
+
+impl Drop for GuardedWaker {
+    fn drop(&mut self) {
+        drop_reported(self.0.take());
     }
 }

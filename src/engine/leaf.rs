@@ -1,114 +1,66 @@
-//! **Leaves**: how the futures at the bottom (a sleep, a lock, a join) learn what their task is told.
+//! **Checkpoints**: what the futures at the bottom (a sleep, a lock, a join) do so that a cancel can reach them.
 //!
-//! asyncio throws `CancelledError` into a coroutine at its `await`. A future cannot be thrown into; it can only
-//! be dropped, by somebody who holds it. So *raising is returning `Pending` with a bit set*:
-//!
-//! ```text
-//!   loop           sets the signal to Raised and polls the task
-//!     catching     polls what it holds      ── catch_cancel, wait_for, timeout, …
-//!       async fn   polls what it awaits
-//!         leaf     sees Raised: returns Pending, and does nothing else
-//!       async fn   returns Pending
-//!     catching     sees Pending and Raised: takes the signal down, drops what it holds, goes on with
-//!                  `Err(Cancelled)`
-//!   loop           sees Pending and Raised still: nobody caught it; drops the task, which ends cancelled
-//! ```
-//!
-//! Any foreign future fits in: it is dropped like everything else.
-//!
-//! The same signal serves a second purpose. When the loop finds a deadlock it polls each waiting task once with
-//! [`Signal::Asking`], and every leaf answers what it waits for. So the report costs nothing until it is needed.
+//! A checkpoint asks first, when it is polled, whether it is [`interrupted`], and says when it [`waits`]. How a cancel comes
+//! there, and out again, is in `delivery.rs`. Any foreign future fits in: it is dropped like everything else.
 
 use std::task::Context;
 
-use super::current::{running, with_current_loop};
+use super::current::with_current_loop;
+pub(crate) use super::delivery::{Told, Visit};
 use super::record::RecordRef;
-use super::waker::TaskId;
 use crate::error::Reason;
 
-/// What the leaves of the task that is being polled are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// Nothing.
-    Quiet,
-    /// The task is cancelled: return `Pending`.
-    Raised,
-    /// Say what you wait for, and return `Pending`.
-    Asking,
-}
-
-/// What every leaf asks first when it is polled: if true it returns `Pending`, and changes nothing.
-///
-/// Whoever polls it through a waker that is not ours (a set of futures) takes the wake-up for used, and would not poll it
-/// again when somebody else has caught the cancel: so it is woken once more.
+/// What every checkpoint asks first when it is polled: if true it returns `Pending`, and changes nothing.
 #[inline]
-pub(crate) fn interrupted(cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
-    let signal = with_current_loop(|engine| engine.signal.get()).unwrap_or(Signal::Quiet);
-    signal != Signal::Quiet && is_told(signal, cx, waits_for)
+pub(crate) fn interrupted(
+    told: &Told,
+    cx: &Context<'_>,
+    waits_for: impl FnOnce() -> String,
+) -> bool {
+    !is_quiet() && is_interrupted(told, cx, waits_for)
 }
 
 #[cold]
-fn is_told(signal: Signal, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
-    match signal {
-        Signal::Quiet => false,
-        Signal::Raised => {
-            if TaskId::of(cx.waker()).is_none() {
-                cx.waker().wake_by_ref();
-            }
-            true
-        }
-        Signal::Asking => {
-            let answer = waits_for();
-            with_current_loop(|engine| engine.answers.borrow_mut().push(answer));
+fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
+    match visit(told, cx, waits_for) {
+        Visit::Go => false,
+        Visit::Wait => true,
+        Visit::Interrupted(_) => {
+            comes_out();
             true
         }
     }
 }
 
-/// Is a cancel on its way out through this poll?
-pub(crate) fn is_raised() -> bool {
-    with_current_loop(|engine| engine.signal.get()) == Some(Signal::Raised)
+/// The same for a checkpoint that passes a cancel on.
+#[cold]
+pub(crate) fn visit(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> Visit {
+    with_current_loop(|engine| engine.visit(told, cx, waits_for)).unwrap_or(Visit::Go)
 }
 
-/// Sends a cancel on its way out; the caller returns `Pending`. False if no task is being polled.
-pub(crate) fn raise() -> bool {
-    let raised = with_current_loop(|engine| {
-        let is_polling = engine.current.is_some();
-        if is_polling {
-            engine.signal.set(Signal::Raised);
-        }
-        is_polling
-    });
-    raised == Some(true)
+/// Whether nothing is being delivered to what is being polled.
+#[inline]
+pub(crate) fn is_quiet() -> bool {
+    with_current_loop(|engine| engine.is_quiet()).unwrap_or(true)
 }
 
-/// Takes the signal down, if it was up: the caller catches the cancel.
-///
-/// The task is queued once more, so that another branch of a foreign `join!`, which saw the signal and
-/// returned without registering, is polled again.
-pub(crate) fn catch() -> bool {
-    let caught = with_current_loop(|engine| {
-        let is_raised = engine.signal.get() == Signal::Raised;
-        if is_raised {
-            engine.signal.set(Signal::Quiet);
-            engine.current.with(|current| engine.make_record_ready(current));
-        }
-        is_raised
-    });
-    caught == Some(true)
+/// A checkpoint waits: it returns `Pending`, and was not interrupted.
+#[inline]
+pub(crate) fn waits() {
+    with_current_loop(|engine| engine.waits());
 }
 
-/// Takes the signal down without more ado, if it was raised for this task: what it was raised for is over.
-pub(crate) fn take_down(task: &RecordRef) {
-    with_current_loop(|engine| {
-        let is_current = engine.current.with(|current| current == task) == Some(true);
-        if is_current && engine.signal.get() == Signal::Raised {
-            engine.signal.set(Signal::Quiet);
-        }
-    });
+/// A cancel comes out of what is being polled; the caller returns `Pending`.
+pub(crate) fn comes_out() {
+    with_current_loop(|engine| engine.comes_out());
 }
 
-/// Why the current task is cancelled, if somebody said.
+/// Whether a task is being polled on this thread.
+pub(crate) fn is_in_task() -> bool {
+    with_current_loop(|engine| engine.current.is_some()).unwrap_or(false)
+}
+
+/// Why the current task is cancelled, if that was said.
 pub(crate) fn reason() -> Option<Reason> {
     current()?.cold_if_any()?.reason.borrow().clone()
 }
@@ -122,16 +74,16 @@ pub(crate) fn set_reason(reason: Option<Reason>) {
     }
 }
 
-/// Polls a join whose task no cancel is to be passed on to.
+/// Polls a join to whose task no cancel is to be passed on.
 pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
-    let Some(engine) = running() else { return poll() };
+    let Some(engine) = super::current::running() else { return poll() };
     engine.current.hidden(poll)
 }
 
-/// Looks at the task that is being polled on this thread, if one is.
+/// Inspects the task that is being polled on this thread, if one is.
 #[inline]
-pub(crate) fn with_current<R>(look: impl FnOnce(&RecordRef) -> R) -> Option<R> {
-    with_current_loop(|engine| engine.current.with(look)).flatten()
+pub(crate) fn with_current<R>(inspect: impl FnOnce(&RecordRef) -> R) -> Option<R> {
+    with_current_loop(|engine| engine.current.with(inspect)).flatten()
 }
 
 /// The task that is being polled on this thread.

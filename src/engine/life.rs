@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use super::cold::{Cold, Joiner};
 use super::foreign::{self, Payload};
-use super::leaf::Signal;
+use super::delivery::Signal;
 use super::record::{self, Birth, Flag, Kind, NO_TASK, Plain, RecordRef, Stage, TypedOf};
 use super::turn::{Engine, Next};
 use super::waker::{TaskId, wake};
@@ -150,7 +150,10 @@ impl Engine {
 
     /// The end: `how` if not with a value.
     pub(super) fn end(&self, record: &RecordRef, how: Flag) {
-        record.set_and_clear(Flag::DONE | how, Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED);
+        record.set_and_clear(
+            Flag::DONE | how,
+            Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
+        );
         record.forget_awaited();
         let from_table = self.tasks.remove(record);
         drop(from_table);
@@ -344,9 +347,9 @@ impl Engine {
         for record in self.tasks() {
             self.answers.borrow_mut().clear();
             self.make_record_ready(&record);
-            self.signal.set(Signal::Asking);
+            self.deliveries.signal.set(Signal::Asking);
             let next = self.turn(1);
-            self.signal.set(Signal::Quiet);
+            self.deliveries.signal.set(Signal::Quiet);
             if record.has(Flag::DONE) || next == Next::Ready {
                 return None;
             }

@@ -22,7 +22,7 @@
 //! | `timers` | the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
-//! | `cancel`, `leaf` | a cancel's way in, and its way out | what is waited for |
+//! | `cancel`, `delivery`, `leaf` | a cancel's way in; how it is delivered; what the futures at the bottom do | what is waited for |
 
 pub(crate) mod alarm;
 pub(crate) mod cancel;
@@ -30,6 +30,7 @@ pub(crate) mod clock;
 pub(crate) mod cold;
 pub(crate) mod crowd;
 pub(crate) mod current;
+pub(crate) mod delivery;
 pub(crate) mod foreign;
 pub(crate) mod frame;
 pub(crate) mod hook;

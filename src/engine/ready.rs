@@ -44,6 +44,12 @@ impl ReadyQueue {
         Some(task)
     }
 
+    /// How many have been popped: tells each poll from the others.
+    #[inline]
+    pub(crate) fn popped(&self) -> u32 {
+        self.popped.get()
+    }
+
     /// Where the next push goes, counted from the beginning of time (and wrapping).
     pub(crate) fn next_place(&self) -> u32 {
         self.pushed.get()

@@ -26,7 +26,7 @@ impl Engine {
                 Alarm::Wake { .. } => _ = self.make_ready(alarm.task(self.loop_index())),
                 Alarm::Cancel { .. } => {
                     if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
-                        record.cancel_by_limit();
+                        self.limit_is_up(&record);
                     }
                 }
                 Alarm::Stranger { place } => {
@@ -84,7 +84,7 @@ impl Engine {
         match TaskId::of(waker) {
             Some(id) if id.loop_index() == self.loop_index() => Alarm::wake(id),
             _ => {
-                let stranger = KeptWaker::clone_of(waker); // before the borrow: it may run anything
+                let stranger = KeptWaker::of_foreign(waker); // before the borrow: it may run anything
                 self.strangers.borrow_mut().admit(stranger)
             }
         }

@@ -38,7 +38,7 @@ use super::clock::Clock;
 use super::current::Current;
 use super::hook::WakeHook;
 use super::instant::Instant;
-use super::leaf::Signal;
+use super::delivery::{Deliveries, Signal};
 use super::record::{Blocks, Flag, Polled, Polling, RecordRef};
 use super::registry::Registration;
 use super::tasks::Tasks;
@@ -52,6 +52,13 @@ use crate::thread::{Gate, Pool, PoolSettings, WorkOut};
 /// A turn looks at the inbox and the clock when so many polls have passed since the last look, or nothing is ready.
 /// It looks at its beginning only: the snapshot is polled to its end.
 pub(crate) const LOOK_EVERY: usize = 64;
+
+/// What makes a poll unusual: see [`Engine::poll_unusual`].
+const UNUSUAL: Flag = Flag::CANCEL_PENDING
+    .and(Flag::CANCEL_FORWARDED)
+    .and(Flag::UNWINDING)
+    .and(Flag::AWAITS)
+    .and(Flag::AWAITS_SEVERAL);
 
 /// How many letters are taken in at one look.
 const LETTERS_A_LOOK: usize = 1024;
@@ -80,8 +87,6 @@ pub(crate) struct Engine {
     /// See `timers.rs`.
     pub(super) open_limits: RefCell<Vec<OpenLimit>>,
     pub(super) limits_to_begin: Cell<usize>,
-    /// How many expired limits stand around what is being polled.
-    pub(crate) expired_around: Cell<u32>,
     /// Wakers that are not ours and wait in the wheel; an alarm names them by their place.
     pub(super) strangers: RefCell<Strangers>,
     clock: Clock,
@@ -91,8 +96,8 @@ pub(crate) struct Engine {
     pub(super) current: Current,
     /// A task has had locals, so one that is made may inherit some.
     pub(crate) has_locals: Cell<bool>,
-    /// What the leaves of the task that is being polled are told.
-    pub(super) signal: Cell<Signal>,
+    /// The cancels in the poll that is going on.
+    pub(crate) deliveries: Deliveries,
     /// What the leaves said they wait for, while they are asked.
     pub(super) answers: RefCell<Vec<String>>,
     /// The last time that was read: time does not go backwards even if the clock does.
@@ -136,14 +141,13 @@ impl Engine {
             watchers: RefCell::default(),
             open_limits: RefCell::default(),
             limits_to_begin: Cell::new(0),
-            expired_around: Cell::new(0),
             strangers: RefCell::new(Strangers::default()),
             latest: Cell::new(clock.now()),
             clock,
             registration,
             current: Current::default(),
             has_locals: Cell::new(false),
-            signal: Cell::new(Signal::Quiet),
+            deliveries: Deliveries::default(),
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),
             fired: Cell::new(Vec::new()),
@@ -245,81 +249,85 @@ impl Engine {
     fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
         let started = WATCHED.then(|| self.clock.now());
         let Some(record) = self.tasks.ready.pop() else { return };
-        match record.begin_poll(Flag::CANCEL_PENDING | Flag::AWAITS) {
-            Some(polling) => self.poll(&record, polling, false, started),
-            None => self.poll_unusual::<WATCHED>(&record, started),
+        match record.begin_poll(UNUSUAL) {
+            Some(polling) => self.poll(&record, polling, started),
+            None => self.poll_unusual(&record, started),
+        }
+    }
+
+    /// Polls a task that is not queued.
+    pub(super) fn poll_now(&self, record: &RecordRef) {
+        self.begin_another_poll();
+        match record.begin_poll(UNUSUAL) {
+            Some(polling) => self.poll(record, polling, None),
+            None => self.poll_unusual(record, None),
         }
     }
 
     /// A poll before which there is more to be done; none if the task is over.
     #[inline(never)]
-    fn poll_unusual<const WATCHED: bool>(&self, record: &RecordRef, started: Option<Instant>) {
-        let mut only_limits = false;
-        if record.has(Flag::CANCEL_PENDING) {
-            let Some(by_limits) = self.deliver_cancel(record) else { return };
-            only_limits = by_limits;
+    fn poll_unusual(&self, record: &RecordRef, started: Option<Instant>) {
+        let is_cancelled =
+            record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
+        if is_cancelled && self.deliveries.signal.get() != Signal::Asking {
+            self.poll_cancelled(record);
+            if let Some(started) = started {
+                self.look_at_duration(record, self.clock.now() - started);
+            }
+            return;
         }
         record.forget_awaited();
-        match record.begin_poll(Flag::NONE) {
-            Some(polling) => {
-                self.poll(record, polling, only_limits, started.filter(|_| WATCHED));
-            }
-            None => self.signal.set(Signal::Quiet), // a destructor has ended it
+        if let Some(polling) = record.begin_poll(Flag::NONE) {
+            self.poll(record, polling, started);
         }
     }
 
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn poll(
-        &self,
-        record: &RecordRef,
-        polling: Polling<'_>,
-        only_limits: bool,
-        started: Option<Instant>,
-    ) {
-        let at_large = record.has(Flag::WAKER_AT_LARGE);
-        let waker = if at_large { record.id.waker_at_large() } else { record.id.waker() };
-        let waker = ManuallyDrop::new(waker); // no destructor call for a number
-
-        let mut context = Context::from_waker(&waker);
-        let polled = self.current.during(record, || polling.poll(&mut context));
-
+    fn poll(&self, record: &RecordRef, polling: Polling<'_>, started: Option<Instant>) {
+        let polled = self.poll_future(record, polling);
         if let Some(started) = started {
             self.look_at_duration(record, self.clock.now() - started);
         }
-        let signal = self.signal.get();
-        let raised = signal == Signal::Raised;
-        if polled == Polled::Pending && !raised {
+        let is_quiet = self.is_quiet();
+        if polled == Polled::Pending && is_quiet {
             self.settle(record);
-        } else if polled == Polled::Value
-            && signal == Signal::Quiet
-            && !record.has(Flag::CANCEL_PENDING)
-        {
+        } else if polled == Polled::Value && is_quiet && !record.has(Flag::CANCEL_PENDING) {
             self.end(record, Flag::NONE); // the usual end
         } else {
-            self.conclude(record, polled, raised, only_limits);
+            self.conclude(record, polled);
         }
+    }
+
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(super) fn poll_future(&self, record: &RecordRef, polling: Polling<'_>) -> Polled {
+        let at_large = record.has(Flag::WAKER_AT_LARGE);
+        let waker = if at_large { record.id.waker_at_large() } else { record.id.waker() };
+        let waker = ManuallyDrop::new(waker); // no destructor call for a number
+        let mut context = Context::from_waker(&waker);
+        self.current.during(record, || polling.poll(&mut context))
     }
 
     /// Any other way in which a poll can end: it was the task's last, or a cancel comes out of it.
     #[inline(never)]
-    fn conclude(&self, record: &RecordRef, polled: Polled, raised: bool, only_limits: bool) {
-        self.signal.set(Signal::Quiet);
+    fn conclude(&self, record: &RecordRef, polled: Polled) {
+        let signal = self.deliveries.signal.replace(Signal::Quiet);
         match polled {
-            // The limit that expired was not in the way of this poll (it lost a `select!`, and is kept): its cancel is
-            // for nobody else. Those who saw the signal are polled again.
-            Polled::Pending if only_limits && !record.has(Flag::DISCARD) => {
-                self.make_record_ready(record);
-            }
-            // Nobody on the way out caught it: it ends the task.
-            Polled::Pending => self.end_cancelled(record),
-            Polled::Value if raised && !only_limits || record.has(Flag::CANCEL_PENDING) => {
-                self.end_cancelled(record);
-            }
-            Polled::Value => self.end(record, Flag::NONE),
-            Polled::Failure => self.end(record, Flag::FAILED),
-            Polled::Panicked => self.end(record, Flag::PANICKED),
+            Polled::Pending if signal == Signal::Asking => self.settle(record),
+            Polled::Pending => self.cancel_came_out(record),
+            Polled::Value if record.has(Flag::CANCEL_PENDING) => self.end_cancelled(record),
+            polled => self.end_unusually(record, polled),
         }
+    }
+
+    pub(super) fn end_unusually(&self, record: &RecordRef, polled: Polled) {
+        let how = match polled {
+            Polled::Pending | Polled::Value => Flag::NONE,
+            Polled::Failure => Flag::FAILED,
+            Polled::Panicked => Flag::PANICKED,
+        };
+        self.end(record, how);
     }
 
     /// A wake-up on the loop's own thread: a flag test and a push. False if there is no such task (any more).

@@ -129,16 +129,6 @@ impl TaskId {
         unsafe { Waker::new(ptr::without_provenance(self.word()), vtable) }
     }
 
-    /// The number inside `waker`, if it was made by [`TaskId::waker`] and not cloned. Costs one comparison.
-    #[inline]
-    pub(super) fn of_uncloned(waker: &Waker) -> Option<TaskId> {
-        if ptr::eq(waker.vtable(), &raw const VTABLE) {
-            TaskId::of_word(waker.data().addr())
-        } else {
-            None
-        }
-    }
-
     /// The number inside `waker`, if it is one of ours.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> Option<TaskId> {

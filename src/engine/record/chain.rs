@@ -20,6 +20,22 @@ pub(super) struct Next(Cell<Option<RecordRef>>);
 #[derive(Default)]
 pub(super) struct Queued(Cell<bool>);
 
+impl RecordRef {
+    /// While `run` runs, a push of this record does nothing, as if it were in a chain already.
+    ///
+    /// *Chained* says that it is in one; meanwhile no chain leads to it, which is all that the chains rest on.
+    pub(crate) fn deaf<R>(&self, run: impl FnOnce() -> R) -> R {
+        struct Hears<'a>(&'a RecordRef);
+        impl Drop for Hears<'_> {
+            fn drop(&mut self) {
+                self.0.queued.0.set(false);
+            }
+        }
+        let _hears = (!self.queued.0.replace(true)).then(|| Hears(self));
+        run()
+    }
+}
+
 impl Queued {
     #[inline]
     pub(super) fn get(&self) -> bool {

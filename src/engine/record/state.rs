@@ -81,7 +81,7 @@ bits! { Flag {
     /// The pending cancel found the task asleep; asyncio has interrupted the sleep by then, so `uncancel` cannot take it back.
     /// Only together with `CANCEL_PENDING`.
     pub(crate) CANCEL_FIRM = 10;
-    /// A cancel was passed on to what the task awaits. Cleared when that ends.
+    /// A cancel was passed on to the one thing that the task awaits. Cleared by the next poll, which delivers it there.
     pub(crate) CANCEL_FORWARDED = 11;
     /// Set by `discard` during a poll: the turn drops the task when the poll returns.
     pub(crate) DISCARD = 12;
@@ -94,6 +94,11 @@ bits! { Flag {
     /// Foreign code keeps a waker of the task. Never cleared, for nothing says when the last such waker is gone. A loop whose
     /// sleeping tasks all lack this flag can be woken by nothing from outside.
     pub(crate) WAKER_AT_LARGE = 16;
+    /// More than one checkpoint waited in the last poll. Cleared when the next poll begins.
+    pub(crate) AWAITS_SEVERAL = 17;
+    /// A cancel is being delivered: something in the task was interrupted, and something holds or is alive. Set at the end of a
+    /// poll, and cleared when the next begins.
+    pub(crate) UNWINDING = 18;
 }}
 
 impl Flag {

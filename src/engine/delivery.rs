@@ -1,0 +1,494 @@
+//! **Delivering a cancel**: how it reaches everything that is awaited, in every branch, and nothing else.
+//!
+//! asyncio throws `CancelledError` into a coroutine at its `await`. A future cannot be thrown into; it can only be dropped, by
+//! what holds it. So a cancel is *delivered by polling*: a checkpoint (a sleep, a lock, a join: a leaf of ours) that is interrupted
+//! returns `Pending` and says so, what is around it that can catch a cancel drops what it holds, and the task itself is the
+//! outermost that can.
+//!
+//! One await is simple: the first checkpoint that is polled is the one. A Rust task may await several things at once, in a
+//! `join!`, a `select!`, a set; and it may keep futures that it does not await. Which ones it awaits only its combinators know, and
+//! they tell by polling. So with several the future is polled twice:
+//!
+//! ```text
+//!  mark     every checkpoint that is polled notes the number of this delivery, and does nothing else
+//!  deliver  one that has noted the number is interrupted; any other goes on as always
+//! ```
+//!
+//! Nothing runs on between the two. A future that is kept (it lost a `select!`) is not polled in the first, so it is left alone in
+//! the second, even if clean-up code awaits it there. A join that is interrupted passes the cancel on to its task, and *holds*
+//! its branch until that has ended.
+//!
+//! **Scopes.** What can catch is a [`Scope`]: the task, `catch_cancel`, a time limit, a group's body. A limit that is up delivers to
+//! its own body in the same way, and to nothing beside it. A scope counts what came out of its body in a poll, and what is still
+//! alive there (clean-up, a join that holds); *it catches when something came out and nothing is alive*. While it waits for that,
+//! later polls go on delivering: what was interrupted stays so. Nothing is polled without being woken.
+//!
+//! A set of futures polls only the children that were woken. So all foreign wakers that the task's checkpoints keep are woken
+//! before a poll that delivers; the task itself does not hear of that.
+//!
+//! Off this way, in a poll in which nothing is cancelled, a checkpoint pays for one test of the [`Signal`], and one that waits
+//! for noting that it is there: whether a task awaits one thing or several is known at the end of each poll.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll};
+
+use super::foreign::KeptWaker;
+use super::record::{Flag, RecordRef};
+use super::turn::Engine;
+use super::waker::TaskId;
+
+/// What the checkpoints that are polled now are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Nothing.
+    #[default]
+    Quiet,
+    /// Say what you wait for, and return `Pending`. (For the report of a deadlock.)
+    Asking,
+    /// Note the number, and return `Pending`.
+    Mark,
+    /// The first that is polled is interrupted: the task awaits one thing.
+    First,
+    /// The same, but that the cancel has been passed on already to what the first awaits.
+    Forwarded,
+    /// Those that have noted a number that is being delivered are interrupted.
+    Deliver,
+}
+
+/// What a loop knows of the cancels in the poll that is going on.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    pub(super) signal: Cell<Signal>,
+    /// Deliveries so far: the number of the next is one more.
+    last_number: Cell<u32>,
+    /// The numbers of the scopes around what is being polled, innermost last.
+    active: RefCell<Vec<u32>>,
+    /// Checkpoints that have noted a number in this poll.
+    marked: Cell<u32>,
+    /// Interruptions that have come out of what was polled, and were not caught.
+    out: Cell<u32>,
+    /// Checkpoints that wait and were not interrupted.
+    alive: Cell<u32>,
+    /// Of these, joins that hold their branch; and scopes that wait until nothing in them is alive.
+    holding: Cell<u32>,
+    /// Something has caught a cancel in this poll, or swallowed it.
+    caught: Cell<bool>,
+    /// The poll in which a checkpoint last waited, by the count of the ready queue.
+    last_waiting: Cell<u32>,
+    /// A checkpoint waited in this poll before anything was counted.
+    uncounted: Cell<bool>,
+    /// How many expired limits are around what is being polled.
+    pub(crate) expired_around: Cell<u32>,
+}
+
+/// No poll.
+const NEVER: u32 = u32::MAX;
+
+/// What one checkpoint has noted of the cancels that came by. The lowest bit says that it holds its branch.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Cell<u32>);
+
+impl Told {
+    const HOLDS: u32 = 1;
+
+    fn number(&self) -> u32 {
+        self.0.get() >> 1
+    }
+
+    fn note(&self, number: u32) {
+        self.0.set(number << 1);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.0.get() & Told::HOLDS != 0
+    }
+
+    pub(crate) fn forget(&self) {
+        self.0.set(0);
+    }
+}
+
+/// What a cancel does to a checkpoint that passes it on, a join or a gathering.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Visit {
+    /// Nothing: it goes on as always.
+    Go,
+    /// It returns `Pending`, and does nothing else.
+    Wait,
+    /// It is interrupted. With `true` what it awaits was told already.
+    Interrupted(bool),
+}
+
+impl Engine {
+    /// A checkpoint is polled, and the signal is not quiet.
+    #[cold]
+    pub(super) fn visit(
+        &self,
+        told: &Told,
+        cx: &Context<'_>,
+        waits_for: impl FnOnce() -> String,
+    ) -> Visit {
+        let d = &self.deliveries;
+        match d.signal.get() {
+            Signal::Quiet => Visit::Go,
+            Signal::Asking => {
+                let answer = waits_for();
+                self.answers.borrow_mut().push(answer);
+                Visit::Wait
+            }
+            Signal::Mark => {
+                told.note(d.innermost());
+                d.marked.update(|marked| marked + 1);
+                if TaskId::of(cx.waker()).is_none() {
+                    cx.waker().wake_by_ref(); // a set polls only what was woken, and it is to poll this once more
+                }
+                Visit::Wait
+            }
+            first @ (Signal::First | Signal::Forwarded) => {
+                told.note(d.innermost());
+                d.marked.update(|marked| marked + 1);
+                d.signal.set(Signal::Deliver);
+                Visit::Interrupted(first == Signal::Forwarded)
+            }
+            Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
+                Visit::Interrupted(false)
+            }
+            Signal::Deliver => Visit::Go,
+        }
+    }
+
+    /// A checkpoint waits in this poll.
+    #[inline]
+    pub(super) fn waits(&self) {
+        let poll = self.tasks.ready.popped();
+        if self.deliveries.last_waiting.replace(poll) == poll {
+            self.waits_too();
+        }
+    }
+
+    /// It is not the first in this poll, or all are counted.
+    #[cold]
+    fn waits_too(&self) {
+        let d = &self.deliveries;
+        if d.signal.get() == Signal::Deliver {
+            let alive = d.alive.get() + 1;
+            d.alive.set(alive);
+            if alive == 1 && d.out.get() == 0 && !d.uncounted.get() {
+                return; // the only one so far
+            }
+        }
+        self.current.with(|task| task.set(Flag::AWAITS_SEVERAL));
+    }
+
+    /// A join holds its branch until what it has passed a cancel on to has ended.
+    pub(crate) fn holds(&self, told: &Told) {
+        told.0.set(told.0.get() | Told::HOLDS);
+        self.deliveries.holding.update(|holding| holding + 1);
+    }
+
+    /// What a join has passed a cancel on to has ended with a value: the cancel was swallowed there.
+    pub(crate) fn was_swallowed(&self, told: &Told) {
+        told.forget();
+        self.deliveries.caught.set(true);
+    }
+
+    /// A cancel comes out of what is being polled, which returns `Pending`.
+    pub(crate) fn comes_out(&self) {
+        let d = &self.deliveries;
+        match d.signal.get() {
+            Signal::Mark => d.marked.update(|marked| marked + 1),
+            Signal::Asking => {}
+            Signal::Quiet => {
+                // Those that waited before this one were not counted.
+                self.begin_counting();
+                d.out.set(1);
+            }
+            Signal::First | Signal::Forwarded | Signal::Deliver => {
+                d.signal.set(Signal::Deliver);
+                d.out.update(|out| out + 1);
+            }
+        }
+    }
+
+    fn begin_counting(&self) {
+        let d = &self.deliveries;
+        let poll = self.tasks.ready.popped();
+        d.uncounted.set(d.last_waiting.replace(poll) == poll);
+        d.signal.set(Signal::Deliver);
+        d.out.set(0);
+        d.alive.set(0);
+        d.holding.set(0);
+    }
+
+    /// Nothing is counted any more in this poll.
+    fn end_counting(&self) {
+        let d = &self.deliveries;
+        d.signal.set(Signal::Quiet);
+        if d.alive.get() == 0 && !d.uncounted.get() {
+            d.last_waiting.set(NEVER);
+        }
+    }
+
+    /// A poll of a task begins that is not the one for which it was taken out of the ready queue.
+    pub(super) fn begin_another_poll(&self) {
+        self.deliveries.last_waiting.set(NEVER);
+    }
+
+    /// A cancel that came out was caught.
+    pub(crate) fn catches(&self) {
+        self.deliveries.caught.set(true);
+    }
+
+    /// A cancelled task is about to be polled.
+    pub(super) fn begin_task(&self) {
+        self.deliveries.caught.set(false);
+    }
+
+    /// Whether nothing waits beside what came out of this poll.
+    pub(super) fn nothing_is_alive(&self) -> bool {
+        let d = &self.deliveries;
+        let is_alone = d.alive.get() == 0 && !d.uncounted.get();
+        self.end_counting();
+        is_alone
+    }
+
+    pub(super) fn has_caught(&self) -> bool {
+        self.deliveries.caught.get()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.deliveries.signal.get() == Signal::Quiet
+    }
+}
+
+impl Deliveries {
+    fn next_number(&self) -> u32 {
+        // 31 bits: the lowest of a `Told` is taken. Zero is none.
+        let number = self.last_number.get() % (u32::MAX >> 1) + 1;
+        self.last_number.set(number);
+        number
+    }
+
+    fn innermost(&self) -> u32 {
+        self.active.borrow().last().copied().unwrap_or(0)
+    }
+
+    fn is_active(&self, number: u32) -> bool {
+        self.active.borrow().contains(&number)
+    }
+}
+
+/// How a cancel is delivered to a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The task awaits one thing.
+    One,
+    /// The same, and the cancel was passed on to that.
+    Forwarded,
+    /// In two polls.
+    Several,
+}
+
+/// What a poll of a scope has shown.
+#[derive(Debug)]
+pub(crate) enum Seen<R> {
+    Ready(R),
+    Pending,
+    /// A cancel came out, and nothing in the scope is alive: it may be dropped.
+    CameOut,
+}
+
+/// What can catch a cancel, or deliver one to what is in it.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// What its checkpoints have noted; zero if nothing is being delivered.
+    number: Cell<u32>,
+    /// A cancel has come out of it, and something in it is still alive.
+    came_out: Cell<bool>,
+    /// Only foreign futures wait in it: it is interrupted itself.
+    is_foreign: Cell<bool>,
+}
+
+impl Scope {
+    /// Something is being delivered to it, or it waits until nothing in it is alive.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.number.get() != 0 || self.came_out.get()
+    }
+
+    /// A cancel came out of it, but something in it may be alive.
+    pub(super) fn waits_for_the_rest(&self) {
+        self.came_out.set(true);
+    }
+
+    /// One poll of what is in the scope, by `body`; two if a cancel is delivered to several.
+    pub(crate) fn poll<R>(
+        &self,
+        engine: &Engine,
+        how: Option<How>,
+        mut body: impl FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        if how.is_some() || self.is_at_work() || !engine.is_quiet() {
+            return self.poll_counting(engine, how, &mut body);
+        }
+        match body() {
+            Poll::Ready(output) => {
+                engine.deliveries.signal.set(Signal::Quiet); // what came out of a branch that has lost is gone with it
+                Seen::Ready(output)
+            }
+            Poll::Pending if engine.is_quiet() => Seen::Pending,
+            Poll::Pending if engine.deliveries.uncounted.get() => {
+                // What is alive beside it? The poll in which that is counted stands for the one before.
+                engine.deliveries.signal.set(Signal::Quiet);
+                engine.begin_another_poll();
+                self.came_out.set(true);
+                let seen = self.poll_counting(engine, None, &mut body);
+                engine.deliveries.last_waiting.set(engine.tasks.ready.popped());
+                seen
+            }
+            Poll::Pending => {
+                let is_over = engine.deliveries.alive.get() == 0;
+                self.came_out.set(!is_over);
+                engine.end_counting();
+                if is_over { Seen::CameOut } else { Seen::Pending }
+            }
+        }
+    }
+
+    #[cold]
+    fn poll_counting<R>(
+        &self,
+        engine: &Engine,
+        how: Option<How>,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        let d = &engine.deliveries;
+        let around = d.signal.get();
+        if around == Signal::Asking {
+            return match body() {
+                Poll::Ready(output) => Seen::Ready(output),
+                Poll::Pending => Seen::Pending,
+            };
+        }
+        if around == Signal::Quiet {
+            engine.begin_counting();
+        }
+        if how.is_some() || matches!(around, Signal::Mark | Signal::First | Signal::Forwarded) {
+            self.number.set(d.next_number());
+            self.is_foreign.set(false);
+        }
+        match how {
+            None => {}
+            Some(How::One) => d.signal.set(Signal::First),
+            Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
+            Some(How::Several) => {
+                d.signal.set(Signal::Mark);
+                engine.wake_foreign_wakers();
+                let marked = engine.deaf(|| self.poll_once(engine, body));
+                d.signal.set(Signal::Deliver);
+                if let Seen::Ready(_) = marked {
+                    return self.end(engine, around, marked);
+                }
+            }
+        }
+        if around == Signal::Quiet || how.is_some() {
+            engine.wake_foreign_wakers();
+        }
+        let seen = self.poll_once(engine, body);
+        self.end(engine, around, seen)
+    }
+
+    /// One poll, with what came out of it and what is alive in it counted.
+    fn poll_once<R>(&self, engine: &Engine, body: &mut dyn FnMut() -> Poll<R>) -> Seen<R> {
+        let d = &engine.deliveries;
+        let (out, alive, holding, marked) =
+            (d.out.get(), d.alive.get(), d.holding.get(), d.marked.get());
+        let number = self.number.get();
+        let polled = {
+            /// The body may panic.
+            struct Pop<'a>(&'a RefCell<Vec<u32>>, usize);
+            impl Drop for Pop<'_> {
+                fn drop(&mut self) {
+                    self.0.borrow_mut().truncate(self.1);
+                }
+            }
+            let _pop = Pop(&d.active, d.active.borrow().len());
+            if number != 0 {
+                d.active.borrow_mut().push(number);
+            }
+            body()
+        };
+        if let Poll::Ready(output) = polled {
+            d.out.set(out);
+            self.number.set(0);
+            self.came_out.set(false);
+            return Seen::Ready(output);
+        }
+        match d.signal.get() {
+            Signal::Mark => {
+                if d.marked.get() == marked {
+                    self.is_foreign.set(true);
+                    d.marked.set(marked + 1);
+                }
+                return Seen::Pending;
+            }
+            Signal::First | Signal::Forwarded => {
+                // Nothing of ours was reached: this is what is interrupted.
+                d.signal.set(Signal::Deliver);
+                d.out.set(out + 1);
+            }
+            _ => {}
+        }
+        let is_alive = d.alive.get() > alive;
+        if self.is_foreign.get() && number != 0 && d.out.get() == out && !is_alive {
+            d.out.set(out + 1);
+        }
+        if d.out.get() > out {
+            self.came_out.set(true);
+            d.out.set(out);
+        }
+        if self.came_out.get() {
+            if !is_alive {
+                return Seen::CameOut;
+            }
+            d.holding.update(|holding| holding + 1); // it waits until nothing in it is alive
+        } else if !is_alive {
+            engine.waits(); // only foreign futures wait in it: it counts as one
+        } else if d.holding.get() == holding {
+            self.number.set(0); // all of it was caught
+        }
+        Seen::Pending
+    }
+
+    fn end<R>(&self, engine: &Engine, around: Signal, seen: Seen<R>) -> Seen<R> {
+        if matches!(seen, Seen::CameOut) {
+            self.number.set(0);
+            self.came_out.set(false);
+        }
+        if around == Signal::Quiet {
+            engine.end_counting();
+        }
+        seen
+    }
+}
+
+impl Engine {
+    /// Wakes the foreign wakers that checkpoints of the current task keep, so that the sets that they are in poll them.
+    fn wake_foreign_wakers(&self) {
+        let wakers = self.current.with_hidden(|task| {
+            task.cold_if_any().map(|cold| cold.foreign_wakers.borrow_mut().alive())
+        });
+        if let Some(Some(wakers)) = wakers
+            && !wakers.is_empty()
+        {
+            self.deaf(|| wakers.into_iter().for_each(KeptWaker::wake));
+        }
+    }
+
+    /// While `run` runs the current task does not hear that it is woken: it is about to be polled again.
+    fn deaf<R>(&self, run: impl FnOnce() -> R) -> R {
+        match self.current.with_hidden(RecordRef::clone) {
+            Some(task) => task.deaf(run),
+            None => run(),
+        }
+    }
+}
