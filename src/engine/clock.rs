@@ -94,7 +94,7 @@ pub struct VirtualClock {
 #[derive(Default)]
 struct Shared {
     now: Cell<Instant>,
-    holds: Cell<u32>,
+    holds: Cell<usize>,
 }
 
 impl VirtualClock {

@@ -336,11 +336,11 @@ impl Engine {
     }
 
     /// For those who give up their turn; see `ready.rs`.
-    pub(crate) fn next_place(&self) -> u32 {
+    pub(crate) fn next_place(&self) -> u64 {
         self.tasks.ready.next_place()
     }
 
-    pub(crate) fn has_passed(&self, place: u32) -> bool {
+    pub(crate) fn has_passed(&self, place: u64) -> bool {
         self.tasks.ready.has_passed(place)
     }
 
