@@ -185,7 +185,10 @@ impl EventLoop {
     #[track_caller]
     pub fn try_run<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
         let ended = self.try_run_until_complete(main);
-        if matches!(ended, Err(RunError::AlreadyRunning | RunError::Deadlock(_))) {
+        if matches!(
+            ended,
+            Err(RunError::AlreadyRunning | RunError::TooManyTasks(_) | RunError::Deadlock(_))
+        ) {
             return ended;
         }
         self.cancel_all()?;
@@ -218,7 +221,7 @@ impl EventLoop {
             main.with_extras(|extras| extras.name = Some("main".into()));
             self.turn_until(|| main.has(Flag::DONE))?;
             outcome_of_main(main)
-        })
+        })?
     }
 
     /// Cancels every task and waits until they are over. What they spawn meanwhile is cancelled too.

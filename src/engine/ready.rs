@@ -81,7 +81,7 @@ mod tests {
     fn with_records(count: usize, test: impl FnOnce(Vec<RecordRef>)) {
         crate::run_virtual(async {
             let engine = here::running().unwrap();
-            let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending());
+            let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending()).unwrap();
             test((0..count).map(make).collect());
         });
     }

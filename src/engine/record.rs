@@ -526,8 +526,8 @@ where
     };
     // Made here and not before: so it is written in place, and not written and copied.
     let vtable = &Functions::<F, K>::TABLE;
-    let handle = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
-    let flags = Flag::HOLDS_FUTURE | handle;
+    let whose = if number == NO_TASK { Flag::CALLBACK } else { Flag::HANDLE };
+    let flags = Flag::HOLDS_FUTURE | whose;
     let header = Header::new(vtable, home, id, number, flags, spawned_at);
     let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
     // SAFETY: either has room for the record, and is aligned for it.

@@ -77,6 +77,8 @@ flags! {
     /// Code that is not ours keeps a waker of the task. Set once, never cleared: nothing says when the last such waker is
     /// gone. A loop whose sleeping tasks all lack it can be woken by nobody.
     WAKER_AT_LARGE = 16;
+    /// It is a callback of the loop, and no task. From birth on.
+    CALLBACK = 17;
 }
 
 /// What is known of a task whatever its type.
