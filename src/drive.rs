@@ -38,6 +38,9 @@ impl EventLoop {
     /// [`RunError::Cancelled`] and [`RunError::Panicked`], of `main`; [`RunError::AlreadyRunning`] if it is polled by a task of a loop of this crate: such a loop needs no
     /// second one inside it.
     ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
+    ///
     /// # Examples
     /// ```
     /// use std::time::Duration;

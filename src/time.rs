@@ -235,15 +235,15 @@ impl fmt::Debug for Timer {
 /// # In asyncio
 /// `asyncio.sleep(0)`.
 pub fn yield_now() -> YieldNow {
-    YieldNow { place: None }
+    YieldNow { place: 0 }
 }
 
 /// The future of [`yield_now`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless awaited"]
 pub struct YieldNow {
-    /// Its place in the ready queue. A wake-up may come earlier than that, for some other reason.
-    place: Option<u32>,
+    /// Its place in the ready queue, or zero before the first poll. A wake-up may come earlier than that, for some other reason.
+    place: u64,
 }
 
 impl Future for YieldNow {
@@ -255,13 +255,10 @@ impl Future for YieldNow {
             return Poll::Pending;
         }
         // Under somebody else's executor: once around, whatever that is there.
-        let has_passed = if let Some(place) = self.place {
-            with_current_loop(|engine| engine.has_passed(place)).unwrap_or(true)
-        } else {
-            self.place = Some(with_current_loop(Engine::next_place).unwrap_or(0));
-            false
-        };
-        if has_passed {
+        let place = self.place;
+        if place == 0 {
+            self.place = with_current_loop(Engine::next_place).unwrap_or(1);
+        } else if with_current_loop(|engine| engine.has_passed(place)).unwrap_or(true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

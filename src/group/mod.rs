@@ -178,7 +178,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// `TaskGroup::<E>::scope` says it.
     ///
     /// # Panics
-    /// If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
     #[track_caller]
     pub fn create_task<T, F>(&self, future: F) -> Task<T, E>
     where
@@ -195,6 +195,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Errors
     /// If the group is shutting down or over; the future is dropped.
+    ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
     #[track_caller]
     pub fn try_create_task<T, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
     where
@@ -207,7 +210,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child with a name.
     ///
     /// # Panics
-    /// If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
     #[track_caller]
     pub fn create_named<T, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
     where
@@ -224,6 +227,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Errors
     /// If the group is shutting down or over; the future is dropped.
+    ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
     #[track_caller]
     pub fn try_create_named<T, F>(
         &self,
@@ -240,7 +246,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child that fails with a group of errors, because it opens a scope of its own: the groups nest.
     ///
     /// # Panics
-    /// If the group takes no more children.
+    /// If the group takes no more children, and if too many tasks are alive on the loop.
     ///
     /// # Examples
     /// ```
@@ -270,6 +276,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         }
     }
 
+    #[track_caller]
     fn spawn<T, X, F>(
         &self,
         builder: TaskBuilder,

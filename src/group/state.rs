@@ -95,6 +95,14 @@ impl<E: 'static> State<E> {
         }
     }
 
+    /// A child has failed.
+    fn abort_for_a_failure(&self) {
+        if !self.over.get() && !self.aborting.get() && !self.parent_cancel_requested.get() {
+            self.abort();
+            self.cancel_parent();
+        }
+    }
+
     /// Takes back the request that the group made of its parent. True if that was all there was.
     pub(super) fn take_request_back(&self) -> bool {
         if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
@@ -125,16 +133,10 @@ impl<E: 'static> Watcher for State<E> {
             self.failed.borrow_mut().push(child);
             // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
             let state = self.clone();
-            let abort = async move {
-                if !state.over.get()
-                    && !state.aborting.get()
-                    && !state.parent_cancel_requested.get()
-                {
-                    state.abort();
-                    state.cancel_parent();
-                }
-            };
-            record.home.spawn_callback(abort, record.spawned_at);
+            let abort = async move { state.abort_for_a_failure() };
+            if record.home.spawn_callback(abort, record.spawned_at).is_err() {
+                self.abort_for_a_failure(); // the loop has no room for a callback: at once, then
+            }
         }
         if self.running.get() == 0 {
             self.all_done.set();

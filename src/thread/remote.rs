@@ -20,7 +20,7 @@ use crate::engine::record::{Plain, RecordRef};
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::Watcher;
 use crate::engine::{current, leaf};
-use crate::error::{Cancelled, Failure, Panic, TaskError};
+use crate::error::{Cancelled, Failure, Panic, TaskError, TooManyTasks};
 use crate::task::{Task, TaskBuilder, running_loop};
 
 /// Why a task on another thread's loop gave no value.
@@ -36,6 +36,9 @@ pub enum RemoteError {
     /// The loop ended before the task did.
     #[error(transparent)]
     LoopGone(#[from] LoopGone),
+    /// The loop had no room for the task.
+    #[error(transparent)]
+    TooManyTasks(#[from] TooManyTasks),
 }
 
 /// What both threads see of one task.
@@ -117,8 +120,12 @@ impl<T: Send + 'static> Arrival<T> {
         let spawned_at = self.remote.spawned_at;
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
-                let task: Task<T> =
-                    TaskBuilder::new().spawn_on(&running_loop(), Plain, future, spawned_at);
+                let builder = TaskBuilder::new();
+                let task = builder.try_spawn_on(&running_loop(), Plain, future, spawned_at);
+                let task: Task<T> = match task {
+                    Ok(task) => task,
+                    Err(full) => return self.settle(Err(full.into())),
+                };
                 let record = task.record().clone();
                 self.remote.state.lock().task = Some(record.id);
                 let settler = Settler { held: Cell::new(Some((task, self))) };

@@ -94,6 +94,8 @@ bits! { Flag {
     /// Foreign code keeps a waker of the task. Never cleared, for nothing says when the last such waker is gone. A loop whose
     /// sleeping tasks all lack this flag can be woken by nothing from outside.
     pub(crate) WAKER_AT_LARGE = 16;
+    /// It is a callback of the loop, and no task. Set at birth.
+    pub(crate) CALLBACK = 17;
 }}
 
 impl Flag {
