@@ -472,6 +472,7 @@ pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::cell::Cell;
     use std::future::pending;
+    use std::panic::catch_unwind;
     use std::rc::Rc;
     use std::time::Duration;
 
