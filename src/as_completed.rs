@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::crowd::{Crowd, WakeAt};
 use crate::engine::instant::Instant;
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told};
 use crate::engine::record::RecordRef;
 use crate::error::TimedOut;
 use crate::task::{TaskHandle, running_loop};
@@ -44,7 +44,7 @@ pub fn as_completed<H: TaskHandle>(tasks: impl IntoIterator<Item = H>) -> AsComp
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
     let members = tasks.iter().flatten().map(|task| task.to_ref().record().clone());
     let crowd = Crowd::of_records(WakeAt::Each, members);
-    AsCompleted { left: tasks.len(), tasks, crowd, begun: false }
+    AsCompleted { left: tasks.len(), tasks, crowd, begun: false, told: Told::default() }
 }
 
 /// Tasks in the order in which they end; made by [`as_completed`].
@@ -54,6 +54,7 @@ pub struct AsCompleted<H: TaskHandle> {
     left: usize,
     crowd: Rc<Crowd<Vec<Option<RecordRef>>>>,
     begun: bool,
+    told: Told,
 }
 
 impl<H: TaskHandle> AsCompleted<H> {
@@ -93,7 +94,7 @@ impl<H: TaskHandle> AsCompleted<H> {
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
     ) -> Poll<Option<H>> {
-        if leaf::interrupted(cx, || format!("one of {} tasks", self.left)) {
+        if leaf::interrupted(&self.told, cx, || format!("one of {} tasks", self.left)) {
             return Poll::Pending;
         }
         if self.left == 0 {
@@ -103,6 +104,7 @@ impl<H: TaskHandle> AsCompleted<H> {
             self.begun = true; // as in asyncio, the first waits for a turn even if it is over already
             self.crowd.wait(cx);
             cx.waker().wake_by_ref();
+            leaf::waits();
             return Poll::Pending;
         }
         match self.crowd.next_ended() {
@@ -115,6 +117,7 @@ impl<H: TaskHandle> AsCompleted<H> {
             }
             None => {
                 self.crowd.wait(cx);
+                leaf::waits();
                 Poll::Pending
             }
         }
@@ -167,7 +170,7 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
         if let Poll::Ready(next) = self.completed.poll_ended(cx, self.deadline) {
             return Poll::Ready(Ok(next));
         }
-        if leaf::is_raised() {
+        if !leaf::is_quiet() {
             return Poll::Pending;
         }
         let Some(deadline) = self.deadline else { return Poll::Pending };

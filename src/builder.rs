@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::clock::Clock;
 use crate::engine::hook::WakeHook;
 use crate::engine::registry::Registration;
+use crate::engine::slots::MAX_TASKS;
 use crate::engine::turn::{Engine, ExceptionHandler};
 use crate::engine::waker::MAX_LOOPS;
 use crate::error::{ExceptionContext, TooManyLoops};
@@ -27,6 +28,7 @@ pub struct EventLoopBuilder {
     slow_callback_duration: Option<Duration>,
     pool: PoolSettings,
     wake_hook: Option<WakeHook>,
+    max_tasks: Option<usize>,
     reservation: Option<Reservation>,
 }
 
@@ -69,6 +71,36 @@ impl EventLoopBuilder {
     /// `loop.slow_callback_duration`.
     pub fn slow_callback_duration(self, limit: Duration) -> EventLoopBuilder {
         EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
+    }
+
+    /// How many tasks may be alive on the loop at one time; if not said, as many as a waker can tell apart: 16,515,072 on a
+    /// 64-bit machine (and 64,512 on a smaller one), which is also the most that can be said.
+    ///
+    /// Whoever creates one more gets [`TooManyTasks`](crate::TooManyTasks), as a panic or as an error. The main task is one of
+    /// them, but is never refused for this; callbacks are none. So a program that creates tasks faster than they end says so
+    /// before the machine's memory is used up.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::pending;
+    /// use loopwheel::{CreateTaskError, EventLoop, TaskBuilder};
+    ///
+    /// let mut event_loop = EventLoop::builder().max_tasks(2).build();
+    /// event_loop.run(async {
+    ///     let create = || TaskBuilder::new().create_task_if_running(pending::<()>());
+    ///     let task = create().unwrap();
+    ///     assert!(matches!(create(), Err(CreateTaskError::TooManyTasks(_)))); // main is one, too
+    ///     task.cancel();
+    ///     assert!(task.await.is_err());
+    ///     assert!(create().is_ok());
+    /// });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is no limit.
+    pub fn max_tasks(mut self, at_most: usize) -> EventLoopBuilder {
+        self.max_tasks = Some(at_most);
+        self
     }
 
     /// Called when something comes for the loop from outside while the host does not turn it: from any thread, at most once
@@ -140,7 +172,8 @@ impl EventLoopBuilder {
         });
         let clock = self.clock.unwrap_or_else(Clock::monotonic);
         let slow = self.slow_callback_duration;
-        let engine = Engine::new(registration, clock, name, handler, slow, self.pool);
+        let max_tasks = self.max_tasks.unwrap_or(MAX_TASKS);
+        let engine = Engine::new(registration, clock, name, handler, slow, self.pool, max_tasks);
         let event_loop = EventLoop::of(engine);
         if let Some(reservation) = self.reservation {
             reservation.redeem(event_loop.engine());

@@ -19,7 +19,7 @@ use crate::time::Timer;
 /// Calls `callback` in the loop's next turn.
 ///
 /// # Panics
-/// Without a running loop. A panic of `callback` goes to the loop's exception handler.
+/// Without a running loop, and if it has no room for another callback. A panic of `callback` goes to the loop's exception handler.
 ///
 /// # Examples
 /// ```
@@ -39,7 +39,7 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> CallbackHandle {
 /// Calls `callback` when `delay` is over, not earlier.
 ///
 /// # Panics
-/// Without a running loop. A panic of `callback` goes to the loop's exception handler.
+/// Without a running loop, and if it has no room for another callback. A panic of `callback` goes to the loop's exception handler.
 ///
 /// # Examples
 /// ```
@@ -66,7 +66,7 @@ pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> Callbac
 /// in which they were scheduled.
 ///
 /// # Panics
-/// Without a running loop. A panic of `callback` goes to the loop's exception handler.
+/// Without a running loop, and if it has no room for another callback. A panic of `callback` goes to the loop's exception handler.
 ///
 /// # In asyncio
 /// `loop.call_at(when, callback)`.
@@ -75,15 +75,22 @@ pub fn call_at(when: Instant, callback: impl FnOnce() + 'static) -> CallbackHand
     at(&running_loop(), when, callback, Location::caller())
 }
 
+#[track_caller]
 pub(crate) fn soon(
     engine: &Rc<Engine>,
     callback: impl FnOnce() + 'static,
     called_at: &'static Location<'static>,
 ) -> CallbackHandle {
-    let record = engine.spawn_callback(async move { callback() }, called_at);
-    CallbackHandle { record, when: None }
+    match engine.spawn_callback(async move { callback() }, called_at) {
+        Ok(record) => CallbackHandle { record, when: None },
+        Err((callback, full)) => {
+            drop(callback); // before the panic: it may panic too
+            panic!("{full}")
+        }
+    }
 }
 
+#[track_caller]
 pub(crate) fn at(
     engine: &Rc<Engine>,
     when: Instant,
@@ -104,7 +111,10 @@ pub(crate) fn at(
             Poll::Ready(())
         })
     });
-    CallbackHandle { record, when: Some(when) }
+    match record {
+        Ok(record) => CallbackHandle { record, when: Some(when) },
+        Err(full) => panic!("{full}"),
+    }
 }
 
 /// A scheduled callback: to be cancelled, or asked. Dropping the handle changes nothing.

@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::engine::current;
+use crate::engine::delivery::{Scope, Seen};
 use crate::engine::foreign::Payload;
 use crate::engine::frame::{Frame, Held};
 use crate::engine::leaf;
@@ -49,23 +51,28 @@ use crate::error::Cancelled;
 /// # In asyncio
 /// `try: await future` / `except CancelledError:`.
 pub fn catch_cancel<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
-    Held::new(future, CatchCancel)
+    Held::new(future, CatchCancel::default())
 }
 
-struct CatchCancel;
+#[derive(Default)]
+struct CatchCancel {
+    scope: Scope,
+}
 
 impl<F: Future> Frame<F> for CatchCancel {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
-        match future.poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if leaf::catch() => {
+        let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
+        let Some(engine) = current::running() else { return future.poll(cx).map(Ok) };
+        match self.scope.poll(&engine, None, || future.as_mut().poll(cx)) {
+            Seen::Ready(output) => Poll::Ready(Ok(output)),
+            Seen::Pending => Poll::Pending,
+            Seen::CameOut => {
+                engine.catches();
                 held.set(None);
                 Poll::Ready(Err(Cancelled { reason: leaf::reason() }))
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -80,8 +87,8 @@ impl Cancelled {
     /// `raise`.
     pub async fn reraise(self) -> ! {
         poll_fn(|_| {
-            // The deadlock report asks everybody; this one is on its way out and waits for nothing.
-            assert!(leaf::raise(), "`reraise` can only be awaited in a task");
+            assert!(leaf::is_in_task(), "`reraise` can only be awaited in a task");
+            leaf::comes_out();
             leaf::set_reason(self.reason.clone());
             Poll::<()>::Pending
         })
@@ -133,16 +140,19 @@ pub(crate) enum Ending {
 
 /// Catches a panic too.
 pub(crate) fn catch_all<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Ending>> {
-    Held::new(future, CatchAll)
+    Held::new(future, CatchAll::default())
 }
 
-struct CatchAll;
+#[derive(Default)]
+struct CatchAll {
+    catch_cancel: CatchCancel,
+}
 
 impl<F: Future> Frame<F> for CatchAll {
     type Output = Result<F::Output, Ending>;
 
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = catch_unwind(AssertUnwindSafe(|| CatchCancel.poll(held.as_mut(), cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| self.catch_cancel.poll(held.as_mut(), cx)));
         match polled {
             Ok(polled) => polled.map(|result| result.map_err(Ending::Cancelled)),
             Err(payload) => {

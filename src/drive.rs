@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::current;
-use crate::engine::foreign::KeptWaker;
+use crate::engine::foreign::GuardedWaker;
 use crate::engine::instant::Instant;
 use crate::engine::life::MOST_ROUNDS;
 use crate::engine::record::Plain;
@@ -37,6 +37,9 @@ impl EventLoop {
     /// # Errors
     /// [`RunError::Cancelled`] and [`RunError::Panicked`], of `main`; [`RunError::AlreadyRunning`] if it is polled by a task of a loop of this crate: such a loop needs no
     /// second one inside it.
+    ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
     ///
     /// # Examples
     /// ```
@@ -92,7 +95,7 @@ impl EventLoop {
 struct Driver<M, S> {
     event_loop: EventLoop,
     /// Who is called when a letter comes.
-    waker: Option<KeptWaker>,
+    waker: Option<Arc<GuardedWaker>>,
     sleep: M,
     /// The other executor's timer, and what it is set to.
     timer: Option<(Instant, Pin<Box<S>>)>,
@@ -143,7 +146,7 @@ where
     fn keep(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
             let called = waker.clone();
-            self.waker = Some(KeptWaker::clone_of(waker));
+            self.waker = Some(GuardedWaker::of(waker));
             self.event_loop.engine().set_hook(Arc::new(move || called.wake_by_ref()));
         }
     }

@@ -237,6 +237,45 @@ pub struct TooManyLoops {
     pub limit: usize,
 }
 
+/// A task could not be created: as many as may be are alive on the loop.
+///
+/// The future that was to be a task has been dropped; nothing else has changed, and the loop goes on. There is room again when
+/// a task has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "too many tasks are alive on this event loop (at most {limit}): await some before you create more, let a fixed number of \
+     tasks take the work from a `Queue`, raise `EventLoopBuilder::max_tasks`, or use another loop"
+)]
+#[non_exhaustive]
+pub struct TooManyTasks {
+    /// How many may be alive at one time.
+    pub limit: usize,
+}
+
+/// A callback could not be scheduled: the loop has no room for any more tasks and callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "too many callbacks and tasks wait on this event loop (at most {limit}): let some be called before you schedule more, or \
+     use another loop"
+)]
+#[non_exhaustive]
+pub struct TooManyCallbacks {
+    /// How many tasks and callbacks there may be at one time.
+    pub limit: usize,
+}
+
+/// Why a task could not be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CreateTaskError {
+    /// See [`NoRunningLoop`].
+    #[error(transparent)]
+    NoRunningLoop(#[from] NoRunningLoop),
+    /// See [`TooManyTasks`].
+    #[error(transparent)]
+    TooManyTasks(#[from] TooManyTasks),
+}
+
 /// Why a run gave no value.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
@@ -259,6 +298,9 @@ pub enum RunError {
     /// See [`TooManyLoops`].
     #[error(transparent)]
     TooManyLoops(#[from] TooManyLoops),
+    /// There is no room on the loop even for the main task; see [`TooManyTasks`].
+    #[error(transparent)]
+    TooManyTasks(#[from] TooManyTasks),
 }
 
 /// Nothing was ready, no timer was set, and nothing outside could have woken the loop.
@@ -340,7 +382,7 @@ pub enum Failure {
     Failed(String),
     /// A task or callback panicked and nobody can take it any more, or a destructor panicked.
     Panicked(Panic),
-    /// A call of another thread came too late: the loop ended before it was made.
+    /// A call of another thread was lost: the loop ended before it was made, or had no room for it.
     LostCall,
     /// A run has ended, and the clean-up of each task that was left made another, again and again. This one was dropped hard.
     EndlessCleanUp {
@@ -353,6 +395,8 @@ pub enum Failure {
         /// How often what was left had been dropped before.
         rounds: u32,
     },
+    /// A callback was dropped and will not be called, for the loop had no room for it.
+    TooManyCallbacks(TooManyCallbacks),
     /// One poll held up the loop for so long. Only with [`debug`](crate::EventLoopBuilder::debug).
     SlowPoll(Duration),
 }
@@ -394,7 +438,10 @@ impl fmt::Display for Failure {
             Failure::Panicked(panic) => {
                 write!(f, "panicked and nobody took it: {}", panic.message())
             }
-            Failure::LostCall => f.write_str("of another thread came too late: the loop has ended"),
+            Failure::LostCall => f.write_str(
+                "of another thread came too late: the loop has ended, or has no room for it",
+            ),
+            Failure::TooManyCallbacks(full) => write!(f, "was dropped: {full}"),
             Failure::EndlessCleanUp { rounds } => write!(
                 f,
                 "was left after {rounds} rounds of cancelling what the run had left, for the clean-up of each task makes \

@@ -185,7 +185,10 @@ impl EventLoop {
     #[track_caller]
     pub fn try_run<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
         let ended = self.try_run_until_complete(main);
-        if matches!(ended, Err(RunError::AlreadyRunning | RunError::Deadlock(_))) {
+        if matches!(
+            ended,
+            Err(RunError::AlreadyRunning | RunError::TooManyTasks(_) | RunError::Deadlock(_))
+        ) {
             return ended;
         }
         self.cancel_all()?;
@@ -219,7 +222,7 @@ impl EventLoop {
                 main.cold().name.replace(Some("main".into()));
                 self.turn_until(|| main.has(Flag::DONE))?;
                 outcome_of_main(main)
-            })
+            })?
         })
     }
 

@@ -83,5 +83,5 @@ impl Spawn for Spawner {
 
 fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), SpawnError> {
     let task = TaskBuilder::new().create_task_if_running(future);
-    task.map(drop).map_err(|_| SpawnError::shutdown())
+    task.map(drop).map_err(|_| SpawnError::shutdown()) // the only error that they have
 }

@@ -79,8 +79,9 @@ pub use cancel::{catch_cancel, finally};
 pub use engine::clock::{Clock, HeldClock, VirtualClock};
 pub use engine::instant::Instant;
 pub use error::{
-    Cancelled, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask, NoRunningLoop,
-    Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyLoops,
+    Cancelled, CreateTaskError, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask,
+    NoRunningLoop, Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks,
+    TooManyLoops, TooManyTasks,
 };
 pub use event_loop::{EventLoop, run, run_virtual, set_exception_handler, try_run};
 pub use exception_group::{ExceptionGroup, Raised};

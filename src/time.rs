@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::engine::alarm::Alarm;
 use crate::engine::current::{self, with_current_loop};
 use crate::engine::instant::Instant;
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told};
 use crate::engine::turn::Engine;
 use crate::engine::wheel::TimerKey;
 use crate::error::NoRunningLoop;
@@ -80,7 +80,7 @@ pub fn try_now() -> Result<Instant, NoRunningLoop> {
 /// # In asyncio
 /// `asyncio.sleep(seconds)`.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { state: SleepState::For(duration) }
+    Sleep { state: SleepState::For(duration), told: Told::default() }
 }
 
 /// Waits until the loop's clock shows `deadline`.
@@ -106,7 +106,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # In asyncio
 /// `asyncio.sleep(deadline - loop.time())`.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { state: SleepState::Until(deadline) }
+    Sleep { state: SleepState::Until(deadline), told: Told::default() }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -114,6 +114,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[must_use = "a future does nothing unless awaited"]
 pub struct Sleep {
     state: SleepState,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -136,13 +137,14 @@ impl Future for Sleep {
             SleepState::Over => return Poll::Ready(()),
             _ => {}
         }
-        if leaf::interrupted(cx, || "a sleep".to_owned()) {
+        if leaf::interrupted(&self.told, cx, || "a sleep".to_owned()) {
             return Poll::Pending;
         }
         let (deadline, engine) = match &mut self.state {
             SleepState::Armed(timer) => {
                 if !timer.has_fired() {
                     timer.rewake(cx);
+                    leaf::waits();
                     return Poll::Pending;
                 }
                 self.state = SleepState::Over;
@@ -168,6 +170,7 @@ impl Future for Sleep {
         }
         let alarm = engine.alarm_for(cx.waker());
         self.state = SleepState::Armed(Timer::arm(engine, deadline, alarm));
+        leaf::waits();
         Poll::Pending
     }
 }
@@ -235,15 +238,16 @@ impl fmt::Debug for Timer {
 /// # In asyncio
 /// `asyncio.sleep(0)`.
 pub fn yield_now() -> YieldNow {
-    YieldNow { place: None }
+    YieldNow { place: 0, told: Told::default() }
 }
 
 /// The future of [`yield_now`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless awaited"]
 pub struct YieldNow {
-    /// Its place in the ready queue. A wake-up may come earlier than that, for some other reason.
-    place: Option<u32>,
+    /// Its place in the ready queue, or zero before the first poll. A wake-up may come earlier than that, for some other reason.
+    place: u64,
+    told: Told,
 }
 
 impl Future for YieldNow {
@@ -251,19 +255,27 @@ impl Future for YieldNow {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(cx, || "its next turn".to_owned()) {
+        if leaf::interrupted(&self.told, cx, || "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        // Under somebody else's executor: once around, whatever that is there.
-        let has_passed = if let Some(place) = self.place {
-            with_current_loop(|engine| engine.has_passed(place)).unwrap_or(true)
-        } else {
-            self.place = Some(with_current_loop(Engine::next_place).unwrap_or(0));
-            false
-        };
-        if has_passed {
+        // Under another executor: once around, whatever that is there.
+        let place = self.place;
+        let has_passed = with_current_loop(|engine| {
+            if place == 0 {
+                self.place = engine.next_place();
+                engine.waits();
+                return false;
+            }
+            let has_passed = engine.has_passed(place);
+            if !has_passed {
+                engine.waits();
+            }
+            has_passed
+        });
+        if has_passed.unwrap_or(place > 0) {
             return Poll::Ready(());
         }
+        self.place = self.place.max(1);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

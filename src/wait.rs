@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::crowd::{Crowd, WakeAt};
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told};
 use crate::engine::record::RecordRef;
 use crate::task::{TaskHandle, running_loop};
 use crate::time::Timer;
@@ -56,7 +56,13 @@ pub use ReturnWhen::{AllCompleted, FirstCompleted, FirstException};
 /// `asyncio.wait(tasks, return_when=…)`, where an empty set is a `ValueError`.
 #[doc(alias = "select_all")]
 pub fn wait<H: TaskHandle>(tasks: impl IntoIterator<Item = H>, until: ReturnWhen) -> Wait<H> {
-    Wait { tasks: tasks.into_iter().collect(), until, limit: None, begun: None }
+    Wait {
+        tasks: tasks.into_iter().collect(),
+        until,
+        limit: None,
+        begun: None,
+        told: Told::default(),
+    }
 }
 
 /// The future of [`wait`].
@@ -66,6 +72,7 @@ pub struct Wait<H> {
     until: ReturnWhen,
     limit: Option<Duration>,
     begun: Option<Begun>,
+    told: Told,
 }
 
 type Begun = (Rc<Crowd<Vec<Option<RecordRef>>>>, Option<Timer>);
@@ -85,7 +92,7 @@ impl<H: TaskHandle> Future for Wait<H> {
     type Output = (Vec<H>, Vec<H>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(cx, || format!("{} tasks", self.tasks.len())) {
+        if leaf::interrupted(&self.told, cx, || format!("{} tasks", self.tasks.len())) {
             return Poll::Pending;
         }
         match &self.begun {
@@ -108,6 +115,7 @@ impl<H: TaskHandle> Future for Wait<H> {
                     Timer::arm(engine, when, alarm)
                 });
                 self.begun = Some((crowd, timer));
+                leaf::waits();
                 return Poll::Pending;
             }
             Some((crowd, timer)) => {
@@ -117,6 +125,7 @@ impl<H: TaskHandle> Future for Wait<H> {
                     if let Some(timer) = timer {
                         timer.rewake(cx);
                     }
+                    leaf::waits();
                     return Poll::Pending;
                 }
             }

@@ -2,7 +2,7 @@
 //! A new task is one allocation.
 //!
 //! "Once warm": the slot table and the wheel grow to what is needed at one time, and stay so. Each figure
-//! here is counted over many rounds after as many to warm up.
+//! here is counted over many rounds after as many to warm up. What a crowd of tasks needed is given back when it is gone.
 
 #![allow(clippy::waker_clone_wake)] // a clone is to be counted too
 
@@ -208,5 +208,74 @@ fn a_cancel_asks_each_task_once_however_many_await_it() {
         assert!(in_all < 4 * TASKS, "{in_all} allocations");
         assert!((&mut outer).await.is_err_and(|error| error.is_cancelled()));
         assert!(awaited.is_cancelled());
+    });
+}
+
+/// What a loop may keep of a crowd: 4,096 places of each of its tables, and blocks of tasks that are over.
+const MOST_KEPT: i64 = (1 << 20) + if cfg!(debug_assertions) { 0 } else { 16 << 20 };
+
+/// As many polls as the loop may take to see that it holds more than it needs.
+async fn a_while() {
+    for _ in 0..500 {
+        sleep(ms(1)).await;
+    }
+}
+
+#[test]
+fn what_a_crowd_of_sleepers_needed_is_given_back() {
+    const SLEEPERS: u64 = 200_000;
+    run_virtual(async {
+        let before = counts().live_bytes;
+        let kept_by_the_loop = || counts().live_bytes - before;
+        for _ in 0..2 {
+            for _ in 0..SLEEPERS {
+                drop(create_task(async { sleep(ms(1_000)).await }));
+            }
+            sleep(ms(500)).await;
+            let peak = kept_by_the_loop();
+            assert!(peak > 100 * SLEEPERS.cast_signed(), "{peak} bytes");
+            sleep(ms(1_000)).await;
+            a_while().await;
+            let after = kept_by_the_loop();
+            assert!(after < MOST_KEPT, "{after} bytes, and {peak} at the peak");
+        }
+    });
+}
+
+#[test]
+fn a_sleeper_that_is_left_of_a_crowd_does_not_keep_the_memory_of_the_others_when_it_ends() {
+    run_virtual(async {
+        let before = counts().live_bytes;
+        let crowd: Vec<_> = (0..100_000).map(|_| create_task(sleep(ms(1_000)))).collect();
+        let last = create_task(sleep(ms(10_000)));
+        sleep(ms(2_000)).await;
+        drop(crowd);
+        a_while().await;
+        assert!(!last.is_done());
+        last.await.unwrap();
+        for _ in 0..500 {
+            create_task(sleep(ms(1))).await.unwrap(); // one at a time is there always
+        }
+        let after = counts().live_bytes - before;
+        assert!(after < MOST_KEPT, "{after} bytes");
+    });
+}
+
+/// A crowd that comes again and again: giving back costs each of its tasks next to nothing.
+#[test]
+fn a_crowd_that_comes_and_goes_does_not_make_the_loop_reallocate_for_each_of_its_tasks() {
+    const TASKS: u64 = 10_000;
+    run_virtual(async {
+        for _ in 0..5 {
+            let before = counts().allocations;
+            let crowd: Vec<_> = (0..TASKS).map(|_| create_task(sleep(ms(1)))).collect();
+            for task in crowd {
+                task.await.unwrap();
+            }
+            a_while().await;
+            let of_the_tasks = TASKS + 1;
+            let of_the_loop = (counts().allocations - before).saturating_sub(of_the_tasks);
+            assert!(of_the_loop < 100, "{of_the_loop} allocations");
+        }
     });
 }

@@ -4,16 +4,17 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{ms, watched_loop};
 use loopwheel::{
-    CallbackHandle, EventLoop, Instant, RunError, Task, TaskBuilder, VirtualClock, call_later,
-    create_task, interval, now, run, run_virtual, sleep, sleep_until, timeout_at, try_create_task,
-    try_now, try_run, wait_for, yield_now,
+    CallbackHandle, CreateTaskError, EventLoop, Instant, RemoteError, RunError, Task, TaskBuilder,
+    TaskGroup, TaskRef, VirtualClock, call_later, call_soon, create_task, gather, interval, now,
+    run, run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for,
+    yield_now,
 };
 
 fn panic_text(action: impl FnOnce()) -> String {
@@ -397,4 +398,138 @@ fn a_callback_whose_destructor_ends_it_makes_room_for_nobody_elses_place() {
         assert_eq!(innocent.await, Ok(7));
     });
     assert_eq!(reports.borrow().len(), 1);
+}
+
+/// A virtual loop with room for so many tasks.
+fn small_loop(max_tasks: usize) -> EventLoop {
+    EventLoop::builder().clock(VirtualClock::new()).max_tasks(max_tasks).build()
+}
+
+thread_local! {
+    /// Where this thread last panicked.
+    static PANICKED_AT: Cell<Option<(&'static str, u32)>> = const { Cell::new(None) };
+}
+
+#[test]
+fn one_task_too_many_is_refused_at_the_callers_line_and_the_loop_goes_on() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if let Some(at) = info.location() {
+            let is_here = at.file() == file!();
+            PANICKED_AT.set(is_here.then_some((file!(), at.line())));
+        }
+        report(info);
+    }));
+    small_loop(3).run(async {
+        let tasks = [create_task(std::future::pending::<()>()), create_task(sleep(ms(10)))];
+        let refused: [(fn(), u32); 4] = [
+            (|| drop(create_task(async {})), line!()),
+            (|| drop(try_create_task(async { Ok::<_, ()>(()) })), line!()),
+            (|| drop(TaskBuilder::new().name("it").create_task(async {})), line!()),
+            (|| drop(TaskBuilder::new().try_create_task(async { Ok::<_, ()>(()) })), line!()),
+        ];
+        for (create, line) in refused {
+            let text = panic_text(create);
+            assert!(
+                text.starts_with("too many tasks are alive on this event loop (at most 3): await")
+            );
+            assert_eq!(PANICKED_AT.take(), Some((file!(), line)));
+        }
+        let names: Vec<_> = loopwheel::all_tasks().iter().map(TaskRef::name).collect();
+        assert_eq!(names, ["main", "Task-2", "Task-3"], "nothing has changed");
+        let [waits, sleeps] = tasks;
+        sleeps.await.unwrap();
+        let next = create_task(async { 4 });
+        assert_eq!(next.name(), "Task-4", "no number was lost");
+        assert_eq!(next.await, Ok(4));
+        assert!(waits.cancel());
+        assert!(waits.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn one_task_too_many_is_an_error_where_errors_are_asked_for_and_its_future_is_dropped() {
+    small_loop(1).run(async {
+        let kept = Rc::new(());
+        let future = {
+            let kept = kept.clone();
+            async move { drop(kept) }
+        };
+        let refused = TaskBuilder::new().create_task_if_running(future).unwrap_err();
+        assert!(matches!(refused, CreateTaskError::TooManyTasks(full) if full.limit == 1));
+        assert!(refused.to_string().contains("max_tasks"), "{refused}");
+        assert_eq!(Rc::strong_count(&kept), 1);
+    });
+    let refused = TaskBuilder::new().create_task_if_running(async {}).unwrap_err();
+    assert!(matches!(refused, CreateTaskError::NoRunningLoop(_)));
+}
+
+#[test]
+fn a_future_that_panics_when_it_is_refused_and_dropped_is_a_panic_and_no_abort() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bomb");
+        }
+    }
+    small_loop(1).run(async {
+        let bomb = Bomb;
+        let text = panic_text(|| drop(create_task(async move { drop(bomb) })));
+        assert_eq!(text, "a bomb");
+        let bomb = Bomb;
+        let text = panic_text(|| {
+            _ = TaskBuilder::new().create_task_if_running(async move { drop(bomb) });
+        });
+        assert_eq!(text, "a bomb");
+    });
+}
+
+#[test]
+fn gathers_groups_and_other_threads_are_told_of_one_task_too_many() {
+    let mut event_loop = small_loop(2);
+    let handle = event_loop.handle();
+    event_loop.run(async {
+        let line = line!() + 1;
+        let text = panic_text(|| drop(gather((0..2).map(|_| async {}))));
+        assert!(text.starts_with("too many tasks are alive"), "{text}");
+        assert!(text.contains(&format!("limits.rs:{line}")), "{text}");
+        yield_now().await; // the first of the two ends
+        let ended = TaskGroup::scope(async |group| {
+            let child = group.create_task(async { Ok::<_, String>(1) });
+            let text = panic_text(|| drop(group.create_task(async { Ok(2) })));
+            assert!(text.starts_with("too many tasks are alive"), "{text}");
+            Ok::<_, String>(child.await.unwrap())
+        });
+        assert_eq!(ended.await.unwrap(), 1);
+        let waits = create_task(std::future::pending::<()>());
+        let remote = handle.create_task(|| async {}).unwrap();
+        assert!(matches!(remote.await, Err(RemoteError::TooManyTasks(_))));
+        assert!(!waits.is_done());
+    });
+}
+
+#[test]
+fn a_loop_that_is_full_of_tasks_still_runs_main_and_calls_callbacks() {
+    let mut event_loop = small_loop(1_000);
+    let called = Rc::new(Cell::new(0));
+    let count = || {
+        let called = called.clone();
+        move || called.set(called.get() + 1)
+    };
+    for _ in 0..1_000 {
+        let task = event_loop.create_task(sleep(ms(1)));
+        let count = count();
+        task.to_ref().add_done_callback(move |_| count());
+    }
+    assert!(panic_text(|| drop(event_loop.create_task(async {}))).starts_with("too many tasks"));
+    event_loop.run(async {
+        for _ in 0..1_000 {
+            call_soon(count());
+            call_later(ms(1), count());
+        }
+        assert!(panic_text(|| drop(create_task(async {}))).starts_with("too many tasks"));
+        sleep(ms(2)).await;
+        assert_eq!(called.get(), 3_000);
+        assert_eq!(create_task(async { 1 }).await, Ok(1));
+    });
 }

@@ -586,9 +586,9 @@ fn calls_that_are_lost_and_panic_when_they_are_dropped_are_all_reported() {
     drop(event_loop);
     let reports = reports.take();
     assert_eq!(reports.len(), 5, "{reports:?}");
-    assert!(reports[0].ends_with("came too late: the loop has ended"), "{reports:?}");
+    assert!(reports[0].contains("came too late: the loop has ended"), "{reports:?}");
     assert!(reports[1].ends_with("panicked and nobody took it: one"), "{reports:?}");
-    assert!(reports[2].ends_with("came too late: the loop has ended"), "{reports:?}");
+    assert!(reports[2].contains("came too late: the loop has ended"), "{reports:?}");
     assert!(reports[3].ends_with("panicked and nobody took it: two"), "{reports:?}");
     assert!(reports[4].ends_with("panicked and nobody took it: three"), "{reports:?}");
     assert_eq!(task.wait(), Err(RemoteError::LoopGone(LoopGone)));

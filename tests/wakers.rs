@@ -703,3 +703,33 @@ fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
         assert_eq!(stranger.wakes(), 0);
     });
 }
+
+#[test]
+fn wakers_of_a_crowd_whose_places_were_given_back_stay_stale_when_the_next_crowd_comes() {
+    const TASKS: usize = 20_000;
+    run_virtual(async {
+        let mut stale = Vec::new();
+        for _ in 0..3 {
+            let crowd: Vec<_> = (0..TASKS)
+                .map(|_| {
+                    let watched = Watched::new();
+                    (create_task(watched.future()), watched)
+                })
+                .collect();
+            yield_now().await;
+            for waker in &stale {
+                Waker::wake_by_ref(waker);
+            }
+            yield_now().await;
+            assert!(crowd.iter().all(|(_, watched)| watched.polls() == 1), "nobody is woken");
+            for (task, watched) in crowd {
+                stale.push(watched.waker());
+                watched.end();
+                task.await.unwrap();
+            }
+            for _ in 0..100 {
+                sleep(ms(1)).await; // the loop gives back what it does not need
+            }
+        }
+    });
+}

@@ -58,8 +58,10 @@ pub(crate) struct Strangers {
 impl Strangers {
     pub(crate) fn admit(&mut self, waker: KeptWaker) -> Alarm {
         let place = self.free.pop().unwrap_or_else(|| {
+            let place = u32::try_from(self.wakers.len());
+            let place = place.expect("more than four billion foreign wakers");
             self.wakers.push(None);
-            u32::try_from(self.wakers.len() - 1).expect("more than four billion foreign wakers")
+            place
         });
         self.wakers[place as usize] = Some(waker);
         Alarm::Stranger { place }

@@ -98,10 +98,12 @@ impl RecordRef {
 
     /// Whether the last poll has left a note, and what it is of is all that the task awaits.
     pub(super) fn awaits_one(&self) -> bool {
-        self.has_but_not(
-            Flag::AWAITS,
-            Stage::LENT | Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE,
-        )
+        self.has_but_not(Flag::AWAITS, Stage::LENT | Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE)
+    }
+
+    /// Whether it noted in this poll that it awaits a task, and that is all so far.
+    pub(crate) fn awaits_a_task(&self) -> bool {
+        self.has_but_not(Flag::AWAITS, Flag::AWAITS_SEVERAL)
     }
 
     /// Nothing takes the cancel in the task's place: it is woken for it.
@@ -391,11 +393,11 @@ impl Engine {
         }
     }
 
-    /// The time of a limit is up that this task has polled.
+    /// The time of a limit is up that this task has polled, or a group cancels its body there.
     ///
-    /// As asyncio's, it is to cancel what is awaited at once. If that is one task, the task is polled now, so that the limit, if
-    /// it is really there, passes the cancel on; if not, when it is its turn.
-    pub(crate) fn limit_is_up(&self, record: &RecordRef) {
+    /// As asyncio's, it is to cancel what is awaited at once. If that is one task, this one is polled now, so that the limit, if
+    /// it is really there, passes the cancel on; if not, when it is its turn. No code of the user's may be running.
+    pub(crate) fn scope_is_to_be_polled(&self, record: &RecordRef) {
         if record.awaits_one() && !record.is_queued() {
             self.current.hidden(|| self.poll_now(record));
         } else {

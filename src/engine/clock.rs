@@ -118,7 +118,7 @@ pub struct VirtualClock {
 #[derive(Default)]
 struct Shared {
     now: Cell<Instant>,
-    holds: Cell<u32>,
+    holds: Cell<usize>,
 }
 
 impl VirtualClock {

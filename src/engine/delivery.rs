@@ -74,15 +74,15 @@ pub(crate) struct Deliveries {
     /// Something has caught a cancel in this poll, or swallowed it.
     caught: Cell<bool>,
     /// The poll in which a checkpoint last waited, by the count of the ready queue.
-    last_waiting: Cell<u32>,
+    last_waiting: Cell<u64>,
     /// A checkpoint waited in this poll before anything was counted.
     uncounted: Cell<bool>,
     /// How many expired limits are around what is being polled.
     pub(crate) expired_around: Cell<u32>,
 }
 
-/// No poll.
-const NEVER: u32 = u32::MAX;
+/// No poll: the ready queue counts from one.
+const NEVER: u64 = 0;
 
 /// What one checkpoint has noted of the cancels that came by. The lowest bit says that it holds its branch.
 #[derive(Debug, Default)]
@@ -159,7 +159,7 @@ impl Engine {
 
     /// A checkpoint waits in this poll.
     #[inline]
-    pub(super) fn waits(&self) {
+    pub(crate) fn waits(&self) {
         let poll = self.tasks.ready.popped();
         if self.deliveries.last_waiting.replace(poll) == poll {
             self.waits_too();
@@ -256,6 +256,12 @@ impl Engine {
         self.deliveries.caught.get()
     }
 
+    /// Whether a scope inside may begin a delivery of its own in this poll.
+    pub(crate) fn may_deliver(&self) -> bool {
+        matches!(self.deliveries.signal.get(), Signal::Quiet | Signal::Deliver)
+    }
+
+    #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         self.deliveries.signal.get() == Signal::Quiet
     }

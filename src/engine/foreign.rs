@@ -11,7 +11,7 @@
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::thread;
 
@@ -129,7 +129,7 @@ fn tell(context: &ExceptionContext) {
 #[derive(Clone)]
 pub(crate) enum KeptWaker {
     Ours(TaskId),
-    Foreign(ForeignWaker),
+    Foreign(Arc<GuardedWaker>),
 }
 
 impl KeptWaker {
@@ -141,16 +141,9 @@ impl KeptWaker {
         TaskId::of(waker).map_or_else(|| KeptWaker::of_foreign(waker), KeptWaker::Ours)
     }
 
-    /// A real clone, also of one of ours: for a place from which foreign code can wake it.
     #[cold]
     pub(crate) fn of_foreign(waker: &Waker) -> KeptWaker {
-        let kept = Rc::new(GuardedWaker::of(waker));
-        current::with_current_loop(|engine| {
-            engine.current.with_hidden(|task| {
-                task.cold().foreign_wakers.borrow_mut().add(&kept);
-            });
-        });
-        KeptWaker::Foreign(ForeignWaker(kept))
+        KeptWaker::Foreign(GuardedWaker::of(waker))
     }
 
     /// The same as [`of`](KeptWaker::of), if it is one of ours: no foreign code runs.
@@ -161,14 +154,14 @@ impl KeptWaker {
 
     /// A waker that wakes nothing.
     pub(crate) fn of_nothing() -> KeptWaker {
-        KeptWaker::Foreign(ForeignWaker(Rc::new(GuardedWaker::of(Waker::noop()))))
+        KeptWaker::Foreign(Arc::new(GuardedWaker(None)))
     }
 
     #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         match self {
             KeptWaker::Ours(id) => TaskId::of(waker) == Some(*id),
-            KeptWaker::Foreign(kept) => kept.0.will_wake(waker),
+            KeptWaker::Foreign(kept) => kept.will_wake(waker),
         }
     }
 
@@ -177,7 +170,7 @@ impl KeptWaker {
     pub(crate) fn wake(self) {
         match self {
             KeptWaker::Ours(id) => wake(id),
-            KeptWaker::Foreign(kept) => kept.0.wake(),
+            KeptWaker::Foreign(kept) => kept.wake(),
         }
     }
 
@@ -190,10 +183,6 @@ impl KeptWaker {
     }
 }
 
-/// A foreign waker that is kept on this thread.
-#[derive(Clone)]
-pub(crate) struct ForeignWaker(Rc<GuardedWaker>);
-
 /// The foreign wakers that the checkpoints of one task keep: a cancel wakes them all, so that the sets that the checkpoints are
 /// in poll them.
 #[derive(Default)]
@@ -204,28 +193,45 @@ pub(crate) struct ForeignWakers {
 }
 
 impl ForeignWakers {
-    fn add(&mut self, waker: &Rc<GuardedWaker>) {
+    fn add(&mut self, waker: &Arc<GuardedWaker>) {
         if self.wakers.len() >= self.sweep_at {
             self.wakers.retain(|waker| waker.strong_count() > 0);
             self.sweep_at = 2 * self.wakers.len() + 8;
         }
-        self.wakers.push(Rc::downgrade(waker));
+        self.wakers.push(Arc::downgrade(waker));
     }
 
     /// Those that are still kept.
     pub(crate) fn alive(&self) -> Vec<KeptWaker> {
         let alive = self.wakers.iter().filter_map(Weak::upgrade);
-        alive.map(|waker| KeptWaker::Foreign(ForeignWaker(waker))).collect()
+        alive.map(KeptWaker::Foreign).collect()
     }
 }
 
-/// A waker whose panics, when it is woken or dropped, are reported.
+/// A waker whose panics, when it is woken or dropped, are reported; on whatever thread that is.
 pub(crate) struct GuardedWaker(Option<Waker>);
 
 impl GuardedWaker {
-    /// A real clone: no borrow or lock may be held here, and a panic goes to the caller.
-    pub(crate) fn of(waker: &Waker) -> GuardedWaker {
-        GuardedWaker(Some(waker.clone()))
+    /// A real clone, also of one of ours: for a place from which the outside can wake it. No borrow or lock may be held here,
+    /// and a panic goes to the caller.
+    pub(crate) fn of(waker: &Waker) -> Arc<GuardedWaker> {
+        let kept = Arc::new(GuardedWaker(Some(waker.clone())));
+        if TaskId::of(waker).is_none() {
+            current::with_current_loop(|engine| {
+                engine.current.with_hidden(|task| {
+                    task.cold().foreign_wakers.borrow_mut().add(&kept);
+                });
+            });
+        }
+        kept
+    }
+
+    /// The same, but one of ours does not count as foreign code's: what it waits for is counted in another way.
+    pub(crate) fn of_counted(waker: &Waker) -> Arc<GuardedWaker> {
+        match TaskId::of(waker) {
+            Some(id) => Arc::new(GuardedWaker(Some(id.waker()))),
+            None => GuardedWaker::of(waker),
+        }
     }
 
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
@@ -238,14 +244,12 @@ impl GuardedWaker {
             call("a waker", || waker.wake_by_ref());
         }
     }
-
-    pub(crate) fn waker(&self) -> &Waker {
-        self.0.as_ref().unwrap_or_else(|| Waker::noop())
-    }
 }
 
 impl Drop for GuardedWaker {
     fn drop(&mut self) {
-        drop_reported(self.0.take());
+        if let Some(waker) = self.0.take() {
+            drop_reported(waker);
+        }
     }
 }

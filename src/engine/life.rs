@@ -22,18 +22,21 @@
 //! reported, once.
 
 use std::any::Any;
+use std::cmp::Reverse;
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::cold::{Cold, Joiner};
-use super::foreign::{self, Payload};
 use super::delivery::Signal;
+use super::foreign::{self, Payload};
 use super::record::{self, Birth, Flag, Kind, NO_TASK, Plain, RecordRef, Stage, TypedOf};
+use super::slots::Vacancy;
 use super::turn::{Engine, Next};
 use super::waker::{TaskId, wake};
 use super::watchers::FirstJoiner;
-use crate::error::{ExceptionContext, Failure, Panic};
+use crate::error::{ExceptionContext, Failure, Panic, TooManyCallbacks, TooManyTasks};
 
 /// How many hard drops are made inside each other, on the stack.
 const MOST_NESTED: u32 = 64;
@@ -43,13 +46,29 @@ pub(crate) const MOST_ROUNDS: u32 = 1_000;
 
 impl Engine {
     /// What a new record needs to know. Its slot is reserved; it comes there by [`begin`](Engine::begin).
-    fn birth(self: &Rc<Self>, number: u32, spawned_at: &'static Location<'static>) -> Birth {
-        let vacancy = self.tasks.slots.borrow_mut().reserve();
-        let vacancy = vacancy.expect("more tasks on one loop than a waker can tell apart");
+    fn birth(
+        self: &Rc<Self>,
+        vacancy: Vacancy,
+        number: u32,
+        spawned_at: &'static Location<'static>,
+    ) -> Birth {
         let id = TaskId::new(self.loop_index(), vacancy.slot, vacancy.generation);
         Birth { home: self.clone(), id, number, spawned_at }
     }
 
+    /// There was no slot for a task.
+    #[cold]
+    fn too_many_tasks(&self) -> TooManyTasks {
+        TooManyTasks { limit: self.tasks.slots.borrow().limit() }
+    }
+
+    /// There was no slot for a callback.
+    #[cold]
+    fn too_many_callbacks(&self) -> TooManyCallbacks {
+        TooManyCallbacks { limit: self.tasks.slots.borrow().capacity() }
+    }
+
+    /// Counts tasks. After 2³² of them it begins again: a number is a name, and an order among tasks of an age.
     fn next_number(&self) -> u32 {
         let last = self.tasks_made.get();
         let number = if last == u32::MAX { NO_TASK + 1 } else { last + 1 };
@@ -79,9 +98,17 @@ impl Engine {
         }
     }
 
+    /// A slot for a task that is [spawned](Engine::spawn) now.
+    #[inline]
+    pub(crate) fn room_for_task(&self) -> Result<Vacancy, TooManyTasks> {
+        let vacancy = self.tasks.slots.borrow_mut().reserve_for_task();
+        vacancy.ok_or_else(|| self.too_many_tasks())
+    }
+
     /// A new task; its first poll is in the next turn.
     pub(crate) fn spawn<F, K>(
         self: &Rc<Self>,
+        vacancy: Vacancy,
         kind: K,
         future: F,
         spawned_at: &'static Location<'static>,
@@ -90,18 +117,18 @@ impl Engine {
         F: Future + 'static,
         K: Kind<F::Output, Value: 'static>,
     {
-        let task = record::owned(kind, self.birth(self.next_number(), spawned_at), future);
+        let task = record::owned(kind, self.birth(vacancy, self.next_number(), spawned_at), future);
         self.begin(&task);
         task
     }
 
-    /// A new task whose future may borrow from the caller's stack; it is over when `body` has returned.
+    /// The main task, whose future may borrow from the caller's stack; it is over when `body` has returned.
     pub(crate) fn spawn_scoped<F: Future, R>(
         self: &Rc<Self>,
         future: F,
         spawned_at: &'static Location<'static>,
         body: impl FnOnce(&TypedOf<F, Plain>) -> R,
-    ) -> R {
+    ) -> Result<R, TooManyTasks> {
         /// However `body` ends, the task is over then.
         struct Over<'a>(&'a RecordRef);
         impl Drop for Over<'_> {
@@ -110,25 +137,52 @@ impl Engine {
                 self.0.home.discard(self.0);
             }
         }
-        record::scoped(Plain, self.birth(self.next_number(), spawned_at), future, |task| {
+        let vacancy = self.tasks.slots.borrow_mut().reserve_for_main();
+        let Some(vacancy) = vacancy else { return Err(self.too_many_tasks()) };
+        let birth = self.birth(vacancy, self.next_number(), spawned_at);
+        Ok(record::scoped(Plain, birth, future, |task| {
             let _over = Over(task);
             self.begin(task);
             body(task)
-        })
+        }))
     }
 
-    /// A callback of the loop: a future that is no task.
+    /// A callback of the loop: a future that is no task. If there is no room for it, it is handed back.
     pub(crate) fn spawn_callback<F>(
         self: &Rc<Self>,
         future: F,
         called_at: &'static Location<'static>,
-    ) -> RecordRef
+    ) -> Result<RecordRef, (F, TooManyCallbacks)>
     where
         F: Future<Output = ()> + 'static,
     {
-        let callback = record::owned(Plain, self.birth(NO_TASK, called_at), future);
+        let vacancy = self.tasks.slots.borrow_mut().reserve_for_callback();
+        let Some(vacancy) = vacancy else { return Err((future, self.too_many_callbacks())) };
+        let callback = record::owned(Plain, self.birth(vacancy, NO_TASK, called_at), future);
         self.begin(&callback);
-        callback.clone()
+        Ok(callback.clone())
+    }
+
+    /// A callback that the loop itself makes, where nobody can be told that there is no room for it but the exception handler.
+    pub(crate) fn spawn_callback_or_report<F>(
+        self: &Rc<Self>,
+        future: F,
+        called_at: &'static Location<'static>,
+    ) where
+        F: Future<Output = ()> + 'static,
+    {
+        if let Err((future, full)) = self.spawn_callback(future, called_at) {
+            let thrown = catch_unwind(AssertUnwindSafe(|| drop(future))).err();
+            let failures = thrown.map(|payload| Failure::Panicked(Panic::new(payload)));
+            for failure in [Failure::TooManyCallbacks(full)].into_iter().chain(failures) {
+                self.report(&ExceptionContext::of_nobody(failure, called_at));
+            }
+        }
+    }
+
+    /// Whether a callback that is made now finds room.
+    pub(crate) fn has_room_for_callback(&self) -> bool {
+        self.tasks.slots.borrow().has_room()
     }
 
     /// A callback that is not queued but woken by a timer, which `future` arms for the id that it is given.
@@ -136,16 +190,29 @@ impl Engine {
         self: &Rc<Self>,
         called_at: &'static Location<'static>,
         future: impl FnOnce(TaskId) -> F,
-    ) -> RecordRef
+    ) -> Result<RecordRef, TooManyCallbacks>
     where
         F: Future<Output = ()> + 'static,
     {
-        let birth = self.birth(NO_TASK, called_at);
+        /// Gives the slot back if `future` panics: it may ask a host's clock.
+        struct Reserved<'a>(&'a Engine, Vacancy);
+        impl Drop for Reserved<'_> {
+            fn drop(&mut self) {
+                let mut slots = self.0.tasks.slots.borrow_mut();
+                slots.leave_vacant(self.1);
+                slots.callback_left();
+            }
+        }
+        let vacancy = self.tasks.slots.borrow_mut().reserve_for_callback();
+        let Some(vacancy) = vacancy else { return Err(self.too_many_callbacks()) };
+        let reserved = Reserved(self, vacancy);
+        let birth = self.birth(vacancy, NO_TASK, called_at);
         let future = future(birth.id);
+        mem::forget(reserved);
         let callback = record::owned(Plain, birth, future);
         self.inherit(&callback);
         self.tasks.slots.borrow_mut().insert(callback.clone());
-        callback.clone()
+        Ok(callback.clone())
     }
 
     /// The end: `how` if not with a value.
@@ -283,7 +350,8 @@ impl Engine {
     pub(crate) fn tasks(&self) -> Vec<RecordRef> {
         let mut tasks: Vec<_> =
             self.tasks.slots.borrow().tenants().filter(|task| task.is_task()).cloned().collect();
-        tasks.sort_by_key(|task| task.number);
+        let last = self.tasks_made.get();
+        tasks.sort_by_key(|task| Reverse(last.wrapping_sub(task.number))); // by age: numbers return
         tasks
     }
 
@@ -385,7 +453,8 @@ fn tell_other_joiners(record: &RecordRef, cold: &Cold) {
             Joiner::Watcher(watcher, number) => watcher.ended(number, record),
             Joiner::Callback(callback) => {
                 let task = record.clone();
-                record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
+                let callback = async move { callback(task) };
+                record.home.spawn_callback_or_report(callback, record.spawned_at);
             }
         }
     }
@@ -399,5 +468,115 @@ pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
         text
     } else {
         "something that is not text"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+    use std::panic::catch_unwind;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use crate::engine::testing::watched_loop;
+    use crate::{
+        EventLoop, Task, TaskGroup, all_tasks, call_later, call_soon, create_task, sleep, yield_now,
+    };
+
+    #[test]
+    fn all_tasks_are_oldest_first_even_when_their_numbers_have_come_round() {
+        let event_loop = EventLoop::new();
+        event_loop.engine().tasks_made.set(u32::MAX - 2);
+        let tasks: Vec<_> = (0..5).map(|_| event_loop.create_task(pending::<()>())).collect();
+        let expected: Vec<_> = tasks.iter().map(Task::to_ref).collect();
+        assert!(event_loop.all_tasks() == expected, "{:?}", event_loop.all_tasks());
+    }
+
+    #[test]
+    fn a_callback_for_which_the_loop_has_no_room_is_dropped_and_reported() {
+        /// Throws when it is dropped.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped unmade");
+            }
+        }
+        let (mut event_loop, reports) = watched_loop();
+        let engine = event_loop.engine().clone();
+        let called = Rc::new(Cell::new(0));
+        event_loop.run(async {
+            let task = create_task(sleep(Duration::from_secs(1)));
+            for _ in 0..2 {
+                let called = called.clone();
+                task.to_ref().add_done_callback(move |_| called.set(called.get() + 1));
+            }
+            let bomb = Bomb;
+            task.to_ref().add_done_callback(move |_| drop(bomb));
+            engine.tasks.slots.borrow_mut().set_room(2, 2); // main, and the one that waits: none is left but its own
+            sleep(Duration::from_secs(2)).await;
+            assert!(task.is_done());
+            assert_eq!(called.get(), 1, "in the slot of the task that has ended");
+            engine.tasks.slots.borrow_mut().set_room(100, 100);
+            create_task(yield_now()).await.unwrap(); // the loop goes on
+        });
+        let reports = reports.take();
+        assert_eq!(reports.len(), 3, "{reports:?}");
+        assert!(reports[0].contains("too many callbacks"), "{reports:?}");
+        assert!(reports[2].contains("dropped unmade"), "{reports:?}");
+    }
+
+    #[test]
+    fn a_group_whose_loop_has_no_room_for_a_callback_ends_all_the_same() {
+        let (mut event_loop, reports) = watched_loop();
+        let engine = event_loop.engine().clone();
+        event_loop.run(async {
+            let failed = TaskGroup::scope(async |group| {
+                group.create_task(async {
+                    sleep(Duration::from_secs(1)).await;
+                    Err::<(), _>("broken")
+                });
+                group.create_task(pending::<Result<(), &str>>());
+                engine.tasks.slots.borrow_mut().set_room(2, 2);
+                pending::<Result<(), &str>>().await
+            });
+            assert_eq!(failed.await.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
+        });
+        assert!(reports.borrow().is_empty());
+    }
+
+    #[test]
+    fn whoever_schedules_a_callback_on_a_loop_without_room_gets_one_clear_sentence() {
+        let (mut event_loop, _) = watched_loop();
+        let engine = event_loop.engine().clone();
+        event_loop.run(async {
+            engine.tasks.slots.borrow_mut().set_room(1, 1);
+            let soon: fn() = || drop(call_soon(|| ()));
+            let later: fn() = || drop(call_later(Duration::from_secs(1), || ()));
+            for schedule in [soon, later] {
+                let thrown = catch_unwind(schedule).unwrap_err();
+                let text = thrown.downcast_ref::<String>().unwrap();
+                assert!(text.starts_with("too many callbacks and tasks"), "{text}");
+            }
+            engine.tasks.slots.borrow_mut().set_room(100, 100);
+            drop(call_soon(|| ()));
+            yield_now().await;
+            assert_eq!(all_tasks().len(), 1);
+        });
+    }
+
+    #[test]
+    fn a_call_of_another_thread_for_which_there_is_no_room_is_reported() {
+        let (mut event_loop, reports) = watched_loop();
+        let engine = event_loop.engine().clone();
+        let handle = event_loop.handle();
+        event_loop.run(async {
+            engine.tasks.slots.borrow_mut().set_room(2, 2); // main, and the doorbell
+            std::thread::spawn(move || handle.call_soon(|| ())).join().unwrap().unwrap();
+            while reports.borrow().is_empty() {
+                yield_now().await;
+            }
+        });
+        assert!(reports.borrow()[0].contains("no room"), "{reports:?}");
     }
 }

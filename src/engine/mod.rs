@@ -9,6 +9,7 @@
 //! | `waker` | a waker is a number, and what it does | futures |
 //! | `record` | a task's one allocation: its bits and counts, its future and outcome, the chain it is in, memory for records | time |
 //! | `ready` | who wants to be polled: records, each of which holds the next | time |
+//! | `slack` | when a table that was large gives memory back | what is in it |
 //! | `slots` | from a number to a record | the queue |
 //! | `tasks` | table and queue of a loop | what tasks do |
 //! | `wheel` | timers in (deadline, insertion) order, O(1) | clocks, tasks |
@@ -23,6 +24,9 @@
 //! | `life` | a task's birth and end | how futures wait |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `delivery`, `leaf` | a cancel's way in; how it is delivered; what the futures at the bottom do | what is waited for |
+//!
+//! **Counts.** What counts things in memory is a `usize`, or narrower and checked before anything is changed; what counts events
+//! is a `u64`, or saturates, or is a name that may return (a generation, a task's number), and what happens then is said there.
 
 pub(crate) mod alarm;
 pub(crate) mod cancel;
@@ -42,6 +46,7 @@ pub(crate) mod ready;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod segments;
+pub(crate) mod slack;
 pub(crate) mod slots;
 pub(crate) mod sync;
 pub(crate) mod tasks;

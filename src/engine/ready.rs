@@ -4,24 +4,30 @@
 //! own, and a wake-up allocates nothing, however many there are.
 //!
 //! It counts who ever came and went. So a place in the queue, counted from the beginning of time, says later on whether its
-//! turn is over. The counts are allowed to wrap: only differences matter.
+//! turn is over.
 
 use std::cell::Cell;
 
 use super::record::{Chain, RecordRef};
 
 /// The tasks that want to be polled, oldest first. Each stands in it at most once.
-#[derive(Default)]
 pub(crate) struct ReadyQueue {
     chain: Chain,
-    pushed: Cell<u32>,
-    popped: Cell<u32>,
+    /// Both from one on, so that no place is zero.
+    pushed: Cell<u64>,
+    popped: Cell<u64>,
+}
+
+impl Default for ReadyQueue {
+    fn default() -> ReadyQueue {
+        ReadyQueue { chain: Chain::default(), pushed: Cell::new(1), popped: Cell::new(1) }
+    }
 }
 
 impl ReadyQueue {
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.pushed.get().wrapping_sub(self.popped.get()) as usize
+        (self.pushed.get() - self.popped.get()) as usize
     }
 
     #[inline]
@@ -33,31 +39,31 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&self, task: &RecordRef) {
         if self.chain.push(task) {
-            self.pushed.set(self.pushed.get().wrapping_add(1));
+            self.pushed.set(self.pushed.get() + 1);
         }
     }
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<RecordRef> {
         let task = self.chain.pop()?;
-        self.popped.set(self.popped.get().wrapping_add(1));
+        self.popped.set(self.popped.get() + 1);
         Some(task)
     }
 
     /// How many have been popped: tells each poll from the others.
     #[inline]
-    pub(crate) fn popped(&self) -> u32 {
+    pub(crate) fn popped(&self) -> u64 {
         self.popped.get()
     }
 
-    /// Where the next push goes, counted from the beginning of time (and wrapping).
-    pub(crate) fn next_place(&self) -> u32 {
+    /// Where the next push goes, counted from the beginning of time.
+    pub(crate) fn next_place(&self) -> u64 {
         self.pushed.get()
     }
 
     /// Whether everything that was pushed before `place` has been popped, and what is at `place` too.
-    pub(crate) fn has_passed(&self, place: u32) -> bool {
-        self.popped.get().wrapping_sub(place).cast_signed() > 0
+    pub(crate) fn has_passed(&self, place: u64) -> bool {
+        self.popped.get() > place
     }
 }
 
@@ -71,9 +77,9 @@ mod tests {
     use crate::engine::current;
     use crate::engine::testing::Dice;
 
-    /// Just below the wrap of the counts: they must pass it unharmed.
-    fn queue_about_to_wrap() -> ReadyQueue {
-        let count = Cell::new(u32::MAX - 300);
+    /// One that has counted this far, by no pushes of the test's.
+    fn queue_at(count: u64) -> ReadyQueue {
+        let count = Cell::new(count);
         ReadyQueue { pushed: count.clone(), popped: count, ..ReadyQueue::default() }
     }
 
@@ -81,7 +87,7 @@ mod tests {
     fn with_records(count: usize, test: impl FnOnce(Vec<RecordRef>)) {
         crate::run_virtual(async {
             let engine = current::running().unwrap();
-            let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending());
+            let make = |_| engine.spawn_timed_callback(Location::caller(), |_| pending()).unwrap();
             test((0..count).map(make).collect());
         });
     }
@@ -91,7 +97,7 @@ mod tests {
         with_records(200, |records| {
             for seed in 0..20 {
                 let mut dice = Dice::new(seed);
-                let (queue, mut model) = (queue_about_to_wrap(), VecDeque::new());
+                let (queue, mut model) = (queue_at(u64::from(u32::MAX) - 300), VecDeque::new());
                 for step in 0..20_000 {
                     // Phases that fill and phases that drain, so that the empty queue and the full one are met.
                     let number = dice.below(200) as usize;
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn a_place_is_passed_when_all_before_it_and_it_itself_are_popped() {
         with_records(3, |records| {
-            let queue = queue_about_to_wrap();
+            let queue = queue_at(u64::from(u32::MAX) - 1);
             queue.push(&records[0]);
             queue.push(&records[1]);
             let place = queue.next_place();
@@ -126,6 +132,14 @@ mod tests {
             queue.pop();
             assert!(queue.has_passed(place));
         });
+    }
+
+    #[test]
+    fn a_place_that_was_passed_stays_passed_however_many_come_after_it() {
+        let place = ReadyQueue::default().next_place();
+        for later in [1, 1 << 31, (1 << 31) + 1, (1 << 32) + 1, 1 << 62] {
+            assert!(queue_at(place + later).has_passed(place), "{later} polls later");
+        }
     }
 
     #[test]

@@ -18,16 +18,22 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn new(first_generation: u32) -> Tasks {
-        let slots = RefCell::new(Slots::new(first_generation));
+    pub(super) fn new(first_generation: u32, max_tasks: usize) -> Tasks {
+        let slots = RefCell::new(Slots::new(first_generation, max_tasks));
         Tasks { slots, ready: ReadyQueue::default(), at_large: Cell::new(0) }
     }
 
     /// It is over. What the table held is handed back, for dropping it may run code of others.
     pub(super) fn remove(&self, record: &RecordRef) -> Option<RecordRef> {
-        let from_table = self.slots.borrow_mut().remove(record.id)?;
-        if record.has(Flag::WAKER_AT_LARGE) {
-            self.at_large.set(self.at_large.get() - 1);
+        let mut slots = self.slots.borrow_mut();
+        let from_table = slots.remove(record.id)?;
+        if record.has(Flag::WAKER_AT_LARGE | Flag::CALLBACK) {
+            if record.has(Flag::WAKER_AT_LARGE) {
+                self.at_large.set(self.at_large.get() - 1);
+            }
+            if record.has(Flag::CALLBACK) {
+                slots.callback_left();
+            }
         }
         Some(from_table)
     }

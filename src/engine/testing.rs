@@ -1,4 +1,21 @@
-//! A seeded generator for the engine's model tests: the same seed, the same operations, on every machine.
+//! For the engine's own tests: a seeded generator (the same seed, the same operations, on every machine), and a loop whose
+//! reports are kept.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::{EventLoop, VirtualClock};
+
+/// A loop on virtual time whose exception handler writes into the returned list.
+pub(crate) fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let sink = reports.clone();
+    let event_loop = EventLoop::builder()
+        .clock(VirtualClock::new())
+        .exception_handler(move |context| sink.borrow_mut().push(context.to_string()))
+        .build();
+    (event_loop, reports)
+}
 
 /// `SplitMix64`: small, and good enough to find a wheel's mistakes.
 #[derive(Debug)]

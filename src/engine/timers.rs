@@ -2,11 +2,12 @@
 
 use std::mem;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::alarm::Alarm;
-use super::foreign::KeptWaker;
+use super::foreign::{GuardedWaker, KeptWaker};
 use super::instant::Instant;
 use super::turn::Engine;
 use super::waker::TaskId;
@@ -26,7 +27,7 @@ impl Engine {
                 Alarm::Wake { .. } => _ = self.make_ready(alarm.task(self.loop_index())),
                 Alarm::Cancel { .. } => {
                     if let Some(record) = self.record_of(alarm.task(self.loop_index())) {
-                        self.limit_is_up(&record);
+                        self.scope_is_to_be_polled(&record);
                     }
                 }
                 Alarm::Stranger { place } => {
@@ -88,6 +89,11 @@ impl Engine {
                 self.strangers.borrow_mut().admit(stranger)
             }
         }
+    }
+
+    /// What wakes a foreign waker that is kept already.
+    pub(crate) fn alarm_for_kept(&self, waker: Arc<GuardedWaker>) -> Alarm {
+        self.strangers.borrow_mut().admit(KeptWaker::Foreign(waker))
     }
 
     fn forget(&self, alarm: Alarm) {

@@ -36,11 +36,12 @@ use std::time::Duration;
 use super::alarm::{Alarm, Strangers};
 use super::clock::Clock;
 use super::current::Current;
+use super::delivery::{Deliveries, Signal};
 use super::hook::WakeHook;
 use super::instant::Instant;
-use super::delivery::{Deliveries, Signal};
 use super::record::{Blocks, Flag, Polled, Polling, RecordRef};
 use super::registry::Registration;
+use super::slack;
 use super::tasks::Tasks;
 use super::timers::OpenLimit;
 use super::waker::TaskId;
@@ -59,6 +60,8 @@ const UNUSUAL: Flag = Flag::CANCEL_PENDING
     .and(Flag::UNWINDING)
     .and(Flag::AWAITS)
     .and(Flag::AWAITS_SEVERAL);
+/// At every so many looks, and before it sleeps, the loop asks whether it holds much memory that it does not need.
+pub(super) const GIVE_BACK_EVERY: usize = 64;
 
 /// How many letters are taken in at one look.
 const LETTERS_A_LOOK: usize = 1024;
@@ -104,6 +107,8 @@ pub(crate) struct Engine {
     pub(super) latest: Cell<Instant>,
     /// Polls since the last look.
     pub(super) unlooked: Cell<usize>,
+    /// Looks until the loop asks whether it can give memory back.
+    looks: Cell<usize>,
     /// Alarms on their way from the wheel to the tasks. Kept for its memory.
     pub(super) fired: Cell<Vec<Alarm>>,
 
@@ -133,10 +138,11 @@ impl Engine {
         exception_handler: ExceptionHandler,
         slow_poll: Option<Duration>,
         pool_settings: PoolSettings,
+        max_tasks: usize,
     ) -> Engine {
         Engine {
             blocks: Blocks::default(),
-            tasks: Tasks::new(registration.first_generation),
+            tasks: Tasks::new(registration.first_generation, max_tasks),
             wheel: RefCell::new(Wheel::new()),
             watchers: RefCell::default(),
             open_limits: RefCell::default(),
@@ -150,6 +156,7 @@ impl Engine {
             deliveries: Deliveries::default(),
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),
+            looks: Cell::new(GIVE_BACK_EVERY),
             fired: Cell::new(Vec::new()),
             gate: OnceCell::new(),
             pool: RefCell::default(),
@@ -182,6 +189,7 @@ impl Engine {
     pub(crate) fn turn_within(self: &Rc<Self>, polls: usize, time: Option<Duration>) -> Next {
         let mut snapshot = self.tasks.ready.len();
         if snapshot == 0 || self.unlooked.get() >= LOOK_EVERY {
+            self.give_back_sometimes(); // before timers fire: the entries of those that did are free by now
             self.drain_inbox();
             self.fire_timers();
             self.unlooked.set(0);
@@ -231,6 +239,35 @@ impl Engine {
             }
         }
         at_most
+    }
+
+    /// At every [`GIVE_BACK_EVERY`]th look.
+    #[inline]
+    fn give_back_sometimes(&self) {
+        let looks = self.looks.get() - 1;
+        self.looks.set(looks);
+        if looks == 0 {
+            self.give_back();
+        }
+    }
+
+    /// Gives back memory that a crowd of tasks or timers has left behind; see `slack.rs`.
+    #[cold]
+    fn give_back(&self) {
+        self.looks.set(GIVE_BACK_EVERY);
+        if self.wheel.borrow().is_large() || self.tasks.slots.borrow().is_large() {
+            self.give_back_much();
+        }
+    }
+
+    #[cold]
+    fn give_back_much(&self) {
+        self.tasks.slots.borrow_mut().give_back();
+        let mut wheel = self.wheel.borrow_mut();
+        let mut fired = self.fired.take();
+        slack::shrink(&mut fired, wheel.pending());
+        self.fired.set(fired);
+        wheel.give_back();
     }
 
     fn drain_inbox(&self) {
@@ -342,11 +379,11 @@ impl Engine {
     }
 
     /// For those who give up their turn; see `ready.rs`.
-    pub(crate) fn next_place(&self) -> u32 {
+    pub(crate) fn next_place(&self) -> u64 {
         self.tasks.ready.next_place()
     }
 
-    pub(crate) fn has_passed(&self, place: u32) -> bool {
+    pub(crate) fn has_passed(&self, place: u64) -> bool {
         self.tasks.ready.has_passed(place)
     }
 
@@ -405,6 +442,7 @@ impl Engine {
 
     /// Sleeps until a letter comes or `timeout` is over, perhaps shorter.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
+        self.give_back();
         if let Some(id) = self.registration.sleep(timeout) {
             self.make_ready(id);
         }

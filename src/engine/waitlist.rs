@@ -46,6 +46,8 @@ struct Place<T> {
 }
 
 const NIL: u32 = u32::MAX;
+/// Keys are below this. (Two more numbers are no key's: who keeps a key as a number may give them a meaning.)
+const KEYS: u32 = u32::MAX - 1;
 
 /// How somebody stood who has left.
 #[derive(Debug, PartialEq)]
@@ -95,8 +97,10 @@ impl<T> WaitList<T> {
     pub(crate) fn join(&mut self, waiter: T) -> WaitKey {
         let place = Place { state: State::InLine(waiter), previous: self.last, next: NIL };
         let index = if self.first_free == NIL {
+            let index = u32::try_from(self.places.len()).ok().filter(|&index| index < KEYS);
+            let index = index.expect("more than four billion waiters");
             self.places.push(place);
-            u32::try_from(self.places.len() - 1).expect("more than four billion waiters")
+            index
         } else {
             let index = self.first_free;
             self.first_free = self.places[index as usize].next;

@@ -19,7 +19,7 @@
 //! there is one), a clone may outlive task, loop and thread, and `Send + Sync` are true for the reason they are true of
 //! `usize`.
 //!
-//! A generation returns after 2²⁴ tenants of one slot. A waker that was kept for that long wakes a
+//! A generation returns after 2²⁴ tenants of one slot (half as many, if the table has been cut meanwhile; see `slots.rs`). A waker that was kept for that long wakes a
 //! stranger once, which std's contract allows: a future may always be polled without need.
 //!
 //! The invariant, *No pointer*: the functions of a waker's table never dereference the word that they are given. They read a

@@ -39,9 +39,12 @@
 //!
 //! Entries live in one slab and are linked by index: 24 bytes each for a payload of a word. An entry belongs
 //! to whoever inserted it until [`remove`](Wheel::remove): a fired entry stays readable
-//! ([`has_fired`](Wheel::has_fired)), so a key needs no generation.
+//! ([`has_fired`](Wheel::has_fired)), so a key needs no generation. After a crowd of timers the free end of the slab is
+//! given back (`slack.rs`).
 
 use std::mem;
+
+use super::slack::{self, KEPT, Slack};
 
 const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
@@ -51,6 +54,8 @@ const LEVELS: usize = 11;
 const NIL: u32 = u32::MAX;
 /// In `next`: the entry is in no list, for it has fired.
 const FIRED: u32 = u32::MAX - 1;
+/// In `previous`, while memory is given back: the entry is free.
+const FREE: u32 = u32::MAX - 2;
 
 /// Names an entry; to be given back to [`Wheel::remove`] exactly once.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,8 +94,14 @@ pub(crate) struct Wheel<T> {
     levels: Box<[Level; LEVELS]>,
     entries: Vec<Entry<T>>,
     first_free: u32,
+    /// Free entries from here on are not used while there are others: the table is to be cut here when those are free that are
+    /// in the way. [`NIL`] if all may be used.
+    front: u32,
+    /// The list of those; some are still in the other one.
+    first_free_behind: u32,
     /// Entries that have not fired.
     pending: usize,
+    slack: Slack,
     /// Of one slot the entries that are due: (deadline, place in the list, entry). Kept for its memory.
     due: Vec<(u64, u32, u32)>,
 }
@@ -102,7 +113,10 @@ impl<T: Copy> Wheel<T> {
             levels: Box::new([const { Level { occupied: 0, slots: [EMPTY; SLOTS] } }; LEVELS]),
             entries: Vec::new(),
             first_free: NIL,
+            front: NIL,
+            first_free_behind: NIL,
             pending: 0,
+            slack: Slack::default(),
             due: Vec::new(),
         }
     }
@@ -115,20 +129,44 @@ impl<T: Copy> Wheel<T> {
     /// Arms a timer. One whose deadline has passed fires at the next [`advance`](Wheel::advance).
     pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> TimerKey {
         let entry = Entry { deadline, payload, previous: NIL, next: NIL };
-        let index = if self.first_free == NIL {
-            let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < FIRED);
-            self.entries.push(entry);
-            index.expect("more than four billion timers on one loop")
-        } else {
-            let index = self.first_free;
-            let place = &mut self.entries[index as usize];
-            self.first_free = place.next;
-            *place = entry;
-            index
-        };
+        let index =
+            if self.first_free >= self.front { self.take_or_push(entry) } else { self.take(entry) };
         self.link(index);
         self.pending += 1;
         TimerKey(index)
+    }
+
+    /// Uses the first free entry.
+    #[inline]
+    fn take(&mut self, entry: Entry<T>) -> u32 {
+        let index = self.first_free;
+        let place = &mut self.entries[index as usize];
+        self.first_free = place.next;
+        *place = entry;
+        index
+    }
+
+    /// The first free entry is none, or one that is not to be used.
+    #[cold]
+    fn take_or_push(&mut self, entry: Entry<T>) -> u32 {
+        while self.first_free != NIL && self.first_free >= self.front {
+            let place = &mut self.entries[self.first_free as usize];
+            let next = mem::replace(&mut place.next, self.first_free_behind);
+            self.first_free_behind = mem::replace(&mut self.first_free, next);
+        }
+        if self.first_free == NIL {
+            // In front all are in use: so the table is to be as long as it is.
+            self.first_free = mem::replace(&mut self.first_free_behind, NIL);
+            self.front = NIL;
+        }
+        if self.first_free == NIL { self.push(entry) } else { self.take(entry) }
+    }
+
+    fn push(&mut self, entry: Entry<T>) -> u32 {
+        let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < FREE);
+        let index = index.expect("more than four billion timers on one loop");
+        self.entries.push(entry);
+        index
     }
 
     /// Disarms the timer if it has not fired, and gives up its entry. Returns the payload.
@@ -209,6 +247,48 @@ impl<T: Copy> Wheel<T> {
         self.pending -= due.len();
         due.clear();
         self.due = due;
+    }
+
+    /// Whether [`give_back`](Wheel::give_back) may have something to do.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.entries.len() > KEPT
+    }
+
+    /// Gives memory back, if much of it is not needed; see `slack.rs`.
+    pub(crate) fn give_back(&mut self) {
+        slack::shrink(&mut self.due, self.pending);
+        // Those that have fired and wait to be removed are not counted, but not cut off either.
+        if let Some(wanted) = self.slack.wanted(self.entries.len(), self.pending) {
+            let len = self.cut(wanted);
+            self.slack.was_cut(wanted, len, self.pending);
+        }
+    }
+
+    /// Cuts off free entries at the end, down to `wanted` entries, and says how many there are then.
+    fn cut(&mut self, wanted: usize) -> usize {
+        for first in [self.first_free, mem::replace(&mut self.first_free_behind, NIL)] {
+            let mut index = first;
+            while index != NIL {
+                let entry = &mut self.entries[index as usize];
+                entry.previous = FREE;
+                index = entry.next;
+            }
+        }
+        let last_in_use = self.entries.iter().rposition(|entry| entry.previous != FREE);
+        let len = last_in_use.map_or(0, |last| last + 1).max(wanted).min(self.entries.len());
+        self.entries.truncate(len);
+        self.entries.shrink_to(len);
+        // The free list anew, from the front of the slab. And what is freed near its end is not used again: or else a single
+        // timer that is set again and again would keep the whole.
+        self.front = if len > wanted { wanted as u32 } else { NIL };
+        self.first_free = NIL;
+        for (index, entry) in self.entries.iter_mut().enumerate().rev() {
+            if entry.previous == FREE {
+                entry.next = mem::replace(&mut self.first_free, index as u32);
+            }
+        }
+        len
     }
 
     /// Level and slot of a deadline, as seen from `elapsed`. What is past belongs to the present.
@@ -385,6 +465,9 @@ mod tests {
                     }
                 }
             }
+            if dice.below(100) == 0 {
+                pair.wheel.cut(dice.below(40) as usize);
+            }
             pair.check();
         }
         while let Some(next) = pair.wheel.next() {
@@ -437,6 +520,28 @@ mod tests {
         wheel.insert(u64::MAX, 'y');
         wheel.advance(u64::MAX, &mut fired);
         assert_eq!(fired, ['z', 'y']);
+    }
+
+    #[test]
+    fn memory_of_a_crowd_of_timers_is_given_back_even_if_one_was_in_the_way() {
+        let mut wheel = Wheel::new();
+        let mut keys: Vec<_> = (0..100_000).map(|deadline| wheel.insert(deadline, 0)).collect();
+        let last = keys.pop().unwrap();
+        wheel.advance(50_000, &mut Vec::new());
+        wheel.give_back();
+        assert_eq!(wheel.entries.len(), 100_000, "all are in use, fired or not");
+        for key in keys {
+            wheel.remove(key);
+        }
+        wheel.give_back();
+        assert_eq!(wheel.entries.len(), 100_000, "the last one is in the way");
+        assert!(!wheel.has_fired(&last));
+        wheel.remove(last);
+        wheel.give_back();
+        assert_eq!((wheel.entries.len(), wheel.entries.capacity()), (KEPT, KEPT));
+        assert!(wheel.due.capacity() <= 2 * KEPT);
+        let again = (0..KEPT as u64).map(|deadline| wheel.insert(deadline, 0)).collect::<Vec<_>>();
+        assert_eq!(again.len(), wheel.entries.len(), "what is kept is used");
     }
 
     #[test]

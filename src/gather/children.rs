@@ -13,7 +13,7 @@ use crate::engine::crowd::Members;
 use crate::engine::current;
 use crate::engine::record::{Fallible, Flag, Plain, RecordRef};
 use crate::engine::turn::Engine;
-use crate::error::{NoRunningLoop, TaskError};
+use crate::error::{NoRunningLoop, TaskError, TooManyTasks};
 use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf};
 
 /// One child: a task made here, or one that was given. `M` is what awaiting one's own gives, `O` what is gathered.
@@ -117,14 +117,20 @@ impl Nest {
     fn engine(&self) -> &Rc<Engine> {
         self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"))
     }
+
+    #[cold]
+    fn is_full(&self, full: TooManyTasks) -> ! {
+        panic!("{full} (gathered at {})", self.at)
+    }
 }
 
 impl<O: 'static> PlainChild<O> {
     #[inline]
     pub(super) fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
         PlainChild(given(future).unwrap_or_else(|future| {
-            let task: Task<O> = TaskBuilder::new().spawn_on(nest.engine(), Plain, future, nest.at);
-            Child::Own(task)
+            let builder = TaskBuilder::new();
+            let task = builder.try_spawn_on(nest.engine(), Plain, future, nest.at);
+            Child::Own(task.unwrap_or_else(|full| nest.is_full(full)))
         }))
     }
 }
@@ -135,9 +141,9 @@ impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
         F: Future<Output = Result<T, E>> + 'static,
     {
         TryChild(given(future).unwrap_or_else(|future| {
-            let task: Task<T, E> =
-                TaskBuilder::new().spawn_on(nest.engine(), Fallible, future, nest.at);
-            Child::Own(task)
+            let builder = TaskBuilder::new();
+            let task = builder.try_spawn_on(nest.engine(), Fallible, future, nest.at);
+            Child::Own(task.unwrap_or_else(|full| nest.is_full(full)))
         }))
     }
 }

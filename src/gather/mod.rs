@@ -13,8 +13,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::engine::crowd::{Crowd, WakeAt};
-use crate::engine::leaf;
+use crate::engine::crowd::{Crowd, Takers, WakeAt};
+use crate::engine::current;
+use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::record::Flag;
 
 pub use children::{
@@ -105,14 +106,24 @@ where
 pub struct Gather<C: Children> {
     crowd: Rc<Crowd<C>>,
     polled: bool,
+    /// There was something to see.
+    ended: bool,
+    /// Its values have been given.
     over: bool,
+    told: Told,
 }
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
         // A gathered failure is either raised, or known to have been left. (Not before all are there: the iterator may panic.)
         children.each(|_, record| record.set(Flag::SEEN));
-        Gather { crowd: Crowd::new(WakeAt::FirstFailure, children), polled: false, over: false }
+        Gather {
+            crowd: Crowd::new(WakeAt::FirstFailure, children),
+            polled: false,
+            ended: false,
+            over: false,
+            told: Told::default(),
+        }
     }
 
     /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value then.
@@ -131,16 +142,17 @@ impl<C: Children> Gather<C> {
 
     /// Ready when there is something to see.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(cx, || format!("{} gathered tasks", self.crowd.pending())) {
-            return Poll::Pending;
+        assert!(!self.over, "a gathering was polled after its end");
+        if !leaf::is_quiet() {
+            return self.poll_cancelled(cx);
         }
-        let is_empty = self.crowd.is_empty();
-        if self.crowd.is_due() && self.polled || is_empty {
-            leaf::with_current(|current| {
-                current.stops_awaiting_crowd(&self.crowd);
-                current.clear(Flag::CANCEL_FORWARDED);
-            });
-            self.over = true;
+        self.poll_on(cx)
+    }
+
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_due() {
+            leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
+            self.ended = true;
             return Poll::Ready(());
         }
         if self.crowd.is_due() {
@@ -149,6 +161,47 @@ impl<C: Children> Gather<C> {
         self.polled = true;
         self.crowd.wait(cx);
         leaf::with_current(|current| current.starts_awaiting_crowd(self.crowd.clone()));
+        leaf::waits();
+        Poll::Pending
+    }
+
+    fn is_due(&self) -> bool {
+        self.crowd.is_due() && self.polled || self.crowd.is_empty()
+    }
+
+    /// While a cancel is being delivered.
+    #[cold]
+    fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let pending = self.crowd.pending();
+        let is_forwarded = match leaf::visit(&self.told, cx, || format!("{pending} gathered tasks"))
+        {
+            Visit::Go => return self.poll_on(cx),
+            Visit::Wait => return Poll::Pending,
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
+        let engine = current::running();
+        let engine = engine.as_ref().expect("a cancel is delivered by a loop");
+        if is_forwarded && self.is_due() {
+            engine.was_swallowed(&self.told); // or not: that is seen by what the children have ended with
+            return self.poll_on(cx);
+        }
+        let is_told = is_forwarded
+            || leaf::current().is_some_and(|current| {
+                let takers = self.crowd.takers();
+                let told = takers.iter().map(|child| child.cancel_through(&current));
+                told.fold(false, |any, is_told| any | is_told)
+            });
+        if is_told {
+            engine.holds(&self.told);
+            return self.poll_on(cx);
+        }
+        leaf::comes_out();
+        Poll::Pending
+    }
+
+    /// The gathering is cancelled: that goes on from here, however often it is polled again.
+    fn is_cancelled<T>(&self) -> Poll<T> {
+        leaf::comes_out();
         Poll::Pending
     }
 }
@@ -169,24 +222,20 @@ impl<C: Children> Future for Gather<C> {
         } else {
             crowd.leave().and_then(C::values)
         };
-        // Who raises a cancel may be polled again, and does so again: the children are still there.
-        gathered.map_or_else(
-            || {
-                leaf::raise();
-                Poll::Pending
-            },
-            Poll::Ready,
-        )
+        // One from which a cancel comes may be polled again, and it comes again: the children are still there.
+        let Some(gathered) = gathered else { return self.is_cancelled() };
+        self.over = true;
+        Poll::Ready(gathered)
     }
 }
 
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
-        if self.polled && !self.over {
+        if self.polled && !self.ended {
             leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
         }
         let children = self.crowd.leave();
-        if let Some(children) = children.filter(|_| !self.over && !self.crowd.cancel_requested()) {
+        if let Some(children) = children.filter(|_| !self.ended && !self.crowd.cancel_requested()) {
             children.abandon();
         }
     }
@@ -215,9 +264,9 @@ impl<C: Children> Future for GatherOutcomes<C> {
             return Poll::Pending;
         }
         if self.gather.crowd.cancel_requested() {
-            leaf::raise();
-            return Poll::Pending;
+            return self.gather.is_cancelled();
         }
+        self.gather.over = true;
         let children = self.gather.crowd.leave();
         Poll::Ready(children.expect("a gathering is not polled when it is over").outcomes())
     }

@@ -7,9 +7,9 @@
 //! The rules are those of `CPython`'s `taskgroups.py`, in the same order; where the body is cancelled because a child
 //! failed, the group takes back the one request that it made, as a time limit does.
 
+mod frame;
 mod state;
 
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -18,14 +18,15 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::cancel::{Ending, catch_all, catch_cancel};
+use crate::cancel::Ending;
 use crate::engine::foreign;
+use crate::engine::frame::Held;
 use crate::engine::leaf;
 use crate::engine::record::Fallible;
 use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
-use crate::sync::{Event, Semaphore};
 use crate::task::{Task, TaskBuilder, running_loop};
+use frame::Aborts;
 use state::{Owned, State};
 
 /// Tasks that end together. Made by [`scope`](TaskGroup::scope); a clone is the same group, for children that spawn.
@@ -87,7 +88,7 @@ impl TaskGroupBuilder {
     {
         let group = TaskGroup::new(self.limit);
         let _owned = Owned(&group.state);
-        let ended = catch_all(body(&group)).await;
+        let ended = Held::new(body(&group), Aborts::new(&group.state)).await;
         group.exit(ended).await
     }
 }
@@ -95,25 +96,7 @@ impl TaskGroupBuilder {
 impl<E: fmt::Debug + 'static> TaskGroup<E> {
     fn new(limit: Option<usize>) -> TaskGroup<E> {
         let parent = leaf::current().expect("a task group can only be opened in a task");
-        let requests_before = parent.cancel_requests();
-        let all_done = Event::of("the tasks of a group");
-        all_done.set();
-        let state = State {
-            parent,
-            children: RefCell::default(),
-            running: Cell::new(0),
-            seat: RefCell::default(),
-            failed: RefCell::default(),
-            aborting: Cell::new(false),
-            exiting: Cell::new(false),
-            quiet: Cell::new(false),
-            over: Cell::new(false),
-            parent_cancel_requested: Cell::new(false),
-            request_taken_back: Cell::new(false),
-            requests_before,
-            all_done,
-            limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
-        };
+        let state = State::new(parent, limit);
         TaskGroup { state: Rc::new(state) }
     }
 
@@ -178,7 +161,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// `TaskGroup::<E>::scope` says it.
     ///
     /// # Panics
-    /// If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
     #[track_caller]
     pub fn create_task<T, F>(&self, future: F) -> Task<T, E>
     where
@@ -195,6 +178,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Errors
     /// If the group is shutting down or over; the future is dropped.
+    ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
     #[track_caller]
     pub fn try_create_task<T, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
     where
@@ -207,7 +193,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child with a name.
     ///
     /// # Panics
-    /// If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
     #[track_caller]
     pub fn create_named<T, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
     where
@@ -224,6 +210,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Errors
     /// If the group is shutting down or over; the future is dropped.
+    ///
+    /// # Panics
+    /// If too many tasks are alive on the loop.
     #[track_caller]
     pub fn try_create_named<T, F>(
         &self,
@@ -240,7 +229,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child that fails with a group of errors, because it opens a scope of its own: the groups nest.
     ///
     /// # Panics
-    /// If the group takes no more children.
+    /// If the group takes no more children, and if too many tasks are alive on the loop.
     ///
     /// # Examples
     /// ```
@@ -270,6 +259,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         }
     }
 
+    #[track_caller]
     fn spawn<T, X, F>(
         &self,
         builder: TaskBuilder,
@@ -315,7 +305,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     pub fn cancel(&self) {
         self.state.quiet.set(true);
         self.state.abort();
-        self.state.cancel_parent();
+        self.state.cancel_body();
     }
 
     /// How many children have not ended.
@@ -338,7 +328,8 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             state.abort();
         }
         while state.running.get() > 0 {
-            if let Err(again) = catch_cancel(state.all_done.wait()).await {
+            let wait = Held::new(state.all_done.wait(), Aborts::new(&self.state));
+            if let Err(Ending::Cancelled(again)) = wait.await {
                 if !state.aborting.get() {
                     cancelled = Some(again);
                     state.abort();
@@ -378,13 +369,14 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         errors.extend(error);
         match value {
             Some(value) if errors.is_empty() => return Ok(value),
-            Some(value) => _ = foreign::call_for(&state.parent, || drop(value)),
+            Some(value) => _ = foreign::call_for(&state.parent(), || drop(value)),
             None => {}
         }
-        if state.parent.cancel_requests() > 0 && !errors.is_empty() {
+        let parent = state.parent();
+        if parent.cancel_requests() > 0 && !errors.is_empty() {
             // It is being cancelled from outside as well: that is raised again, at its next await.
-            state.parent.uncancel();
-            state.parent.cancel(None);
+            parent.uncancel();
+            parent.cancel(None);
         }
         Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
     }

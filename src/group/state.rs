@@ -3,19 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::task::Context;
 
-use crate::engine::foreign;
+use crate::engine::foreign::{self, KeptWaker};
 use crate::engine::leaf;
-use crate::engine::record::{Flag, RecordRef};
+use crate::engine::record::{Flag, RecordRef, Stage};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::engine::waker::TaskId;
 use crate::engine::watchers::{Seat, Watcher};
 use crate::error::TaskError;
 use crate::exception_group::Raised;
 use crate::sync::{Event, Semaphore};
 
 pub(super) struct State<E> {
-    /// The task that the scope stands in.
-    pub(super) parent: RecordRef,
+    /// The task that polled the scope last.
+    parent: RefCell<RecordRef>,
+    /// The waker with which it was polled, if that is foreign.
+    set: RefCell<Option<KeptWaker>>,
+    /// The group wants its body cancelled, and that is still to be delivered.
+    pub(super) body_to_cancel: Cell<bool>,
     pub(super) children: RefCell<WaitList<Member<E>>>,
     pub(super) running: Cell<usize>,
     /// Where the children's ends are told; from the first child until the last end.
@@ -31,7 +37,7 @@ pub(super) struct State<E> {
     pub(super) parent_cancel_requested: Cell<bool>,
     pub(super) request_taken_back: Cell<bool>,
     /// How many requests the parent had on entry.
-    pub(super) requests_before: u32,
+    requests_before: Cell<u32>,
     /// Set while no child runs.
     pub(super) all_done: Event,
     pub(super) limit: Option<Rc<Semaphore>>,
@@ -50,6 +56,33 @@ fn raised<E, X: Into<Raised<E>> + 'static>(record: &RecordRef) -> Option<Raised<
     }
     // No handle gives the error away before.
     record.take_error::<X>().map(Into::into)
+}
+
+impl<E> State<E> {
+    /// A scope that is polled for the first time, in this task.
+    pub(super) fn new(parent: RecordRef, limit: Option<usize>) -> State<E> {
+        let requests_before = Cell::new(parent.cancel_requests());
+        let all_done = Event::of("the tasks of a group");
+        all_done.set();
+        State {
+            parent: RefCell::new(parent),
+            set: RefCell::default(),
+            body_to_cancel: Cell::new(false),
+            children: RefCell::default(),
+            running: Cell::new(0),
+            seat: RefCell::default(),
+            failed: RefCell::default(),
+            aborting: Cell::new(false),
+            exiting: Cell::new(false),
+            quiet: Cell::new(false),
+            over: Cell::new(false),
+            parent_cancel_requested: Cell::new(false),
+            request_taken_back: Cell::new(false),
+            requests_before,
+            all_done,
+            limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
+        }
+    }
 }
 
 impl<E: 'static> State<E> {
@@ -95,22 +128,83 @@ impl<E: 'static> State<E> {
         }
     }
 
+    /// A child has failed. `now` says that no code of the user's is running.
+    fn abort_for_a_failure(&self, now: bool) {
+        if self.over.get() || self.aborting.get() || self.parent_cancel_requested.get() {
+            return;
+        }
+        self.abort();
+        if now && self.set.borrow().is_none() {
+            if self.request_cancel_of_body() {
+                let parent = self.parent();
+                parent.home.clone().scope_is_to_be_polled(&parent);
+            }
+        } else {
+            self.cancel_body();
+        }
+    }
+
     /// Takes back the request that the group made of its parent. True if that was all there was.
     pub(super) fn take_request_back(&self) -> bool {
         if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
             return false;
         }
-        let is_all = self.parent.uncancel() <= self.requests_before;
-        if is_all {
-            leaf::take_down(&self.parent);
-        }
-        is_all
+        self.body_to_cancel.set(false);
+        self.parent().uncancel() <= self.requests_before.get()
     }
 
-    pub(super) fn cancel_parent(&self) {
-        if !self.parent_cancel_requested.replace(true) {
-            self.parent.cancel(None);
+    pub(super) fn parent(&self) -> RecordRef {
+        self.parent.borrow().clone()
+    }
+
+    /// Cancels the body, or the wait for the children. Code of the user's may be running: the parent is not polled now.
+    pub(super) fn cancel_body(&self) {
+        if self.request_cancel_of_body() {
+            let parent = self.parent();
+            let set = self.set.borrow().clone();
+            match set {
+                Some(set) => set.wake(),
+                None if parent.has(Stage::LENT) => {}
+                None => parent.home.make_record_ready(&parent),
+            }
         }
+    }
+
+    fn request_cancel_of_body(&self) -> bool {
+        let is_new = !self.parent_cancel_requested.replace(true) && !self.parent().has(Flag::DONE);
+        if is_new {
+            self.parent().count_cancel_of_scope();
+            self.body_to_cancel.set(true);
+        }
+        is_new
+    }
+
+    /// The scope is polled again, perhaps by another task than before: what it has asked of that moves along.
+    pub(super) fn comes_to_this_task(&self) {
+        let Some(current) = leaf::current() else { return };
+        if *self.parent.borrow() == current {
+            return;
+        }
+        let before = self.parent.replace(current.clone());
+        let is_requested = self.parent_cancel_requested.get() && !self.request_taken_back.get();
+        self.requests_before.set(current.cancel_requests());
+        if is_requested {
+            before.uncancel();
+            current.count_cancel_of_scope();
+        }
+        drop(before);
+    }
+
+    /// What the scope holds waits.
+    pub(super) fn see(&self, cx: &Context<'_>) {
+        let is_usual = TaskId::of(cx.waker()).is_some() && self.set.borrow().is_none();
+        let is_known = || self.set.borrow().as_ref().is_some_and(|set| set.will_wake(cx.waker()));
+        if is_usual || is_known() {
+            return;
+        }
+        let kept = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
+        let old = self.set.replace(Some(kept).filter(|kept| kept.id().is_none()));
+        drop(old);
     }
 }
 
@@ -125,16 +219,10 @@ impl<E: 'static> Watcher for State<E> {
             self.failed.borrow_mut().push(child);
             // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
             let state = self.clone();
-            let abort = async move {
-                if !state.over.get()
-                    && !state.aborting.get()
-                    && !state.parent_cancel_requested.get()
-                {
-                    state.abort();
-                    state.cancel_parent();
-                }
-            };
-            record.home.spawn_callback(abort, record.spawned_at);
+            let abort = async move { state.abort_for_a_failure(true) };
+            if record.home.spawn_callback(abort, record.spawned_at).is_err() {
+                self.abort_for_a_failure(false); // the loop has no room for a callback: at once, then
+            }
         }
         if self.running.get() == 0 {
             self.all_done.set();
@@ -155,7 +243,7 @@ impl<E: 'static> Drop for Owned<'_, E> {
         let state = self.0;
         state.over.set(true);
         state.aborting.set(true);
-        if !state.parent.has(Flag::DONE) {
+        if !state.parent().has(Flag::DONE) {
             state.take_request_back();
         }
         let children: Vec<_> =

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::engine::foreign::KeptWaker;
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
 
 /// A line of waiters.
@@ -78,11 +78,12 @@ pub(super) struct Wait<'a, O: Owner> {
     waiters: &'a Waiters,
     owner: &'a O,
     key: Option<WaitKey>,
+    told: Told,
 }
 
 impl<'a, O: Owner> Wait<'a, O> {
     pub(super) fn new(waiters: &'a Waiters, owner: &'a O) -> Wait<'a, O> {
-        Wait { waiters, owner, key: None }
+        Wait { waiters, owner, key: None, told: Told::default() }
     }
 }
 
@@ -90,7 +91,7 @@ impl<O: Owner> Future for Wait<'_, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(cx, || self.owner.what().to_owned()) {
+        if leaf::interrupted(&self.told, cx, || self.owner.what().to_owned()) {
             return Poll::Pending;
         }
         let Some(key) = self.key else {
@@ -104,7 +105,10 @@ impl<O: Owner> Future for Wait<'_, O> {
                 self.key = None;
                 Poll::Ready(())
             }
-            Some(waker) if waker.will_wake(cx.waker()) => Poll::Pending,
+            Some(waker) if waker.will_wake(cx.waker()) => {
+                leaf::waits();
+                Poll::Pending
+            }
             Some(_) => {
                 drop(line);
                 self.wait_with(key, cx)
@@ -118,6 +122,7 @@ impl<O: Owner> Wait<'_, O> {
     fn join(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let Some(waker) = KeptWaker::of_ours(cx.waker()) {
             self.key = Some(self.waiters.line.borrow_mut().join(waker));
+            leaf::waits();
             return Poll::Pending;
         }
         // It is in the line before a foreign waker is cloned, which may call it.
@@ -135,6 +140,7 @@ impl<O: Owner> Wait<'_, O> {
             let old = std::mem::replace(place, waker);
             drop(line);
             drop(old); // after the borrow, for the same reason
+            leaf::waits();
             return Poll::Pending;
         }
         line.leave(key);

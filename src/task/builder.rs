@@ -8,8 +8,9 @@ use std::rc::Rc;
 use super::{Task, TaskOf, running_loop};
 use crate::engine::current;
 use crate::engine::record::{Fallible, Kind, Plain};
+use crate::engine::slots::Vacancy;
 use crate::engine::turn::Engine;
-use crate::error::NoRunningLoop;
+use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 
 /// Settings of a task that is about to be created.
 ///
@@ -42,7 +43,7 @@ impl TaskBuilder {
     /// See [`create_task`](crate::create_task()).
     ///
     /// # Panics
-    /// Without a running loop.
+    /// Without a running loop, and if too many tasks are alive on it.
     #[track_caller]
     pub fn create_task<F: Future + 'static>(self, future: F) -> Task<F::Output> {
         self.spawn_on(&running_loop(), Plain, future, Location::caller())
@@ -51,7 +52,7 @@ impl TaskBuilder {
     /// See [`try_create_task`](crate::try_create_task()).
     ///
     /// # Panics
-    /// Without a running loop.
+    /// Without a running loop, and if too many tasks are alive on it.
     #[track_caller]
     pub fn try_create_task<F, T, E>(self, future: F) -> Task<T, E>
     where
@@ -65,16 +66,17 @@ impl TaskBuilder {
     /// Like [`create_task`](TaskBuilder::create_task), with an error in place of the panic.
     ///
     /// # Errors
-    /// Without a running loop; the future is dropped.
+    /// Without a running loop, and if too many tasks are alive on it; the future is dropped.
     #[track_caller]
-    pub fn create_task_if_running<F>(self, future: F) -> Result<Task<F::Output>, NoRunningLoop>
+    pub fn create_task_if_running<F>(self, future: F) -> Result<Task<F::Output>, CreateTaskError>
     where
         F: Future + 'static,
     {
         let engine = current::running().ok_or(NoRunningLoop)?;
-        Ok(self.spawn_on(&engine, Plain, future, Location::caller()))
+        Ok(self.try_spawn_on(&engine, Plain, future, Location::caller())?)
     }
 
+    #[track_caller]
     pub(crate) fn spawn_on<F, K>(
         self,
         engine: &Rc<Engine>,
@@ -86,7 +88,47 @@ impl TaskBuilder {
         F: Future + 'static,
         K: Kind<F::Output, Value: 'static>,
     {
-        let record = engine.spawn(kind, future, spawned_at);
+        let vacancy = match engine.room_for_task() {
+            Ok(vacancy) => vacancy,
+            Err(full) => {
+                drop(future); // before the panic: it may panic too
+                panic!("{full}")
+            }
+        };
+        self.spawn_at(vacancy, engine, kind, future, spawned_at)
+    }
+
+    /// The same with an error in place of the panic; the future is dropped then.
+    #[inline]
+    pub(crate) fn try_spawn_on<F, K>(
+        self,
+        engine: &Rc<Engine>,
+        kind: K,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> Result<Task<K::Value, K::Error>, TooManyTasks>
+    where
+        F: Future + 'static,
+        K: Kind<F::Output, Value: 'static>,
+    {
+        let vacancy = engine.room_for_task()?;
+        Ok(self.spawn_at(vacancy, engine, kind, future, spawned_at))
+    }
+
+    #[inline]
+    fn spawn_at<F, K>(
+        self,
+        vacancy: Vacancy,
+        engine: &Rc<Engine>,
+        kind: K,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> Task<K::Value, K::Error>
+    where
+        F: Future + 'static,
+        K: Kind<F::Output, Value: 'static>,
+    {
+        let record = engine.spawn(vacancy, kind, future, spawned_at);
         if let Some(name) = self.name {
             record.cold().name.replace(Some(name));
         }

@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use super::reference::name_of;
 use crate::engine::cold::Joiner;
+use crate::engine::current;
 use crate::engine::foreign::KeptWaker;
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::record::{Flag, RecordRef};
 use crate::engine::waitlist::WaitKey;
 use crate::engine::waker::TaskId;
@@ -16,6 +17,7 @@ use crate::engine::watchers::FirstJoiner;
 /// One handle's wait for the end of its task.
 pub(super) struct Join {
     place: Cell<Place>,
+    told: Told,
 }
 
 /// Where a handle that is being awaited stands among those who wait for the task: the number of its key in the cold part, or
@@ -40,25 +42,56 @@ impl Place {
 
 impl Join {
     pub(super) fn new() -> Join {
-        Join { place: Cell::new(Place::NOWHERE) }
+        Join { place: Cell::new(Place::NOWHERE), told: Told::default() }
     }
 
     /// Ready when the task is over.
     #[inline]
     pub(super) fn poll(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(cx, || format!("task '{}'", name_of(record))) {
-            return Poll::Pending;
+        if !leaf::is_quiet() {
+            return self.poll_cancelled(record, cx);
         }
+        self.poll_on(record, cx)
+    }
+
+    #[inline]
+    fn poll_on(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         if record.has(Flag::DONE) {
-            self.place.set(Place::NOWHERE); // it has told everybody, and its list is empty
-            let is_more_to_do =
-                leaf::with_current(|current| current.has(Flag::AWAITS | Flag::CANCEL_FORWARDED));
-            return if is_more_to_do == Some(true) { end_of_wait(record) } else { Poll::Ready(()) };
+            self.place.set(Place::NOWHERE); // it has told all joiners, and its list is empty
+            leaf::with_current(|current| current.stops_awaiting(record));
+            return Poll::Ready(());
         }
         wait_for_end(record, &self.place, cx);
         if record.has(Flag::DONE) {
             cx.waker().wake_by_ref(); // it has ended while a foreign waker was cloned
         }
+        leaf::waits();
+        Poll::Pending
+    }
+
+    /// While a cancel is being delivered.
+    #[cold]
+    #[inline(never)]
+    fn poll_cancelled(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
+        let is_forwarded =
+            match leaf::visit(&self.told, cx, || format!("task '{}'", name_of(record))) {
+                Visit::Go => return self.poll_on(record, cx),
+                Visit::Wait => return Poll::Pending,
+                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+            };
+        let engine = current::running();
+        let engine = engine.as_ref().expect("a cancel is delivered by a loop");
+        if is_forwarded && record.has(Flag::DONE) && !record.has(Flag::CANCELLED) {
+            engine.was_swallowed(&self.told);
+            return self.poll_on(record, cx);
+        }
+        let is_told =
+            is_forwarded || leaf::current().is_some_and(|current| record.cancel_through(&current));
+        if is_told && !record.has(Flag::DONE) {
+            engine.holds(&self.told); // until it has finished its clean-up
+            return self.poll_on(record, cx);
+        }
+        leaf::comes_out();
         Poll::Pending
     }
 
@@ -68,22 +101,6 @@ impl Join {
             stop_waiting(record, self.place.replace(Place::NOWHERE));
         }
     }
-}
-
-/// The awaited task is over, and the current one had noted that it awaits it, or passed a cancel on to it.
-#[inline(never)]
-fn end_of_wait(record: &RecordRef) -> Poll<()> {
-    let was_cancelled_through_us = leaf::with_current(|current| {
-        current.stops_awaiting(record);
-        let was_forwarded = current.is_cancel_forwarded();
-        current.clear(Flag::CANCEL_FORWARDED);
-        was_forwarded && record.has(Flag::CANCELLED)
-    });
-    if was_cancelled_through_us == Some(true) {
-        leaf::raise(); // so are we, now that it is done with it
-        return Poll::Pending;
-    }
-    Poll::Ready(())
 }
 
 /// Notes what the current task awaits, and puts the waker of `cx` among those who are told of the end, where it is not

@@ -30,7 +30,9 @@ pub use shared::{SharedTask, SharedTaskOf};
 /// when the handle is dropped.
 ///
 /// # Panics
-/// Without a running loop; [`TaskBuilder::create_task_if_running`] returns an error instead.
+/// Without a running loop, and if too many tasks are alive on it (see
+/// [`EventLoopBuilder::max_tasks`](crate::EventLoopBuilder::max_tasks)); [`TaskBuilder::create_task_if_running`] returns an
+/// error instead.
 ///
 /// # Examples
 /// ```
@@ -65,7 +67,7 @@ where
 /// A failure that nobody takes is reported to the loop's exception handler, once.
 ///
 /// # Panics
-/// Without a running loop.
+/// Without a running loop, and if too many tasks are alive on it, as [`create_task`].
 ///
 /// # Examples
 /// ```

@@ -165,7 +165,7 @@ pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRe
         drop(callback); // the loop is gone: nobody is left to call it
     } else if record.has(Flag::DONE) {
         let task = TaskRef::new(record.clone());
-        record.home.spawn_callback(async move { callback(task) }, record.spawned_at);
+        record.home.spawn_callback_or_report(async move { callback(task) }, record.spawned_at);
     } else {
         let callback = Box::new(|record| callback(TaskRef::new(record)));
         record.cold().joiners.borrow_mut().join(Joiner::Callback(callback));

@@ -176,11 +176,16 @@ impl Engine {
                         break;
                     };
                     let called_at = call.called_at;
+                    if !engine.has_room_for_callback() {
+                        drop(call); // lost, and says so
+                        continue;
+                    }
                     callback::soon(&engine, move || call.make(), called_at);
                 }
                 Poll::<()>::Pending
             })
         });
+        let doorbell = doorbell.unwrap_or_else(|full| panic!("{full}"));
         // Calls from elsewhere are nobody's children.
         let locals = doorbell.cold_if_any().and_then(|cold| cold.locals.take());
         drop(locals);

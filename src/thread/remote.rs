@@ -15,12 +15,13 @@ use thiserror::Error;
 
 use super::handle::{Call, Handle, IfLost, LoopGone, drop_of_nobody};
 use crate::engine::cold::Joiner;
-use crate::engine::foreign::{self, KeptWaker};
+use crate::engine::current;
+use crate::engine::foreign::{self, GuardedWaker};
+use crate::engine::leaf::{self, Told};
 use crate::engine::record::{Plain, RecordRef};
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::Watcher;
-use crate::engine::{current, leaf};
-use crate::error::{Cancelled, Failure, Panic, TaskError};
+use crate::error::{Cancelled, Failure, Panic, TaskError, TooManyTasks};
 use crate::task::{Task, TaskBuilder, running_loop};
 
 /// Why a task on another thread's loop gave no value.
@@ -36,6 +37,9 @@ pub enum RemoteError {
     /// The loop ended before the task did.
     #[error(transparent)]
     LoopGone(#[from] LoopGone),
+    /// The loop had no room for the task.
+    #[error(transparent)]
+    TooManyTasks(#[from] TooManyTasks),
 }
 
 /// What both threads see of one task.
@@ -51,7 +55,7 @@ struct State<T> {
     is_abandoned: bool,
     /// Where the task is, once it has begun.
     task: Option<TaskId>,
-    waiter: Option<KeptWaker>,
+    waiter: Option<Arc<GuardedWaker>>,
     /// A thread that is parked until the task is settled. (A thread that waits in `parking_lot` stands in a list of the whole
     /// process, which a forked process would keep, with the stack of a thread that it does not have.)
     sleeper: Option<Thread>,
@@ -117,8 +121,12 @@ impl<T: Send + 'static> Arrival<T> {
         let spawned_at = self.remote.spawned_at;
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
-                let task: Task<T> =
-                    TaskBuilder::new().spawn_on(&running_loop(), Plain, future, spawned_at);
+                let builder = TaskBuilder::new();
+                let task = builder.try_spawn_on(&running_loop(), Plain, future, spawned_at);
+                let task: Task<T> = match task {
+                    Ok(task) => task,
+                    Err(full) => return self.settle(Err(full.into())),
+                };
                 let record = task.record().clone();
                 self.remote.state.lock().task = Some(record.id);
                 let settler = Settler { held: Cell::new(Some((task, self))) };
@@ -177,11 +185,12 @@ impl<T: Send + 'static> Watcher for Settler<T> {
 pub struct RemoteTask<T> {
     remote: Arc<Remote<T>>,
     handle: Handle,
+    told: Told,
 }
 
 impl<T: Send + 'static> RemoteTask<T> {
     pub(super) fn new(remote: Arc<Remote<T>>, handle: Handle) -> RemoteTask<T> {
-        RemoteTask { remote, handle }
+        RemoteTask { remote, handle, told: Told::default() }
     }
 
     /// Asks the task to stop. True if it is not over and its loop is not gone.
@@ -243,10 +252,10 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(cx, || "a task of another loop".to_owned()) {
+        if leaf::interrupted(&self.told, cx, || "a task of another loop".to_owned()) {
             return Poll::Pending;
         }
-        let waker = KeptWaker::clone_of(cx.waker()); // a real clone: it is kept where the outside can wake it
+        let waker = GuardedWaker::of(cx.waker()); // a real clone: it is kept where the outside can wake it
         let mut state = self.remote.state.lock();
         if let Some(outcome) = state.outcome.take() {
             return Poll::Ready(outcome);
@@ -255,6 +264,7 @@ impl<T> Future for RemoteTask<T> {
         let old = state.waiter.replace(waker);
         drop(state);
         drop(old);
+        leaf::waits();
         Poll::Pending
     }
 }

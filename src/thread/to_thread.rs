@@ -16,9 +16,10 @@ use thiserror::Error;
 
 use super::handle::{Call, Gate, IfLost, drop_of_nobody};
 use super::pool::this_process;
-use crate::engine::foreign::KeptWaker;
+use crate::engine::current;
+use crate::engine::foreign::GuardedWaker;
+use crate::engine::leaf::{self, Told};
 use crate::engine::turn::Engine;
-use crate::engine::{current, leaf};
 use crate::error::{ExceptionContext, Failure, NoRunningLoop, Panic, TaskError};
 use crate::task::running_loop;
 
@@ -153,13 +154,13 @@ where
     }
     // If it is back already, the loop has not been told: that takes a turn.
     engine.work_out.went(number, Out { process: this_process(), slot: slot.clone(), began_at });
-    Ok(ToThread { slot, gate, process: this_process(), began_at })
+    Ok(ToThread { slot, gate, process: this_process(), began_at, told: Told::default() })
 }
 
 struct Slot<T> {
     outcome: Option<Result<T, TaskError>>,
     state: State,
-    waiter: Option<KeptWaker>,
+    waiter: Option<Arc<GuardedWaker>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -229,6 +230,7 @@ pub struct ToThread<T> {
     /// In which the work is done.
     process: u32,
     began_at: &'static Location<'static>,
+    told: Told,
 }
 
 impl<T> ToThread<T> {
@@ -243,14 +245,14 @@ impl<T> Future for ToThread<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(cx, || "work on another thread".to_owned()) {
+        if leaf::interrupted(&self.told, cx, || "work on another thread".to_owned()) {
             return Poll::Pending;
         }
         // A waker of this loop's own need not count as somebody else's: the work that is out is counted.
         let waker = if self.gate.is_own(cx.waker()) {
-            KeptWaker::of(cx.waker())
+            GuardedWaker::of_counted(cx.waker())
         } else {
-            KeptWaker::clone_of(cx.waker())
+            GuardedWaker::of(cx.waker())
         };
         let Some(mut slot) = self.slot() else {
             return Poll::Ready(Err(TaskError::Panicked(lost())));
@@ -262,6 +264,7 @@ impl<T> Future for ToThread<T> {
         let old = slot.waiter.replace(waker);
         drop(slot);
         drop(old); // after the lock: it may run anything
+        leaf::waits();
         Poll::Pending
     }
 }

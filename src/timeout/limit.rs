@@ -1,7 +1,11 @@
 //! One running time limit: when its time begins, whose cancel is whose, and the frame that catches its own.
 //!
-//! Its timer cancels the task that it stands in. The limit takes back the one request that it made; what is left then is
-//! somebody else's, and goes on.
+//! A limit cancels its body, and nothing beside it. Its timer wakes the task that has polled it; when the limit is polled
+//! then, and finds that its time is up, it delivers a cancel to its body (`engine/delivery.rs`), wherever that is. One
+//! that is kept and not polled does nothing.
+//!
+//! As asyncio's, it counts as a request of the task, which it takes back in the end. If requests are left then, they are of
+//! something else, and the cancel goes on.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -11,7 +15,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
-use crate::engine::current::with_current_loop;
+use crate::engine::current::{self, with_current_loop};
+use crate::engine::delivery::{How, Scope, Seen};
 use crate::engine::foreign::KeptWaker;
 use crate::engine::frame::Frame;
 use crate::engine::instant::Instant;
@@ -34,20 +39,22 @@ enum Phase {
     /// Not polled yet.
     Created,
     Running,
+    /// The body was cancelled, by something else as well: the cancel goes on.
+    Passed,
     /// The body has ended, or was left.
     Left,
 }
 
-/// One time limit. Its timer cancels the task; here is known whose cancel it was.
+/// One time limit.
 pub(super) struct Limit {
     until: Option<Until>,
     phase: Cell<Phase>,
-    /// What it was given at first counts no more.
+    /// It was moved: what it was given at first counts no more.
     rescheduled: Cell<bool>,
     /// The time was up while the body ran: one of the task's cancel requests is this limit's.
     expired: Cell<bool>,
-    /// Its cancel has come by here, or is known to be on its way.
-    delivered: Cell<bool>,
+    /// The cancel is still to be delivered to the body.
+    to_deliver: Cell<bool>,
     /// How many cancel requests the task had on entry. (In 32 bits, which leaves no gap here: what is made of words without
     /// gaps is written where it belongs, and not elsewhere and copied.)
     requests_before: Cell<u32>,
@@ -59,13 +66,13 @@ pub(super) struct Limit {
 
 /// A limit whose body waits, or that was moved.
 struct Begun {
-    /// The task that it stands in; until it is left.
+    /// The task that polled it last; until it is left.
     task: RefCell<Option<RecordRef>>,
     when: Cell<Option<Instant>>,
     timer: RefCell<Option<Timer>>,
-    /// If it is polled through a waker that is not ours, by a set of futures: that one is woken when the time is up, or the set
-    /// would not poll it, and the limit asks for the cancel itself.
+    /// The waker with which it was polled last, if that is foreign: a set of futures polls only what was woken.
     set: RefCell<Option<KeptWaker>>,
+    scope: Scope,
 }
 
 impl Begun {
@@ -76,11 +83,8 @@ impl Begun {
             when: Cell::new(None),
             timer: RefCell::default(),
             set: RefCell::default(),
+            scope: Scope::default(),
         }
-    }
-
-    fn is_in_set(&self) -> bool {
-        self.set.borrow().is_some()
     }
 
     fn has_fired(&self) -> bool {
@@ -89,16 +93,17 @@ impl Begun {
 
     fn arm(&self, when: Option<Instant>) {
         self.when.set(when);
-        let timer = when.and_then(|when| {
-            let task = self.task.borrow();
-            let task = task.as_ref()?;
-            let alarm = match &*self.set.borrow() {
-                Some(waker) => task.home.alarm_for(waker.waker()),
-                None => Alarm::cancel(task.id),
+        let task = self.task.borrow().clone();
+        let set = self.set.borrow().clone();
+        let timer = when.zip(task).map(|(when, task)| {
+            let alarm = match set {
+                Some(KeptWaker::Foreign(waker)) => task.home.alarm_for_kept(waker),
+                _ => Alarm::cancel(task.id),
             };
-            Some(Timer::arm(task.home.clone(), when, alarm))
+            Timer::arm(task.home.clone(), when, alarm)
         });
-        self.timer.replace(timer);
+        let old = self.timer.replace(timer);
+        drop(old); // after the borrow: it may drop a foreign waker
     }
 }
 
@@ -109,7 +114,7 @@ impl Limit {
             phase: Cell::new(Phase::Created),
             rescheduled: Cell::new(false),
             expired: Cell::new(false),
-            delivered: Cell::new(false),
+            to_deliver: Cell::new(false),
             requests_before: Cell::new(0),
             open: Cell::new(None),
             begun: OnceCell::new(),
@@ -166,113 +171,117 @@ impl Limit {
         self.begun.get_or_init(Begun::here).arm(when);
     }
 
-    fn is_in_set(&self) -> bool {
-        self.begun.get().is_some_and(Begun::is_in_set)
-    }
-
-    /// Is polled through this waker, and its body waits.
+    /// Its body waits: from here on its timer wakes what polls it now.
+    #[inline]
     fn see(&self, cx: &Context<'_>) {
-        if TaskId::of(cx.waker()).is_some() && !self.is_in_set() {
-            return; // the usual case
-        }
         let Some(begun) = self.begun.get() else { return };
-        let waker = KeptWaker::clone_of(cx.waker());
-        let old = begun.set.replace(Some(waker));
-        drop(old); // after the borrow: it may run anything
-        if let Some(timer) = begun.timer.borrow().as_ref().filter(|timer| !timer.has_fired()) {
-            timer.rewake(cx);
+        let is_usual = TaskId::of(cx.waker()).is_some() && begun.set.borrow().is_none();
+        if !is_usual {
+            self.see_set(begun, cx);
         }
     }
 
-    /// In a set: the time is up. The set is to poll it again, when the cancel has come.
-    fn request_in_set(&self, cx: &Context<'_>) {
-        let Some(begun) = self.begun.get().filter(|begun| begun.is_in_set()) else { return };
-        if self.expired.get() || !begun.has_fired() {
+    #[inline(never)]
+    fn see_set(&self, begun: &Begun, cx: &Context<'_>) {
+        if begun.set.borrow().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
             return;
         }
-        self.expired.set(true);
-        if let Some(task) = &*begun.task.borrow() {
-            task.cancel_by_limit();
+        let kept = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
+        let old = begun.set.replace(Some(kept).filter(|kept| kept.id().is_none()));
+        drop(old);
+        if !self.expired.get() && !begun.has_fired() {
+            begun.arm(begun.when.get());
         }
-        cx.waker().wake_by_ref();
+    }
+
+    /// It is polled again, perhaps by another task than before: what it has asked of that moves along.
+    fn comes_to_this_task(&self, begun: &Begun) {
+        let is_here = leaf::with_current(|current| begun.task.borrow().as_ref() == Some(current));
+        if is_here == Some(true) {
+            return;
+        }
+        let here = leaf::current();
+        let before = begun.task.replace(here.clone());
+        if self.expired.get() {
+            before.iter().for_each(take_request_back);
+            here.iter().for_each(request);
+        }
+        if let Some(here) = &here {
+            let own = u32::from(self.expired.get());
+            self.requests_before.set(requests_but_of_limits_beside(here).saturating_sub(own));
+        }
+        drop(before);
+        if !self.expired.get() && !begun.has_fired() {
+            begun.arm(begun.when.get());
+        }
+    }
+
+    /// Its time is up: the cancel is to be delivered, and counts from here.
+    fn expire(&self, begun: &Begun) {
+        if !self.expired.get() && begun.has_fired() {
+            self.expired.set(true);
+            self.to_deliver.set(true);
+            begun.task.borrow().iter().for_each(request);
+        }
     }
 
     pub(super) fn has_fired(&self) -> bool {
         self.begun.get().is_some_and(Begun::has_fired)
     }
 
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.get()
+    }
+
     pub(super) fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
-        if self.phase.get() != Phase::Running || self.is_expired() {
-            return Err(DeadlineOver { expired: self.is_expired() });
+        let is_up = self.is_expired() || self.has_fired();
+        if self.phase.get() != Phase::Running || is_up {
+            return Err(DeadlineOver { expired: is_up });
         }
         self.rescheduled.set(true);
         self.arm(when);
         Ok(())
     }
 
-    pub(super) fn is_expired(&self) -> bool {
-        let begun = self.begun.get().filter(|_| !self.expired.get());
-        if begun.is_some_and(|begun| !begun.is_in_set() && begun.has_fired()) {
-            self.expired.set(true);
-        }
-        self.expired.get()
-    }
-
-    fn task(&self) -> Option<RecordRef> {
-        self.begun.get()?.task.borrow().clone()
-    }
-
-    /// Its cancel reaches the body once: with the signal, from a task that it was passed on to, or else from here, if it came in
-    /// a poll that passed by, or somebody beside has taken the signal down.
-    fn see_to_delivery(&self, cx: &Context<'_>) {
-        if !self.is_expired() || self.delivered.get() {
-            return;
-        }
-        let task = self.task();
-        let has = |flag| task.as_ref().is_some_and(|task| task.has(flag));
-        if leaf::is_raised() || has(Flag::CANCEL_FORWARDED) {
-            self.delivered.set(true);
-        } else if !has(Flag::CANCEL_PENDING) {
-            self.delivered.set(true);
-            leaf::raise();
-        } else if self.is_in_set() {
-            cx.waker().wake_by_ref(); // it comes with the next poll: the set is to poll it then
-        }
-    }
-
-    /// The body has ended or is being dropped. True if its own cancel was all there was; then
-    /// the signal is taken down, unless the caller is about to catch it.
+    /// The body has ended or is being dropped. True if a cancel that came out of it was this limit's alone.
     #[inline]
-    fn leave(&self, raised_is_caught: bool) -> bool {
+    fn leave(&self) -> bool {
         let was_running = self.phase.replace(Phase::Left) == Phase::Running;
         let begun = self.begun.get().filter(|_| was_running);
-        begun.is_some_and(|begun| self.leave_begun(begun, raised_is_caught))
+        begun.is_some_and(|begun| self.leave_begun(begun))
     }
 
-    fn leave_begun(&self, begun: &Begun, raised_is_caught: bool) -> bool {
-        let timer = begun.timer.take();
-        let has_fired = timer.as_ref().is_some_and(Timer::has_fired);
-        let expired = self.expired.get() || has_fired && !begun.is_in_set();
-        self.expired.set(expired);
-        drop(timer);
+    fn leave_begun(&self, begun: &Begun) -> bool {
+        if begun.has_fired() && !self.expired.get() {
+            self.expired.set(true); // its time was up, but the body has ended first
+            drop(begun.timer.take());
+            return false;
+        }
+        drop(begun.timer.take());
+        drop(begun.set.take());
         let task = begun.task.take();
         match task {
-            Some(task) if expired && !task.has(Flag::DONE) => {
-                task.uncancel();
-                task.cold().limit_requests.update(|requests| requests.saturating_sub(1));
-                let is_all = requests_but_of_limits_beside(&task) <= self.requests_before.get();
-                if is_all && !raised_is_caught {
-                    leaf::take_down(&task);
-                }
-                is_all
+            Some(task) if self.expired.get() && !task.has(Flag::DONE) => {
+                take_request_back(&task);
+                requests_but_of_limits_beside(&task) <= self.requests_before.get()
             }
             _ => false,
         }
     }
 }
 
-/// The cancel requests of the task that is being polled, without those of limits beside this place: in another branch of a
-/// `join!`. They are none of a limit's business; those of limits around it are.
+fn request(task: &RecordRef) {
+    task.count_cancel_of_scope();
+    task.cold().limit_requests.update(|requests| requests.saturating_add(1));
+}
+
+fn take_request_back(task: &RecordRef) {
+    task.uncancel();
+    task.cold().limit_requests.update(|requests| requests.saturating_sub(1));
+}
+
+/// The cancel requests of a task, without those of limits beside this place: in another branch of a `join!`. They are none of a
+/// limit's business; those of limits around it are.
 fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
     if task.has_cancel_requests() { count_requests(task) } else { 0 }
 }
@@ -280,23 +289,23 @@ fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
 #[inline(never)] // nearly never
 fn count_requests(task: &RecordRef) -> u32 {
     let of_limits = task.cold_if_any().map_or(0, |cold| cold.limit_requests.get());
-    let beside = of_limits.saturating_sub(task.home.expired_around.get());
+    let beside = of_limits.saturating_sub(task.home.deliveries.expired_around.get());
     task.cancel_requests().saturating_sub(beside)
 }
 
 /// While the body of an expired limit is polled.
-struct Around<'a>(&'a RecordRef);
+struct Around<'a>(&'a Engine);
 
 impl<'a> Around<'a> {
-    pub(super) fn new(task: &'a RecordRef) -> Around<'a> {
-        task.home.expired_around.set(task.home.expired_around.get() + 1);
-        Around(task)
+    fn new(engine: &'a Engine) -> Around<'a> {
+        engine.deliveries.expired_around.update(|around| around + 1);
+        Around(engine)
     }
 }
 
 impl Drop for Around<'_> {
     fn drop(&mut self) {
-        self.0.home.expired_around.set(self.0.home.expired_around.get() - 1);
+        self.0.deliveries.expired_around.update(|around| around - 1);
     }
 }
 
@@ -305,62 +314,96 @@ pub(super) struct Limited<L: Borrow<Limit>>(pub(super) L);
 
 impl<L: Borrow<Limit>> Drop for Limited<L> {
     fn drop(&mut self) {
-        self.0.borrow().leave(false); // dropped hard: its request goes with it
+        self.0.borrow().leave(); // dropped hard: its request goes with it
     }
 }
 
 impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
     type Output = Result<F::Output, TimedOut>;
 
+    #[inline]
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let limit: &Limit = self.0.borrow();
-        let is_first = limit.phase.get() == Phase::Created;
-        if is_first {
-            limit.enter();
-        } else {
-            limit.request_in_set(cx);
-            limit.see_to_delivery(cx);
+        if limit.phase.get() != Phase::Created {
+            return poll_again(limit, held, cx);
         }
-        let Some(future) = held.as_mut().as_pin_mut() else {
-            // The cancel has gone on from here, and somebody polls again: it is still on its way.
-            leaf::raise();
-            return Poll::Pending;
-        };
-        let polled = {
-            /// If the body panics the limit is closed all the same.
-            struct FirstPoll<'a>(&'a Limit);
-            impl Drop for FirstPoll<'_> {
-                fn drop(&mut self) {
-                    self.0.close(false);
-                }
+        let Some(future) = held.as_mut().as_pin_mut() else { unreachable!("it was not polled") };
+        /// If the body panics the limit is closed all the same.
+        struct FirstPoll<'a>(&'a Limit);
+        impl Drop for FirstPoll<'_> {
+            fn drop(&mut self) {
+                self.0.close(false);
             }
-            let first_poll = FirstPoll(limit);
-            let is_expired = !is_first && limit.is_expired();
-            let task = if is_expired { limit.task() } else { None };
-            let around = task.as_ref().map(Around::new);
-            let polled = future.poll(cx);
-            drop(around);
-            first_poll.0.close(polled.is_pending());
-            if polled.is_pending() {
-                limit.see(cx);
-            }
-            polled
-        };
-        match polled {
+        }
+        limit.enter();
+        let first_poll = FirstPoll(limit);
+        match future.poll(cx) {
             Poll::Ready(output) => {
-                limit.leave(false); // a cancel of its own came too late to stop anything
+                limit.leave();
                 Poll::Ready(Ok(output))
             }
-            Poll::Pending if leaf::is_raised() && limit.is_expired() => {
-                held.set(None);
-                if limit.leave(true) {
-                    leaf::catch();
-                    Poll::Ready(Err(TimedOut))
-                } else {
-                    Poll::Pending // somebody else's cancel as well: it goes on
-                }
+            Poll::Pending => {
+                first_poll.0.close(true);
+                limit.see(cx);
+                Poll::Pending
             }
-            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[inline(never)]
+fn poll_again<F: Future>(
+    limit: &Limit,
+    mut held: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, TimedOut>> {
+    let Some(mut future) = held.as_mut().as_pin_mut() else {
+        assert!(limit.phase.get() == Phase::Passed, "a time limit was polled after its end");
+        leaf::comes_out(); // the cancel has gone on from here, and does so again
+        return Poll::Pending;
+    };
+    assert!(limit.phase.get() == Phase::Running, "a time limit was polled after its end");
+    let engine = current::running();
+    let (Some(begun), Some(engine)) = (limit.begun.get(), engine) else {
+        return future.poll(cx).map(Ok);
+    };
+    limit.comes_to_this_task(begun);
+    limit.expire(begun);
+    if !limit.expired.get() {
+        return match future.poll(cx) {
+            Poll::Ready(output) => {
+                limit.leave();
+                Poll::Ready(Ok(output))
+            }
+            Poll::Pending => {
+                limit.see(cx);
+                Poll::Pending
+            }
+        };
+    }
+    let how = (engine.may_deliver() && limit.to_deliver.take()).then_some(How::Several);
+    let seen = {
+        let _around = Around::new(&engine);
+        begun.scope.poll(&engine, how, || future.as_mut().poll(cx))
+    };
+    match seen {
+        Seen::Ready(output) => {
+            limit.leave(); // its cancel came too late to stop anything, or was swallowed
+            Poll::Ready(Ok(output))
+        }
+        Seen::Pending => {
+            limit.see(cx);
+            Poll::Pending
+        }
+        Seen::CameOut => {
+            held.set(None);
+            if limit.leave() {
+                engine.catches();
+                return Poll::Ready(Err(TimedOut));
+            }
+            limit.phase.set(Phase::Passed); // something else's cancel as well
+            leaf::comes_out();
+            Poll::Pending
         }
     }
 }

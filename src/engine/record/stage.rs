@@ -162,8 +162,8 @@ where
     };
     // Made here and not before: so it is written in place, and not written and copied.
     let vtable = &Functions::<F, K>::TABLE;
-    let handle = if number == NO_TASK { Flag::NONE } else { Flag::HANDLE };
-    let flags = Stage::HOLDS_FUTURE | handle;
+    let whose = if number == NO_TASK { Flag::CALLBACK } else { Flag::HANDLE };
+    let flags = Stage::HOLDS_FUTURE | whose;
     let header = Header::new(vtable, home, id, number, flags, spawned_at);
     let stage = UnsafeCell::new(Content { future: ManuallyDrop::new(future) });
     // SAFETY: *Kept*: a block has so many units, and the box is made for the type: room and alignment for the record.

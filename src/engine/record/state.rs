@@ -94,11 +94,13 @@ bits! { Flag {
     /// Foreign code keeps a waker of the task. Never cleared, for nothing says when the last such waker is gone. A loop whose
     /// sleeping tasks all lack this flag can be woken by nothing from outside.
     pub(crate) WAKER_AT_LARGE = 16;
+    /// It is a callback of the loop, and no task. Set at birth.
+    pub(crate) CALLBACK = 17;
     /// More than one checkpoint waited in the last poll. Cleared when the next poll begins.
-    pub(crate) AWAITS_SEVERAL = 17;
+    pub(crate) AWAITS_SEVERAL = 18;
     /// A cancel is being delivered: something in the task was interrupted, and something holds or is alive. Set at the end of a
     /// poll, and cleared when the next begins.
-    pub(crate) UNWINDING = 18;
+    pub(crate) UNWINDING = 19;
 }}
 
 impl Flag {
