@@ -399,7 +399,12 @@ impl Engine {
     /// it is really there, passes the cancel on; if not, when it is its turn. No code of the user's may be running.
     pub(crate) fn scope_is_to_be_polled(&self, record: &RecordRef) {
         if record.awaits_one() && !record.is_queued() {
-            self.current.hidden(|| self.poll_now(record));
+            self.current.hidden(|| {
+                if record.has(Flag::CANCEL_FORWARDED) {
+                    self.poll_now(record); // the join learns first that it has passed on the cancel before
+                }
+                self.poll_now(record);
+            });
         } else {
             self.make_record_ready(record);
         }

@@ -393,6 +393,9 @@ fn poll_again<F: Future>(
         }
         Seen::Pending => {
             limit.see(cx);
+            if limit.to_deliver.get() {
+                cx.waker().wake_by_ref(); // another cancel was being delivered; its own comes next
+            }
             Poll::Pending
         }
         Seen::CameOut => {
