@@ -24,7 +24,7 @@ use std::rc::Rc;
 
 use super::cold::Cold;
 use super::crowd::Takers;
-use super::delivery::{How, Seen};
+use super::delivery::{How, Scope, Seen};
 use super::record::{Flag, Polled, RecordRef, Stage};
 use super::turn::Engine;
 use super::waker::wake;
@@ -331,8 +331,9 @@ impl Engine {
         }
         record.forget_awaited();
         self.begin_task();
-        let scope = &record.cold().scope;
-        let seen = scope.poll(self, how, || match record.begin_poll(Flag::NONE) {
+        let fresh = Scope::default(); // most tasks need no cold part to be cancelled
+        let scope = record.cold_if_any().map_or(&fresh, |cold| &cold.scope);
+        let seen = scope.poll_task(record, how, || match record.begin_poll(Flag::NONE) {
             None => std::task::Poll::Ready(None), // a destructor has ended it
             Some(polling) => match self.poll_future(record, polling) {
                 Polled::Pending => std::task::Poll::Pending,
@@ -353,6 +354,7 @@ impl Engine {
             Seen::CameOut => self.end_cancelled(record),
             Seen::Pending => {
                 if scope.is_at_work() {
+                    record.cold().scope.becomes(scope);
                     record.set(Flag::UNWINDING);
                 }
                 self.settle(record);

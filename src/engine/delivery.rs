@@ -321,12 +321,28 @@ impl Scope {
         self.number.get() != 0 || self.came_out.get()
     }
 
+    pub(super) fn becomes(&self, other: &Scope) {
+        self.number.set(other.number.get());
+        self.came_out.set(other.came_out.get());
+        self.is_foreign.set(other.is_foreign.get());
+    }
+
     /// A cancel came out of it, but something in it may be alive.
     pub(super) fn waits_for_the_rest(&self) {
         self.came_out.set(true);
     }
 
-    /// One poll of what is in the scope, by `body`; two if a cancel is delivered to several.
+    /// One poll of a task, by `body`; two if a cancel is delivered to several.
+    pub(super) fn poll_task<R>(
+        &self,
+        task: &RecordRef,
+        how: Option<How>,
+        mut body: impl FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        self.poll_counting(&task.home, Some(task), how, &mut body)
+    }
+
+    /// The same for what is in a frame, in the task that is being polled.
     pub(crate) fn poll<R>(
         &self,
         engine: &Engine,
@@ -334,7 +350,7 @@ impl Scope {
         mut body: impl FnMut() -> Poll<R>,
     ) -> Seen<R> {
         if how.is_some() || self.is_at_work() || !engine.is_quiet() {
-            return self.poll_counting(engine, how, &mut body);
+            return self.poll_counting(engine, None, how, &mut body);
         }
         match body() {
             Poll::Ready(output) => {
@@ -347,7 +363,7 @@ impl Scope {
                 engine.deliveries.signal.set(Signal::Quiet);
                 engine.begin_another_poll();
                 self.came_out.set(true);
-                let seen = self.poll_counting(engine, None, &mut body);
+                let seen = self.poll_counting(engine, None, None, &mut body);
                 engine.deliveries.last_waiting.set(engine.tasks.ready.popped());
                 seen
             }
@@ -364,9 +380,12 @@ impl Scope {
     fn poll_counting<R>(
         &self,
         engine: &Engine,
+        task: Option<&RecordRef>,
         how: Option<How>,
         body: &mut dyn FnMut() -> Poll<R>,
     ) -> Seen<R> {
+        let current = || engine.current.with_hidden(RecordRef::clone);
+        let task = task.cloned().or_else(current);
         let d = &engine.deliveries;
         let around = d.signal.get();
         if around == Signal::Asking {
@@ -388,8 +407,8 @@ impl Scope {
             Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
             Some(How::Several) => {
                 d.signal.set(Signal::Mark);
-                engine.wake_foreign_wakers();
-                let marked = engine.deaf(|| self.poll_once(engine, body));
+                wake_foreign_wakers(task.as_ref());
+                let marked = deaf(task.as_ref(), || self.poll_once(engine, body));
                 d.signal.set(Signal::Deliver);
                 if let Seen::Ready(_) = marked {
                     return self.end(engine, around, marked);
@@ -397,7 +416,7 @@ impl Scope {
             }
         }
         if around == Signal::Quiet || how.is_some() {
-            engine.wake_foreign_wakers();
+            wake_foreign_wakers(task.as_ref());
         }
         let seen = self.poll_once(engine, body);
         self.end(engine, around, seen)
@@ -477,24 +496,18 @@ impl Scope {
     }
 }
 
-impl Engine {
-    /// Wakes the foreign wakers that checkpoints of the current task keep, so that the sets that they are in poll them.
-    fn wake_foreign_wakers(&self) {
-        let wakers = self.current.with_hidden(|task| {
-            task.cold_if_any().map(|cold| cold.foreign_wakers.borrow_mut().alive())
-        });
-        if let Some(Some(wakers)) = wakers
-            && !wakers.is_empty()
-        {
-            self.deaf(|| wakers.into_iter().for_each(KeptWaker::wake));
-        }
+/// Wakes the foreign wakers that checkpoints of the task keep, so that the sets that they are in poll them.
+fn wake_foreign_wakers(task: Option<&RecordRef>) {
+    let wakers = task.and_then(|task| Some(task.cold_if_any()?.foreign_wakers.borrow().alive()));
+    if let Some(wakers) = wakers.filter(|wakers| !wakers.is_empty()) {
+        deaf(task, || wakers.into_iter().for_each(KeptWaker::wake));
     }
+}
 
-    /// While `run` runs the current task does not hear that it is woken: it is about to be polled again.
-    fn deaf<R>(&self, run: impl FnOnce() -> R) -> R {
-        match self.current.with_hidden(RecordRef::clone) {
-            Some(task) => task.deaf(run),
-            None => run(),
-        }
+/// While `run` runs the task does not hear that it is woken: it is about to be polled.
+fn deaf<R>(task: Option<&RecordRef>, run: impl FnOnce() -> R) -> R {
+    match task {
+        Some(task) => task.deaf(run),
+        None => run(),
     }
 }

@@ -170,7 +170,10 @@ impl KeptWaker {
     pub(crate) fn wake(self) {
         match self {
             KeptWaker::Ours(id) => wake(id),
-            KeptWaker::Foreign(kept) => kept.wake(),
+            KeptWaker::Foreign(kept) => match Arc::try_unwrap(kept) {
+                Ok(kept) => kept.wake_away(),
+                Err(kept) => kept.wake(),
+            },
         }
     }
 
@@ -239,6 +242,13 @@ impl GuardedWaker {
     }
 
     /// No borrow or lock may be held here.
+    pub(crate) fn wake_away(mut self) {
+        if let Some(waker) = self.0.take() {
+            call("a waker", || waker.wake());
+        }
+    }
+
+    /// The same, and the waker is kept.
     pub(crate) fn wake(&self) {
         if let Some(waker) = &self.0 {
             call("a waker", || waker.wake_by_ref());
