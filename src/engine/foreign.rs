@@ -170,10 +170,7 @@ impl KeptWaker {
     pub(crate) fn wake(self) {
         match self {
             KeptWaker::Ours(id) => wake(id),
-            KeptWaker::Foreign(kept) => match Arc::try_unwrap(kept) {
-                Ok(kept) => kept.wake_away(),
-                Err(kept) => kept.wake(),
-            },
+            KeptWaker::Foreign(kept) => GuardedWaker::wake(kept),
         }
     }
 
@@ -241,17 +238,24 @@ impl GuardedWaker {
         self.0.as_ref().is_some_and(|kept| kept.will_wake(waker))
     }
 
-    /// No borrow or lock may be held here.
-    pub(crate) fn wake_away(mut self) {
-        if let Some(waker) = self.0.take() {
-            call("a waker", || waker.wake());
-        }
+    /// To be cloned.
+    pub(crate) fn waker(&self) -> &Waker {
+        self.0.as_ref().unwrap_or_else(|| Waker::noop())
     }
 
-    /// The same, and the waker is kept.
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = &self.0 {
-            call("a waker", || waker.wake_by_ref());
+    /// No borrow or lock may be held here.
+    pub(crate) fn wake(this: Arc<GuardedWaker>) {
+        match Arc::try_unwrap(this) {
+            Ok(mut last) => {
+                if let Some(waker) = last.0.take() {
+                    call("a waker", || waker.wake());
+                }
+            }
+            Err(shared) => {
+                if let Some(waker) = &shared.0 {
+                    call("a waker", || waker.wake_by_ref());
+                }
+            }
         }
     }
 }

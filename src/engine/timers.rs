@@ -2,12 +2,11 @@
 
 use std::mem;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::alarm::Alarm;
-use super::foreign::{GuardedWaker, KeptWaker};
+use super::foreign::KeptWaker;
 use super::instant::Instant;
 use super::turn::Engine;
 use super::waker::TaskId;
@@ -89,11 +88,6 @@ impl Engine {
                 self.strangers.borrow_mut().admit(stranger)
             }
         }
-    }
-
-    /// What wakes a foreign waker that is kept already.
-    pub(crate) fn alarm_for_kept(&self, waker: Arc<GuardedWaker>) -> Alarm {
-        self.strangers.borrow_mut().admit(KeptWaker::Foreign(waker))
     }
 
     fn forget(&self, alarm: Alarm) {

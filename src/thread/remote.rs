@@ -96,7 +96,7 @@ impl<T> Remote<T> {
             sleeper.unpark();
         }
         if let Some(waiter) = waiter {
-            waiter.wake();
+            GuardedWaker::wake(waiter);
         }
         None
     }

@@ -180,7 +180,7 @@ fn settle<T>(mut slot: MutexGuard<'_, Slot<T>>, outcome: Result<T, TaskError>) {
     let waiter = slot.waiter.take();
     drop(slot);
     if let Some(waiter) = waiter {
-        waiter.wake(); // if it panics, the destructor of `CameBack` still does its part
+        GuardedWaker::wake(waiter); // if it panics, the destructor of `CameBack` still does its part
     }
 }
 

@@ -97,7 +97,7 @@ impl Begun {
         let set = self.set.borrow().clone();
         let timer = when.zip(task).map(|(when, task)| {
             let alarm = match set {
-                Some(KeptWaker::Foreign(waker)) => task.home.alarm_for_kept(waker),
+                Some(KeptWaker::Foreign(waker)) => task.home.alarm_for(waker.waker()),
                 _ => Alarm::cancel(task.id),
             };
             Timer::arm(task.home.clone(), when, alarm)
