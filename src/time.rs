@@ -168,9 +168,9 @@ impl Future for Sleep {
             self.state = SleepState::Yielding(turn);
             return poll;
         }
+        engine.waits();
         let alarm = engine.alarm_for(cx.waker());
         self.state = SleepState::Armed(Timer::arm(engine, deadline, alarm));
-        leaf::waits();
         Poll::Pending
     }
 }
@@ -255,27 +255,44 @@ impl Future for YieldNow {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // All that is usual in one look at the loop.
+        let place = self.place;
+        let seen = with_current_loop(|engine| {
+            if !engine.is_quiet() {
+                return None;
+            }
+            if place == 0 {
+                self.place = engine.next_place();
+            } else if engine.has_passed(place) {
+                return Some(Poll::Ready(()));
+            }
+            engine.waits();
+            Some(Poll::Pending)
+        });
+        match seen {
+            Some(Some(Poll::Ready(()))) => return Poll::Ready(()),
+            Some(Some(Poll::Pending)) => {}
+            Some(None) | None => return self.poll_unusual(cx),
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl YieldNow {
+    /// While a cancel is being delivered, or under another executor.
+    #[cold]
+    fn poll_unusual(&mut self, cx: &Context<'_>) -> Poll<()> {
         if leaf::interrupted(&self.told, cx, || "its next turn".to_owned()) {
             return Poll::Pending;
         }
-        // Under another executor: once around, whatever that is there.
         let place = self.place;
-        let has_passed = with_current_loop(|engine| {
-            if place == 0 {
-                self.place = engine.next_place();
-                engine.waits();
-                return false;
-            }
-            let has_passed = engine.has_passed(place);
-            if !has_passed {
-                engine.waits();
-            }
-            has_passed
-        });
-        if has_passed.unwrap_or(place > 0) {
-            return Poll::Ready(());
+        if place == 0 {
+            self.place = with_current_loop(Engine::next_place).unwrap_or(1);
+        } else if with_current_loop(|engine| engine.has_passed(place)).unwrap_or(true) {
+            return Poll::Ready(()); // under another executor once around, whatever that is there
         }
-        self.place = self.place.max(1);
+        leaf::waits();
         cx.waker().wake_by_ref();
         Poll::Pending
     }

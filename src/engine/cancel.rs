@@ -39,7 +39,7 @@ impl RecordRef {
             return false;
         }
         self.count_cancel(1, reason);
-        if !self.pass_on(reason, None) {
+        if !(self.awaits_one() && self.pass_on(reason, None)) {
             self.interrupt(); // it awaits no task, or tasks that await each other in a circle
         }
         true

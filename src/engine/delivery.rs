@@ -61,7 +61,9 @@ pub(crate) struct Deliveries {
     pub(super) signal: Cell<Signal>,
     /// Deliveries so far: the number of the next is one more.
     last_number: Cell<u32>,
-    /// The numbers of the scopes around what is being polled, innermost last.
+    /// The number of the innermost scope around what is being polled; zero if nothing is being delivered.
+    innermost: Cell<u32>,
+    /// The numbers of those around that one.
     active: RefCell<Vec<u32>>,
     /// Checkpoints that have noted a number in this poll.
     marked: Cell<u32>,
@@ -79,6 +81,15 @@ pub(crate) struct Deliveries {
     uncounted: Cell<bool>,
     /// How many expired limits are around what is being polled.
     pub(crate) expired_around: Cell<u32>,
+}
+
+/// What was counted so far in a poll.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    marked: u32,
+    out: u32,
+    alive: u32,
+    holding: u32,
 }
 
 /// No poll: the ready queue counts from one.
@@ -137,7 +148,7 @@ impl Engine {
                 Visit::Wait
             }
             Signal::Mark => {
-                told.note(d.innermost());
+                told.note(d.innermost.get());
                 d.marked.update(|marked| marked + 1);
                 if TaskId::of(cx.waker()).is_none() {
                     cx.waker().wake_by_ref(); // a set polls only what was woken, and it is to poll this once more
@@ -145,7 +156,7 @@ impl Engine {
                 Visit::Wait
             }
             first @ (Signal::First | Signal::Forwarded) => {
-                told.note(d.innermost());
+                told.note(d.innermost.get());
                 d.marked.update(|marked| marked + 1);
                 d.signal.set(Signal::Deliver);
                 Visit::Interrupted(first == Signal::Forwarded)
@@ -268,6 +279,15 @@ impl Engine {
 }
 
 impl Deliveries {
+    fn counts(&self) -> Counts {
+        Counts {
+            marked: self.marked.get(),
+            out: self.out.get(),
+            alive: self.alive.get(),
+            holding: self.holding.get(),
+        }
+    }
+
     fn next_number(&self) -> u32 {
         // 31 bits: the lowest of a `Told` is taken. Zero is none.
         let number = self.last_number.get() % (u32::MAX >> 1) + 1;
@@ -275,12 +295,8 @@ impl Deliveries {
         number
     }
 
-    fn innermost(&self) -> u32 {
-        self.active.borrow().last().copied().unwrap_or(0)
-    }
-
     fn is_active(&self, number: u32) -> bool {
-        self.active.borrow().contains(&number)
+        self.innermost.get() == number || self.active.borrow().contains(&number)
     }
 }
 
@@ -339,7 +355,27 @@ impl Scope {
         how: Option<How>,
         mut body: impl FnMut() -> Poll<R>,
     ) -> Seen<R> {
-        self.poll_counting(&task.home, Some(task), how, &mut body)
+        if how != Some(How::One) || self.is_at_work() {
+            return self.poll_counting(&task.home, Some(task), how, &mut body);
+        }
+        // The usual case, without more ado: one checkpoint waits, and no foreign waker can be in the way.
+        let engine = &*task.home;
+        let d = &engine.deliveries;
+        engine.begin_counting();
+        self.number.set(d.next_number());
+        d.signal.set(Signal::First);
+        d.innermost.set(self.number.get());
+        let polled = body(); // of a task: it does not panic
+        d.innermost.set(0);
+        let seen = match polled {
+            Poll::Ready(output) => {
+                self.is_over();
+                Seen::Ready(output)
+            }
+            Poll::Pending => self.judge(engine, Counts::default()),
+        };
+        engine.end_counting();
+        seen
     }
 
     /// The same for what is in a frame, in the task that is being polled.
@@ -411,7 +447,10 @@ impl Scope {
                 let marked = deaf(task.as_ref(), || self.poll_once(engine, body));
                 d.signal.set(Signal::Deliver);
                 if let Seen::Ready(_) = marked {
-                    return self.end(engine, around, marked);
+                    if around == Signal::Quiet {
+                        engine.end_counting();
+                    }
+                    return marked;
                 }
             }
         }
@@ -419,80 +458,92 @@ impl Scope {
             wake_foreign_wakers(task.as_ref());
         }
         let seen = self.poll_once(engine, body);
-        self.end(engine, around, seen)
+        if around == Signal::Quiet {
+            engine.end_counting();
+        }
+        seen
     }
 
     /// One poll, with what came out of it and what is alive in it counted.
     fn poll_once<R>(&self, engine: &Engine, body: &mut dyn FnMut() -> Poll<R>) -> Seen<R> {
         let d = &engine.deliveries;
-        let (out, alive, holding, marked) =
-            (d.out.get(), d.alive.get(), d.holding.get(), d.marked.get());
+        let before = d.counts();
         let number = self.number.get();
         let polled = {
             /// The body may panic.
-            struct Pop<'a>(&'a RefCell<Vec<u32>>, usize);
-            impl Drop for Pop<'_> {
+            struct PutBack<'a>(&'a Deliveries, u32, usize);
+            impl Drop for PutBack<'_> {
                 fn drop(&mut self) {
-                    self.0.borrow_mut().truncate(self.1);
+                    self.0.innermost.set(self.1);
+                    self.0.active.borrow_mut().truncate(self.2);
                 }
             }
-            let _pop = Pop(&d.active, d.active.borrow().len());
+            let around = d.innermost.get();
+            let _put_back = PutBack(d, around, d.active.borrow().len());
             if number != 0 {
-                d.active.borrow_mut().push(number);
+                d.active.borrow_mut().push(around);
+                d.innermost.set(number);
             }
             body()
         };
-        if let Poll::Ready(output) = polled {
-            d.out.set(out);
-            self.number.set(0);
-            self.came_out.set(false);
-            return Seen::Ready(output);
+        match polled {
+            Poll::Ready(output) => {
+                d.out.set(before.out);
+                self.is_over();
+                Seen::Ready(output)
+            }
+            Poll::Pending => self.judge(engine, before),
         }
+    }
+
+    /// Nothing is being delivered any more.
+    fn is_over(&self) {
+        self.number.set(0);
+        self.came_out.set(false);
+    }
+
+    /// What is in the scope was polled, and waits: can what came out of it be caught?
+    fn judge<R>(&self, engine: &Engine, before: Counts) -> Seen<R> {
+        let d = &engine.deliveries;
         match d.signal.get() {
             Signal::Mark => {
-                if d.marked.get() == marked {
+                if d.marked.get() == before.marked {
                     self.is_foreign.set(true);
-                    d.marked.set(marked + 1);
+                    d.marked.set(before.marked + 1);
                 }
                 return Seen::Pending;
             }
             Signal::First | Signal::Forwarded => {
-                // Nothing of ours was reached: this is what is interrupted.
+                // No checkpoint was reached: this is what is interrupted.
                 d.signal.set(Signal::Deliver);
-                d.out.set(out + 1);
+                d.out.set(before.out + 1);
             }
             _ => {}
         }
-        let is_alive = d.alive.get() > alive;
-        if self.is_foreign.get() && number != 0 && d.out.get() == out && !is_alive {
-            d.out.set(out + 1);
+        let is_alive = d.alive.get() > before.alive;
+        if self.is_foreign.get()
+            && self.number.get() != 0
+            && d.out.get() == before.out
+            && !is_alive
+        {
+            d.out.set(before.out + 1);
         }
-        if d.out.get() > out {
+        if d.out.get() > before.out {
             self.came_out.set(true);
-            d.out.set(out);
+            d.out.set(before.out);
         }
         if self.came_out.get() {
             if !is_alive {
+                self.is_over();
                 return Seen::CameOut;
             }
             d.holding.update(|holding| holding + 1); // it waits until nothing in it is alive
         } else if !is_alive {
             engine.waits(); // only foreign futures wait in it: it counts as one
-        } else if d.holding.get() == holding {
+        } else if d.holding.get() == before.holding {
             self.number.set(0); // all of it was caught
         }
         Seen::Pending
-    }
-
-    fn end<R>(&self, engine: &Engine, around: Signal, seen: Seen<R>) -> Seen<R> {
-        if matches!(seen, Seen::CameOut) {
-            self.number.set(0);
-            self.came_out.set(false);
-        }
-        if around == Signal::Quiet {
-            engine.end_counting();
-        }
-        seen
     }
 }
 

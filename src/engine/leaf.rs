@@ -22,14 +22,15 @@ pub(crate) fn interrupted(
 
 #[cold]
 fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
-    match visit(told, cx, waits_for) {
+    let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx, waits_for) {
         Visit::Go => false,
         Visit::Wait => true,
         Visit::Interrupted(_) => {
-            comes_out();
+            engine.comes_out();
             true
         }
-    }
+    });
+    is_interrupted.unwrap_or(false)
 }
 
 /// The same for a checkpoint that passes a cancel on.
