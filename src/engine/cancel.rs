@@ -353,6 +353,7 @@ impl Engine {
             Seen::Ready(Some(polled)) => self.end_unusually(record, polled),
             Seen::CameOut => self.end_cancelled(record),
             Seen::Pending => {
+                self.note_what_waits(record);
                 if scope.is_at_work() {
                     record.cold().scope.becomes(scope);
                     record.set(Flag::UNWINDING);
@@ -369,8 +370,9 @@ impl Engine {
             return self.end_cancelled(record);
         }
         record.cold().scope.waits_for_the_rest();
-        self.begin_another_poll();
-        self.poll_cancelled(record);
+        record.set(Flag::UNWINDING);
+        self.note_what_waits(record);
+        self.settle(record);
     }
 
     /// A poll has ended, and the task is not over.

@@ -26,8 +26,8 @@
 //! A set of futures polls only the children that were woken. So all foreign wakers that the task's checkpoints keep are woken
 //! before a poll that delivers; the task itself does not hear of that.
 //!
-//! Off this way, in a poll in which nothing is cancelled, a checkpoint pays for one test of the [`Signal`], and one that waits
-//! for noting that it is there: whether a task awaits one thing or several is known at the end of each poll.
+//! In a poll in which nothing is cancelled a checkpoint pays for one test of the [`Signal`], and for counting itself if it waits:
+//! so whether a task awaits one thing or several is known at the end of each poll.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
@@ -69,16 +69,12 @@ pub(crate) struct Deliveries {
     marked: Cell<u32>,
     /// Interruptions that have come out of what was polled, and were not caught.
     out: Cell<u32>,
-    /// Checkpoints that wait and were not interrupted.
-    alive: Cell<u32>,
+    /// Checkpoints that have waited in this poll, and were not interrupted. Counted in every poll, quiet or not.
+    waiting: Cell<u32>,
     /// Of these, joins that hold their branch; and scopes that wait until nothing in them is alive.
     holding: Cell<u32>,
     /// Something has caught a cancel in this poll, or swallowed it.
     caught: Cell<bool>,
-    /// The poll in which a checkpoint last waited, by the count of the ready queue.
-    last_waiting: Cell<u64>,
-    /// A checkpoint waited in this poll before anything was counted.
-    uncounted: Cell<bool>,
     /// How many expired limits are around what is being polled.
     pub(crate) expired_around: Cell<u32>,
 }
@@ -88,12 +84,9 @@ pub(crate) struct Deliveries {
 struct Counts {
     marked: u32,
     out: u32,
-    alive: u32,
+    waiting: u32,
     holding: u32,
 }
-
-/// No poll: the ready queue counts from one.
-const NEVER: u64 = 0;
 
 /// What one checkpoint has noted of the cancels that came by. The lowest bit says that it holds its branch.
 #[derive(Debug, Default)]
@@ -171,24 +164,21 @@ impl Engine {
     /// A checkpoint waits in this poll.
     #[inline]
     pub(crate) fn waits(&self) {
-        let poll = self.tasks.ready.popped();
-        if self.deliveries.last_waiting.replace(poll) == poll {
-            self.waits_too();
-        }
+        self.deliveries.waiting.set(self.deliveries.waiting.get() + 1);
     }
 
-    /// It is not the first in this poll, or all are counted.
-    #[cold]
-    fn waits_too(&self) {
-        let d = &self.deliveries;
-        if d.signal.get() == Signal::Deliver {
-            let alive = d.alive.get() + 1;
-            d.alive.set(alive);
-            if alive == 1 && d.out.get() == 0 && !d.uncounted.get() {
-                return; // the only one so far
-            }
+    /// A poll begins.
+    #[inline]
+    pub(super) fn nothing_waits(&self) {
+        self.deliveries.waiting.set(0);
+    }
+
+    /// The task is left to wait: for how many things?
+    #[inline]
+    pub(super) fn note_what_waits(&self, record: &RecordRef) {
+        if self.deliveries.waiting.get() > 1 {
+            record.set(Flag::AWAITS_SEVERAL);
         }
-        self.current.with(|task| task.set(Flag::AWAITS_SEVERAL));
     }
 
     /// A join holds its branch until what it has passed a cancel on to has ended.
@@ -210,7 +200,6 @@ impl Engine {
             Signal::Mark => d.marked.update(|marked| marked + 1),
             Signal::Asking => {}
             Signal::Quiet => {
-                // Those that waited before this one were not counted.
                 self.begin_counting();
                 d.out.set(1);
             }
@@ -223,26 +212,9 @@ impl Engine {
 
     fn begin_counting(&self) {
         let d = &self.deliveries;
-        let poll = self.tasks.ready.popped();
-        d.uncounted.set(d.last_waiting.replace(poll) == poll);
         d.signal.set(Signal::Deliver);
         d.out.set(0);
-        d.alive.set(0);
         d.holding.set(0);
-    }
-
-    /// Nothing is counted any more in this poll.
-    fn end_counting(&self) {
-        let d = &self.deliveries;
-        d.signal.set(Signal::Quiet);
-        if d.alive.get() == 0 && !d.uncounted.get() {
-            d.last_waiting.set(NEVER);
-        }
-    }
-
-    /// A poll of a task begins that is not the one for which it was taken out of the ready queue.
-    pub(super) fn begin_another_poll(&self) {
-        self.deliveries.last_waiting.set(NEVER);
     }
 
     /// A cancel that came out was caught.
@@ -257,10 +229,7 @@ impl Engine {
 
     /// Whether nothing waits beside what came out of this poll.
     pub(super) fn nothing_is_alive(&self) -> bool {
-        let d = &self.deliveries;
-        let is_alone = d.alive.get() == 0 && !d.uncounted.get();
-        self.end_counting();
-        is_alone
+        self.deliveries.waiting.get() == 0
     }
 
     pub(super) fn has_caught(&self) -> bool {
@@ -283,7 +252,7 @@ impl Deliveries {
         Counts {
             marked: self.marked.get(),
             out: self.out.get(),
-            alive: self.alive.get(),
+            waiting: self.waiting.get(),
             holding: self.holding.get(),
         }
     }
@@ -374,7 +343,7 @@ impl Scope {
             }
             Poll::Pending => self.judge(engine, Counts::default()),
         };
-        engine.end_counting();
+        d.signal.set(Signal::Quiet);
         seen
     }
 
@@ -388,26 +357,17 @@ impl Scope {
         if how.is_some() || self.is_at_work() || !engine.is_quiet() {
             return self.poll_counting(engine, None, how, &mut body);
         }
+        let before = Counts { waiting: engine.deliveries.waiting.get(), ..Counts::default() };
         match body() {
             Poll::Ready(output) => {
                 engine.deliveries.signal.set(Signal::Quiet); // what came out of a branch that has lost is gone with it
                 Seen::Ready(output)
             }
             Poll::Pending if engine.is_quiet() => Seen::Pending,
-            Poll::Pending if engine.deliveries.uncounted.get() => {
-                // What is alive beside it? The poll in which that is counted stands for the one before.
-                engine.deliveries.signal.set(Signal::Quiet);
-                engine.begin_another_poll();
-                self.came_out.set(true);
-                let seen = self.poll_counting(engine, None, None, &mut body);
-                engine.deliveries.last_waiting.set(engine.tasks.ready.popped());
-                seen
-            }
             Poll::Pending => {
-                let is_over = engine.deliveries.alive.get() == 0;
-                self.came_out.set(!is_over);
-                engine.end_counting();
-                if is_over { Seen::CameOut } else { Seen::Pending }
+                let seen = self.judge(engine, before);
+                engine.deliveries.signal.set(Signal::Quiet);
+                seen
             }
         }
     }
@@ -420,6 +380,7 @@ impl Scope {
         how: Option<How>,
         body: &mut dyn FnMut() -> Poll<R>,
     ) -> Seen<R> {
+        let is_task = task.is_some();
         let current = || engine.current.with_hidden(RecordRef::clone);
         let task = task.cloned().or_else(current);
         let d = &engine.deliveries;
@@ -444,11 +405,11 @@ impl Scope {
             Some(How::Several) => {
                 d.signal.set(Signal::Mark);
                 wake_foreign_wakers(task.as_ref());
-                let marked = deaf(task.as_ref(), || self.poll_once(engine, body));
+                let marked = deaf(task.as_ref(), || self.poll_once(engine, is_task, body));
                 d.signal.set(Signal::Deliver);
                 if let Seen::Ready(_) = marked {
                     if around == Signal::Quiet {
-                        engine.end_counting();
+                        d.signal.set(Signal::Quiet);
                     }
                     return marked;
                 }
@@ -457,17 +418,25 @@ impl Scope {
         if around == Signal::Quiet || how.is_some() {
             wake_foreign_wakers(task.as_ref());
         }
-        let seen = self.poll_once(engine, body);
+        let seen = self.poll_once(engine, is_task, body);
         if around == Signal::Quiet {
-            engine.end_counting();
+            d.signal.set(Signal::Quiet);
         }
         seen
     }
 
     /// One poll, with what came out of it and what is alive in it counted.
-    fn poll_once<R>(&self, engine: &Engine, body: &mut dyn FnMut() -> Poll<R>) -> Seen<R> {
+    fn poll_once<R>(
+        &self,
+        engine: &Engine,
+        is_task: bool,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
         let d = &engine.deliveries;
-        let before = d.counts();
+        let mut before = d.counts();
+        if is_task {
+            before.waiting = 0; // each poll of a task begins to count them anew
+        }
         let number = self.number.get();
         let polled = {
             /// The body may panic.
@@ -520,11 +489,8 @@ impl Scope {
             }
             _ => {}
         }
-        let is_alive = d.alive.get() > before.alive;
-        if self.is_foreign.get()
-            && self.number.get() != 0
-            && d.out.get() == before.out
-            && !is_alive
+        let is_alive = d.waiting.get() > before.waiting;
+        if self.is_foreign.get() && self.number.get() != 0 && d.out.get() == before.out && !is_alive
         {
             d.out.set(before.out + 1);
         }

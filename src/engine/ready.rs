@@ -50,12 +50,6 @@ impl ReadyQueue {
         Some(task)
     }
 
-    /// How many have been popped: tells each poll from the others.
-    #[inline]
-    pub(crate) fn popped(&self) -> u64 {
-        self.popped.get()
-    }
-
     /// Where the next push goes, counted from the beginning of time.
     pub(crate) fn next_place(&self) -> u64 {
         self.pushed.get()

@@ -294,7 +294,6 @@ impl Engine {
 
     /// Polls a task that is not queued.
     pub(super) fn poll_now(&self, record: &RecordRef) {
-        self.begin_another_poll();
         match record.begin_poll(UNUSUAL) {
             Some(polling) => self.poll(record, polling, None),
             None => self.poll_unusual(record, None),
@@ -328,6 +327,7 @@ impl Engine {
         }
         let is_quiet = self.is_quiet();
         if polled == Polled::Pending && is_quiet {
+            self.note_what_waits(record);
             self.settle(record);
         } else if polled == Polled::Value && is_quiet && !record.has(Flag::CANCEL_PENDING) {
             self.end(record, Flag::NONE); // the usual end
@@ -343,6 +343,7 @@ impl Engine {
         let waker = if at_large { record.id.waker_at_large() } else { record.id.waker() };
         let waker = ManuallyDrop::new(waker); // no destructor call for a number
         let mut context = Context::from_waker(&waker);
+        self.nothing_waits();
         self.current.during(record, || polling.poll(&mut context))
     }
 
