@@ -1,0 +1,90 @@
+//! What must hold when a program is over: nothing is held, nobody waits, every value is gone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::queue::AnyQueue;
+use crate::world::{PERMITS, World};
+
+pub(crate) fn after(world: &World) {
+    // A future that is never dropped stands in its line for ever, and may hold what it got.
+    if !world.ledger.anything_forgotten() {
+        held(world);
+        waiting(world);
+    }
+    drain(world);
+    world.waits.clear();
+    world.ledger.close();
+}
+
+/// Permits are conserved: those that are free are all that there are, but for those whose guards were forgotten.
+fn held(world: &World) {
+    let fault = |what: String| world.ledger.fault("a permit lost", what);
+    for n in 0..2 {
+        if world.locks[n].is_locked() && !world.lock_kept[n].get() {
+            fault(format!("lock {n} is still held"));
+        }
+        if world.conditions[n].is_locked() {
+            fault(format!("condition {n} is still held"));
+        }
+        let first = if n == 0 { 1 } else { PERMITS as i64 };
+        let (free, expected) =
+            (world.semaphores[n].available() as i64, first + world.permits_made[n].get());
+        if free != expected {
+            fault(format!("semaphore {n} has {free} permits and not {expected}"));
+        }
+        // One that is bounded does not take back what was released by hand.
+        let (free, least) =
+            (world.bounded[n].available() as i64, first - world.bounded_forgotten[n].get());
+        if free > first || free < least {
+            fault(format!("bounded semaphore {n} has {free} permits of {first}"));
+        }
+    }
+}
+
+fn waiting(world: &World) {
+    for n in 0..2 {
+        let waiting = [
+            world.locks[n].waiting(),
+            world.semaphores[n].waiting(),
+            world.events[n].waiting(),
+            world.conditions[n].waiting(),
+            world.barriers[n].waiting(),
+        ];
+        if waiting.iter().any(|waiting| *waiting > 0) {
+            world.ledger.fault("waits for ever", format!("number {n}: {waiting:?} in line"));
+        }
+    }
+}
+
+/// What lies in queues and promises is dropped; that may run anything, and throw.
+fn drain(world: &World) {
+    for queue in &world.queues {
+        let len = queue.len();
+        let got = empty(queue);
+        if got < len {
+            world.ledger.fault("an item lost", format!("{got} of {len} came out of {queue:?}"));
+        }
+    }
+    for n in 0..2 {
+        let promise = world.take_promise(n);
+        drop(catch_unwind(AssertUnwindSafe(|| drop(promise))));
+    }
+    for queue in &world.queues {
+        empty(queue); // destructors may have put more in
+    }
+}
+
+/// How many came out. Comparing them may throw, too, but not for ever.
+fn empty(queue: &AnyQueue) -> usize {
+    let mut got = 0;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| queue.get_nowait())) {
+            Ok(Ok(item)) => {
+                got += 1;
+                drop(catch_unwind(AssertUnwindSafe(|| drop(item))));
+            }
+            Ok(Err(_)) => return got,
+            Err(payload) => drop(payload),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Classes of programs that can be left out by `FUZZ_WITHOUT`, a list of names: so that one fault, found and not yet mended,
+//! does not hide the next. Nothing is left out of what is committed.
+
+use std::env;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Switches {
+    /// Foreign wakers that throw, when they are woken, cloned or dropped.
+    pub(crate) throwing_wakers: bool,
+    /// Values of task-locals whose destructors throw.
+    pub(crate) throwing_locals: bool,
+    /// Items of queues whose order throws or re-enters.
+    pub(crate) hostile_order: bool,
+    /// Errors whose `Debug` does anything.
+    pub(crate) hostile_debug: bool,
+    /// Outcomes whose `Clone` does anything.
+    pub(crate) hostile_clone: bool,
+    /// Tens of thousands of groups, one in the other.
+    pub(crate) deep: bool,
+    /// Destructors that spawn their like while the loop is dropped.
+    pub(crate) spawning_again: bool,
+    pub(crate) forgetting: bool,
+    pub(crate) by_hand: bool,
+    pub(crate) threads: bool,
+}
+
+impl Switches {
+    pub(crate) fn from_env() -> Switches {
+        let without = env::var("FUZZ_WITHOUT").unwrap_or_default();
+        let with = |name: &str| !without.split(',').any(|off| off == name);
+        Switches {
+            throwing_wakers: with("wakers"),
+            throwing_locals: with("locals"),
+            hostile_order: with("order"),
+            hostile_debug: with("debug"),
+            hostile_clone: with("clone"),
+            deep: with("deep"),
+            spawning_again: with("again"),
+            forgetting: with("forget"),
+            by_hand: with("hand"),
+            threads: with("threads"),
+        }
+    }
+}
