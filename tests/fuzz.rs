@@ -89,7 +89,7 @@ use program::Program;
 use switches::Switches;
 
 /// About ten thousand programs.
-const OPERATIONS: u64 = 200_000;
+const OPERATIONS: u64 = 100_000;
 const FIRST_SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {

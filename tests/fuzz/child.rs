@@ -26,14 +26,16 @@ use crate::switches::Switches;
 use crate::world::World;
 
 /// Panics of the crate's that are documented.
-const DOCUMENTED: [&str; 7] = [
+const DOCUMENTED: [&str; 8] = [
     "a task cannot await itself",
     "a `Task` was awaited although",
     "the guard of a wait that was dropped holds nothing",
     "the task group is",
     "the outcome of a `RemoteTask` was taken",
     "a semaphore of more than",
-    "a gathered task is over, and its outcome is gathered once", // a handle that had been awaited by reference
+    // A `Task` that was awaited by reference, and then made a `SharedTask` and awaited again, or gathered.
+    "a shared outcome is never taken, only cloned",
+    "a gathered task is over, and its outcome is gathered once",
 ];
 
 /// What another thread panicked with, though it should not.

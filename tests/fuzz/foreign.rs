@@ -1,8 +1,9 @@
 //! Statements with other crates' combinators, and polling by hand.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::StreamExt;
@@ -18,7 +19,7 @@ use crate::world::World;
 
 pub(crate) fn run<'a>(place: &'a Place, op: &'a ForeignOp) -> Boxed<'a> {
     Box::pin(async move {
-        let body = |body: &Body| run_body(place, body);
+        let body = |body: &Body| Member(Some(run_body(place, body)));
         match op {
             ForeignOp::Join(one, two) => {
                 futures::join!(body(one), body(two));
@@ -55,6 +56,29 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ForeignOp) -> Boxed<'a> {
             }
         }
     })
+}
+
+/// A future in somebody else's set. Some sets leak the others if a destructor throws; that is not looked for here.
+struct Member(Option<Boxed<'static>>);
+
+impl Future for Member {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(body) => body.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let body = self.0.take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(body))) {
+            drop(payload);
+        }
+    }
 }
 
 /// Polls with a waker of our own, a few times, and then leaves it.

@@ -50,7 +50,7 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a FrameOp) -> Boxed<'a> {
                 World::here().log(label, "was in time", ended.is_ok().into());
             }
             FrameOp::WaitForHandle { limit, slot } => {
-                let handle = World::here().handles.take(*slot);
+                let handle = World::here().take_handle(label, *slot);
                 if let Some(handle) = handle {
                     let mut lent = Lent::new(*slot, handle);
                     let ended = wait_for(lent.handle().ended(label), limit.map(ms)).await;

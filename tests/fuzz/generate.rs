@@ -19,6 +19,8 @@ pub(crate) struct Generator {
     /// How much of it is hostile: one in so many.
     pub(crate) hostile_one_in: u64,
     pub(crate) threads: bool,
+    /// How many foreign sets stand around, in the same task.
+    pub(crate) sets: u8,
     /// Wakers may come into foreign hands; then a deadlock cannot be known.
     pub(crate) foreign: bool,
 }
@@ -33,7 +35,7 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator = Generator { dice, switches, left, hostile_one_in, threads, foreign };
+    let mut generator = Generator { dice, switches, left, hostile_one_in, threads, sets: 0, foreign };
     generator.program(seed, janitor)
 }
 
@@ -107,12 +109,28 @@ impl Generator {
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {
-        TaskSpec {
+        let sets = std::mem::take(&mut self.sets);
+        let task = TaskSpec {
             fallible: !self.dice.one_in(4),
             named: self.dice.one_in(5),
             owns: self.reflex(),
             body: self.body(depth + 1),
             end: self.end(),
+        };
+        self.sets = sets;
+        task
+    }
+
+    /// In groups some destructors do not throw; see the switch.
+    pub(crate) fn in_group(&self, reflex: Reflex) -> Reflex {
+        let is_off = reflex == Reflex::Throw && !self.switches.throwing_in_groups;
+        if is_off { Reflex::Nothing } else { reflex }
+    }
+
+    pub(crate) fn end_in_group(&mut self) -> End {
+        match self.end() {
+            End::Value(make) => End::Value(Make { drop: self.in_group(make.drop), ..make }),
+            end => end,
         }
     }
 

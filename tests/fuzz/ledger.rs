@@ -17,8 +17,8 @@ pub(crate) enum Role {
     Plain,
     /// Thrown by the body of a task or callback: to be an outcome or a report.
     Thrown,
-    /// What the loop itself owns: it is never dropped if anything keeps the loop's memory.
-    OfTheLoop,
+    /// What the loop itself owns, or a task that cannot be told: it is never dropped if anything was forgotten.
+    Shared,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Label {
     parent: u32,
+    /// Which body took its handle last.
+    held_by: u32,
     /// `mem::forget` was called for it, so what it owns is never dropped.
     forgotten: bool,
     value_was_taken: bool,
@@ -45,6 +47,19 @@ struct Books {
     entries: Vec<Entry>,
     labels: Vec<Label>,
     fault: Option<Fault>,
+}
+
+impl Books {
+    /// Whether this was forgotten, or what made it, or what held it: within so many steps, for tasks may hold each other.
+    fn is_excused(&self, label: u32, steps: u32) -> bool {
+        let entry = &self.labels[label as usize];
+        let others = [entry.parent, entry.held_by];
+        entry.forgotten
+            || steps > 0
+                && others
+                    .into_iter()
+                    .any(|other| ![label, HOST].contains(&other) && self.is_excused(other, steps - 1))
+    }
 }
 
 /// Shared with other threads, so with a lock; no foreign code runs under it.
@@ -72,7 +87,12 @@ impl Ledger {
 
     pub(crate) fn label(&self, parent: u32) -> u32 {
         self.books(|books| {
-            books.labels.push(Label { parent, forgotten: false, value_was_taken: false });
+            books.labels.push(Label {
+                parent,
+                held_by: HOST,
+                forgotten: false,
+                value_was_taken: false,
+            });
             books.labels.len() as u32 - 1
         })
     }
@@ -80,6 +100,11 @@ impl Ledger {
     pub(crate) fn forget(&self, label: u32) {
         self.anything_forgotten.store(true, Ordering::Relaxed);
         self.books(|books| books.labels[label as usize].forgotten = true);
+    }
+
+    /// The body `holder` has taken a handle, which is forgotten with it.
+    pub(crate) fn held(&self, label: u32, holder: u32) {
+        self.books(|books| books.labels[label as usize].held_by = holder);
     }
 
     pub(crate) fn anything_forgotten(&self) -> bool {
@@ -151,25 +176,20 @@ impl Ledger {
         self.books(|books| books.fault.clone())
     }
 
+    pub(crate) fn is_anything_left(&self) -> bool {
+        self.books(|books| books.entries.iter().any(|entry| entry.drops == 0))
+    }
+
     /// All is over: every value has been dropped once, but for those of what was forgotten; what was thrown was heard of.
     pub(crate) fn close(&self) {
         let (leaked, silent) = self.books(|books| {
-            let excused = |mut label: u32| loop {
-                let entry = &books.labels[label as usize];
-                if entry.forgotten {
-                    break true;
-                }
-                if label == entry.parent {
-                    break false;
-                }
-                label = entry.parent;
-            };
+            let excused = |label| books.is_excused(label, 64);
             let entries = || books.entries.iter().enumerate();
             let leaked = entries()
                 .find(|(_, entry)| {
                     entry.drops == 0
                         && !excused(entry.label)
-                        && !(entry.role == Role::OfTheLoop && self.anything_forgotten())
+                        && !(entry.role == Role::Shared && self.anything_forgotten())
                 })
                 .map(|(serial, entry)| (serial, entry.label));
             let silent = entries()

@@ -116,10 +116,10 @@ async fn gather_fallible(place: &Place, exceptions: bool, tuple: bool, children:
 }
 
 /// Takes the handles of these slots that are of the usual kind.
-fn take_fallible(world: &World, slots: &[Slot]) -> Vec<(Slot, u32, Fallible)> {
+fn take_fallible(world: &World, holder: u32, slots: &[Slot]) -> Vec<(Slot, u32, Fallible)> {
     let mut taken = Vec::new();
     for &slot in slots {
-        match world.handles.take(slot) {
+        match world.take_handle(holder, slot) {
             Some(Handle { label, held: Held::Fallible(task) }) => taken.push((slot, label, task)),
             Some(other) => drop(world.handles.put_back(slot, other)),
             None => {}
@@ -135,7 +135,7 @@ fn put_back(world: &World, slot: Slot, label: u32, task: Fallible) {
 async fn gather_handles(place: &Place, exceptions: bool, slots: &[Slot]) {
     let world = World::here();
     world.ledger.excuse_silence();
-    let taken = take_fallible(&world, slots);
+    let taken = take_fallible(&world, place.label, slots);
     let labels: Vec<_> = taken.iter().map(|(_, label, _)| *label).collect();
     let tasks: Vec<_> = taken.into_iter().map(|(_, _, task)| task).collect();
     drop(world);
@@ -231,7 +231,7 @@ async fn wait_for_some(
     by_ref: bool,
 ) {
     let world = World::here();
-    let mut taken = take_fallible(&world, slots);
+    let mut taken = take_fallible(&world, place.label, slots);
     let references: Vec<TaskRef> = taken.iter().map(|(_, _, task)| task.to_ref()).collect();
     let _waiting = world
         .waits(place.is_watched && limit.is_none() && !references.is_empty(), || {
@@ -276,7 +276,7 @@ async fn wait_for_some(
 }
 
 async fn completed(place: &Place, slots: &[Slot], limit: Option<Millis>, at_most: u8) {
-    let taken = take_fallible(&World::here(), slots);
+    let taken = take_fallible(&World::here(), place.label, slots);
     let known: Vec<_> =
         taken.iter().map(|(slot, label, task)| (*slot, *label, task.to_ref())).collect();
     let label_of = |task: &Fallible| {

@@ -109,7 +109,7 @@ fn perform(world: &Rc<World>, reflex: Reflex) {
 /// Throws, unless something is thrown already: that would end the process.
 fn throw(world: &World) {
     if !thread::panicking() {
-        let thrown = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Plain);
+        let thrown = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Shared);
         resume_unwind(Box::new(thrown));
     }
 }

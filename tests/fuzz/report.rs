@@ -14,7 +14,7 @@ pub(crate) fn handler(
     does: Reflex,
     throws: bool,
 ) -> impl Fn(&ExceptionContext) + 'static {
-    let owned = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::OfTheLoop);
+    let owned = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Shared);
     move |context| {
         let Some(world) = World::current() else { return };
         world.log(HOST, "is reported to handler", owned.serial().into());

@@ -21,7 +21,12 @@ impl Generator {
             25..=52 => Op::Task(self.task_op(depth)),
             53..=64 if !is_flat => Op::Frame(self.frame(depth + 1)),
             65..=77 if !is_flat => Op::Many(self.many(depth + 1)),
-            78..=84 if self.foreign && !is_flat => Op::Foreign(self.foreign_op(depth + 1)),
+            78..=84 if self.foreign && !is_flat => {
+                self.sets += 1;
+                let op = self.foreign_op(depth + 1);
+                self.sets -= 1;
+                Op::Foreign(op)
+            }
             85..=99 => Op::Sync(self.sync(depth + 1)),
             _ => self.simple(),
         }
@@ -46,9 +51,15 @@ impl Generator {
             6 if self.foreign => Op::KeepWaker(slot),
             7 | 8 => {
                 let mut make = self.make();
-                if make.drop == Reflex::Throw && !self.switches.throwing_locals {
-                    make.drop = Reflex::Nothing;
-                }
+                make.drop = match make.drop {
+                    Reflex::Throw if !self.switches.throwing_locals => Reflex::Nothing,
+                    Reflex::DropHandle(_) | Reflex::DropHandles
+                        if !self.switches.locals_drop_handles =>
+                    {
+                        Reflex::Nothing
+                    }
+                    other => other,
+                };
                 Op::SetLocal(slot, make)
             }
             9 => Op::GetLocal(slot),
@@ -123,13 +134,15 @@ impl Generator {
             6..=10 => ManyOp::Group {
                 limit: self.dice.one_in(4).then(|| self.dice.below(3)),
                 body: self.body(depth),
-                end: self.end(),
+                end: self.end_in_group(),
             },
             11..=13 => {
                 let slot = self.dice.coin().then(|| self.slot());
-                ManyOp::GroupSpawn { slot, task: self.task(depth) }
+                let mut task = self.task(depth);
+                task.owns = self.in_group(task.owns);
+                ManyOp::GroupSpawn { slot, task }
             }
-            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end() },
+            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end_in_group() },
             15 => ManyOp::GroupCancel,
             16 | 17 => ManyOp::Wait {
                 slots: self.slots(),
@@ -156,7 +169,10 @@ impl Generator {
             1 if self.switches.forgetting => Left::MemForgotten,
             _ => Left::Dropped,
         };
+        // Barriers wait by a condition.
+        let no_conditions = self.sets > 0 && !self.switches.conditions_in_sets;
         match self.dice.below(40) {
+            18..=25 if no_conditions => SyncOp::EventWait(slot),
             0..=3 => SyncOp::Lock { lock: slot, body: self.body(depth), left },
             4 => SyncOp::TryLock { lock: slot, body: self.body(depth) },
             5 => SyncOp::ReleaseLock(slot),

@@ -139,7 +139,7 @@ impl Drop for Lent {
 
 async fn wait(place: &Place, slot: Slot, how: How) {
     let (watcher, world) = (place.label, World::here());
-    let Some(handle) = world.handles.take(slot) else { return };
+    let Some(handle) = world.take_handle(watcher, slot) else { return };
     world.log(watcher, "awaits", handle.label.into());
     let _waiting = world.waits(place.is_watched, || What::Join(handle.to_ref()));
     drop(world);

@@ -14,7 +14,8 @@ use crate::program::{Make, ThreadOp};
 use crate::world::World;
 
 fn throw(ledger: &Ledger, label: u32) -> ! {
-    let serial = ledger.made(label, Role::Thrown);
+    // If the loop is gone by then, it is written to stderr.
+    let serial = ledger.made(label, Role::Plain);
     ledger.dropped(serial);
     resume_unwind(Box::new(text_thrown(serial)))
 }

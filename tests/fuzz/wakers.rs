@@ -5,8 +5,9 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use crate::ledger::Role;
 use crate::parcel::Parcel;
-use crate::program::{Reflex, WakerSpec};
+use crate::program::{Make, WakerSpec};
 use crate::reflex;
 use crate::world::World;
 
@@ -22,7 +23,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, de
 /// For the body `label`, which polls with it.
 pub(crate) fn hostile(world: &World, label: u32, spec: WakerSpec, real: &Waker) -> Waker {
     let real = spec.passes_on.then(|| real.clone());
-    let _counted = Parcel::owned(world, label, Reflex::Nothing);
+    let _counted = Parcel::of_role(&world.ledger, label, Make::default(), Role::Shared);
     let hostile = Arc::into_raw(Arc::new(Hostile { spec, real, _counted }));
     // SAFETY: the functions below treat it as the `Arc<Hostile>` that it came from.
     unsafe { Waker::from_raw(RawWaker::new(hostile.cast(), &VTABLE)) }

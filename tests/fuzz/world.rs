@@ -59,7 +59,6 @@ pub(crate) struct World {
     is_verbose: bool,
     pub(crate) operations: Cell<u64>,
     polls: Cell<u64>,
-    pub(crate) polls_allowed: Cell<u64>,
     pub(crate) reflexes_left: Cell<u32>,
     pub(crate) reflex_depth: Cell<u32>,
     /// The loop is being dropped.
@@ -72,8 +71,8 @@ pub(crate) struct World {
     pub(crate) time_is_moved: Cell<bool>,
 }
 
-/// How many tasks a deep program may need to unwind.
-pub(crate) const POLLS: u64 = 100_000;
+/// More than any program needs that ends.
+const POLLS: u64 = 20_000;
 pub(crate) const PERMITS: usize = 2;
 const LOG_LINES: usize = 20_000;
 
@@ -101,7 +100,6 @@ impl World {
             is_verbose,
             operations: Cell::new(0),
             polls: Cell::new(0),
-            polls_allowed: Cell::new(POLLS),
             reflexes_left: Cell::new(300),
             reflex_depth: Cell::new(0),
             is_closing: Cell::new(false),
@@ -146,7 +144,7 @@ impl World {
     /// A poll of one of the program's tasks begins. They are finite, so there is an end to it.
     pub(crate) fn count_poll(&self) {
         self.polls.set(self.polls.get() + 1);
-        if self.polls.get() > self.polls_allowed.get() {
+        if self.polls.get() > POLLS {
             self.ledger.fault("endless", format!("more than {} polls", self.polls.get()));
             self.die();
         }
@@ -159,6 +157,13 @@ impl World {
         }
         let _ = io::stdout().flush();
         std::process::abort()
+    }
+
+    /// The body `holder` takes a handle.
+    pub(crate) fn take_handle(&self, holder: u32, slot: Slot) -> Option<Handle> {
+        let handle = self.handles.take(slot)?;
+        self.ledger.held(handle.label, holder);
+        Some(handle)
     }
 
     pub(crate) fn promise(&self, n: usize) -> Promise<Parcel> {
