@@ -12,7 +12,7 @@
 //! | file | |
 //! |---|---|
 //! | `program`, `print` | what a program is, and how it reads |
-//! | `generate`, `statements`, `switches` | programs from seeds |
+//! | `generate`, `statements`, `idioms`, `switches` | programs from seeds |
 //! | `host`, `interpret`, and a file for each kind of statement | programs run |
 //! | `world`, `handle`, `queue`, `reflex`, `wakers`, `parcel` | what they work with, hostile where it can be |
 //! | `ledger`, `waits`, `janitor`, `checks` | what must hold |
@@ -41,6 +41,8 @@ mod generate;
 mod handle;
 #[path = "fuzz/host.rs"]
 mod host;
+#[path = "fuzz/idioms.rs"]
+mod idioms;
 #[path = "fuzz/interpret.rs"]
 mod interpret;
 #[path = "fuzz/janitor.rs"]

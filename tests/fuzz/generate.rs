@@ -99,7 +99,13 @@ impl Generator {
                 break;
             }
             self.left -= 1;
-            ops.push(self.op(depth));
+            if depth < 3 && self.left > 3 && self.dice.one_in(8) {
+                let idiom = self.idiom(depth + 1);
+                self.left = self.left.saturating_sub(idiom.len());
+                ops.extend(idiom);
+            } else {
+                ops.push(self.op(depth));
+            }
         }
         Body::from(ops)
     }
@@ -164,8 +170,12 @@ impl Generator {
     }
 
     pub(crate) fn make(&mut self) -> Make {
+        // What is lent there could be freed by this most easily.
         let hostile = |generator: &mut Generator, is_on: bool| {
-            if is_on && generator.dice.one_in(3) { generator.reflex() } else { Reflex::Nothing }
+            if !is_on || !generator.dice.one_in(generator.hostile_one_in) {
+                return Reflex::Nothing;
+            }
+            if generator.dice.coin() { Reflex::DropHandles } else { generator.reflex() }
         };
         Make {
             drop: self.reflex(),

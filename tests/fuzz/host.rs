@@ -328,7 +328,10 @@ impl Host<'_> {
         loop {
             let mut event_loop = self.event_loop.take().expect("it is not being made");
             let next = self.guarded("turn", || event_loop.turn(Budget::unlimited()));
-            let live_tasks = event_loop.live_tasks();
+            let live_tasks = match next {
+                None | Some(Next::Ready) => 1,
+                _ => event_loop.live_tasks(), // which counts them
+            };
             let jumps = match next {
                 None | Some(Next::Ready) => true,
                 Some(Next::At(_) | Next::Idle) if live_tasks == 0 => false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use loopwheel::{EventLoop, all_tasks, call_later, create_task, now};
 
 use crate::interpret::callback;
-use crate::ledger::HOST;
+use crate::ledger::{HOST, Role};
 use crate::parcel::Parcel;
 use crate::program::{Make, Reflex};
 use crate::world::World;
@@ -81,7 +81,7 @@ fn rescue(world: &Rc<World>, round: u32) {
             let _ = world.bounded[n].clone().release();
         }));
         soon(Box::new(move |world| {
-            let value = Parcel::new(world, HOST, Make::default());
+            let value = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Shared);
             drop(world.promise(n).set(value));
         }));
         let barrier = world.barriers[n].clone();

@@ -232,7 +232,7 @@ impl Generator {
         }
     }
 
-    fn of_waker(&mut self) -> Reflex {
+    pub(crate) fn of_waker(&mut self) -> Reflex {
         match self.reflex() {
             Reflex::Throw if !self.switches.throwing_wakers => Reflex::Nothing,
             reflex => reflex,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::mem;
 
 use crate::interpret::{Boxed, Place, run as run_body};
+use crate::ledger::Role;
 use crate::parcel::Parcel;
 use crate::program::{Left, Slot, SyncOp};
 use crate::reflex;
@@ -241,7 +242,8 @@ fn at_once(world: &World, place: &Place, op: &SyncOp) {
         }
         SyncOp::Shutdown { queue, immediate } => world.queues[three(*queue)].shutdown(*immediate),
         SyncOp::PromiseSet(slot, make) => {
-            let value = Parcel::new(world, place.label, *make);
+            // Whoever waits for the promise keeps it, and its value.
+            let value = Parcel::of_role(&world.ledger, place.label, *make, Role::Shared);
             drop(world.promise(two(*slot)).set(value));
         }
         _ => {}
