@@ -86,6 +86,7 @@ use std::env;
 use std::process::Stdio;
 use std::time::Instant;
 
+use campaign::Campaign;
 use child::Job;
 use program::Program;
 use switches::Switches;
@@ -117,7 +118,8 @@ fn programs_keep_what_must_hold() {
     let operations = number("FUZZ_OPERATIONS").unwrap_or(OPERATIONS);
     let first = number("FUZZ_FIRST_SEED").unwrap_or(FIRST_SEED);
     let at_most = number("FUZZ_FAILURES").unwrap_or(3);
-    let outcome = campaign::run(first, operations, at_most as usize);
+    let campaign = Campaign::default();
+    let outcome = campaign.run(first, operations, at_most as usize);
     println!(
         "{} programs, {} operations in {:.1?}",
         outcome.programs,
@@ -125,7 +127,7 @@ fn programs_keep_what_must_hold() {
         began.elapsed()
     );
     for failure in &outcome.failures {
-        println!("{}", campaign::describe(failure, !cfg!(debug_assertions)));
+        println!("{}", campaign.describe(failure));
     }
     assert!(outcome.failures.is_empty(), "{} programs failed", outcome.failures.len());
 }
@@ -134,13 +136,13 @@ fn programs_keep_what_must_hold() {
 fn show(seed: u64) {
     let program = generate::program(seed, Switches::from_env());
     println!("{program}");
-    let mut command = campaign::child();
+    let campaign = Campaign::default();
+    let mut command = campaign.child();
     command.env("FUZZ_PROGRAM", serde_json::to_string(&program).expect("a program as JSON"));
     command.env("FUZZ_VERBOSE", "1");
     let status = command.stdout(Stdio::inherit()).stderr(Stdio::inherit()).status();
     println!("{}", status.expect("a child process"));
-    let found = campaign::try_in_child(&program, 20);
-    assert_eq!(found, None);
+    assert_eq!(campaign.try_program(&program), None);
 }
 
 #[test]
@@ -150,5 +152,24 @@ fn a_program_survives_its_text() {
         let text = serde_json::to_string(&program).expect("a program as JSON");
         assert_eq!(serde_json::from_str::<Program>(&text).expect("the same"), program);
         assert!(program.to_string().contains(&format!("seed {seed}")));
+    }
+}
+
+/// A check that is wrong is found and shrunk, whether it is said, or ends the process, or hangs it.
+#[test]
+fn what_is_wrong_is_found_and_shrunk() {
+    for (wrong, kind) in [("said", "no program gathers"), ("abort", "died"), ("hang", "hangs")] {
+        let hang_after = (wrong == "hang").then_some(1);
+        let campaign = Campaign { wrong: Some(wrong), hang_after };
+        let outcome = campaign.run(FIRST_SEED, 1_000, 1);
+        let failure = outcome.failures.first().expect("some program gathers");
+        assert_eq!(failure.found.kind, kind);
+        if wrong == "hang" {
+            continue; // each try would take its second
+        }
+        let small = campaign.shrink(failure);
+        let lines = small.to_string().lines().count();
+        assert!(lines <= 8, "shrunk to {lines} lines:\n{small}");
+        assert!(small.to_string().contains("gather"), "{small}");
     }
 }

@@ -98,10 +98,26 @@ pub(crate) fn try_program(program: &Program, is_verbose: bool) -> (Option<Fault>
     PROGRAMS.fetch_add(1, Ordering::Relaxed);
     let first = execute(program, is_verbose);
     let operations = first.operations;
+    if let Ok(kind) = env::var("FUZZ_WRONG")
+        && first.log.iter().any(|line| line.what == "gathers")
+    {
+        return (Some(go_wrong(&kind)), operations);
+    }
     let fault = fault_of(&first).or_else(|| {
         if program.settings.threads { None } else { compare(program, &first) }
     });
     (fault, operations)
+}
+
+/// Nothing is wrong with gathering: this is to see that what is wrong is found.
+fn go_wrong(kind: &str) -> Fault {
+    match kind {
+        "abort" => process::abort(),
+        "hang" => loop {
+            thread::yield_now();
+        },
+        _ => Fault { kind: "no program gathers", detail: "this one does".to_owned() },
+    }
 }
 
 fn fault_of(report: &Report) -> Option<Fault> {

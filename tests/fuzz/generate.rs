@@ -9,7 +9,7 @@ use crate::switches::Switches;
 
 /// One program in so many uses other threads.
 const THREADS_ONE_IN: u64 = 50;
-const DEEP_ONE_IN: u64 = 2_000;
+const DEEP_ONE_IN: u64 = 3_000;
 
 pub(crate) struct Generator {
     pub(crate) dice: Dice,
