@@ -15,7 +15,7 @@
 //! | `generate`, `statements`, `idioms`, `switches` | programs from seeds |
 //! | `host`, `interpret`, and a file for each kind of statement | programs run |
 //! | `world`, `handle`, `queue`, `reflex`, `wakers`, `parcel` | what they work with, hostile where it can be |
-//! | `ledger`, `waits`, `janitor`, `checks` | what must hold |
+//! | `ledger`, `waits`, `graph`, `janitor`, `checks` | what must hold |
 //! | `child`, `campaign`, `shrink` | many programs, in processes of their own |
 
 #[path = "common/counting.rs"]
@@ -37,6 +37,8 @@ mod foreign;
 mod frames;
 #[path = "fuzz/generate.rs"]
 mod generate;
+#[path = "fuzz/graph.rs"]
+mod graph;
 #[path = "fuzz/handle.rs"]
 mod handle;
 #[path = "fuzz/host.rs"]

@@ -15,6 +15,7 @@ pub(crate) fn after(world: &World) {
     }
     drain(world);
     world.waits.clear();
+    world.graph.clear();
     // The threads of a loop's pool may still be about to drop what they had.
     for _ in 0..2_000 {
         if !world.threads_are_used.get() || !world.ledger.is_anything_left() {

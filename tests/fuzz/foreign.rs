@@ -87,7 +87,7 @@ async fn by_hand(place: &Place, body: &Body, spec: WakerSpec, polls: u8, then: T
     let label = world.ledger.label(place.label);
     world.waits.lines_may_stand.set(true);
     drop(world);
-    let inner = Place { label, group: place.group.clone(), is_watched: false };
+    let inner = Place { label, task: place.task, group: place.group.clone(), is_watched: false };
     let mut future = run_body(&inner, body);
     for _ in 0..polls {
         let polled = poll_fn(|cx| {

@@ -172,7 +172,7 @@ impl Host<'_> {
     }
 
     fn spawn(&mut self, task: &TaskSpec) -> Handle {
-        let place = Place { label: HOST, group: None, is_watched: true };
+        let place = Place { label: HOST, task: HOST, group: None, is_watched: true };
         let future = TaskFuture::new(&place, task);
         let label = future.label();
         let held = if task.fallible {
@@ -244,12 +244,9 @@ impl Host<'_> {
             Some(RunError::Deadlock(deadlock)) => {
                 let text = deadlock.to_string();
                 self.world.log(HOST, "is stuck", deadlock.waits().len() as u64);
+                // Where it may be, main is gone by now, so nothing can be said of what is waited for.
                 if self.settings.janitor {
                     ledger.fault("a deadlock", text);
-                } else if let Some(lost) =
-                    self.world.waits.find_lost(&self.world, self.clock.now())
-                {
-                    ledger.fault("a lost wake-up", format!("still waits for {lost}"));
                 }
             }
             None | Some(RunError::Cancelled(_)) => {}

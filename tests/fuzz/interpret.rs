@@ -25,10 +25,11 @@ pub(crate) type Boxed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 /// Where a statement stands.
 #[derive(Clone)]
 pub(crate) struct Place {
-    /// The task, in the ledger.
+    /// In the ledger: the task, or a body that may be forgotten by itself.
     pub(crate) label: u32,
-    /// The group around it.
-    pub(crate) group: Option<TaskGroup<Parcel>>,
+    pub(crate) task: u32,
+    /// The group around it, and the task whose it is.
+    pub(crate) group: Option<(u32, TaskGroup<Parcel>)>,
     /// Wakers work here, so no wait may last longer than what it waits for.
     pub(crate) is_watched: bool,
 }
@@ -182,13 +183,13 @@ impl TaskFuture {
     pub(crate) fn new(parent: &Place, spec: &TaskSpec) -> TaskFuture {
         let world = World::here();
         let label = world.ledger.label(parent.label);
-        let place = Place { label, group: parent.group.clone(), is_watched: true };
+        let place = Place { label, task: label, group: parent.group.clone(), is_watched: true };
         let _owned = Parcel::owned(&world, label, spec.owns);
         TaskFuture { body: run(&place, &spec.body), label, end: spec.end, _owned }
     }
 
     pub(crate) fn of_host(body: &Body) -> TaskFuture {
-        let place = Place { label: HOST, group: None, is_watched: true };
+        let place = Place { label: HOST, task: HOST, group: None, is_watched: true };
         let end = End::Value(Make::default());
         let (fallible, named, owns, body) = (false, false, Reflex::Nothing, body.clone());
         TaskFuture::new(&place, &TaskSpec { fallible, named, owns, body, end })

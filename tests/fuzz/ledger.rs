@@ -1,5 +1,6 @@
 //! The books: every value that a program makes has a number, and an entry of what became of it.
 
+use std::mem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,15 +51,20 @@ struct Books {
 }
 
 impl Books {
-    /// Whether this was forgotten, or what made it, or what held it: within so many steps, for tasks may hold each other.
-    fn is_excused(&self, label: u32, steps: u32) -> bool {
-        let entry = &self.labels[label as usize];
-        let others = [entry.parent, entry.held_by];
-        entry.forgotten
-            || steps > 0
-                && others
-                    .into_iter()
-                    .any(|other| ![label, HOST].contains(&other) && self.is_excused(other, steps - 1))
+    /// Which labels were forgotten, with all that they made, and held.
+    fn excused(&self) -> Vec<bool> {
+        let mut excused: Vec<_> = self.labels.iter().map(|label| label.forgotten).collect();
+        let mut more = excused.contains(&true);
+        while mem::take(&mut more) {
+            for (number, label) in self.labels.iter().enumerate() {
+                let parent = label.parent as usize;
+                if !excused[number] && (excused[parent] || excused[label.held_by as usize]) {
+                    excused[number] = true;
+                    more = true;
+                }
+            }
+        }
+        excused
     }
 }
 
@@ -114,7 +120,7 @@ impl Ledger {
     /// The value of this task has come out, by value: that happens once.
     pub(crate) fn value_taken(&self, label: u32) {
         let again = self.books(|books| {
-            std::mem::replace(&mut books.labels[label as usize].value_was_taken, true)
+            mem::replace(&mut books.labels[label as usize].value_was_taken, true)
         });
         if again {
             self.fault("a value doubled", format!("the outcome of task {label} was given twice"));
@@ -183,7 +189,8 @@ impl Ledger {
     /// All is over: every value has been dropped once, but for those of what was forgotten; what was thrown was heard of.
     pub(crate) fn close(&self) {
         let (leaked, silent) = self.books(|books| {
-            let excused = |label| books.is_excused(label, 64);
+            let excused = books.excused();
+            let excused = |label: u32| excused[label as usize];
             let entries = || books.entries.iter().enumerate();
             let leaked = entries()
                 .find(|(_, entry)| {

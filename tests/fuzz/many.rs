@@ -58,6 +58,7 @@ async fn gather_plain(place: &Place, exceptions: bool, tuple: bool, children: &[
     world.ledger.excuse_silence(); // the failures after the first are known to have been left
     let futures: Vec<_> = children.iter().map(|child| TaskFuture::new(place, child)).collect();
     let labels: Vec<_> = futures.iter().map(TaskFuture::label).collect();
+    labels.iter().for_each(|label| world.graph.has_child(place.task, *label, false));
     world.log(place.label, "gathers", labels.len() as u64);
     drop(world);
     let mut futures = futures.into_iter().map(PlainFuture);
@@ -87,6 +88,7 @@ async fn gather_fallible(place: &Place, exceptions: bool, tuple: bool, children:
     world.ledger.excuse_silence();
     let futures: Vec<_> = children.iter().map(|child| TaskFuture::new(place, child)).collect();
     let labels: Vec<_> = futures.iter().map(TaskFuture::label).collect();
+    labels.iter().for_each(|label| world.graph.has_child(place.task, *label, false));
     world.log(place.label, "tries to gather", labels.len() as u64);
     drop(world);
     let mut futures = futures.into_iter();
@@ -136,8 +138,16 @@ async fn gather_handles(place: &Place, exceptions: bool, slots: &[Slot]) {
     let world = World::here();
     world.ledger.excuse_silence();
     let taken = take_fallible(&world, place.label, slots);
-    let labels: Vec<_> = taken.iter().map(|(_, label, _)| *label).collect();
-    let tasks: Vec<_> = taken.into_iter().map(|(_, _, task)| task).collect();
+    let (mut labels, mut tasks, mut edges) = (vec![], vec![], vec![]);
+    for (slot, label, task) in taken {
+        if let Some(edge) = world.graph.awaits(place.task, label) {
+            labels.push(label);
+            tasks.push(task);
+            edges.push(edge);
+        } else {
+            put_back(&world, slot, label, task);
+        }
+    }
     drop(world);
     if exceptions {
         // What awaiting a handle gives is the value here.
@@ -162,7 +172,7 @@ async fn scope(
     }
     builder
         .scope(async |group: &TaskGroup<Parcel>| {
-            let inner = Place { group: Some(group.clone()), ..place.clone() };
+            let inner = Place { group: Some((place.task, group.clone())), ..place.clone() };
             run_body(&inner, body).await;
             finish(&World::here(), place.label, end)
         })
@@ -191,12 +201,13 @@ fn see_members(world: &World, errors: ExceptionGroup<Parcel>) {
 }
 
 fn in_group(place: &Place, op: &ManyOp) {
-    let Some(group) = &place.group else { return };
+    let Some((owner, group)) = &place.group else { return };
     let world = World::here();
     match op {
         ManyOp::GroupSpawn { slot, task } => {
             let future = TaskFuture::new(place, task);
             let label = future.label();
+            world.graph.has_child(*owner, label, true);
             let child = if task.named {
                 group.try_create_named("child", future)
             } else {
@@ -214,7 +225,10 @@ fn in_group(place: &Place, op: &ManyOp) {
         }
         // A closed group panics here, which is documented; a group with a child at work is open.
         ManyOp::Subgroup { body, end } if group.running() > 0 => {
-            let (place, body, end) = (place.clone(), body.clone(), *end);
+            let label = world.ledger.label(place.label);
+            world.graph.has_child(*owner, label, true);
+            let place = Place { label, task: label, group: None, is_watched: true };
+            let (body, end) = (body.clone(), *end);
             let inner = async move { scope(place, None, &body, end).await };
             drop(group.create_subgroup(inner));
         }

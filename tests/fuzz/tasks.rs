@@ -140,6 +140,9 @@ impl Drop for Lent {
 async fn wait(place: &Place, slot: Slot, how: How) {
     let (watcher, world) = (place.label, World::here());
     let Some(handle) = world.take_handle(watcher, slot) else { return };
+    let Some(_edge) = world.graph.awaits(place.task, handle.label) else {
+        return drop(world.handles.put_back(slot, handle));
+    };
     world.log(watcher, "awaits", handle.label.into());
     let _waiting = world.waits(place.is_watched, || What::Join(handle.to_ref()));
     drop(world);

@@ -14,6 +14,7 @@ use std::thread;
 use loopwheel::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Promise, Semaphore};
 use loopwheel::{CallbackHandle, TaskLocal, try_now};
 
+use crate::graph::Graph;
 use crate::handle::Handle;
 use crate::ledger::Ledger;
 use crate::parcel::Parcel;
@@ -39,6 +40,7 @@ pub(crate) struct Line {
 pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) waits: Waits,
+    pub(crate) graph: Graph,
     pub(crate) handles: Shelf<Handle>,
     pub(crate) wakers: Shelf<Waker>,
     pub(crate) callbacks: Shelf<CallbackHandle>,
@@ -81,6 +83,7 @@ impl World {
         Rc::new(World {
             ledger: Arc::new(Ledger::new()),
             waits: Waits::default(),
+            graph: Graph::default(),
             handles: Shelf::new(6),
             wakers: Shelf::new(3),
             callbacks: Shelf::new(3),
