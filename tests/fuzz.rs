@@ -93,8 +93,8 @@ use child::Job;
 use program::Program;
 use switches::Switches;
 
-/// About ten thousand programs.
-const OPERATIONS: u64 = 100_000;
+/// Of more than ten thousand programs.
+const OPERATIONS: u64 = 120_000;
 const FIRST_SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {

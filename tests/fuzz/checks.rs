@@ -17,7 +17,8 @@ pub(crate) fn after(world: &World) {
     world.waits.clear();
     world.graph.clear();
     // The threads of a loop's pool may still be about to drop what they had.
-    for _ in 0..2_000 {
+    let millis = if world.ledger.anything_forgotten() { 20 } else { 2_000 };
+    for _ in 0..millis {
         if !world.threads_are_used.get() || !world.ledger.is_anything_left() {
             break;
         }
@@ -28,6 +29,7 @@ pub(crate) fn after(world: &World) {
 
 /// Permits are conserved: those that are free are all that there are, but for those whose guards were forgotten.
 fn held(world: &World) {
+    let free = |permits: usize| i64::try_from(permits).unwrap_or(i64::MAX);
     let fault = |what: String| world.ledger.fault("a permit lost", what);
     for n in 0..2 {
         if world.locks[n].is_locked() && !world.lock_kept[n].get() {
@@ -36,17 +38,17 @@ fn held(world: &World) {
         if world.conditions[n].is_locked() {
             fault(format!("condition {n} is still held"));
         }
-        let first = if n == 0 { 1 } else { PERMITS as i64 };
-        let (free, expected) =
-            (world.semaphores[n].available() as i64, first + world.permits_made[n].get());
-        if free != expected {
-            fault(format!("semaphore {n} has {free} permits and not {expected}"));
+        let first = if n == 0 { 1 } else { i64::from(PERMITS) };
+        let (left, expected) =
+            (free(world.semaphores[n].available()), first + world.permits_made[n].get());
+        if left != expected {
+            fault(format!("semaphore {n} has {left} permits and not {expected}"));
         }
         // One that is bounded does not take back what was released by hand.
-        let (free, least) =
-            (world.bounded[n].available() as i64, first - world.bounded_forgotten[n].get());
-        if free > first || free < least {
-            fault(format!("bounded semaphore {n} has {free} permits of {first}"));
+        let (left, least) =
+            (free(world.bounded[n].available()), first - world.bounded_forgotten[n].get());
+        if left > first || left < least {
+            fault(format!("bounded semaphore {n} has {left} permits of {first}"));
         }
     }
 }

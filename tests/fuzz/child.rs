@@ -103,9 +103,8 @@ pub(crate) fn try_program(program: &Program, is_verbose: bool) -> (Option<Fault>
     {
         return (Some(go_wrong(&kind)), operations);
     }
-    let fault = fault_of(&first).or_else(|| {
-        if program.settings.threads { None } else { compare(program, &first) }
-    });
+    let fault = fault_of(&first)
+        .or_else(|| if program.settings.threads { None } else { compare(program, &first) });
     (fault, operations)
 }
 

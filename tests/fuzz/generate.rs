@@ -35,7 +35,8 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator = Generator { dice, switches, left, hostile_one_in, threads, sets: 0, foreign };
+    let mut generator =
+        Generator { dice, switches, left, hostile_one_in, threads, sets: 0, foreign };
     generator.program(seed, janitor)
 }
 
@@ -111,7 +112,7 @@ impl Generator {
     }
 
     pub(crate) fn bodies(&mut self, depth: u8, at_most: u8) -> Vec<Body> {
-        (0..1 + self.dice.below(at_most)).map(|_| self.body(depth)).collect()
+        (0..=self.dice.below(at_most)).map(|_| self.body(depth)).collect()
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {

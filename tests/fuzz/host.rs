@@ -10,12 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use loopwheel::{
-    Budget, Clock, EventLoop, Instant, Next, RunError, VirtualClock,
-};
+use loopwheel::{Budget, Clock, EventLoop, Instant, Next, RunError, VirtualClock};
 
 use crate::handle::{Handle, Held, see_panic};
-use crate::interpret::{PlainFuture, Place, TaskFuture, callback, ms};
+use crate::interpret::{Place, PlainFuture, TaskFuture, callback, ms};
 use crate::ledger::{Fault, HOST};
 use crate::program::{Body, HostStep, Millis, Program, Settings, TaskSpec};
 use crate::world::{Line, World};

@@ -58,11 +58,9 @@ fn step<'a>(place: &'a Place, op: &'a Op) -> Boxed<'a> {
         Op::Sync(op) => sync::run(place, op),
         Op::Foreign(op) => foreign::run(place, op),
         Op::Thread(op) => threads::run(place, op),
-        Op::Yield
-        | Op::Sleep(_)
-        | Op::SleepUntil(_)
-        | Op::Interval { .. }
-        | Op::KeepWaker(_) => wait(place, op),
+        Op::Yield | Op::Sleep(_) | Op::SleepUntil(_) | Op::Interval { .. } | Op::KeepWaker(_) => {
+            wait(place, op)
+        }
         _ => Box::pin(async move { at_once(&World::here(), place, op) }),
     }
 }
@@ -184,8 +182,8 @@ impl TaskFuture {
         let world = World::here();
         let label = world.ledger.label(parent.label);
         let place = Place { label, task: label, group: parent.group.clone(), is_watched: true };
-        let _owned = Parcel::owned(&world, label, spec.owns);
-        TaskFuture { body: run(&place, &spec.body), label, end: spec.end, _owned }
+        let owned = Parcel::owned(&world, label, spec.owns);
+        TaskFuture { body: run(&place, &spec.body), label, end: spec.end, _owned: owned }
     }
 
     pub(crate) fn of_host(body: &Body) -> TaskFuture {

@@ -119,9 +119,8 @@ impl Ledger {
 
     /// The value of this task has come out, by value: that happens once.
     pub(crate) fn value_taken(&self, label: u32) {
-        let again = self.books(|books| {
-            mem::replace(&mut books.labels[label as usize].value_was_taken, true)
-        });
+        let again = self
+            .books(|books| mem::replace(&mut books.labels[label as usize].value_was_taken, true));
         if again {
             self.fault("a value doubled", format!("the outcome of task {label} was given twice"));
         }

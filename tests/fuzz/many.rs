@@ -9,7 +9,7 @@ use loopwheel::{
 };
 
 use crate::handle::{Fallible, Handle, Held, see, see_panic};
-use crate::interpret::{Boxed, PlainFuture, Place, TaskFuture, finish, ms, run as run_body};
+use crate::interpret::{Boxed, Place, PlainFuture, TaskFuture, finish, ms, run as run_body};
 use crate::parcel::Parcel;
 use crate::program::{Body, End, ManyOp, Millis, Slot, TaskSpec, Until};
 use crate::waits::What;
@@ -58,7 +58,9 @@ async fn gather_plain(place: &Place, exceptions: bool, tuple: bool, children: &[
     world.ledger.excuse_silence(); // the failures after the first are known to have been left
     let futures: Vec<_> = children.iter().map(|child| TaskFuture::new(place, child)).collect();
     let labels: Vec<_> = futures.iter().map(TaskFuture::label).collect();
-    labels.iter().for_each(|label| world.graph.has_child(place.task, *label, false));
+    for label in &labels {
+        world.graph.has_child(place.task, *label, false);
+    }
     world.log(place.label, "gathers", labels.len() as u64);
     drop(world);
     let mut futures = futures.into_iter().map(PlainFuture);
@@ -88,7 +90,9 @@ async fn gather_fallible(place: &Place, exceptions: bool, tuple: bool, children:
     world.ledger.excuse_silence();
     let futures: Vec<_> = children.iter().map(|child| TaskFuture::new(place, child)).collect();
     let labels: Vec<_> = futures.iter().map(TaskFuture::label).collect();
-    labels.iter().for_each(|label| world.graph.has_child(place.task, *label, false));
+    for label in &labels {
+        world.graph.has_child(place.task, *label, false);
+    }
     world.log(place.label, "tries to gather", labels.len() as u64);
     drop(world);
     let mut futures = futures.into_iter();
@@ -301,7 +305,7 @@ async fn completed(place: &Place, slots: &[Slot], limit: Option<Millis>, at_most
         let mut completed = as_completed(tasks).timeout(ms(limit));
         for _ in 0..at_most {
             match completed.next().await {
-                Ok(Some(task)) => see_completed(place, label_of(&task), task).await,
+                Ok(Some(task)) => see_completed(place, label_of(&task), task),
                 Ok(None) => break,
                 Err(_) => {
                     World::here().log(place.label, "has waited too long", 0);
@@ -318,12 +322,12 @@ async fn completed(place: &Place, slots: &[Slot], limit: Option<Millis>, at_most
         let mut completed = as_completed(tasks);
         for _ in 0..at_most {
             let Some(task) = completed.next().await else { break };
-            see_completed(place, label_of(&task), task).await;
+            see_completed(place, label_of(&task), task);
         }
     }
 }
 
-async fn see_completed(place: &Place, known: Option<(Slot, u32)>, task: Fallible) {
+fn see_completed(place: &Place, known: Option<(Slot, u32)>, task: Fallible) {
     let world = World::here();
     if !task.is_done() {
         world.ledger.fault("a wrong wait", "a completed task is not over");

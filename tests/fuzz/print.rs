@@ -69,7 +69,8 @@ impl Printer {
                 self.block("event_loop.run_until_complete(async", ")", |it| it.body(body));
             }
             HostStep::Drive { main, polls } => {
-                let polls = if *polls == 0 { "to the end".into() } else { format!("{polls} polls") };
+                let polls =
+                    if *polls == 0 { "to the end".into() } else { format!("{polls} polls") };
                 self.block("event_loop.drive(async", &format!(") // {polls}"), |it| it.body(main));
             }
             HostStep::Spawn { slot, task } => {
@@ -257,9 +258,9 @@ impl Printer {
             }
             ForeignOp::ByHand { body, waker, polls, then } => {
                 let passes_on = if waker.passes_on { "passes on, " } else { "does not wake, " };
-                let (wake, clone, drop) = (waker.wake, waker.clone, waker.drop);
                 let close = format!(
-                    ") // waker: {passes_on}in wake {wake:?}, in clone {clone:?}, in drop {drop:?}; then {then:?}"
+                    ") // waker: {passes_on}in wake {:?}, in clone {:?}, in drop {:?}; then {then:?}",
+                    waker.wake, waker.clone, waker.drop
                 );
                 self.block(format_args!("poll {polls} times(async"), &close, |it| it.body(body));
             }

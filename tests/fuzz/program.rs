@@ -23,6 +23,7 @@ pub(crate) struct Program {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // each a choice by itself
 pub(crate) struct Settings {
     pub(crate) handler: Reflex,
     /// The handler panics after all.
@@ -121,6 +122,7 @@ pub(crate) enum Reflex {
 }
 
 impl Reflex {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
     pub(crate) fn is_nothing(&self) -> bool {
         *self == Reflex::Nothing
     }
@@ -300,11 +302,25 @@ pub(crate) enum ForeignOp {
     /// As many of one body: with more than thirty `join_all` polls them by wakers of its own.
     JoinMany(u8, Body),
     Select(Body, Body),
-    Unordered { bodies: Vec<Body>, at_most: u8 },
-    Ordered { bodies: Vec<Body>, at_most: u8 },
-    Abortable { body: Body, after: Millis },
+    Unordered {
+        bodies: Vec<Body>,
+        at_most: u8,
+    },
+    Ordered {
+        bodies: Vec<Body>,
+        at_most: u8,
+    },
+    Abortable {
+        body: Body,
+        after: Millis,
+    },
     /// Polled by hand, with a waker of our own.
-    ByHand { body: Body, waker: WakerSpec, polls: u8, then: Then },
+    ByHand {
+        body: Body,
+        waker: WakerSpec,
+        polls: u8,
+        then: Then,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -325,9 +341,18 @@ pub(crate) enum Then {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ThreadOp {
-    ToThread { panics: bool, awaited: bool },
-    RemoteCall { panics: bool },
-    RemoteTask { sleeps: Millis, cancelled: bool, waits: bool },
+    ToThread {
+        panics: bool,
+        awaited: bool,
+    },
+    RemoteCall {
+        panics: bool,
+    },
+    RemoteTask {
+        sleeps: Millis,
+        cancelled: bool,
+        waits: bool,
+    },
     /// A kept waker is woken from elsewhere.
     RemoteWake(Slot),
 }

@@ -49,7 +49,6 @@ pub(crate) fn fire(reflex: Reflex) {
 fn perform(world: &Rc<World>, reflex: Reflex) {
     let is_running = try_now().is_ok();
     match reflex {
-        Reflex::Nothing => {}
         Reflex::Throw => throw(world),
         Reflex::Spawn | Reflex::SpawnAgain => {
             let label = world.ledger.label(HOST);
@@ -84,7 +83,7 @@ fn perform(world: &Rc<World>, reflex: Reflex) {
         Reflex::Look => look(world),
         Reflex::ArmSleep if is_running => arm_sleep(),
         Reflex::CallSoon if is_running => drop(call_soon(|| fire(Reflex::Look))),
-        Reflex::ArmSleep | Reflex::CallSoon => {}
+        Reflex::Nothing | Reflex::ArmSleep | Reflex::CallSoon => {}
         Reflex::SetEvent(slot) => world.events[usize::from(slot) % 2].clone().set(),
         Reflex::CancelCallback(slot) => {
             let callback = world.callbacks.take(slot);
@@ -151,7 +150,9 @@ fn look(world: &World) {
         sum += format!("{:?} {:?}", world.events[n], world.conditions[n]).len();
         sum += format!("{:?} {:?}", world.barriers[n], world.promise(n)).len();
         sum += world.barriers[n].waiting() + world.locks[n].waiting();
-        sum += usize::from(LOCALS[n].with(|value| value.is_some()));
+    }
+    for local in &LOCALS {
+        sum += usize::from(local.with(|value| value.is_some()));
     }
     for queue in &world.queues {
         sum += format!("{queue:?}").len() + queue.len();

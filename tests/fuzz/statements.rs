@@ -2,8 +2,8 @@
 
 use crate::generate::Generator;
 use crate::program::{
-    ForeignOp, FrameOp, How, Left, ManyOp, Op, Reflex, SyncOp, Target, TaskOp, Then,
-    ThreadOp, Until, WakerSpec,
+    ForeignOp, FrameOp, How, Left, ManyOp, Op, Reflex, SyncOp, Target, TaskOp, Then, ThreadOp,
+    Until, WakerSpec,
 };
 
 /// From here on nothing is nested.
@@ -16,7 +16,6 @@ impl Generator {
             return Op::Thread(self.thread_op());
         }
         match self.dice.below(100) {
-            0..=15 => self.simple(),
             16..=24 => self.other(),
             25..=52 => Op::Task(self.task_op(depth)),
             53..=64 if !is_flat => Op::Frame(self.frame(depth + 1)),
@@ -28,7 +27,7 @@ impl Generator {
                 Op::Foreign(op)
             }
             85..=99 => Op::Sync(self.sync(depth + 1)),
-            _ => self.simple(),
+            _ => self.simple(), // from 0 on, and what may not stand here
         }
     }
 
@@ -252,4 +251,3 @@ impl Generator {
         }
     }
 }
-

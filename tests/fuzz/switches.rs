@@ -4,6 +4,7 @@
 use std::env;
 
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // switches
 pub(crate) struct Switches {
     /// Foreign wakers that throw, when they are woken, cloned or dropped.
     pub(crate) throwing_wakers: bool,

@@ -54,7 +54,9 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ThreadOp) -> Boxed<'a> {
             }
             ThreadOp::RemoteTask { sleeps, cancelled, waits } => {
                 let handle = Handle::current();
-                world.begin_thread(move || remote_task(&handle, &ledger, label, (sleeps, cancelled, waits)));
+                world.begin_thread(move || {
+                    remote_task(&handle, &ledger, label, (sleeps, cancelled, waits));
+                });
             }
             ThreadOp::RemoteWake(slot) => {
                 let waker = world.wakers.look(slot, Clone::clone);

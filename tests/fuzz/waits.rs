@@ -94,8 +94,7 @@ impl Waits {
                 }
                 What::Put(n) => {
                     let queue = &world.queues[*n];
-                    (!queue.is_full() || queue.is_shut_down())
-                        .then(|| format!("room in queue {n}"))
+                    (!queue.is_full() || queue.is_shut_down()).then(|| format!("room in queue {n}"))
                 }
             }
         })

@@ -23,8 +23,8 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, de
 /// For the body `label`, which polls with it.
 pub(crate) fn hostile(world: &World, label: u32, spec: WakerSpec, real: &Waker) -> Waker {
     let real = spec.passes_on.then(|| real.clone());
-    let _counted = Parcel::of_role(&world.ledger, label, Make::default(), Role::Shared);
-    let hostile = Arc::into_raw(Arc::new(Hostile { spec, real, _counted }));
+    let counted = Parcel::of_role(&world.ledger, label, Make::default(), Role::Shared);
+    let hostile = Arc::into_raw(Arc::new(Hostile { spec, real, _counted: counted }));
     // SAFETY: the functions below treat it as the `Arc<Hostile>` that it came from.
     unsafe { Waker::from_raw(RawWaker::new(hostile.cast(), &VTABLE)) }
 }

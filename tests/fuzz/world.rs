@@ -75,7 +75,7 @@ pub(crate) struct World {
 
 /// More than any program needs that ends.
 const POLLS: u64 = 20_000;
-pub(crate) const PERMITS: usize = 2;
+pub(crate) const PERMITS: u8 = 2;
 const LOG_LINES: usize = 20_000;
 
 impl World {
@@ -89,8 +89,11 @@ impl World {
             callbacks: Shelf::new(3),
             threads: RefCell::default(),
             locks: Default::default(),
-            semaphores: [Rc::new(Semaphore::new(1)), Rc::new(Semaphore::new(PERMITS))],
-            bounded: [Rc::new(BoundedSemaphore::new(1)), Rc::new(BoundedSemaphore::new(PERMITS))],
+            semaphores: [Rc::new(Semaphore::new(1)), Rc::new(Semaphore::new(PERMITS.into()))],
+            bounded: [
+                Rc::new(BoundedSemaphore::new(1)),
+                Rc::new(BoundedSemaphore::new(PERMITS.into())),
+            ],
             events: Default::default(),
             conditions: Default::default(),
             barriers: [Rc::new(Barrier::new(2)), Rc::new(Barrier::new(3))],
