@@ -9,7 +9,7 @@ use crate::switches::Switches;
 
 /// One program in so many uses other threads.
 const THREADS_ONE_IN: u64 = 50;
-const DEEP_ONE_IN: u64 = 3_000;
+const DEEP_ONE_IN: u64 = 2_500;
 
 pub(crate) struct Generator {
     pub(crate) dice: Dice,
@@ -231,7 +231,7 @@ fn deep_program(seed: u64, dice: &mut Dice) -> Program {
         janitor: true,
         host_clock: false,
         handles_outlive_loop: dice.coin(),
-        dropped_midway: dice.coin(),
+        dropped_midway: !dice.one_in(4),
         watches_slow_polls: false,
         threads: false,
     };

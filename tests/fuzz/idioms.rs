@@ -3,7 +3,6 @@
 use crate::generate::Generator;
 use crate::program::{
     Body, End, ForeignOp, FrameOp, How, Op, Reflex, SyncOp, Target, TaskOp, TaskSpec, Then,
-    WakerSpec,
 };
 
 impl Generator {
@@ -54,12 +53,7 @@ impl Generator {
                     1 => Op::Sync(SyncOp::PromiseWait(slot)),
                     _ => await_it(How::ShieldedRef),
                 };
-                let waker = WakerSpec {
-                    passes_on: self.dice.coin(),
-                    wake: self.of_waker(),
-                    clone: self.of_waker(),
-                    drop: self.of_waker(),
-                };
+                let waker = self.waker();
                 let then = Then::Await;
                 let by_hand = Op::Foreign(ForeignOp::ByHand {
                     body: vec![waits.clone()].into(),

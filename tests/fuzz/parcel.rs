@@ -11,7 +11,8 @@ use crate::reflex;
 use crate::world::World;
 
 pub(crate) struct Parcel {
-    serial: u32,
+    /// On the heap, so that a sanitizer sees when it is read too late.
+    serial: Box<u32>,
     label: u32,
     make: Make,
     ledger: Arc<Ledger>,
@@ -28,11 +29,11 @@ impl Parcel {
     }
 
     pub(crate) fn of_role(ledger: &Arc<Ledger>, label: u32, make: Make, role: Role) -> Parcel {
-        Parcel { serial: ledger.made(label, role), label, make, ledger: ledger.clone() }
+        Parcel { serial: Box::new(ledger.made(label, role)), label, make, ledger: ledger.clone() }
     }
 
     pub(crate) fn serial(&self) -> u32 {
-        self.serial
+        *self.serial
     }
 
     /// Which task made it.
@@ -43,7 +44,7 @@ impl Parcel {
     /// What was thrown, if it was one of ours: seen here.
     pub(crate) fn see_thrown(payload: &(dyn Any + Send), world: &World) {
         if let Some(parcel) = payload.downcast_ref::<Parcel>() {
-            world.ledger.seen(parcel.serial);
+            world.ledger.seen(*parcel.serial);
         }
     }
 
@@ -52,7 +53,7 @@ impl Parcel {
         if reflex == Reflex::Nothing {
             return;
         }
-        let (serial, ledger) = (self.serial, self.ledger.clone());
+        let (serial, ledger) = (*self.serial, self.ledger.clone());
         let fault = FaultIfDropped { serial, ledger, to };
         reflex::fire(reflex);
         drop(fault);
@@ -77,7 +78,7 @@ impl Drop for FaultIfDropped {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        self.ledger.dropped(self.serial);
+        self.ledger.dropped(*self.serial);
         reflex::fire(self.make.drop);
     }
 }

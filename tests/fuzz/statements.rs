@@ -214,12 +214,7 @@ impl Generator {
             10 => ForeignOp::Abortable { body: self.body(depth), after: self.millis() },
             _ if !self.switches.by_hand => ForeignOp::Select(self.body(depth), self.body(depth)),
             _ => {
-                let waker = WakerSpec {
-                    passes_on: self.dice.coin(),
-                    wake: self.of_waker(),
-                    clone: self.of_waker(),
-                    drop: self.of_waker(),
-                };
+                let waker = self.waker();
                 let then = match self.dice.below(6) {
                     0 if self.switches.forgetting => Then::Forget,
                     1 | 2 => Then::Drop,
@@ -231,11 +226,14 @@ impl Generator {
         }
     }
 
-    pub(crate) fn of_waker(&mut self) -> Reflex {
-        match self.reflex() {
-            Reflex::Throw if !self.switches.throwing_wakers => Reflex::Nothing,
+    pub(crate) fn waker(&mut self) -> WakerSpec {
+        let (wakes, clones) = (self.switches.throwing_wakes, self.switches.throwing_waker_clones);
+        let mut reflex = |may_throw: bool| match self.reflex() {
+            Reflex::Throw if !may_throw => Reflex::Nothing,
             reflex => reflex,
-        }
+        };
+        let (wake, clone, drop) = (reflex(wakes), reflex(clones), reflex(clones));
+        WakerSpec { passes_on: self.dice.coin(), wake, clone, drop }
     }
 
     fn thread_op(&mut self) -> ThreadOp {

@@ -6,8 +6,10 @@ use std::env;
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools)] // switches
 pub(crate) struct Switches {
-    /// Foreign wakers that throw, when they are woken, cloned or dropped.
-    pub(crate) throwing_wakers: bool,
+    /// Foreign wakers that throw when they are woken.
+    pub(crate) throwing_wakes: bool,
+    /// Foreign wakers that throw when they are cloned or dropped.
+    pub(crate) throwing_waker_clones: bool,
     /// Values of task-locals whose destructors throw.
     pub(crate) throwing_locals: bool,
     /// Items of queues whose order throws or re-enters.
@@ -42,7 +44,8 @@ impl Switches {
         let also = env::var("FUZZ_WITH").unwrap_or_default();
         let open = |name: &str| also.split(',').any(|on| on == name);
         Switches {
-            throwing_wakers: with("wakers"),
+            throwing_wakes: with("wakes"),
+            throwing_waker_clones: with("clones-of-wakers"),
             throwing_locals: with("locals"),
             hostile_order: with("order"),
             hostile_debug: with("debug"),
