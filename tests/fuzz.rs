@@ -15,7 +15,7 @@
 //! | `generate`, `statements`, `idioms`, `switches` | programs from seeds |
 //! | `host`, `interpret`, and a file for each kind of statement | programs run |
 //! | `world`, `handle`, `queue`, `reflex`, `wakers`, `parcel` | what they work with, hostile where it can be |
-//! | `ledger`, `waits`, `graph`, `janitor`, `checks` | what must hold |
+//! | `ledger`, `waits`, `graph`, `holding`, `janitor`, `checks` | what must hold |
 //! | `child`, `campaign`, `shrink` | many programs, in processes of their own |
 
 #[path = "common/counting.rs"]
@@ -41,6 +41,8 @@ mod generate;
 mod graph;
 #[path = "fuzz/handle.rs"]
 mod handle;
+#[path = "fuzz/holding.rs"]
+mod holding;
 #[path = "fuzz/host.rs"]
 mod host;
 #[path = "fuzz/idioms.rs"]

@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
+use crate::holding::first_permits;
 use crate::queue::AnyQueue;
-use crate::world::{PERMITS, World};
+use crate::world::World;
 
 pub(crate) fn after(world: &World) {
     // A future that is never dropped stands in its line for ever, and may hold what it got.
@@ -38,7 +39,7 @@ fn held(world: &World) {
         if world.conditions[n].is_locked() {
             fault(format!("condition {n} is still held"));
         }
-        let first = if n == 0 { 1 } else { i64::from(PERMITS) };
+        let first = first_permits(n);
         let (left, expected) =
             (free(world.semaphores[n].available()), first + world.permits_made[n].get());
         if left != expected {

@@ -2,14 +2,14 @@
 
 use crate::generate::Generator;
 use crate::program::{
-    Body, End, ForeignOp, FrameOp, How, Op, Reflex, SyncOp, Target, TaskOp, TaskSpec, Then,
+    Body, End, ForeignOp, FrameOp, How, Left, Op, Reflex, SyncOp, Target, TaskOp, TaskSpec, Then,
 };
 
 impl Generator {
     pub(crate) fn idiom(&mut self, depth: u8) -> Vec<Op> {
         let slot = self.slot();
         let await_it = |how| Op::Task(TaskOp::Await { slot, how });
-        match self.dice.below(7) {
+        match self.dice.below(9) {
             // A shield that is given up, of a task that fails later.
             0 | 1 => {
                 let mut task = self.task(depth);
@@ -72,6 +72,8 @@ impl Generator {
                     Op::Sync(SyncOp::EventSet(slot)),
                 ]
             }
+            // Several in one line; one is called and cancelled at the same moment.
+            6 | 7 => self.in_line(slot),
             // A task that awaits another, and is awaited.
             5 => {
                 let inner = self.task(depth);
@@ -92,6 +94,36 @@ impl Generator {
                 ]
             }
         }
+    }
+
+    fn in_line(&mut self, slot: u8) -> Vec<Op> {
+        let body = Body::default();
+        let left = Left::Dropped;
+        let (waits, calls) = match self.dice.below(5) {
+            0 => (SyncOp::Get { queue: slot, now: false }, None),
+            1 => (SyncOp::Put { queue: slot, item: self.make(), now: false }, None),
+            2 => (SyncOp::Lock { lock: slot, body, left }, Some(SyncOp::ReleaseLock(slot))),
+            3 => (SyncOp::Acquire { semaphore: slot, body, left }, Some(SyncOp::Release(slot))),
+            _ => (
+                SyncOp::ConditionWait { condition: slot, predicate: None },
+                Some(SyncOp::Notify { condition: slot, all: false }),
+            ),
+        };
+        let calls = calls.unwrap_or_else(|| match waits {
+            SyncOp::Get { .. } => SyncOp::Put { queue: slot, item: self.make(), now: true },
+            _ => SyncOp::Get { queue: slot, now: true },
+        });
+        let mut ops = vec![];
+        for waiter in 0..2 + self.dice.below(2) {
+            let task = self.simple_task(vec![Op::Sync(waits.clone())]);
+            ops.push(Op::Task(TaskOp::Spawn { slot: slot + waiter, task }));
+        }
+        ops.push(self.brief_wait());
+        let whom = Target::Handle(slot + self.dice.below(2));
+        let cancel = Op::Task(TaskOp::Cancel { whom, reason: false, times: 1 });
+        let calls = Op::Sync(calls);
+        ops.extend(if self.dice.coin() { [calls, cancel] } else { [cancel, calls] });
+        ops
     }
 
     fn brief_wait(&mut self) -> Op {

@@ -171,6 +171,7 @@ impl World {
     pub(crate) fn release_lock(&self, n: usize) {
         if self.locks[n].clone().release().is_ok() {
             self.lock_kept[n].set(false);
+            self.held.lock_is_released(n);
         }
     }
 }

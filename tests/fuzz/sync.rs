@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::mem;
 
+use crate::holding::Holding;
 use crate::interpret::{Boxed, Place, run as run_body};
 use crate::ledger::Role;
 use crate::parcel::Parcel;
@@ -54,10 +55,12 @@ async fn hold(place: &Place, op: &SyncOp) {
             drop(world);
             let guard = lock.acquire().await;
             drop(waiting);
+            let holding = Holding::lock(n);
             World::here().log(place.label, "has lock", n as u64);
             run_body(place, body).await;
-            if *left != Left::Dropped {
-                World::here().lock_kept[n].set(true);
+            match left {
+                Left::Dropped => drop(holding),
+                Left::Kept | Left::MemForgotten => holding.keep(),
             }
             match left {
                 Left::Dropped => drop(guard),
@@ -66,9 +69,11 @@ async fn hold(place: &Place, op: &SyncOp) {
             }
         }
         SyncOp::TryLock { lock, body } => {
-            let lock = world.locks[two(*lock)].clone();
+            let n = two(*lock);
+            let lock = world.locks[n].clone();
             drop(world);
             if let Some(_guard) = lock.try_acquire() {
+                let _holding = Holding::lock(n);
                 run_body(place, body).await;
             }
         }
@@ -80,10 +85,12 @@ async fn hold(place: &Place, op: &SyncOp) {
             drop(world);
             let permit = semaphore.acquire().await;
             drop(waiting);
+            let holding = Holding::permit(n);
             World::here().log(place.label, "has a permit of", n as u64);
             run_body(place, body).await;
-            if *left != Left::Dropped {
-                add(&World::here().permits_made[n], -1);
+            match left {
+                Left::Dropped => drop(holding),
+                Left::Kept | Left::MemForgotten => holding.keep(),
             }
             match left {
                 Left::Dropped => drop(permit),
@@ -107,9 +114,11 @@ async fn hold(place: &Place, op: &SyncOp) {
             }
         }
         SyncOp::TryAcquire { semaphore, body } => {
-            let semaphore = world.semaphores[two(*semaphore)].clone();
+            let n = two(*semaphore);
+            let semaphore = world.semaphores[n].clone();
             drop(world);
             if let Some(_permit) = semaphore.try_acquire() {
+                let _holding = Holding::permit(n);
                 run_body(place, body).await;
             }
         }

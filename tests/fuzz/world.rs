@@ -16,6 +16,7 @@ use loopwheel::{CallbackHandle, TaskLocal, try_now};
 
 use crate::graph::Graph;
 use crate::handle::Handle;
+use crate::holding::Held;
 use crate::ledger::Ledger;
 use crate::parcel::Parcel;
 use crate::program::Slot;
@@ -41,6 +42,7 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) waits: Waits,
     pub(crate) graph: Graph,
+    pub(crate) held: Held,
     pub(crate) handles: Shelf<Handle>,
     pub(crate) wakers: Shelf<Waker>,
     pub(crate) callbacks: Shelf<CallbackHandle>,
@@ -84,6 +86,7 @@ impl World {
             ledger: Arc::new(Ledger::new()),
             waits: Waits::default(),
             graph: Graph::default(),
+            held: Held::default(),
             handles: Shelf::new(6),
             wakers: Shelf::new(3),
             callbacks: Shelf::new(3),
