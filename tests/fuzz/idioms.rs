@@ -97,7 +97,7 @@ impl Generator {
     }
 
     fn in_line(&mut self, slot: u8) -> Vec<Op> {
-        let body = Body::default();
+        let body = Body::from(vec![Op::Sleep(1)]); // held for a while
         let left = Left::Dropped;
         let (waits, calls) = match self.dice.below(5) {
             0 => (SyncOp::Get { queue: slot, now: false }, None),
@@ -114,7 +114,7 @@ impl Generator {
             _ => SyncOp::Get { queue: slot, now: true },
         });
         let mut ops = vec![];
-        for waiter in 0..2 + self.dice.below(2) {
+        for waiter in 0..2 + self.dice.below(3) {
             let task = self.simple_task(vec![Op::Sync(waits.clone())]);
             ops.push(Op::Task(TaskOp::Spawn { slot: slot + waiter, task }));
         }
