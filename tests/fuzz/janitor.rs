@@ -78,7 +78,9 @@ fn rescue(world: &Rc<World>, round: u32) {
             }
         }));
         soon(Box::new(move |world| {
-            let _ = world.bounded[n].clone().release();
+            if i64::from(world.rescues.get()) <= world.bounded_forgotten[n].get() {
+                let _ = world.bounded[n].clone().release();
+            }
         }));
         soon(Box::new(move |world| {
             let value = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Shared);

@@ -177,7 +177,7 @@ impl Generator {
             5 => SyncOp::ReleaseLock(slot),
             6..=9 => SyncOp::Acquire { semaphore: slot, body: self.body(depth), left },
             10 => SyncOp::TryAcquire { semaphore: slot, body: self.body(depth) },
-            11 => SyncOp::Release(slot),
+            11 => self.release(slot),
             12..=14 => SyncOp::EventWait(slot),
             15 | 16 => SyncOp::EventSet(slot),
             17 => SyncOp::EventClear(slot),
@@ -197,6 +197,12 @@ impl Generator {
             36 | 37 => SyncOp::PromiseSet(slot, self.make()),
             _ => SyncOp::PromiseWait(slot),
         }
+    }
+
+    /// The first two semaphores of four are not bounded.
+    pub(crate) fn release(&self, slot: u8) -> SyncOp {
+        let is_off = !self.switches.bounded_released_by_hand;
+        SyncOp::Release(if is_off { slot % 2 } else { slot })
     }
 
     fn foreign_op(&mut self, depth: u8) -> ForeignOp {
