@@ -130,7 +130,7 @@ impl Generator {
 
     /// In groups some destructors do not throw; see the switch.
     pub(crate) fn in_group(&self, reflex: Reflex) -> Reflex {
-        let is_off = reflex == Reflex::Throw && !self.switches.throwing_in_groups;
+        let is_off = reflex.may_throw() && !self.switches.throwing_in_groups;
         if is_off { Reflex::Nothing } else { reflex }
     }
 

@@ -126,6 +126,22 @@ impl Reflex {
     pub(crate) fn is_nothing(&self) -> bool {
         *self == Reflex::Nothing
     }
+
+    /// Perhaps by dropping or waking what throws in its turn.
+    pub(crate) fn may_throw(self) -> bool {
+        !matches!(
+            self,
+            Reflex::Nothing
+                | Reflex::Spawn
+                | Reflex::SpawnAgain
+                | Reflex::Cancel(_)
+                | Reflex::DropHandle(_)
+                | Reflex::DropHandles
+                | Reflex::Look
+                | Reflex::ArmSleep
+                | Reflex::CallSoon
+        )
+    }
 }
 
 /// A value, an error, an item of a queue: with a number, and with code of its own everywhere.

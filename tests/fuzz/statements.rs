@@ -51,7 +51,9 @@ impl Generator {
             7 | 8 => {
                 let mut make = self.make();
                 make.drop = match make.drop {
-                    Reflex::Throw if !self.switches.throwing_locals => Reflex::Nothing,
+                    thrown if thrown.may_throw() && !self.switches.throwing_locals => {
+                        Reflex::Nothing
+                    }
                     Reflex::DropHandle(_) | Reflex::DropHandles
                         if !self.switches.locals_drop_handles =>
                     {
