@@ -1,5 +1,7 @@
 //! Programs from seeds: the host's steps, and the tasks. Statements are chosen in `statements.rs`.
 
+use std::mem;
+
 use crate::dice::Dice;
 use crate::program::{
     Body, Deep, End, HostStep, Make, Op, Program, Reflex, Settings, TaskSpec, Thrown,
@@ -21,6 +23,8 @@ pub(crate) struct Generator {
     pub(crate) threads: bool,
     /// How many foreign sets stand around, in the same task.
     pub(crate) sets: u8,
+    /// Polled with a waker whose `clone` throws.
+    pub(crate) clone_throws: bool,
     /// Wakers may come into foreign hands; then a deadlock cannot be known.
     pub(crate) foreign: bool,
 }
@@ -35,8 +39,16 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator =
-        Generator { dice, switches, left, hostile_one_in, threads, sets: 0, foreign };
+    let mut generator = Generator {
+        dice,
+        switches,
+        left,
+        hostile_one_in,
+        threads,
+        sets: 0,
+        clone_throws: false,
+        foreign,
+    };
     generator.program(seed, janitor)
 }
 
@@ -116,7 +128,7 @@ impl Generator {
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {
-        let sets = std::mem::take(&mut self.sets);
+        let (sets, clone_throws) = (mem::take(&mut self.sets), mem::take(&mut self.clone_throws));
         let task = TaskSpec {
             fallible: !self.dice.one_in(4),
             named: self.dice.one_in(5),
@@ -124,7 +136,7 @@ impl Generator {
             body: self.body(depth + 1),
             end: self.end(),
         };
-        self.sets = sets;
+        (self.sets, self.clone_throws) = (sets, clone_throws);
         task
     }
 

@@ -145,7 +145,7 @@ impl Generator {
             }
             14 => ManyOp::Subgroup { body: self.body(depth), end: self.end_in_group() },
             15 => ManyOp::GroupCancel,
-            16 | 17 => ManyOp::Wait {
+            16 | 17 if self.may_wait() => ManyOp::Wait {
                 slots: self.slots(),
                 until: self.dice.pick(&[
                     Until::FirstCompleted,
@@ -229,15 +229,23 @@ impl Generator {
                     _ => Then::Await,
                 };
                 let polls = self.dice.below(4);
-                ForeignOp::ByHand { body: self.body(depth), waker, polls, then }
+                let clone_throws = self.clone_throws;
+                self.clone_throws |= waker.clone.may_throw();
+                let body = self.body(depth);
+                self.clone_throws = clone_throws;
+                ForeignOp::ByHand { body, waker, polls, then }
             }
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.clone_throws || self.switches.waits_by_throwing_wakers
     }
 
     pub(crate) fn waker(&mut self) -> WakerSpec {
         let (wakes, clones) = (self.switches.throwing_wakes, self.switches.throwing_waker_clones);
         let mut reflex = |may_throw: bool| match self.reflex() {
-            Reflex::Throw if !may_throw => Reflex::Nothing,
+            thrown if thrown.may_throw() && !may_throw => Reflex::Nothing,
             reflex => reflex,
         };
         let (wake, clone, drop) = (reflex(wakes), reflex(clones), reflex(clones));

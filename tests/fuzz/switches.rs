@@ -35,6 +35,9 @@ pub(crate) struct Switches {
     /// Open: a task-local whose destructor drops the last handle of the task that ends, where a `shield` of that task was given
     /// up before: its failure is reported twice (seed 14263).
     pub(crate) locals_drop_handles: bool,
+    /// Open: `wait` through a foreign waker whose `clone` throws never leaves the crowd that it has made, and the loop is leaked
+    /// (seed 44).
+    pub(crate) waits_by_throwing_wakers: bool,
     /// Open: a bounded semaphore that is released by hand, although the guard of that permit is there still, has more permits
     /// than its bound if the waiter that was called for it is cancelled (seed 1000862). In asyncio too.
     pub(crate) bounded_released_by_hand: bool,
@@ -61,6 +64,7 @@ impl Switches {
             conditions_in_sets: open("conditions"),
             throwing_in_groups: open("groups"),
             locals_drop_handles: open("locals"),
+            waits_by_throwing_wakers: open("waits"),
             bounded_released_by_hand: open("bounded"),
         }
     }
