@@ -26,13 +26,14 @@ use crate::switches::Switches;
 use crate::world::World;
 
 /// Panics of the crate's that are documented.
-const DOCUMENTED: [&str; 8] = [
+const DOCUMENTED: [&str; 9] = [
     "a task cannot await itself",
     "a `Task` was awaited although",
     "the guard of a wait that was dropped holds nothing",
     "the task group is",
     "the outcome of a `RemoteTask` was taken",
     "a semaphore of more than",
+    "this queue is putting its items in order",
     // A `Task` that was awaited by reference, and then made a `SharedTask` and awaited again, or gathered.
     "a shared outcome is never taken, only cloned",
     "a gathered task is over, and its outcome is gathered once",

@@ -122,6 +122,7 @@ fn spawn_again(world: &Rc<World>) {
         return;
     }
     let label = world.ledger.label(HOST);
+    world.again.borrow_mut().push(label);
     let owned = Parcel::owned(world, label, Reflex::SpawnAgain);
     drop(TaskBuilder::new().create_task_if_running(async move { drop(owned) }));
 }

@@ -45,6 +45,10 @@ fn note(world: &World, failure: &Failure) {
                 world.ledger.reported(serial);
             }
         }
+        // By its documentation the loop forgets what is left then.
+        Failure::EndlessEnd { .. } => {
+            world.again.take().into_iter().for_each(|label| world.ledger.forget(label));
+        }
         _ => {}
     }
 }

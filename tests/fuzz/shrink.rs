@@ -134,7 +134,10 @@ fn change_within(value: &mut Value, left: &mut usize) -> bool {
 /// The lists of statements that stand in a statement.
 fn lists_within(value: &Value) -> Vec<Vec<Value>> {
     match value {
-        Value::Array(list) => vec![list.clone()],
+        Value::Array(list) => {
+            let deeper = list.iter().flat_map(lists_within);
+            [list.clone()].into_iter().chain(deeper).collect()
+        }
         Value::Object(fields) => fields.values().flat_map(lists_within).collect(),
         _ => vec![],
     }

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) is_closing: Cell<bool>,
     pub(crate) threads_are_used: Cell<bool>,
     pub(crate) spawned_again: Cell<u32>,
+    /// What it spawned.
+    pub(crate) again: RefCell<Vec<u32>>,
     pub(crate) rescues: Cell<u32>,
     pub(crate) janitor_is_on: Cell<bool>,
     /// The host moves the clock as it likes: that time passes does not mean that nothing was ready.
@@ -114,6 +116,7 @@ impl World {
             is_closing: Cell::new(false),
             threads_are_used: Cell::new(false),
             spawned_again: Cell::new(0),
+            again: RefCell::default(),
             rescues: Cell::new(0),
             janitor_is_on: Cell::new(false),
             time_is_moved: Cell::new(false),
