@@ -1,0 +1,73 @@
+//! Classes of programs that can be left out by `FUZZ_WITHOUT`, a list of names: so that one fault, found and not yet mended,
+//! does not hide the next. What is marked as open is left out unless `FUZZ_WITH` names it: faults that are known and not mended.
+//! The seeds are those with that one name on.
+
+use std::env;
+
+#[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // switches
+pub(crate) struct Switches {
+    /// Foreign wakers that throw when they are woken.
+    pub(crate) throwing_wakes: bool,
+    /// Foreign wakers that throw when they are cloned or dropped.
+    pub(crate) throwing_waker_clones: bool,
+    /// Values of task-locals whose destructors throw.
+    pub(crate) throwing_locals: bool,
+    /// Items of queues whose order throws or re-enters.
+    pub(crate) hostile_order: bool,
+    /// Errors whose `Debug` does anything.
+    pub(crate) hostile_debug: bool,
+    /// Outcomes whose `Clone` does anything.
+    pub(crate) hostile_clone: bool,
+    /// Tens of thousands of groups, one in the other.
+    pub(crate) deep: bool,
+    /// Destructors that spawn their like while the loop is dropped.
+    pub(crate) spawning_again: bool,
+    pub(crate) forgetting: bool,
+    pub(crate) by_hand: bool,
+    pub(crate) threads: bool,
+    /// Open: of several condition waits in one task, under a foreign `join!` or `select`, each catches the cancel that another
+    /// one lets go on, without end (seed 8662).
+    pub(crate) conditions_in_sets: bool,
+    /// Open: a value of a group's body that throws when it is dropped, or a child's future that does, takes what the scope or
+    /// the child was just about to return with it (seed 15537). It stands in the return slot, which the
+    /// compiler does not unwind.
+    pub(crate) throwing_in_groups: bool,
+    /// Open: a task-local whose destructor drops the last handle of the task that ends, where a `shield` of that task was given
+    /// up before: its failure is reported twice (rare; shield, then
+    /// a local that drops the handle, then a panic).
+    pub(crate) locals_drop_handles: bool,
+    /// Open: `wait` through a foreign waker whose `clone` throws never leaves the crowd that it has made, and the loop is leaked
+    /// (seed 44).
+    pub(crate) waits_by_throwing_wakers: bool,
+    /// Open: a bounded semaphore that is released by hand, although the guard of that permit is there still, has more permits
+    /// than its bound if the waiter that was called for it is cancelled (seed 2645). In asyncio too.
+    pub(crate) bounded_released_by_hand: bool,
+}
+
+impl Switches {
+    pub(crate) fn from_env() -> Switches {
+        let without = env::var("FUZZ_WITHOUT").unwrap_or_default();
+        let with = |name: &str| !without.split(',').any(|off| off == name);
+        let also = env::var("FUZZ_WITH").unwrap_or_default();
+        let open = |name: &str| also.split(',').any(|on| on == name);
+        Switches {
+            throwing_wakes: with("wakes"),
+            throwing_waker_clones: with("clones-of-wakers"),
+            throwing_locals: with("locals"),
+            hostile_order: with("order"),
+            hostile_debug: with("debug"),
+            hostile_clone: with("clone"),
+            deep: with("deep"),
+            spawning_again: with("again"),
+            forgetting: with("forget"),
+            by_hand: with("hand"),
+            threads: with("threads"),
+            conditions_in_sets: open("conditions"),
+            throwing_in_groups: open("groups"),
+            locals_drop_handles: open("locals-drop"),
+            waits_by_throwing_wakers: open("waits"),
+            bounded_released_by_hand: open("bounded"),
+        }
+    }
+}
