@@ -354,6 +354,9 @@ impl Engine {
             Seen::CameOut => self.end_cancelled(record),
             Seen::Pending => {
                 self.note_what_waits(record);
+                if scope.has_interrupted() {
+                    record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
+                }
                 if scope.is_at_work() {
                     record.cold().scope.becomes(scope);
                     record.set(Flag::UNWINDING);
@@ -371,7 +374,7 @@ impl Engine {
         }
         record.cold().scope.waits_for_the_rest();
         record.set(Flag::UNWINDING);
-        self.note_what_waits(record);
+        record.set(Flag::AWAITS_SEVERAL);
         self.settle(record);
     }
 

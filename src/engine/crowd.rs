@@ -202,6 +202,12 @@ impl<M: Members> Crowd<M> {
         self.cancel_requested.get()
     }
 
+    /// The waiter says again who it is.
+    pub(crate) fn forget_waiter(&self) {
+        let waiter = self.waiter.take();
+        drop(waiter); // after the borrow: it may run anything
+    }
+
     /// The waiter is woken when there is something to see.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         let mut waiter = self.waiter.borrow_mut();

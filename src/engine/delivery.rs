@@ -24,15 +24,18 @@
 //! later polls go on delivering: what was interrupted stays so. Nothing is polled without being woken.
 //!
 //! A set of futures polls only the children that were woken. So all foreign wakers that the task's checkpoints keep are woken
-//! before a poll that delivers; the task itself does not hear of that.
+//! before the polls of a new delivery; the task itself does not hear of that. In later polls a set shows only what was woken
+//! meanwhile, so a scope remembers the foreign wakers that were kept in it since the delivery: while one of them is kept,
+//! something in the scope is alive.
 //!
 //! In a poll in which nothing is cancelled a checkpoint pays for one test of the [`Signal`], and for counting itself if it waits:
 //! so whether a task awaits one thing or several is known at the end of each poll.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
-use super::foreign::KeptWaker;
+use super::foreign::{GuardedWaker, KeptWaker};
 use super::record::{Flag, RecordRef};
 use super::turn::Engine;
 use super::waker::TaskId;
@@ -290,7 +293,7 @@ pub(crate) enum Seen<R> {
 }
 
 /// What can catch a cancel, or deliver one to what is in it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Scope {
     /// What its checkpoints have noted; zero if nothing is being delivered.
     number: Cell<u32>,
@@ -298,6 +301,8 @@ pub(crate) struct Scope {
     came_out: Cell<bool>,
     /// Only foreign futures wait in it: it is interrupted itself.
     is_foreign: Cell<bool>,
+    /// The foreign wakers that checkpoints in it have kept since the delivery.
+    kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
 }
 
 impl Scope {
@@ -310,6 +315,14 @@ impl Scope {
         self.number.set(other.number.get());
         self.came_out.set(other.came_out.get());
         self.is_foreign.set(other.is_foreign.get());
+        if !std::ptr::eq(self, other) {
+            self.kept_inside.replace(other.kept_inside.take());
+        }
+    }
+
+    /// A cancel has come out of it, and it waits until nothing in it is alive.
+    pub(super) fn has_interrupted(&self) -> bool {
+        self.came_out.get()
     }
 
     /// A cancel came out of it, but something in it may be alive.
@@ -405,7 +418,8 @@ impl Scope {
             Some(How::Several) => {
                 d.signal.set(Signal::Mark);
                 wake_foreign_wakers(task.as_ref());
-                let marked = deaf(task.as_ref(), || self.poll_once(engine, is_task, body));
+                let marked =
+                    deaf(task.as_ref(), || self.poll_once(engine, task.as_ref(), is_task, body));
                 d.signal.set(Signal::Deliver);
                 if let Seen::Ready(_) = marked {
                     if around == Signal::Quiet {
@@ -415,10 +429,10 @@ impl Scope {
                 }
             }
         }
-        if around == Signal::Quiet || how.is_some() {
+        if how.is_some() {
             wake_foreign_wakers(task.as_ref());
         }
-        let seen = self.poll_once(engine, is_task, body);
+        let seen = self.poll_once(engine, task.as_ref(), is_task, body);
         if around == Signal::Quiet {
             d.signal.set(Signal::Quiet);
         }
@@ -429,9 +443,12 @@ impl Scope {
     fn poll_once<R>(
         &self,
         engine: &Engine,
+        task: Option<&RecordRef>,
         is_task: bool,
         body: &mut dyn FnMut() -> Poll<R>,
     ) -> Seen<R> {
+        let cold = || task.and_then(|task| task.cold_if_any());
+        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
         let d = &engine.deliveries;
         let mut before = d.counts();
         if is_task {
@@ -461,14 +478,30 @@ impl Scope {
                 self.is_over();
                 Seen::Ready(output)
             }
-            Poll::Pending => self.judge(engine, before),
+            Poll::Pending => {
+                if let Some(cold) = cold()
+                    && d.signal.get() != Signal::Mark
+                {
+                    let kept = cold.foreign_wakers.borrow();
+                    self.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                }
+                self.judge(engine, before)
+            }
         }
+    }
+
+    /// Whether a foreign waker that was kept in it since the delivery is kept still.
+    fn keeps_foreign_wakers(&self) -> bool {
+        let mut kept = self.kept_inside.borrow_mut();
+        kept.retain(|waker| waker.strong_count() > 0);
+        !kept.is_empty()
     }
 
     /// Nothing is being delivered any more.
     fn is_over(&self) {
         self.number.set(0);
         self.came_out.set(false);
+        drop(self.kept_inside.take());
     }
 
     /// What is in the scope was polled, and waits: can what came out of it be caught?
@@ -489,7 +522,8 @@ impl Scope {
             }
             _ => {}
         }
-        let is_alive = d.waiting.get() > before.waiting;
+        let waits = d.waiting.get() > before.waiting;
+        let is_alive = waits || self.keeps_foreign_wakers();
         if self.is_foreign.get() && self.number.get() != 0 && d.out.get() == before.out && !is_alive
         {
             d.out.set(before.out + 1);
@@ -504,10 +538,11 @@ impl Scope {
                 return Seen::CameOut;
             }
             d.holding.update(|holding| holding + 1); // it waits until nothing in it is alive
-        } else if !is_alive {
-            engine.waits(); // only foreign futures wait in it: it counts as one
-        } else if d.holding.get() == before.holding {
+        } else if d.holding.get() == before.holding && !self.keeps_foreign_wakers() {
             self.number.set(0); // all of it was caught
+        }
+        if !waits {
+            engine.waits(); // only foreign futures wait in it: it counts as one
         }
         Seen::Pending
     }

@@ -187,7 +187,9 @@ impl KeptWaker {
 /// in poll them.
 #[derive(Default)]
 pub(crate) struct ForeignWakers {
-    wakers: Vec<Weak<GuardedWaker>>,
+    /// In the order in which they came, each with how many came before it.
+    wakers: Vec<(u64, Weak<GuardedWaker>)>,
+    added: u64,
     /// When the list is this long, those that are gone are cleared away.
     sweep_at: usize,
 }
@@ -195,16 +197,28 @@ pub(crate) struct ForeignWakers {
 impl ForeignWakers {
     fn add(&mut self, waker: &Arc<GuardedWaker>) {
         if self.wakers.len() >= self.sweep_at {
-            self.wakers.retain(|waker| waker.strong_count() > 0);
+            self.wakers.retain(|(_, waker)| waker.strong_count() > 0);
             self.sweep_at = 2 * self.wakers.len() + 8;
         }
-        self.wakers.push(Arc::downgrade(waker));
+        self.wakers.push((self.added, Arc::downgrade(waker)));
+        self.added += 1;
     }
 
     /// Those that are still kept.
     pub(crate) fn alive(&self) -> Vec<KeptWaker> {
-        let alive = self.wakers.iter().filter_map(Weak::upgrade);
+        let alive = self.wakers.iter().filter_map(|(_, waker)| waker.upgrade());
         alive.map(KeptWaker::Foreign).collect()
+    }
+
+    /// How many there have been.
+    pub(crate) fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// Those that came when there had been so many.
+    pub(crate) fn since(&self, added: u64) -> impl Iterator<Item = Weak<GuardedWaker>> {
+        let later = self.wakers.iter().rev().take_while(move |(before, _)| *before >= added);
+        later.map(|(_, waker)| waker.clone())
     }
 }
 

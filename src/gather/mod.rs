@@ -192,6 +192,9 @@ impl<C: Children> Gather<C> {
                 told.fold(false, |any, is_told| any | is_told)
             });
         if is_told {
+            if !self.told.holds() {
+                self.crowd.forget_waiter(); // a foreign waker is kept anew: that tells that it is alive
+            }
             engine.holds(&self.told);
             return self.poll_on(cx);
         }

@@ -88,6 +88,9 @@ impl Join {
         let is_told =
             is_forwarded || leaf::current().is_some_and(|current| record.cancel_through(&current));
         if is_told && !record.has(Flag::DONE) {
+            if !self.told.holds() && TaskId::of(cx.waker()).is_none() {
+                self.leave(record); // a foreign waker is kept anew: that tells that it is alive
+            }
             engine.holds(&self.told); // until it has finished its clean-up
             return self.poll_on(record, cx);
         }

@@ -318,14 +318,6 @@ impl Header {
         }
     }
 
-    /// Whether what its last poll noted of what it awaits still holds.
-    pub(crate) fn awaits_something(&self) -> bool {
-        let awaiting = self.awaiting.take();
-        let awaits_one = awaiting.is_some();
-        self.awaiting.set(awaiting);
-        awaits_one || self.cold_if_any().is_some_and(Cold::awaits_something)
-    }
-
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
         self.awaiting.replace(awaited)
     }
