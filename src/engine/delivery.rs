@@ -70,6 +70,8 @@ pub(crate) struct Deliveries {
     active: RefCell<Vec<u32>>,
     /// Checkpoints that have noted a number in this poll.
     marked: Cell<u32>,
+    /// The foreign wakers of those.
+    marked_wakers: RefCell<Vec<KeptWaker>>,
     /// Interruptions that have come out of what was polled, and were not caught.
     out: Cell<u32>,
     /// Checkpoints that have waited in this poll, and were not interrupted. Counted in every poll, quiet or not.
@@ -147,7 +149,10 @@ impl Engine {
                 told.note(d.innermost.get());
                 d.marked.update(|marked| marked + 1);
                 if TaskId::of(cx.waker()).is_none() {
-                    cx.waker().wake_by_ref(); // a set polls only what was woken, and it is to poll this once more
+                    // A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake
+                    // themselves stops early.
+                    let waker = KeptWaker::of_foreign(cx.waker());
+                    d.marked_wakers.borrow_mut().push(waker);
                 }
                 Visit::Wait
             }
@@ -410,6 +415,7 @@ impl Scope {
         if how.is_some() || matches!(around, Signal::Mark | Signal::First | Signal::Forwarded) {
             self.number.set(d.next_number());
             self.is_foreign.set(false);
+            drop(self.kept_inside.take()); // what is awaited of that is interrupted now, or holds and is kept anew
         }
         match how {
             None => {}
@@ -421,6 +427,8 @@ impl Scope {
                 let marked =
                     deaf(task.as_ref(), || self.poll_once(engine, task.as_ref(), is_task, body));
                 d.signal.set(Signal::Deliver);
+                let wakers = d.marked_wakers.take();
+                deaf(task.as_ref(), || wakers.into_iter().for_each(KeptWaker::wake));
                 if let Seen::Ready(_) = marked {
                     if around == Signal::Quiet {
                         d.signal.set(Signal::Quiet);
@@ -428,9 +436,6 @@ impl Scope {
                     return marked;
                 }
             }
-        }
-        if how.is_some() {
-            wake_foreign_wakers(task.as_ref());
         }
         let seen = self.poll_once(engine, task.as_ref(), is_task, body);
         if around == Signal::Quiet {

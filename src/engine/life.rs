@@ -379,15 +379,23 @@ impl Engine {
             // Of a task that is over this may be the last reference, to what it threw.
             while self.tasks.ready.pop().is_some() {}
         }
-        for record in self.tenants() {
+        let left = self.forget_all();
+        for record in &left {
+            let failure = Failure::EndlessEnd { rounds: MOST_ROUNDS };
+            self.report(&ExceptionContext::of(record, failure));
+        }
+        self.forget_all(); // what the exception handler has made meanwhile
+    }
+
+    /// Ends what is left without dropping it.
+    fn forget_all(&self) -> Vec<RecordRef> {
+        let left = self.tenants();
+        for record in &left {
             record.forget_future();
-            self.report(&ExceptionContext::of(
-                &record,
-                Failure::EndlessEnd { rounds: MOST_ROUNDS },
-            ));
-            self.end(&record, Flag::CANCELLED);
+            self.end(record, Flag::CANCELLED);
         }
         while self.tasks.ready.pop().is_some() {}
+        left
     }
 
     /// Drops the tasks that are left when a run has cancelled everything [`MOST_ROUNDS`] times, and reports each.

@@ -122,6 +122,9 @@ fn spawn_again(world: &Rc<World>) {
         return;
     }
     let label = world.ledger.label(HOST);
+    if world.has_given_up.get() {
+        world.ledger.forget(label);
+    }
     world.again.borrow_mut().push(label);
     let owned = Parcel::owned(world, label, Reflex::SpawnAgain);
     drop(TaskBuilder::new().create_task_if_running(async move { drop(owned) }));

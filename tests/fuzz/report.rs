@@ -47,6 +47,7 @@ fn note(world: &World, failure: &Failure) {
         }
         // By its documentation the loop forgets what is left then.
         Failure::EndlessEnd { .. } => {
+            world.has_given_up.set(true);
             world.again.take().into_iter().for_each(|label| world.ledger.forget(label));
         }
         _ => {}

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use loopwheel::{Instant, TaskRef};
+use loopwheel::{Instant, TaskRef, try_current_task};
 
 use crate::program::Until;
 use crate::world::World;
@@ -23,7 +23,8 @@ pub(crate) enum What {
 
 #[derive(Default)]
 pub(crate) struct Waits {
-    list: RefCell<Vec<Option<What>>>,
+    /// With the task that waits. One that was cancelled has been interrupted there, and may wait for clean-up beside.
+    list: RefCell<Vec<Option<(What, Option<TaskRef>)>>>,
     free: RefCell<Vec<usize>>,
     /// Something is polled with a waker that may not wake it: what it was called for may lie there.
     pub(crate) lines_may_stand: Cell<bool>,
@@ -42,7 +43,7 @@ impl Waits {
             list.push(None);
             list.len() - 1
         });
-        list[place] = Some(what);
+        list[place] = Some((what, try_current_task().ok()));
         Waiting { place: Some(place) }
     }
 
@@ -60,7 +61,10 @@ impl Waits {
     /// The first whose wait is over, though it still waits.
     pub(crate) fn find_lost(&self, world: &World, now: Instant) -> Option<String> {
         let lines_stand = self.lines_may_stand.get();
-        self.list.borrow().iter().flatten().find_map(|what| {
+        self.list.borrow().iter().flatten().find_map(|(what, by)| {
+            if by.as_ref().is_some_and(|by| by.cancelling() > 0) {
+                return None;
+            }
             let done = TaskRef::is_done;
             match what {
                 What::Join(task) => {

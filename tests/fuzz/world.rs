@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) is_closing: Cell<bool>,
     pub(crate) threads_are_used: Cell<bool>,
     pub(crate) spawned_again: Cell<u32>,
+    /// The loop has said that it forgets what is left.
+    pub(crate) has_given_up: Cell<bool>,
     /// What it spawned.
     pub(crate) again: RefCell<Vec<u32>>,
     pub(crate) rescues: Cell<u32>,
@@ -116,6 +118,7 @@ impl World {
             is_closing: Cell::new(false),
             threads_are_used: Cell::new(false),
             spawned_again: Cell::new(0),
+            has_given_up: Cell::new(false),
             again: RefCell::default(),
             rescues: Cell::new(0),
             janitor_is_on: Cell::new(false),
