@@ -153,7 +153,12 @@ impl Future for Sleep {
             SleepState::For(duration) if !duration.is_zero() => {
                 let engine = running_loop();
                 engine.begin_limits(); // those around it, before it reads the clock: they are to be up first
-                (engine.now() + *duration, engine)
+                let deadline = engine.now() + *duration;
+                engine.waits();
+                let alarm = engine.alarm_for(cx.waker());
+                let timer = engine.arm_within_limits(deadline, alarm);
+                self.state = SleepState::Armed(Timer::of(engine, timer));
+                return Poll::Pending;
             }
             SleepState::Until(deadline) => {
                 let engine = running_loop();
@@ -169,8 +174,10 @@ impl Future for Sleep {
             return poll;
         }
         engine.waits();
+        engine.begin_limits();
         let alarm = engine.alarm_for(cx.waker());
-        self.state = SleepState::Armed(Timer::arm(engine, deadline, alarm));
+        let timer = engine.arm_within_limits(deadline, alarm);
+        self.state = SleepState::Armed(Timer::of(engine, timer));
         Poll::Pending
     }
 }

@@ -318,10 +318,10 @@ impl Engine {
         let is_new = record.has(Flag::CANCEL_PENDING);
         let how = if !is_new {
             record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
-        } else if record.has(Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE) {
+        } else if record.has(Flag::AWAITS_SEVERAL | Flag::WAKER_AT_LARGE | Flag::UNWINDING) {
             Some(How::Several)
         } else {
-            Some(How::One)
+            return self.poll_interrupted(record);
         };
         record.clear(
             Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
@@ -363,6 +363,39 @@ impl Engine {
                 }
                 self.settle(record);
             }
+        }
+    }
+
+    /// The same for a task that awaits one thing and is not being unwound: it is interrupted there.
+    fn poll_interrupted(&self, record: &RecordRef) {
+        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED);
+        if !record.has(Flag::STARTED) {
+            return self.end_cancelled(record); // one that has not begun never begins
+        }
+        record.forget_awaited();
+        let Some(polling) = record.begin_poll(Flag::NONE) else { return }; // a destructor has ended it
+        self.begin_task();
+        let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
+        match polled {
+            Polled::Pending if delivered.came_out && !delivered.is_alive => {
+                self.end_cancelled(record);
+            }
+            Polled::Pending => {
+                self.note_what_waits(record);
+                if delivered.came_out {
+                    record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
+                }
+                if delivered.came_out || delivered.holds {
+                    record.cold().scope.goes_on(&delivered);
+                    record.set(Flag::UNWINDING);
+                }
+                self.settle(record);
+            }
+            // A cancel that met the end of what was awaited is not swallowed by that.
+            Polled::Value if !self.has_caught() || record.has(Flag::CANCEL_PENDING) => {
+                self.end_cancelled(record);
+            }
+            polled => self.end_unusually(record, polled),
         }
     }
 

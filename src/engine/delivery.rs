@@ -277,12 +277,44 @@ impl Deliveries {
     }
 }
 
+/// What the poll of a task that awaits one thing has shown, if the task is not over.
+pub(super) struct Delivered {
+    number: u32,
+    /// A cancel came out, and was not caught.
+    pub(super) came_out: bool,
+    /// Something waits that was not interrupted.
+    pub(super) is_alive: bool,
+    /// A join holds.
+    pub(super) holds: bool,
+}
+
+impl Engine {
+    /// Delivers a cancel to a task that awaits one thing, in one poll by `body`. It is the usual case, and the short way.
+    #[inline]
+    pub(super) fn deliver_to_one<R>(&self, body: impl FnOnce() -> R) -> (R, Delivered) {
+        let d = &self.deliveries;
+        self.begin_counting();
+        let number = d.next_number();
+        d.signal.set(Signal::First);
+        d.innermost.set(number);
+        let polled = body(); // of a task: it does not panic
+        d.innermost.set(0);
+        // If no checkpoint was reached only foreign code waits, and that is what is interrupted.
+        let was_reached = d.signal.replace(Signal::Quiet) != Signal::First;
+        let delivered = Delivered {
+            number,
+            came_out: d.out.get() > 0 || !was_reached,
+            is_alive: d.waiting.get() > 0,
+            holds: d.holding.get() > 0,
+        };
+        (polled, delivered)
+    }
+}
+
 /// How a cancel is delivered to a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
-    /// The task awaits one thing.
-    One,
-    /// The same, and the cancel was passed on to that.
+    /// The task awaits one thing, and the cancel was passed on to that.
     Forwarded,
     /// In two polls.
     Several,
@@ -308,6 +340,8 @@ pub(crate) struct Scope {
     is_foreign: Cell<bool>,
     /// The foreign wakers that checkpoints in it have kept since the delivery.
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
+    /// Whether there are any.
+    keeps_some: Cell<bool>,
 }
 
 impl Scope {
@@ -322,6 +356,7 @@ impl Scope {
         self.is_foreign.set(other.is_foreign.get());
         if !std::ptr::eq(self, other) {
             self.kept_inside.replace(other.kept_inside.take());
+            self.keeps_some.set(other.keeps_some.take());
         }
     }
 
@@ -342,27 +377,13 @@ impl Scope {
         how: Option<How>,
         mut body: impl FnMut() -> Poll<R>,
     ) -> Seen<R> {
-        if how != Some(How::One) || self.is_at_work() {
-            return self.poll_counting(&task.home, Some(task), how, &mut body);
-        }
-        // The usual case, without more ado: one checkpoint waits, and no foreign waker can be in the way.
-        let engine = &*task.home;
-        let d = &engine.deliveries;
-        engine.begin_counting();
-        self.number.set(d.next_number());
-        d.signal.set(Signal::First);
-        d.innermost.set(self.number.get());
-        let polled = body(); // of a task: it does not panic
-        d.innermost.set(0);
-        let seen = match polled {
-            Poll::Ready(output) => {
-                self.is_over();
-                Seen::Ready(output)
-            }
-            Poll::Pending => self.judge(engine, Counts::default()),
-        };
-        d.signal.set(Signal::Quiet);
-        seen
+        self.poll_counting(&task.home, Some(task), how, &mut body)
+    }
+
+    /// What [`Engine::deliver_to_one`] has seen: something holds, or was interrupted and something else is alive.
+    pub(super) fn goes_on(&self, delivered: &Delivered) {
+        self.number.set(delivered.number);
+        self.came_out.set(delivered.came_out);
     }
 
     /// The same for what is in a frame, in the task that is being polled.
@@ -415,11 +436,10 @@ impl Scope {
         if how.is_some() || matches!(around, Signal::Mark | Signal::First | Signal::Forwarded) {
             self.number.set(d.next_number());
             self.is_foreign.set(false);
-            drop(self.kept_inside.take()); // what is awaited of that is interrupted now, or holds and is kept anew
+            self.forget_foreign_wakers(); // what is awaited of that is interrupted now, or holds and is kept anew
         }
         match how {
             None => {}
-            Some(How::One) => d.signal.set(Signal::First),
             Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
             Some(How::Several) => {
                 d.signal.set(Signal::Mark);
@@ -488,7 +508,10 @@ impl Scope {
                     && d.signal.get() != Signal::Mark
                 {
                     let kept = cold.foreign_wakers.borrow();
-                    self.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                    if kept.added() > kept_before {
+                        self.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                        self.keeps_some.set(true);
+                    }
                 }
                 self.judge(engine, before)
             }
@@ -497,16 +520,25 @@ impl Scope {
 
     /// Whether a foreign waker that was kept in it since the delivery is kept still.
     fn keeps_foreign_wakers(&self) -> bool {
-        let mut kept = self.kept_inside.borrow_mut();
-        kept.retain(|waker| waker.strong_count() > 0);
-        !kept.is_empty()
+        if self.keeps_some.get() {
+            let mut kept = self.kept_inside.borrow_mut();
+            kept.retain(|waker| waker.strong_count() > 0);
+            self.keeps_some.set(!kept.is_empty());
+        }
+        self.keeps_some.get()
+    }
+
+    fn forget_foreign_wakers(&self) {
+        if self.keeps_some.take() {
+            drop(self.kept_inside.take());
+        }
     }
 
     /// Nothing is being delivered any more.
     fn is_over(&self) {
         self.number.set(0);
         self.came_out.set(false);
-        drop(self.kept_inside.take());
+        self.forget_foreign_wakers();
     }
 
     /// What is in the scope was polled, and waits: can what came out of it be caught?

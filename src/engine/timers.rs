@@ -45,6 +45,11 @@ impl Engine {
         self.insert(deadline, alarm)
     }
 
+    /// The same, when the limits around have begun.
+    pub(crate) fn arm_within_limits(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
+        self.insert(deadline, alarm)
+    }
+
     fn insert(&self, deadline: Instant, alarm: Alarm) -> TimerKey {
         if deadline <= self.latest.get() {
             self.look_at_once(); // due already: in the next turn, as asyncio does

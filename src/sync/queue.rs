@@ -205,14 +205,18 @@ impl<S: Store> QueueOf<S> {
         if self.is_shut_down() {
             return Err(PutError(item));
         }
-        let mut work = self.work();
         if S::CALLS_FOREIGN_CODE {
+            let mut work = self.work();
             self.count.set(self.count.get() + 1);
+            self.unfinished.set(self.unfinished.get() + 1);
+            self.finished.clear();
+            work.store().keep(item);
+            work.end();
+        } else {
+            self.items.borrow_mut().keep(item);
+            self.unfinished.set(self.unfinished.get() + 1);
+            self.finished.clear();
         }
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.finished.clear();
-        work.store().keep(item);
-        work.end();
         self.getters.call_first();
         Ok(())
     }
@@ -257,10 +261,15 @@ impl<S: Store> QueueOf<S> {
     /// `queue.get_nowait()`.
     #[track_caller]
     pub fn get_nowait(&self) -> Result<S::Item, TryGetError> {
-        let mut work = self.work();
-        work.taken_out = work.store().next();
-        work.end();
-        match work.taken_out.take() {
+        let taken_out = if S::CALLS_FOREIGN_CODE {
+            let mut work = self.work();
+            work.taken_out = work.store().next();
+            work.end();
+            work.taken_out.take()
+        } else {
+            self.items.borrow_mut().next()
+        };
+        match taken_out {
             Some(item) => {
                 self.putters.call_first();
                 Ok(item)
@@ -427,10 +436,8 @@ impl<S: Store> Work<'_, S> {
     /// The store has done its part without a panic.
     #[inline]
     fn end(&mut self) {
-        if S::CALLS_FOREIGN_CODE {
-            let count = self.store().count();
-            self.queue.count.set(count);
-        }
+        let count = self.store().count();
+        self.queue.count.set(count);
         self.store = None;
     }
 }
