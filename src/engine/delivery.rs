@@ -139,7 +139,6 @@ impl Engine {
     ) -> Visit {
         let d = &self.deliveries;
         match d.signal.get() {
-            Signal::Quiet => Visit::Go,
             Signal::Asking => {
                 let answer = waits_for();
                 self.answers.borrow_mut().push(answer);
@@ -165,7 +164,7 @@ impl Engine {
             Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
                 Visit::Interrupted(false)
             }
-            Signal::Deliver => Visit::Go,
+            Signal::Quiet | Signal::Deliver => Visit::Go,
         }
     }
 

@@ -8,6 +8,7 @@ use std::task::Context;
 use super::current::with_current_loop;
 pub(crate) use super::delivery::{Told, Visit};
 use super::record::RecordRef;
+use super::turn::Engine;
 use crate::error::Reason;
 
 /// What every checkpoint asks first when it is polled: if true it returns `Pending`, and changes nothing.
@@ -42,18 +43,18 @@ pub(crate) fn visit(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> S
 /// Whether nothing is being delivered to what is being polled.
 #[inline]
 pub(crate) fn is_quiet() -> bool {
-    with_current_loop(|engine| engine.is_quiet()).unwrap_or(true)
+    with_current_loop(Engine::is_quiet).unwrap_or(true)
 }
 
 /// A checkpoint waits: it returns `Pending`, and was not interrupted.
 #[inline]
 pub(crate) fn waits() {
-    with_current_loop(|engine| engine.waits());
+    with_current_loop(Engine::waits);
 }
 
 /// A cancel comes out of what is being polled; the caller returns `Pending`.
 pub(crate) fn comes_out() {
-    with_current_loop(|engine| engine.comes_out());
+    with_current_loop(Engine::comes_out);
 }
 
 /// Whether a task is being polled on this thread.

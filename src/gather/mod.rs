@@ -201,12 +201,12 @@ impl<C: Children> Gather<C> {
         leaf::comes_out();
         Poll::Pending
     }
+}
 
-    /// The gathering is cancelled: that goes on from here, however often it is polled again.
-    fn is_cancelled<T>(&self) -> Poll<T> {
-        leaf::comes_out();
-        Poll::Pending
-    }
+/// The gathering is cancelled: that goes on from here, however often it is polled again.
+fn goes_on_cancelled<T>() -> Poll<T> {
+    leaf::comes_out();
+    Poll::Pending
 }
 
 impl<C: Children> Future for Gather<C> {
@@ -226,7 +226,7 @@ impl<C: Children> Future for Gather<C> {
             crowd.leave().and_then(C::values)
         };
         // One from which a cancel comes may be polled again, and it comes again: the children are still there.
-        let Some(gathered) = gathered else { return self.is_cancelled() };
+        let Some(gathered) = gathered else { return goes_on_cancelled() };
         self.over = true;
         Poll::Ready(gathered)
     }
@@ -267,7 +267,7 @@ impl<C: Children> Future for GatherOutcomes<C> {
             return Poll::Pending;
         }
         if self.gather.crowd.cancel_requested() {
-            return self.gather.is_cancelled();
+            return goes_on_cancelled();
         }
         self.gather.over = true;
         let children = self.gather.crowd.leave();

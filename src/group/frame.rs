@@ -14,6 +14,7 @@ use crate::engine::current;
 use crate::engine::delivery::{How, Scope, Seen};
 use crate::engine::frame::Frame;
 use crate::engine::leaf;
+use crate::engine::record::RecordRef;
 use crate::error::Cancelled;
 
 pub(super) struct Aborts<E> {
@@ -61,7 +62,7 @@ impl<E: 'static, F: Future> Frame<F> for Aborts<E> {
             }
             // The body has cancelled its own group. As in asyncio that goes at once to a task that it awaits, and otherwise comes
             // with the next turn.
-            let awaits_task = leaf::with_current(|current| current.awaits_a_task());
+            let awaits_task = leaf::with_current(RecordRef::awaits_a_task);
             if awaits_task != Some(true) || !engine.may_deliver() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 #[cfg(doc)]
-use super::{MinHeap, PriorityQueue};
+use super::{MinHeap, PriorityQueue, QueueOf};
 
 /// Where a queue keeps its items, and in which order it gives them out. The `Default` one is empty.
 ///

@@ -57,7 +57,7 @@ bits! { Stage {
     /// The stage holds the outcome. Set when the future has ended; cleared just before the outcome is moved out or dropped.
     pub(crate) HOLDS_OUTCOME = 1;
     /// A reference into the stage is in the hands of foreign code further up this stack: the future is being polled, or the
-    /// outcome inspected. Set by [`Polling`](super::Polling) and [`Lent`](super::outcome::Lent), cleared when they are dropped.
+    /// outcome inspected. Set by [`Polling`](super::Polling) and `Lent` in `outcome.rs`, cleared when they are dropped.
     pub(crate) LENT = 2;
 }}
 
