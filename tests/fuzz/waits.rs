@@ -21,10 +21,12 @@ pub(crate) enum What {
     Put(usize),
 }
 
+/// With the task that waits. One that was cancelled has been interrupted there, and may wait for clean-up beside.
+type Wait = (What, Option<TaskRef>);
+
 #[derive(Default)]
 pub(crate) struct Waits {
-    /// With the task that waits. One that was cancelled has been interrupted there, and may wait for clean-up beside.
-    list: RefCell<Vec<Option<(What, Option<TaskRef>)>>>,
+    list: RefCell<Vec<Option<Wait>>>,
     free: RefCell<Vec<usize>>,
     /// Something is polled with a waker that may not wake it: what it was called for may lie there.
     pub(crate) lines_may_stand: Cell<bool>,
