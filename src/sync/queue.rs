@@ -200,6 +200,7 @@ impl<S: Store> QueueOf<S> {
         self.put_now(item).map_err(|PutError(item)| TryPutError::ShutDown(item))
     }
 
+    #[inline]
     #[track_caller]
     fn put_now(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         if self.is_shut_down() {
@@ -259,6 +260,7 @@ impl<S: Store> QueueOf<S> {
     ///
     /// # In asyncio
     /// `queue.get_nowait()`.
+    #[inline]
     #[track_caller]
     pub fn get_nowait(&self) -> Result<S::Item, TryGetError> {
         let taken_out = if S::CALLS_FOREIGN_CODE {

@@ -63,7 +63,7 @@ impl RecordRef {
         let place = NonNull::from(&mut error).cast();
         // SAFETY: *Contents*: the stage holds the outcome; `place` has room for an `E`, of which the type is told.
         let taken = unsafe { (self.vtable.take_error)(self.0, TypeId::of::<E>(), place) };
-        // SAFETY: true means that it was written.
+        // SAFETY: *Contents*: true means that it was moved here.
         taken.then(|| unsafe { error.assume_init() })
     }
 }
@@ -111,7 +111,7 @@ impl<O> Typed<O> {
         let place = NonNull::from(&mut output).cast();
         // SAFETY: *Typed*: `place` has room for an `O`, and that is what this record's task gives.
         let taken = unsafe { (self.record.vtable.take)(self.record.0, place) };
-        // SAFETY: true means that it was written.
+        // SAFETY: *Contents*: true means that it was moved here.
         taken.then(|| unsafe { output.assume_init() })
     }
 }

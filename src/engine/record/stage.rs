@@ -168,7 +168,7 @@ where
     let stage = UnsafeCell::new(Content { future: ManuallyDrop::new(future) });
     // SAFETY: *Kept*: a block has so many units, and the box is made for the type: room and alignment for the record.
     unsafe { place.write(Record { header, stage }) };
-    // SAFETY: a box is never null.
+    // SAFETY: *Kept*: the block came out of a box, which is never null.
     let record = RecordRef(unsafe { NonNull::new_unchecked(place) }.cast());
     // SAFETY: *Typed*: that is what awaiting a task of this future gives.
     unsafe { Typed::new(record) }
@@ -209,7 +209,7 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         let record = record.cast::<RecordOf<F, K>>();
         // SAFETY: *Counted*: the record lives (the caller's promise), and `UnsafeCell` lets its content be changed.
         let stage = unsafe { (*record.as_ptr()).stage.get() };
-        // SAFETY: the address of a field is not null.
+        // SAFETY: *Counted*: the record lives, and the address of a field of it is not null.
         unsafe { NonNull::new_unchecked(stage) }
     }
 
