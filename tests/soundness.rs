@@ -16,7 +16,7 @@ use common::{Watchdog, ms, watched_loop};
 use futures::StreamExt;
 use futures::future::select;
 use futures::stream::FuturesUnordered;
-use loopwheel::sync::{Event, Promise};
+use loopwheel::sync::{BoundedSemaphore, Condition, Event, Promise};
 use loopwheel::{
     Clock, EventLoop, Instant, Task, TaskGroup, TaskLocal, VirtualClock, call_soon, create_task,
     finally, gather, now, run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
@@ -512,4 +512,52 @@ fn a_callback_may_be_added_by_the_destructor_of_what_ends() {
         yield_now().await;
         assert!(called.get());
     });
+}
+
+#[test]
+fn a_bounded_semaphore_that_was_released_by_hand_keeps_its_bound_when_a_called_waiter_is_cancelled()
+{
+    run_virtual(async {
+        let semaphore = Rc::new(BoundedSemaphore::new(1));
+        let permit = semaphore.try_acquire().unwrap();
+        let waits = semaphore.clone();
+        let waiter = create_task(async move { drop(waits.acquire().await) });
+        yield_now().await;
+        semaphore.release().unwrap(); // the waiter is called, though the guard is still there
+        waiter.cancel();
+        drop(permit);
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
+fn condition_waits_that_relock_beside_each_other_let_a_cancel_out() {
+    let _watchdog = Watchdog::new("two conditions in a set");
+    for with_the_locks_free in [true, false] {
+        run_virtual(async {
+            let conditions = Rc::new([Condition::new(), Condition::new()]);
+            let waited = conditions.clone();
+            let task = create_task(async move {
+                let wait = async |condition: &Condition| {
+                    let guard = condition.acquire().await;
+                    guard.wait().await;
+                };
+                let (first, second) = (pin!(wait(&waited[0])), pin!(wait(&waited[1])));
+                let either = select(first, second);
+                futures::join!(either, sleep(ms(1_000)));
+            });
+            yield_now().await;
+            let guards = match with_the_locks_free {
+                true => vec![],
+                false => vec![conditions[0].acquire().await, conditions[1].acquire().await],
+            };
+            assert_eq!(conditions.each_ref().map(Condition::waiting), [1, 1]);
+            task.cancel();
+            sleep(ms(10)).await;
+            assert_eq!(task.is_done(), with_the_locks_free);
+            drop(guards);
+            assert!(task.await.unwrap_err().is_cancelled());
+        });
+    }
 }

@@ -21,8 +21,6 @@ pub(crate) struct Generator {
     /// How much of it is hostile: one in so many.
     pub(crate) hostile_one_in: u64,
     pub(crate) threads: bool,
-    /// How many foreign sets stand around, in the same task.
-    pub(crate) sets: u8,
     /// Polled with a waker whose `clone` throws.
     pub(crate) clone_throws: bool,
     /// Wakers may come into foreign hands; then a deadlock cannot be known.
@@ -39,16 +37,8 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator = Generator {
-        dice,
-        switches,
-        left,
-        hostile_one_in,
-        threads,
-        sets: 0,
-        clone_throws: false,
-        foreign,
-    };
+    let mut generator =
+        Generator { dice, switches, left, hostile_one_in, threads, clone_throws: false, foreign };
     generator.program(seed, janitor)
 }
 
@@ -128,7 +118,7 @@ impl Generator {
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {
-        let (sets, clone_throws) = (mem::take(&mut self.sets), mem::take(&mut self.clone_throws));
+        let clone_throws = mem::take(&mut self.clone_throws);
         let task = TaskSpec {
             fallible: !self.dice.one_in(4),
             named: self.dice.one_in(5),
@@ -136,7 +126,7 @@ impl Generator {
             body: self.body(depth + 1),
             end: self.end(),
         };
-        (self.sets, self.clone_throws) = (sets, clone_throws);
+        self.clone_throws = clone_throws;
         task
     }
 

@@ -20,12 +20,7 @@ impl Generator {
             25..=52 => Op::Task(self.task_op(depth)),
             53..=64 if !is_flat => Op::Frame(self.frame(depth + 1)),
             65..=77 if !is_flat => Op::Many(self.many(depth + 1)),
-            78..=84 if self.foreign && !is_flat => {
-                self.sets += 1;
-                let op = self.foreign_op(depth + 1);
-                self.sets -= 1;
-                Op::Foreign(op)
-            }
+            78..=84 if self.foreign && !is_flat => Op::Foreign(self.foreign_op(depth + 1)),
             85..=99 => Op::Sync(self.sync(depth + 1)),
             _ => self.simple(), // from 0 on, and what may not stand here
         }
@@ -170,16 +165,13 @@ impl Generator {
             1 if self.switches.forgetting => Left::MemForgotten,
             _ => Left::Dropped,
         };
-        // Barriers wait by a condition.
-        let no_conditions = self.sets > 0 && !self.switches.conditions_in_sets;
         match self.dice.below(40) {
-            18..=25 if no_conditions => SyncOp::EventWait(slot),
             0..=3 => SyncOp::Lock { lock: slot, body: self.body(depth), left },
             4 => SyncOp::TryLock { lock: slot, body: self.body(depth) },
             5 => SyncOp::ReleaseLock(slot),
             6..=9 => SyncOp::Acquire { semaphore: slot, body: self.body(depth), left },
             10 => SyncOp::TryAcquire { semaphore: slot, body: self.body(depth) },
-            11 => self.release(slot),
+            11 => SyncOp::Release(slot),
             12..=14 => SyncOp::EventWait(slot),
             15 | 16 => SyncOp::EventSet(slot),
             17 => SyncOp::EventClear(slot),
@@ -199,12 +191,6 @@ impl Generator {
             36 | 37 => SyncOp::PromiseSet(slot, self.make()),
             _ => SyncOp::PromiseWait(slot),
         }
-    }
-
-    /// The first two semaphores of four are not bounded.
-    pub(crate) fn release(&self, slot: u8) -> SyncOp {
-        let is_off = !self.switches.bounded_released_by_hand;
-        SyncOp::Release(if is_off { slot % 2 } else { slot })
     }
 
     fn foreign_op(&mut self, depth: u8) -> ForeignOp {

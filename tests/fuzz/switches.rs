@@ -26,9 +26,6 @@ pub(crate) struct Switches {
     pub(crate) forgetting: bool,
     pub(crate) by_hand: bool,
     pub(crate) threads: bool,
-    /// Open: of several condition waits in one task, under a foreign `join!` or `select`, each catches the cancel that another
-    /// one lets go on, without end (seed 8662).
-    pub(crate) conditions_in_sets: bool,
     /// Open: a value of a group's body that throws when it is dropped, or a child's future that does, takes what the scope or
     /// the child was just about to return with it (seed 15537). It stands in the return slot, which the
     /// compiler does not unwind.
@@ -40,9 +37,6 @@ pub(crate) struct Switches {
     /// Open: `wait` through a foreign waker whose `clone` throws never leaves the crowd that it has made, and the loop is leaked
     /// (seed 44).
     pub(crate) waits_by_throwing_wakers: bool,
-    /// Open: a bounded semaphore that is released by hand, although the guard of that permit is there still, has more permits
-    /// than its bound if the waiter that was called for it is cancelled (seed 2645). In asyncio too.
-    pub(crate) bounded_released_by_hand: bool,
 }
 
 impl Switches {
@@ -63,11 +57,9 @@ impl Switches {
             forgetting: with("forget"),
             by_hand: with("hand"),
             threads: with("threads"),
-            conditions_in_sets: open("conditions"),
             throwing_in_groups: open("groups"),
             locals_drop_handles: open("locals-drop"),
             waits_by_throwing_wakers: open("waits"),
-            bounded_released_by_hand: open("bounded"),
         }
     }
 }
