@@ -49,11 +49,6 @@ impl Generator {
                     thrown if thrown.may_throw() && !self.switches.throwing_locals => {
                         Reflex::Nothing
                     }
-                    Reflex::DropHandle(_) | Reflex::DropHandles
-                        if !self.switches.locals_drop_handles =>
-                    {
-                        Reflex::Nothing
-                    }
                     other => other,
                 };
                 Op::SetLocal(slot, make)
@@ -130,17 +125,15 @@ impl Generator {
             6..=10 => ManyOp::Group {
                 limit: self.dice.one_in(4).then(|| self.dice.below(3)),
                 body: self.body(depth),
-                end: self.end_in_group(),
+                end: self.end(),
             },
             11..=13 => {
                 let slot = self.dice.coin().then(|| self.slot());
-                let mut task = self.task(depth);
-                task.owns = self.in_group(task.owns);
-                ManyOp::GroupSpawn { slot, task }
+                ManyOp::GroupSpawn { slot, task: self.task(depth) }
             }
-            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end_in_group() },
+            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end() },
             15 => ManyOp::GroupCancel,
-            16 | 17 if self.may_wait() => ManyOp::Wait {
+            16 | 17 => ManyOp::Wait {
                 slots: self.slots(),
                 until: self.dice.pick(&[
                     Until::FirstCompleted,
@@ -215,17 +208,10 @@ impl Generator {
                     _ => Then::Await,
                 };
                 let polls = self.dice.below(4);
-                let clone_throws = self.clone_throws;
-                self.clone_throws |= waker.clone.may_throw();
                 let body = self.body(depth);
-                self.clone_throws = clone_throws;
                 ForeignOp::ByHand { body, waker, polls, then }
             }
         }
-    }
-
-    fn may_wait(&self) -> bool {
-        !self.clone_throws || self.switches.waits_by_throwing_wakers
     }
 
     pub(crate) fn waker(&mut self) -> WakerSpec {
