@@ -551,10 +551,11 @@ fn condition_waits_that_relock_beside_each_other_let_a_cancel_out() {
                 futures::join!(either, sleep(ms(1_000)));
             });
             yield_now().await;
-            let guards = match with_the_locks_free {
-                true => vec![],
-                false => vec![conditions[0].acquire().await, conditions[1].acquire().await],
-            };
+            let mut guards = vec![];
+            if !with_the_locks_free {
+                guards.push(conditions[0].acquire().await);
+                guards.push(conditions[1].acquire().await);
+            }
             assert_eq!(conditions.each_ref().map(Condition::waiting), [1, 1]);
             task.cancel();
             sleep(ms(10)).await;
