@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use crate::engine::current;
 use crate::engine::delivery::{Scope, Seen};
-use crate::engine::foreign::Payload;
+use crate::engine::foreign::{self, Payload};
 use crate::engine::frame::{Frame, Held};
 use crate::engine::leaf;
 use crate::error::Cancelled;
@@ -154,9 +154,16 @@ impl<F: Future> Frame<F> for CatchAll {
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = catch_unwind(AssertUnwindSafe(|| self.catch_cancel.poll(held.as_mut(), cx)));
         match polled {
-            Ok(polled) => polled.map(|result| result.map_err(Ending::Cancelled)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(ended)) => {
+                let kept = foreign::keep_during(ended, || held.set(None));
+                Poll::Ready(match kept {
+                    Ok(ended) => ended.map_err(Ending::Cancelled),
+                    Err(payload) => Err(Ending::Panicked(payload)),
+                })
+            }
             Err(payload) => {
-                held.set(None);
+                foreign::quietly(|| held.set(None));
                 Poll::Ready(Err(Ending::Panicked(payload)))
             }
         }

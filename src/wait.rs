@@ -103,18 +103,18 @@ impl<H: TaskHandle> Future for Wait<H> {
                     FirstException => WakeAt::FirstException,
                     AllCompleted => WakeAt::All,
                 };
-                let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
-                let crowd = Crowd::of_records(wake_at, members);
-                crowd.wait(cx);
-                if crowd.is_due() {
-                    cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even so
-                }
                 let timer = self.limit.map(|limit| {
                     let engine = running_loop();
                     let (when, alarm) = (engine.now() + limit, engine.alarm_for(cx.waker()));
                     Timer::arm(engine, when, alarm)
                 });
-                self.begun = Some((crowd, timer));
+                let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
+                let crowd = Crowd::of_records(wake_at, members);
+                let (crowd, _) = self.begun.insert((crowd, timer));
+                crowd.wait(cx); // after it is stored: a foreign waker may panic, and the crowd has to be left
+                if crowd.is_due() {
+                    cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even so
+                }
                 leaf::waits();
                 return Poll::Pending;
             }

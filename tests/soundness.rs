@@ -6,20 +6,23 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use common::{Watchdog, ms, watched_loop};
-use futures::StreamExt;
+use common::{Log, Watchdog, ms, watched_loop};
+use cooked_waker::IntoWaker;
 use futures::future::select;
 use futures::stream::FuturesUnordered;
-use loopwheel::sync::{Event, Promise};
+use futures::{FutureExt, StreamExt};
+use loopwheel::sync::{BoundedSemaphore, Condition, Event, Promise};
 use loopwheel::{
-    Clock, EventLoop, Instant, Task, TaskGroup, TaskLocal, VirtualClock, call_soon, create_task,
-    finally, gather, now, run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
+    AllCompleted, Clock, EventLoop, Instant, Raised, Task, TaskGroup, TaskGroupBuilder, TaskLocal,
+    VirtualClock, as_completed, call_soon, create_task, finally, gather, now, run_virtual, shield,
+    sleep, try_create_task, wait, wait_for, yield_now,
 };
 
 /// An error whose `Debug` drops the last handle of its own task.
@@ -512,4 +515,213 @@ fn a_callback_may_be_added_by_the_destructor_of_what_ends() {
         yield_now().await;
         assert!(called.get());
     });
+}
+
+#[test]
+fn a_bounded_semaphore_that_was_released_by_hand_keeps_its_bound_when_a_called_waiter_is_cancelled()
+{
+    run_virtual(async {
+        let semaphore = Rc::new(BoundedSemaphore::new(1));
+        let permit = semaphore.try_acquire().unwrap();
+        let waits = semaphore.clone();
+        let waiter = create_task(async move { drop(waits.acquire().await) });
+        yield_now().await;
+        semaphore.release().unwrap(); // the waiter is called, though the guard is still there
+        waiter.cancel();
+        drop(permit);
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
+fn condition_waits_that_relock_beside_each_other_let_a_cancel_out() {
+    let _watchdog = Watchdog::new("two conditions in a set");
+    for with_the_locks_free in [true, false] {
+        run_virtual(async {
+            let conditions = Rc::new([Condition::new(), Condition::new()]);
+            let waited = conditions.clone();
+            let task = create_task(async move {
+                let wait = async |condition: &Condition| {
+                    let guard = condition.acquire().await;
+                    guard.wait().await;
+                };
+                let (first, second) = (pin!(wait(&waited[0])), pin!(wait(&waited[1])));
+                let either = select(first, second);
+                futures::join!(either, sleep(ms(1_000)));
+            });
+            yield_now().await;
+            let mut guards = vec![];
+            if !with_the_locks_free {
+                guards.push(conditions[0].acquire().await);
+                guards.push(conditions[1].acquire().await);
+            }
+            assert_eq!(conditions.each_ref().map(Condition::waiting), [1, 1]);
+            task.cancel();
+            sleep(ms(10)).await;
+            assert_eq!(task.is_done(), with_the_locks_free);
+            drop(guards);
+            assert!(task.await.unwrap_err().is_cancelled());
+        });
+    }
+}
+
+/// A foreign waker that panics when it is cloned.
+struct CannotBeCloned;
+
+impl Clone for CannotBeCloned {
+    fn clone(&self) -> CannotBeCloned {
+        panic!("in the clone of a waker");
+    }
+}
+
+impl cooked_waker::WakeRef for CannotBeCloned {
+    fn wake_by_ref(&self) {}
+}
+
+impl cooked_waker::Wake for CannotBeCloned {}
+
+fn poll_without_a_clone(future: Pin<&mut impl Future>) {
+    let waker = Box::new(CannotBeCloned).into_waker();
+    let mut cx = Context::from_waker(&waker);
+    let polled = catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx).is_ready()));
+    assert!(polled.is_err(), "it has to keep the waker");
+}
+
+#[test]
+fn many_tasks_awaited_through_a_waker_that_panics_when_it_is_cloned_are_let_go() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let tasks = || [create_task(sleep(ms(5))), create_task(pending())];
+        for limit in [None, Some(ms(7))] {
+            let mut some = wait(tasks(), AllCompleted).timeout(limit);
+            poll_without_a_clone(Pin::new(&mut some));
+            let mut some = as_completed(tasks()).timeout(limit);
+            poll_without_a_clone(pin!(some.next()));
+            let mut some = gather(tasks());
+            poll_without_a_clone(Pin::new(&mut some));
+        }
+        // What can be awaited again goes on where it was.
+        let began = now();
+        let mut some = wait(tasks(), AllCompleted).timeout(ms(7));
+        poll_without_a_clone(Pin::new(&mut some));
+        let (done, pending) = some.await;
+        assert_eq!((done.len(), pending.len(), now() - began), (1, 1, ms(7)));
+    });
+    drop(event_loop);
+    assert_eq!(Rc::strong_count(&reports), 1, "the loop is freed, and its exception handler");
+}
+
+/// A future that is ready after a turn, and panics when it is dropped.
+struct ReadyThenThrows<T> {
+    output: T,
+    has_yielded: bool,
+    _throws: Throws,
+}
+
+impl<T> ReadyThenThrows<T> {
+    fn new(output: T) -> ReadyThenThrows<T> {
+        ReadyThenThrows { output, has_yielded: false, _throws: Throws }
+    }
+}
+
+impl<T: Clone + Unpin> Future for ReadyThenThrows<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if mem::replace(&mut self.has_yielded, true) {
+            return Poll::Ready(self.output.clone());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[test]
+fn what_a_child_under_a_limit_returns_is_not_leaked_when_its_future_panics_in_its_destructor() {
+    let witness = Rc::new(());
+    run_virtual(async {
+        let scope = TaskGroupBuilder::new().limit(1).scope(async |group: &TaskGroup<&str>| {
+            let child = group.create_task(ReadyThenThrows::new(Ok(witness.clone())));
+            let next = group.create_task(async { Ok(now()) });
+            assert!(child.await.unwrap_err().is_panic());
+            assert_eq!(next.await.unwrap(), Instant::START, "the permit was given back");
+            Ok::<_, &str>(())
+        });
+        assert!(matches!(scope.await.unwrap_err().members(), [Raised::Panic(_)]));
+    });
+    assert_eq!(Rc::strong_count(&witness), 1);
+}
+
+async fn panics(future: impl Future) -> bool {
+    AssertUnwindSafe(future).catch_unwind().await.is_err()
+}
+
+#[test]
+fn a_body_that_panics_in_its_destructor_is_cleaned_up_after_and_leaks_nothing() {
+    let (mut event_loop, reports) = watched_loop();
+    let (witness, log) = (Rc::new(()), Log::new());
+    event_loop.run(async {
+        let cleans_up = || {
+            let log = log.clone();
+            async move {
+                sleep(ms(5)).await;
+                log.add("cleaned up");
+            }
+        };
+        // It has returned a value.
+        let scope = TaskGroup::scope(|group: &TaskGroup<&'static str>| {
+            let cleanup = cleans_up();
+            group.create_task(finally(sleep(ms(60_000)).map(Ok), async || cleanup.await));
+            ReadyThenThrows::new(Ok::<_, &str>(witness.clone()))
+        });
+        assert!(panics(scope).await);
+        assert!(panics(finally(ReadyThenThrows::new(witness.clone()), cleans_up)).await);
+        // It is cancelled.
+        let scope = TaskGroup::scope(async |group: &TaskGroup<&'static str>| {
+            let cleanup = cleans_up();
+            group.create_task(finally(pending::<Result<(), _>>(), async || cleanup.await));
+            group.create_task(async { Err::<(), _>("of the child") });
+            let _throws = Throws;
+            pending::<Result<(), &str>>().await
+        });
+        assert!(panics(scope).await);
+    });
+    log.expect(&[(5, "cleaned up"), (10, "cleaned up"), (15, "cleaned up")]);
+    assert_eq!(Rc::strong_count(&witness), 1);
+    let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
+    assert!(report.contains("of the child"), "{report}");
+}
+
+thread_local! {
+    static PANICS: RefCell<Option<Task<()>>> = const { RefCell::new(None) };
+}
+
+/// Drops the last handle of its task when that ends.
+struct DropsAHandle;
+
+impl Drop for DropsAHandle {
+    fn drop(&mut self) {
+        drop(PANICS.take());
+    }
+}
+
+#[test]
+fn a_failure_is_reported_once_though_a_shield_was_given_up_and_a_task_local_drops_the_last_handle()
+{
+    static LOCAL: TaskLocal<DropsAHandle> = TaskLocal::new();
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let mut task = create_task(async {
+            LOCAL.set(DropsAHandle);
+            sleep(ms(2)).await;
+            panic!("of the task");
+        });
+        assert!(wait_for(shield(&mut task), ms(1)).await.is_err());
+        PANICS.set(Some(task));
+        sleep(ms(5)).await;
+        assert!(PANICS.take().is_none());
+    });
+    let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
+    assert!(report.contains("of the task"), "{report}");
 }

@@ -39,6 +39,20 @@ pub(crate) fn quietly<R>(foreign: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(discard).ok()
 }
 
+/// Runs foreign code, a destructor, when `output` has been made. If it panics, `output` is dropped, and what was thrown comes back.
+///
+/// A value that a block is about to return is leaked if a destructor at the end of the block panics: the compiler does not
+/// unwind the place that it stands in. `future.await` is such a block, for it drops the future when it has its output.
+pub(crate) fn keep_during<R>(output: R, foreign: impl FnOnce()) -> Result<R, Payload> {
+    match catch_unwind(AssertUnwindSafe(foreign)) {
+        Ok(()) => Ok(output),
+        Err(payload) => {
+            quietly(|| drop(output)); // what was thrown first is what counts
+            Err(payload)
+        }
+    }
+}
+
 /// The first of several panics.
 #[derive(Default)]
 pub(crate) struct FirstPanic(Option<Payload>);

@@ -240,12 +240,13 @@ impl Engine {
 
     #[inline(never)]
     fn end_of_cold_part(&self, record: &RecordRef, cold: &Cold) {
-        if let Some(locals) = cold.locals.take() {
-            foreign::call_for(record, || drop(locals));
-        }
         if cold.is_orphan_of_shield.get() {
             record.clear(Flag::SEEN); // in any case
             self.report_failure(record);
+        }
+        // After the report: a destructor may drop the last handle, and that reports what was not reported yet.
+        if let Some(locals) = cold.locals.take() {
+            foreign::call_for(record, || drop(locals));
         }
     }
 

@@ -3,15 +3,16 @@
 //! As a time limit, a group cancels what it holds and nothing beside it, wherever that is polled.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::state::State;
 use crate::cancel::Ending;
 use crate::engine::current;
 use crate::engine::delivery::{How, Scope, Seen};
+use crate::engine::foreign;
 use crate::engine::frame::Frame;
 use crate::engine::leaf;
 use crate::engine::record::RecordRef;
@@ -44,15 +45,20 @@ impl<E: 'static, F: Future> Frame<F> for Aborts<E> {
             }));
             match polled {
                 Err(payload) => {
-                    held.set(None);
+                    foreign::quietly(|| held.set(None));
                     return Poll::Ready(Err(Ending::Panicked(payload)));
                 }
-                Ok(Seen::Ready(output)) => return Poll::Ready(Ok(output)),
+                Ok(Seen::Ready(output)) => {
+                    let kept = foreign::keep_during(output, || held.set(None));
+                    return Poll::Ready(kept.map_err(Ending::Panicked));
+                }
                 Ok(Seen::CameOut) => {
                     engine.catches();
-                    held.set(None);
-                    let cancelled = Cancelled { reason: leaf::reason() };
-                    return Poll::Ready(Err(Ending::Cancelled(cancelled)));
+                    let dropped = catch_unwind(AssertUnwindSafe(|| held.set(None)));
+                    return Poll::Ready(Err(match dropped {
+                        Ok(()) => Ending::Cancelled(Cancelled { reason: leaf::reason() }),
+                        Err(payload) => Ending::Panicked(payload),
+                    }));
                 }
                 Ok(Seen::Pending) => {}
             }
@@ -67,6 +73,22 @@ impl<E: 'static, F: Future> Frame<F> for Aborts<E> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+        }
+    }
+}
+
+/// The frame around a child that has its turn under a limit: if its future's destructor panics, its output is not leaked.
+pub(super) struct InTurn;
+
+impl<F: Future> Frame<F> for InTurn {
+    type Output = F::Output;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let future = held.as_mut().as_pin_mut().expect("a child was polled after its end");
+        let output = ready!(future.poll(cx));
+        match foreign::keep_during(output, || held.set(None)) {
+            Ok(output) => Poll::Ready(output),
+            Err(payload) => resume_unwind(payload),
         }
     }
 }

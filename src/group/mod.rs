@@ -26,7 +26,7 @@ use crate::engine::record::Fallible;
 use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
 use crate::task::{Task, TaskBuilder, running_loop};
-use frame::Aborts;
+use frame::{Aborts, InTurn};
 use state::{Owned, State};
 
 /// Tasks that end together. Made by [`scope`](TaskGroup::scope); a clone is the same group, for children that spawn.
@@ -285,7 +285,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                 let limit = limit.clone();
                 let limited = async move {
                     let _permit = limit.acquire().await;
-                    future.await
+                    Held::new(future, InTurn).await
                 };
                 builder.spawn_on(&engine, Fallible, limited, at)
             }

@@ -1,7 +1,5 @@
 //! Programs from seeds: the host's steps, and the tasks. Statements are chosen in `statements.rs`.
 
-use std::mem;
-
 use crate::dice::Dice;
 use crate::program::{
     Body, Deep, End, HostStep, Make, Op, Program, Reflex, Settings, TaskSpec, Thrown,
@@ -21,10 +19,6 @@ pub(crate) struct Generator {
     /// How much of it is hostile: one in so many.
     pub(crate) hostile_one_in: u64,
     pub(crate) threads: bool,
-    /// How many foreign sets stand around, in the same task.
-    pub(crate) sets: u8,
-    /// Polled with a waker whose `clone` throws.
-    pub(crate) clone_throws: bool,
     /// Wakers may come into foreign hands; then a deadlock cannot be known.
     pub(crate) foreign: bool,
 }
@@ -39,16 +33,7 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator = Generator {
-        dice,
-        switches,
-        left,
-        hostile_one_in,
-        threads,
-        sets: 0,
-        clone_throws: false,
-        foreign,
-    };
+    let mut generator = Generator { dice, switches, left, hostile_one_in, threads, foreign };
     generator.program(seed, janitor)
 }
 
@@ -128,28 +113,12 @@ impl Generator {
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {
-        let (sets, clone_throws) = (mem::take(&mut self.sets), mem::take(&mut self.clone_throws));
-        let task = TaskSpec {
+        TaskSpec {
             fallible: !self.dice.one_in(4),
             named: self.dice.one_in(5),
             owns: self.reflex(),
             body: self.body(depth + 1),
             end: self.end(),
-        };
-        (self.sets, self.clone_throws) = (sets, clone_throws);
-        task
-    }
-
-    /// In groups some destructors do not throw; see the switch.
-    pub(crate) fn in_group(&self, reflex: Reflex) -> Reflex {
-        let is_off = reflex.may_throw() && !self.switches.throwing_in_groups;
-        if is_off { Reflex::Nothing } else { reflex }
-    }
-
-    pub(crate) fn end_in_group(&mut self) -> End {
-        match self.end() {
-            End::Value(make) => End::Value(Make { drop: self.in_group(make.drop), ..make }),
-            end => end,
         }
     }
 

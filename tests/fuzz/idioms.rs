@@ -103,7 +103,7 @@ impl Generator {
             0 => (SyncOp::Get { queue: slot, now: false }, None),
             1 => (SyncOp::Put { queue: slot, item: self.make(), now: false }, None),
             2 => (SyncOp::Lock { lock: slot, body, left }, Some(SyncOp::ReleaseLock(slot))),
-            3 => (SyncOp::Acquire { semaphore: slot, body, left }, Some(self.release(slot))),
+            3 => (SyncOp::Acquire { semaphore: slot, body, left }, Some(SyncOp::Release(slot))),
             _ => (
                 SyncOp::ConditionWait { condition: slot, predicate: None },
                 Some(SyncOp::Notify { condition: slot, all: false }),

@@ -20,12 +20,7 @@ impl Generator {
             25..=52 => Op::Task(self.task_op(depth)),
             53..=64 if !is_flat => Op::Frame(self.frame(depth + 1)),
             65..=77 if !is_flat => Op::Many(self.many(depth + 1)),
-            78..=84 if self.foreign && !is_flat => {
-                self.sets += 1;
-                let op = self.foreign_op(depth + 1);
-                self.sets -= 1;
-                Op::Foreign(op)
-            }
+            78..=84 if self.foreign && !is_flat => Op::Foreign(self.foreign_op(depth + 1)),
             85..=99 => Op::Sync(self.sync(depth + 1)),
             _ => self.simple(), // from 0 on, and what may not stand here
         }
@@ -52,11 +47,6 @@ impl Generator {
                 let mut make = self.make();
                 make.drop = match make.drop {
                     thrown if thrown.may_throw() && !self.switches.throwing_locals => {
-                        Reflex::Nothing
-                    }
-                    Reflex::DropHandle(_) | Reflex::DropHandles
-                        if !self.switches.locals_drop_handles =>
-                    {
                         Reflex::Nothing
                     }
                     other => other,
@@ -135,17 +125,15 @@ impl Generator {
             6..=10 => ManyOp::Group {
                 limit: self.dice.one_in(4).then(|| self.dice.below(3)),
                 body: self.body(depth),
-                end: self.end_in_group(),
+                end: self.end(),
             },
             11..=13 => {
                 let slot = self.dice.coin().then(|| self.slot());
-                let mut task = self.task(depth);
-                task.owns = self.in_group(task.owns);
-                ManyOp::GroupSpawn { slot, task }
+                ManyOp::GroupSpawn { slot, task: self.task(depth) }
             }
-            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end_in_group() },
+            14 => ManyOp::Subgroup { body: self.body(depth), end: self.end() },
             15 => ManyOp::GroupCancel,
-            16 | 17 if self.may_wait() => ManyOp::Wait {
+            16 | 17 => ManyOp::Wait {
                 slots: self.slots(),
                 until: self.dice.pick(&[
                     Until::FirstCompleted,
@@ -170,16 +158,13 @@ impl Generator {
             1 if self.switches.forgetting => Left::MemForgotten,
             _ => Left::Dropped,
         };
-        // Barriers wait by a condition.
-        let no_conditions = self.sets > 0 && !self.switches.conditions_in_sets;
         match self.dice.below(40) {
-            18..=25 if no_conditions => SyncOp::EventWait(slot),
             0..=3 => SyncOp::Lock { lock: slot, body: self.body(depth), left },
             4 => SyncOp::TryLock { lock: slot, body: self.body(depth) },
             5 => SyncOp::ReleaseLock(slot),
             6..=9 => SyncOp::Acquire { semaphore: slot, body: self.body(depth), left },
             10 => SyncOp::TryAcquire { semaphore: slot, body: self.body(depth) },
-            11 => self.release(slot),
+            11 => SyncOp::Release(slot),
             12..=14 => SyncOp::EventWait(slot),
             15 | 16 => SyncOp::EventSet(slot),
             17 => SyncOp::EventClear(slot),
@@ -199,12 +184,6 @@ impl Generator {
             36 | 37 => SyncOp::PromiseSet(slot, self.make()),
             _ => SyncOp::PromiseWait(slot),
         }
-    }
-
-    /// The first two semaphores of four are not bounded.
-    pub(crate) fn release(&self, slot: u8) -> SyncOp {
-        let is_off = !self.switches.bounded_released_by_hand;
-        SyncOp::Release(if is_off { slot % 2 } else { slot })
     }
 
     fn foreign_op(&mut self, depth: u8) -> ForeignOp {
@@ -229,17 +208,10 @@ impl Generator {
                     _ => Then::Await,
                 };
                 let polls = self.dice.below(4);
-                let clone_throws = self.clone_throws;
-                self.clone_throws |= waker.clone.may_throw();
                 let body = self.body(depth);
-                self.clone_throws = clone_throws;
                 ForeignOp::ByHand { body, waker, polls, then }
             }
         }
-    }
-
-    fn may_wait(&self) -> bool {
-        !self.clone_throws || self.switches.waits_by_throwing_wakers
     }
 
     pub(crate) fn waker(&mut self) -> WakerSpec {

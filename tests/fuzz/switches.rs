@@ -1,6 +1,5 @@
 //! Classes of programs that can be left out by `FUZZ_WITHOUT`, a list of names: so that one fault, found and not yet mended,
-//! does not hide the next. What is marked as open is left out unless `FUZZ_WITH` names it: faults that are known and not mended.
-//! The seeds are those with that one name on.
+//! does not hide the next.
 
 use std::env;
 
@@ -26,31 +25,12 @@ pub(crate) struct Switches {
     pub(crate) forgetting: bool,
     pub(crate) by_hand: bool,
     pub(crate) threads: bool,
-    /// Open: of several condition waits in one task, under a foreign `join!` or `select`, each catches the cancel that another
-    /// one lets go on, without end (seed 8662).
-    pub(crate) conditions_in_sets: bool,
-    /// Open: a value of a group's body that throws when it is dropped, or a child's future that does, takes what the scope or
-    /// the child was just about to return with it (seed 15537). It stands in the return slot, which the
-    /// compiler does not unwind.
-    pub(crate) throwing_in_groups: bool,
-    /// Open: a task-local whose destructor drops the last handle of the task that ends, where a `shield` of that task was given
-    /// up before: its failure is reported twice (rare; shield, then
-    /// a local that drops the handle, then a panic).
-    pub(crate) locals_drop_handles: bool,
-    /// Open: `wait` through a foreign waker whose `clone` throws never leaves the crowd that it has made, and the loop is leaked
-    /// (seed 44).
-    pub(crate) waits_by_throwing_wakers: bool,
-    /// Open: a bounded semaphore that is released by hand, although the guard of that permit is there still, has more permits
-    /// than its bound if the waiter that was called for it is cancelled (seed 2645). In asyncio too.
-    pub(crate) bounded_released_by_hand: bool,
 }
 
 impl Switches {
     pub(crate) fn from_env() -> Switches {
         let without = env::var("FUZZ_WITHOUT").unwrap_or_default();
         let with = |name: &str| !without.split(',').any(|off| off == name);
-        let also = env::var("FUZZ_WITH").unwrap_or_default();
-        let open = |name: &str| also.split(',').any(|on| on == name);
         Switches {
             throwing_wakes: with("wakes"),
             throwing_waker_clones: with("clones-of-wakers"),
@@ -63,11 +43,6 @@ impl Switches {
             forgetting: with("forget"),
             by_hand: with("hand"),
             threads: with("threads"),
-            conditions_in_sets: open("conditions"),
-            throwing_in_groups: open("groups"),
-            locals_drop_handles: open("locals-drop"),
-            waits_by_throwing_wakers: open("waits"),
-            bounded_released_by_hand: open("bounded"),
         }
     }
 }
