@@ -1,24 +1,22 @@
 //! The promises of a cancel in a task that awaits several things at once: it interrupts all of them, in every branch, and
 //! nothing that the task does not await.
 //!
-//! What a time limit and a group interrupt is in `deliver_scopes.rs`.
+//! Sets of futures are in `deliver_sets.rs`; what a time limit and a group interrupt is in `deliver_scopes.rs`.
 
 mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use common::{Log, OnDrop, Watchdog, ms};
-use futures::StreamExt;
-use futures::future::{Either, join_all, select};
-use futures::stream::{FuturesOrdered, FuturesUnordered};
+use common::{Log, Watchdog, ms};
+use futures::future::{Either, select};
 use loopwheel::sync::Condition;
 use loopwheel::{
     Instant, SharedTask, Task, TaskGroup, catch_cancel, create_task, current_task, finally, gather,
-    now, run_virtual, shield, sleep, wait_for, yield_now,
+    now, run_virtual, shield, sleep, yield_now,
 };
 
 /// The time after which the tests do not wait for anything.
@@ -85,107 +83,27 @@ fn a_cancel_goes_to_both_tasks_of_a_join_and_both_clean_ups_are_waited_for() {
 
 #[test]
 fn a_cancel_goes_to_the_task_and_to_the_sleep_of_a_join() {
-    run_virtual(async {
-        for task_is_first in [true, false] {
-            let start = now();
+    for task_is_first in [true, false] {
+        run_virtual(async {
             let log = Log::new();
             let child = create_task(cleans(log.clone(), "child", 10));
-            let dropped = OnDrop(log.clone(), "sleep dropped");
-            let waits = async move {
-                let _dropped = dropped;
-                catch_cancel(sleep(ms(LONG))).await.unwrap_err().reraise().await;
+            let caught = log.clone();
+            let sleeps = async move {
+                let cancelled = catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                caught.add("sleep");
+                cancelled.reraise().await;
             };
             let both = create_task(async move {
                 if task_is_first {
-                    futures::join!(child, waits).1;
+                    futures::join!(child, sleeps).1;
                 } else {
-                    futures::join!(waits, child).0;
+                    futures::join!(sleeps, child).0;
                 }
             });
-            sleep(ms(5)).await;
-            both.cancel();
-            assert!(both.await.unwrap_err().is_cancelled());
-            assert_eq!(now() - start, ms(15));
-        }
-    });
-}
-
-/// What a task awaits all of.
-#[derive(Clone, Copy, Debug)]
-enum Set {
-    Unordered,
-    Ordered,
-    JoinAll,
-}
-
-type Boxed = Pin<Box<dyn Future<Output = ()>>>;
-
-async fn all_of(set: Set, futures: Vec<Boxed>) {
-    match set {
-        Set::Unordered => drop(FuturesUnordered::from_iter(futures).collect::<Vec<_>>().await),
-        Set::Ordered => drop(FuturesOrdered::from_iter(futures).collect::<Vec<_>>().await),
-        Set::JoinAll => drop(join_all(futures).await),
+            assert_eq!(cancel_at_5(both).await, 15);
+            log.expect(&[(5, "sleep"), (15, "child")]);
+        });
     }
-}
-
-/// Puts so many futures in each kind of set, cancels the task that awaits the set, and expects each clean-up to have run once,
-/// and the task to have ended with the last of them.
-fn each_cleans_up(make: impl Fn(u64, Rc<Cell<usize>>) -> Boxed) {
-    let _watchdog = Watchdog::new("a set that is cancelled");
-    for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
-        for many in [3, 30, 31, 100] {
-            run_virtual(async {
-                let cleaned = Rc::new(Cell::new(0));
-                let futures = (0..many).map(|n| make(n % 7 + 1, cleaned.clone())).collect();
-                let task = create_task(all_of(set, futures));
-                let ended = cancel_at_5(task).await;
-                assert_eq!(cleaned.get(), usize::try_from(many).unwrap(), "{set:?} of {many}");
-                assert_eq!(ended, 5 + many.min(7), "{set:?} of {many}");
-            });
-        }
-    }
-}
-
-async fn counts(millis: u64, cleaned: Rc<Cell<usize>>) {
-    finally(sleep(ms(LONG)), async || {
-        sleep(ms(millis)).await;
-        cleaned.update(|cleaned| cleaned + 1);
-    })
-    .await;
-}
-
-#[test]
-fn in_a_set_each_catch_cancel_catches() {
-    each_cleans_up(|millis, cleaned| {
-        Box::pin(async move {
-            let cancelled = catch_cancel(sleep(ms(LONG))).await.unwrap_err();
-            sleep(ms(millis)).await;
-            cleaned.update(|cleaned| cleaned + 1);
-            cancelled.reraise().await;
-        })
-    });
-}
-
-#[test]
-fn in_a_set_each_finally_runs() {
-    each_cleans_up(|millis, cleaned| Box::pin(counts(millis, cleaned)));
-}
-
-#[test]
-fn in_a_set_each_task_is_cancelled() {
-    each_cleans_up(|millis, cleaned| {
-        let task = create_task(counts(millis, cleaned));
-        Box::pin(async move { drop(task.await) })
-    });
-}
-
-#[test]
-fn in_a_set_what_each_time_limit_holds_is_cancelled() {
-    each_cleans_up(|millis, cleaned| {
-        Box::pin(async move {
-            let _ = wait_for(counts(millis, cleaned), ms(LONG)).await;
-        })
-    });
 }
 
 // ---- what is kept is left alone ------------------------------------------------------------------------------------
