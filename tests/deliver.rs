@@ -256,7 +256,7 @@ fn while_one_branch_cleans_up_a_scope_beside_it_is_not_polled_over_and_over() {
         let task = create_task(async move {
             let scope = TaskGroup::<&str>::scope(async |group| {
                 group.create_task(async {
-                    sleep(ms(LONG)).await;
+                    finally(sleep(ms(LONG)), async || sleep(ms(5_000)).await).await;
                     Ok(())
                 });
                 sleep(ms(LONG)).await;
