@@ -16,7 +16,7 @@ use futures::future::{Either, select};
 use loopwheel::sync::Condition;
 use loopwheel::{
     Instant, SharedTask, Task, TaskGroup, catch_cancel, create_task, current_task, finally, gather,
-    now, run_virtual, shield, sleep, yield_now,
+    now, run_virtual, shield, sleep, sleep_until, yield_now,
 };
 
 /// The time after which the tests do not wait for anything.
@@ -44,9 +44,9 @@ async fn loses<F: Future + Unpin>(future: F) -> F {
     }
 }
 
-/// Cancels the task after 5 ms, and gives the time at which it has ended, cancelled.
+/// Cancels the task when the clock shows 5 ms, and gives the time at which it has ended, cancelled.
 async fn cancel_at_5<T>(task: Task<T>) -> u64 {
-    sleep(ms(5)).await;
+    sleep_until(Instant::START + ms(5)).await;
     assert!(task.cancel());
     assert!(task.await.is_err_and(|error| error.is_cancelled()));
     (now() - Instant::START).as_millis().try_into().unwrap()
@@ -237,6 +237,42 @@ fn a_second_cancel_reaches_the_clean_up_in_one_branch() {
     });
 }
 
+#[test]
+fn a_branch_that_swallows_the_cancel_goes_on_and_the_task_ends_cancelled_after_it() {
+    run_virtual(async {
+        let log = Log::new();
+        let seen = log.clone();
+        let task = create_task(async move {
+            let swallows = async move {
+                assert!(catch_cancel(sleep(ms(LONG))).await.is_err());
+                sleep(ms(10)).await;
+                seen.add("goes on");
+            };
+            futures::join!(swallows, sleep(ms(LONG)))
+        });
+        assert_eq!(cancel_at_5(task).await, 15);
+        log.expect(&[(15, "goes on")]);
+    });
+}
+
+#[test]
+fn a_cancel_that_is_caught_around_a_join_is_caught_when_all_its_branches_have_ended() {
+    run_virtual(async {
+        let log = Log::new();
+        let (one, other) = (log.clone(), log.clone());
+        let task = create_task(async move {
+            let both = async { futures::join!(cleans(one, "one", 10), cleans(other, "other", 20)) };
+            assert!(catch_cancel(both).await.is_err());
+            after(5).await
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(5));
+        log.add("went on");
+        log.expect(&[(15, "one"), (25, "other"), (30, "went on")]);
+    });
+}
+
 /// Never ready: it counts how often the task that it is in is polled.
 fn counts_polls(polls: &Rc<Cell<usize>>) -> impl Future<Output = ()> + use<> {
     let polls = polls.clone();
@@ -316,18 +352,11 @@ fn while_one_branch_cleans_up_a_condition_beside_it_is_not_polled_over_and_over(
             sleep(ms(20_000)).await; // a cancelled wait takes the lock again before it ends
         });
         yield_now().await;
-        assert_eq!(cancel_at_5_from_1(task).await, 20_001);
+        assert_eq!(cancel_at_5(task).await, 20_001);
         assert!(holds.await.is_ok());
         log.expect(&[(10_005, "clean")]);
         assert!(polls.get() < 12, "{} polls", polls.get());
     });
-}
-
-async fn cancel_at_5_from_1<T>(task: Task<T>) -> u64 {
-    sleep(ms(4)).await;
-    task.cancel();
-    assert!(task.await.is_err_and(|error| error.is_cancelled()));
-    (now() - Instant::START).as_millis().try_into().unwrap()
 }
 
 // ---- ways ----------------------------------------------------------------------------------------------------------
