@@ -386,7 +386,7 @@ fn a_cancel_that_comes_by_two_ways_counts_each() {
             create_task(async move { drop(gather(sides).await) }),
         ];
         sleep(ms(5)).await;
-        tops.iter().for_each(|top| assert!(top.cancel()));
+        assert!(tops.iter().all(Task::cancel));
         assert_eq!(gathered.await, Ok(2));
         assert_eq!(joined.await, Ok(2));
         assert_eq!(diamond.await, Ok(2));

@@ -260,7 +260,7 @@ async fn polled_after_its_end<F: Future + 'static>(future: F) -> String {
 
 async fn cancels_itself() {
     current_task().cancel();
-    pending().await
+    pending::<()>().await;
 }
 
 #[test]
