@@ -1,6 +1,6 @@
 //! Catching a cancel: what `except CancelledError` and `finally` are in asyncio.
 //!
-//! A cancelled task is unwound by dropping its futures, from the innermost out, until somebody catches. Every
+//! A cancelled task is unwound by dropping its futures, from the innermost out, until a frame catches. Every
 //! destructor runs: what needs no await is cleaned up by `Drop`, as always in Rust. For clean-up that awaits there
 //! is [`catch_cancel`] and, on it, [`finally`].
 
@@ -21,8 +21,9 @@ use crate::error::Cancelled;
 /// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the
 /// cancel go on with [`Cancelled::reraise`], or swallow it by going on.
 ///
-/// In a foreign `join!` of which several branches catch, the first that is polled gets the cancel; the next gets it if that one
-/// lets it go on. To cancel them all at once make tasks of them: [`gather`](crate::gather()).
+/// In a foreign `join!` or set of futures each branch gets the cancel: each that catches runs its own clean-up, at the same time, and
+/// the task ends when all of them have let the cancel go on. If `future` itself is a `join!`, this catches when all its branches have
+/// ended. A future that is kept, and not awaited when the cancel comes, is not cancelled: the code after this may await it.
 ///
 /// # Cancellation
 /// Caught. A second cancel, during the clean-up, is raised there.

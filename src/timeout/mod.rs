@@ -1,9 +1,9 @@
 //! Time limits: [`wait_for`], [`timeout`], [`timeout_at`].
 //!
-//! A time limit cancels the task it stands in, as asyncio's does, and catches that cancel on its way out. So the
-//! body can clean up and await while it is being stopped, and a cancel from outside that arrives at the same
-//! moment is told apart from the limit's own: the limit takes back the one request it made, and if others are left
-//! the cancel goes on.
+//! A time limit cancels its body, wherever it is polled, and nothing beside that: in a `join!` the other branches go on. It catches
+//! the cancel when that comes out of the body, which can so clean up and await while it is being stopped. As asyncio's, it counts as a
+//! request of the task, by which a cancel from outside that arrives at the same moment is told apart: the limit takes its own
+//! request back, and if others are left the cancel goes on.
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +27,9 @@ mod limit;
 /// returned by then is lost; if it swallows the cancel and returns, its value is returned here, late. A [`Task`]
 /// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
 ///
+/// Nothing but `future` is cancelled: in a `join!` the other branches go on. A limit that has lost a `select!` and is kept does
+/// nothing while it is not polled; when it is polled after its time it cancels `future` then.
+///
 /// [`Task`]: crate::Task
 /// [`shield`]: crate::shield()
 ///
@@ -34,7 +37,7 @@ mod limit;
 /// [`TimedOut`].
 ///
 /// # Panics
-/// When polled outside a task.
+/// When polled outside a task, or after its end.
 ///
 /// # Examples
 /// ```

@@ -1,0 +1,288 @@
+//! The promises of a time limit and of a group among several awaits of a task: each interrupts what it holds, where it is
+//! polled, and never what is beside it or the task that polled it first.
+//!
+//! How a cancel of the task itself is delivered is in `deliver.rs`.
+
+mod common;
+
+use std::cell::OnceCell;
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::mem;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Log, Watchdog, ms};
+use futures::future::{Either, join_all, select};
+use loopwheel::sync::Condition;
+use loopwheel::{
+    ExceptionGroup, Instant, Task, TaskError, TaskGroup, TaskRef, TimedOut, call_later,
+    catch_cancel, create_task, current_task, finally, gather, now, run_virtual, sleep, timeout,
+    wait_for,
+};
+
+const LONG: u64 = 60_000;
+
+async fn after(millis: u64) -> u64 {
+    sleep(ms(millis)).await;
+    millis
+}
+
+/// Polls `future` in a `select` which it loses after a millisecond, and gives it back.
+async fn loses<F: Future + Unpin>(future: F) -> F {
+    match select(future, pin!(sleep(ms(1)))).await {
+        Either::Left(_) => panic!("it was ready"),
+        Either::Right(((), kept)) => kept,
+    }
+}
+
+/// A scope with one child, which ends after so long, and gives what the child gave.
+async fn scope_of(millis: u64) -> Result<u64, ExceptionGroup<Infallible>> {
+    TaskGroup::scope(async |group| {
+        let child = group.create_task(async move { Ok(after(millis).await) });
+        Ok::<_, Infallible>(child.await.unwrap())
+    })
+    .await
+}
+
+/// A scope whose child fails after 10 ms, and whose body would wait for ever.
+async fn failing_scope() -> Result<(), ExceptionGroup<&'static str>> {
+    TaskGroup::scope(async |group| {
+        group.create_task(async {
+            sleep(ms(10)).await;
+            Err::<(), _>("broken")
+        });
+        pending::<()>().await;
+        Ok::<_, &str>(())
+    })
+    .await
+}
+
+// ---- beside something else -----------------------------------------------------------------------------------------
+
+#[test]
+fn a_limit_beside_a_task_a_gathering_or_a_group_times_out_alone() {
+    run_virtual(async {
+        let limit = || wait_for(sleep(ms(100)), ms(10));
+        let task = || create_task(after(30));
+        assert_eq!(futures::join!(limit(), task()), (Err(TimedOut), Ok(30)));
+        assert_eq!(futures::join!(task(), limit()), (Ok(30), Err(TimedOut)));
+        let several = || gather([after(20), after(30)]);
+        assert_eq!(futures::join!(limit(), several()), (Err(TimedOut), vec![20, 30]));
+        assert_eq!(futures::join!(several(), limit()), (vec![20, 30], Err(TimedOut)));
+        assert_eq!(futures::join!(limit(), scope_of(30)), (Err(TimedOut), Ok(30)));
+        assert_eq!(futures::join!(scope_of(30), limit()), (Ok(30), Err(TimedOut)));
+        assert_eq!(now(), Instant::START + ms(6 * 30));
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_group_whose_child_fails_beside_a_task_or_a_gathering_interrupts_its_own_body_alone() {
+    run_virtual(async {
+        let task = || create_task(after(30));
+        let (failed, value) = futures::join!(failing_scope(), task());
+        assert_eq!((failed.unwrap_err().iter().count(), value), (1, Ok(30)));
+        let (value, failed) = futures::join!(task(), failing_scope());
+        assert_eq!((failed.unwrap_err().iter().count(), value), (1, Ok(30)));
+        let (failed, values) = futures::join!(failing_scope(), gather([after(20), after(30)]));
+        assert_eq!((failed.unwrap_err().iter().count(), values), (1, vec![20, 30]));
+        assert_eq!(now(), Instant::START + ms(90));
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+// ---- in another task than the first --------------------------------------------------------------------------------
+
+/// Polls `future` first in one task, and awaits it in another. Gives what came out of it and when, and expects the first task to
+/// have gone on.
+async fn moves<F>(future: F) -> (F::Output, Duration)
+where
+    F: Future + 'static,
+{
+    let start = now();
+    let first = create_task(async move {
+        let kept = loses(Box::pin(future)).await;
+        let second: Task<_> = create_task(async move { (kept.await, now() - start) });
+        let child = create_task(after(100));
+        assert_eq!(child.await, Ok(100));
+        assert_eq!(current_task().cancelling(), 0);
+        second.await.unwrap()
+    });
+    first.await.unwrap()
+}
+
+#[test]
+fn a_limit_holds_in_the_task_that_awaits_it_and_not_in_the_one_that_polled_it_first() {
+    run_virtual(async {
+        assert_eq!(moves(wait_for(pending::<()>(), ms(10))).await, (Err(TimedOut), ms(10)));
+        let child = create_task(after(LONG));
+        let child_ref = child.to_ref();
+        assert_eq!(moves(wait_for(child, ms(10))).await, (Err(TimedOut), ms(10)));
+        assert!(child_ref.is_cancelled());
+        assert_eq!(moves(wait_for(after(30), ms(50))).await, (Ok(30), ms(30)));
+    });
+}
+
+#[test]
+fn a_group_holds_in_the_task_that_awaits_it_and_not_in_the_one_that_polled_it_first() {
+    run_virtual(async {
+        let (failed, when) = moves(failing_scope()).await;
+        assert_eq!(failed.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
+        assert_eq!(when, ms(10));
+        assert_eq!(moves(scope_of(30)).await, (Ok(30), ms(30)));
+    });
+}
+
+// ---- kept while its time passes ------------------------------------------------------------------------------------
+
+/// Awaits `future` while a limit that lost a `select` is kept, and its time passes.
+async fn with_a_kept_limit<F: Future>(future: F) -> F::Output {
+    let kept = loses(Box::pin(wait_for(pending::<()>(), ms(10)))).await;
+    let output = future.await;
+    assert_eq!(current_task().cancelling(), 0);
+    let polled_at_last = now();
+    assert_eq!(kept.await, Err(TimedOut));
+    assert_eq!(now(), polled_at_last, "its time was up");
+    output
+}
+
+#[test]
+fn a_limit_that_is_kept_while_its_time_passes_interrupts_nothing_and_is_up_when_it_is_polled() {
+    run_virtual(async {
+        assert_eq!(with_a_kept_limit(create_task(after(30))).await, Ok(30));
+        assert_eq!(with_a_kept_limit(gather([after(20), after(30)])).await, [20, 30]);
+        assert_eq!(with_a_kept_limit(scope_of(30)).await, Ok(30));
+        assert_eq!(with_a_kept_limit(catch_cancel(after(30))).await.unwrap(), 30);
+        let cleanup = async || sleep(ms(20)).await;
+        assert_eq!(with_a_kept_limit(finally(after(5), cleanup)).await, 5);
+        assert_eq!(with_a_kept_limit(wait_for(after(30), ms(40))).await, Ok(30));
+        let condition = Rc::new(Condition::new());
+        let notifies = condition.clone();
+        let waits = async {
+            let guard = condition.acquire().await;
+            call_later(ms(30), move || {
+                create_task(async move { notifies.acquire().await.notify(1) });
+            });
+            guard.wait().await;
+        };
+        with_a_kept_limit(waits).await;
+    });
+}
+
+#[test]
+fn a_limit_that_is_forgotten_cancels_neither_its_task_nor_the_next_in_its_place() {
+    run_virtual(async {
+        let forgets = async || {
+            let mut limit = Box::pin(wait_for(pending::<()>(), ms(10)));
+            assert!(futures::poll!(&mut limit).is_pending());
+            mem::forget(limit);
+        };
+        let goes_on = create_task(async move {
+            forgets().await;
+            assert_eq!(create_task(after(30)).await, Ok(30));
+            current_task().cancelling()
+        });
+        assert_eq!(goes_on.await, Ok(0));
+
+        create_task(async move { forgets().await }).await.unwrap();
+        let successors = (0..10).map(|_| {
+            create_task(async {
+                let slept = catch_cancel(sleep(ms(30))).await;
+                (slept.is_ok(), current_task().cancelling())
+            })
+        });
+        for ended in join_all(successors).await {
+            assert_eq!(ended, Ok((true, 0)));
+        }
+    });
+}
+
+// ---- with a cancel of the task -------------------------------------------------------------------------------------
+
+#[test]
+fn a_limit_in_one_branch_and_a_cancel_of_the_task_at_the_same_moment_are_one_cancel() {
+    let _watchdog = Watchdog::new("a limit and a cancel at once");
+    run_virtual(async {
+        let log = Log::new();
+        let (inside, beside) = (log.clone(), log.clone());
+        let place = Rc::new(OnceCell::<TaskRef>::new());
+        let cancelled = place.clone();
+        call_later(ms(10), move || {
+            cancelled.get().unwrap().cancel();
+        });
+        let task = create_task(async move {
+            let limited = finally(sleep(ms(LONG)), async || {
+                sleep(ms(5)).await;
+                inside.add("inside");
+            });
+            let beside = finally(sleep(ms(LONG)), async || {
+                sleep(ms(7)).await;
+                beside.add("beside");
+            });
+            futures::join!(wait_for(limited, ms(10)), beside)
+        });
+        place.set(task.to_ref()).unwrap();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(15, "inside"), (17, "beside")]);
+    });
+}
+
+#[test]
+fn a_limit_that_expires_while_a_cancel_of_the_task_is_cleaned_up_beside_it_does_not_take_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            let cleans = finally(sleep(ms(LONG)), async || sleep(ms(20)).await);
+            futures::join!(wait_for(catch_cancel(sleep(ms(LONG))), ms(10)), cleans)
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(now(), Instant::START + ms(25));
+    });
+}
+
+// ---- after the end -------------------------------------------------------------------------------------------------
+
+/// Awaits `future` in a task, twice, and gives what the panic says.
+async fn polled_after_its_end<F: Future + 'static>(future: F) -> String {
+    let task = create_task(async move {
+        let mut future: Pin<Box<F>> = Box::pin(future);
+        future.as_mut().await;
+        future.as_mut().await;
+    });
+    match task.await {
+        Err(TaskError::Panicked(panic)) => panic.message().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn cancels_itself() {
+    current_task().cancel();
+    pending::<()>().await;
+}
+
+#[test]
+fn what_is_polled_after_its_end_panics_with_a_clear_sentence() {
+    run_virtual(async {
+        let panics = [
+            polled_after_its_end(wait_for(async {}, ms(10))).await,
+            polled_after_its_end(wait_for(sleep(ms(1)), ms(10))).await,
+            polled_after_its_end(wait_for(sleep(ms(100)), ms(10))).await,
+            polled_after_its_end(timeout(ms(10), async |_| sleep(ms(1)).await)).await,
+            polled_after_its_end(timeout(ms(10), async |_| sleep(ms(100)).await)).await,
+            polled_after_its_end(gather([after(1), after(2)])).await,
+            polled_after_its_end(gather((after(1), after(2)))).await,
+            polled_after_its_end(catch_cancel(async {})).await,
+            polled_after_its_end(catch_cancel(cancels_itself())).await,
+            polled_after_its_end(finally(sleep(ms(1)), async || ())).await,
+            polled_after_its_end(scope_of(1)).await,
+            polled_after_its_end(failing_scope()).await,
+        ];
+        for said in panics {
+            let is_clear = said.contains("after its end") || said.contains("after completion");
+            assert!(is_clear, "{said}");
+        }
+    });
+}
