@@ -396,6 +396,9 @@ impl Engine {
         if record.pass_on(reason.as_ref(), None) {
             record.clear(Flag::CANCEL_PENDING);
         } else {
+            if !record.is_queued() {
+                record.set(Flag::CANCEL_FIRM); // what it waits for is interrupted
+            }
             self.make_record_ready(record);
         }
     }
