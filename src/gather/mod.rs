@@ -204,6 +204,7 @@ impl<C: Children> Gather<C> {
 
     /// The gathering is cancelled: that goes on from here, however often it is polled again.
     fn is_cancelled<T>(&self) -> Poll<T> {
+        leaf::set_reason(self.crowd.reason());
         leaf::comes_out();
         Poll::Pending
     }
