@@ -174,10 +174,13 @@ impl Engine {
     ) where
         F: Future<Output = ()> + 'static,
     {
-        self.spawn_callback_with(None, future, called_at);
+        if let Err((future, full)) = self.spawn_callback(future, called_at) {
+            self.report_lack_of_room(future, full, called_at);
+        }
     }
 
-    /// The same for a done-callback, which begins with the task-locals of the task that has added it.
+    /// The same for a done-callback, which begins with the task-locals of the task that has added it, and not with those of the
+    /// current one.
     pub(crate) fn spawn_done_callback<F>(
         self: &Rc<Self>,
         locals: Option<Locals>,
@@ -186,34 +189,31 @@ impl Engine {
     ) where
         F: Future<Output = ()> + 'static,
     {
-        self.spawn_callback_with(Some(locals), future, called_at);
-    }
-
-    /// With these task-locals in place of those of the current task.
-    fn spawn_callback_with<F>(
-        self: &Rc<Self>,
-        locals: Option<Option<Locals>>,
-        future: F,
-        called_at: &'static Location<'static>,
-    ) where
-        F: Future<Output = ()> + 'static,
-    {
-        let spawned = self.spawn_callback(future, called_at);
-        if let (Ok(callback), Some(locals)) = (&spawned, locals) {
-            if locals.is_some() {
-                self.has_locals.set(true);
+        match self.spawn_callback(future, called_at) {
+            Err((future, full)) => {
+                self.report_lack_of_room(future, full, called_at);
+                foreign::drop_reported(locals);
             }
-            if locals.is_some() || callback.cold_if_any().is_some() {
+            Ok(callback) if locals.is_some() || callback.cold_if_any().is_some() => {
+                self.has_locals.set(true);
                 let inherited = callback.cold().locals.replace(locals);
                 drop(inherited); // not the last reference: the current task has them
             }
+            Ok(_) => {}
         }
-        if let Err((future, full)) = spawned {
-            let thrown = catch_unwind(AssertUnwindSafe(|| drop(future))).err();
-            let failures = thrown.map(|payload| Failure::Panicked(Panic::new(payload)));
-            for failure in [Failure::TooManyCallbacks(full)].into_iter().chain(failures) {
-                self.report(&ExceptionContext::of_nobody(failure, called_at));
-            }
+    }
+
+    #[cold]
+    fn report_lack_of_room(
+        &self,
+        future: impl Future,
+        full: TooManyCallbacks,
+        called_at: &'static Location<'static>,
+    ) {
+        let thrown = catch_unwind(AssertUnwindSafe(|| drop(future))).err();
+        let failures = thrown.map(|payload| Failure::Panicked(Panic::new(payload)));
+        for failure in [Failure::TooManyCallbacks(full)].into_iter().chain(failures) {
+            self.report(&ExceptionContext::of_nobody(failure, called_at));
         }
     }
 

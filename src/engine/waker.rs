@@ -180,13 +180,11 @@ pub(crate) fn wake(id: TaskId) {
 /// The same, but a task of this loop that a cancel has interrupted, and that has not run since, is left as it is: false.
 #[inline]
 pub(super) fn wake_unless_cancelled(id: TaskId) -> bool {
-    match with_current_loop(|engine| engine.tasks.wake_unless_cancelled(id)).flatten() {
-        Some(is_woken) => is_woken,
-        None => {
-            wake_elsewhere(id);
-            true
-        }
-    }
+    let is_woken = with_current_loop(|engine| engine.tasks.wake_unless_cancelled(id)).flatten();
+    is_woken.unwrap_or_else(|| {
+        wake_elsewhere(id);
+        true
+    })
 }
 
 /// Whether a cancel has interrupted this task of this loop, and it has not run since.
