@@ -134,8 +134,8 @@ pub(crate) enum Rest {
 
 /// An event loop: runs futures on the thread that it was made on.
 ///
-/// Most programs only need [`run`]. A loop of one's own keeps its clock and its settings over several runs, and can be
-/// given tasks and callbacks before it runs.
+/// Most programs only need [`run`]. A loop of one's own keeps its clock and its settings over several runs, and the
+/// [task-locals](crate::TaskLocal) of the main future too; it can be given tasks and callbacks before it runs.
 ///
 /// Dropping it drops every task that is left, hard: destructors run, clean-up that awaits does not.
 ///

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::engine::leaf;
+use crate::engine::record::{Flag, RecordRef};
+use crate::error::Reason;
 use crate::task::TaskHandle;
 
 /// Awaits a task without passing a cancel on to it.
@@ -51,7 +53,14 @@ impl<H: TaskHandle> Future for Shield<H> {
     type Output = H::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<H::Output> {
-        let poll = leaf::shielded(|| Pin::new(&mut self.task).poll(cx));
+        let task = self.task.to_ref();
+        let poll = leaf::shielded(|| {
+            // As in asyncio, where the shield is a future of its own: it is cancelled, but not told why.
+            let reason = Reasonless::of(task.record());
+            let poll = Pin::new(&mut self.task).poll(cx);
+            drop(reason);
+            poll
+        });
         self.is_waiting = poll.is_pending();
         poll
     }
@@ -62,6 +71,24 @@ impl<H: TaskHandle> Drop for Shield<H> {
         let task = self.task.to_ref();
         if self.is_waiting && !task.is_done() {
             task.record().cold().is_orphan_of_shield.set(true);
+        }
+    }
+}
+
+/// While it is there, a task that was cancelled has no reason.
+struct Reasonless<'a>(Option<(&'a RecordRef, Option<Reason>)>);
+
+impl Reasonless<'_> {
+    fn of(task: &RecordRef) -> Reasonless<'_> {
+        let cold = task.cold_if_any().filter(|_| task.has(Flag::CANCELLED));
+        Reasonless(cold.map(|cold| (task, cold.reason.take())))
+    }
+}
+
+impl Drop for Reasonless<'_> {
+    fn drop(&mut self) {
+        if let Some((task, reason)) = self.0.take() {
+            task.cold().reason.replace(reason);
         }
     }
 }

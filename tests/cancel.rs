@@ -12,8 +12,8 @@ use std::task::Poll;
 
 use common::{Log, OnDrop, ms};
 use loopwheel::{
-    TaskError, TaskRef, catch_cancel, create_task, current_task, finally, run_virtual, sleep,
-    try_create_task, yield_now,
+    Task, TaskError, TaskRef, catch_cancel, create_task, current_task, finally, gather,
+    run_virtual, shield, sleep, try_create_task, yield_now,
 };
 
 #[test]
@@ -226,6 +226,106 @@ fn a_reason_is_shown_by_whoever_ends_with_it() {
         task.cancel_with_reason("shutting down");
         let error = task.await.unwrap_err();
         assert_eq!(error.to_string(), "cancelled: shutting down");
+    });
+}
+
+/// The text of the error that a task ends with.
+async fn error_of(task: Task<()>) -> String {
+    task.await.unwrap_err().to_string()
+}
+
+#[test]
+fn of_two_cancels_of_a_sleeping_task_the_first_gives_the_reason() {
+    run_virtual(async {
+        let task = create_task(sleep(ms(50)));
+        sleep(ms(5)).await;
+        task.cancel_with_reason("first");
+        task.cancel_with_reason("second");
+        assert_eq!(error_of(task).await, "cancelled: first");
+
+        let task = create_task(sleep(ms(50)));
+        sleep(ms(5)).await;
+        task.cancel();
+        task.cancel_with_reason("second");
+        assert_eq!(error_of(task).await, "cancelled");
+
+        // Nothing of this one was interrupted yet.
+        let task = create_task(sleep(ms(50)));
+        task.cancel_with_reason("first");
+        task.cancel_with_reason("second");
+        assert_eq!(error_of(task).await, "cancelled: second");
+    });
+}
+
+#[test]
+fn the_reason_that_comes_out_of_an_await_is_that_of_the_awaited_task() {
+    run_virtual(async {
+        let inner = create_task(sleep(ms(50)));
+        let outer = create_task(async { drop(inner.await) });
+        sleep(ms(5)).await;
+        outer.cancel_with_reason("first");
+        outer.cancel_with_reason("second");
+        assert_eq!(error_of(outer).await, "cancelled: first");
+
+        // The second one interrupts the clean-up.
+        let inner = create_task(finally(sleep(ms(50)), async || sleep(ms(50)).await));
+        let outer = create_task(async { drop(inner.await) });
+        sleep(ms(5)).await;
+        outer.cancel_with_reason("first");
+        sleep(ms(5)).await;
+        outer.cancel_with_reason("second");
+        assert_eq!(error_of(outer).await, "cancelled: second");
+    });
+}
+
+#[test]
+fn a_cancelled_gathering_has_the_reason_of_the_child_that_decided() {
+    run_virtual(async {
+        let swallows = || async { drop(catch_cancel(sleep(ms(50))).await) };
+        let gathering = create_task(async move { drop(gather([swallows(), swallows()]).await) });
+        sleep(ms(5)).await;
+        gathering.cancel_with_reason("swallowed");
+        assert_eq!(error_of(gathering).await, "cancelled");
+
+        let gathering = create_task(async { drop(gather([sleep(ms(50)), sleep(ms(50))]).await) });
+        sleep(ms(5)).await;
+        gathering.cancel_with_reason("both");
+        assert_eq!(error_of(gathering).await, "cancelled: both");
+
+        let current = Rc::new(RefCell::new(None));
+        let child = {
+            let current = current.clone();
+            async move {
+                current.replace(Some(current_task()));
+                sleep(ms(50)).await;
+            }
+        };
+        let gathering = create_task(async { drop(gather([child]).await) });
+        sleep(ms(5)).await;
+        current.take().unwrap().cancel_with_reason("the child");
+        assert_eq!(error_of(gathering).await, "cancelled: the child");
+    });
+}
+
+#[test]
+fn a_shield_does_not_tell_why_the_task_was_cancelled() {
+    run_virtual(async {
+        let mut task = create_task(sleep(ms(50)));
+        sleep(ms(5)).await;
+        task.cancel_with_reason("over");
+        assert_eq!(shield(&mut task).await.unwrap_err().to_string(), "cancelled");
+
+        let task = create_task(sleep(ms(50)));
+        let outer = create_task(async { drop(shield(task).await) });
+        sleep(ms(5)).await;
+        outer.cancel_with_reason("the outer one");
+        assert_eq!(error_of(outer).await, "cancelled: the outer one");
+
+        let task = create_task(sleep(ms(50))).shared();
+        sleep(ms(5)).await;
+        task.to_ref().cancel_with_reason("over");
+        assert_eq!(shield(task.clone()).await.unwrap_err().to_string(), "cancelled");
+        assert_eq!(task.await.unwrap_err().to_string(), "cancelled: over");
     });
 }
 

@@ -14,9 +14,10 @@ use std::task::Poll;
 use common::{Log, ms, watched_loop};
 use loopwheel::sync::{Barrier, Condition, Event, Lock, Promise, Queue, Semaphore};
 use loopwheel::{
-    Deadline, FirstCompleted, GroupClosed, TaskError, TaskGroup, TimedOut, all_tasks, as_completed,
-    call_later, catch_cancel, create_task, current_task, finally, gather, now, run_virtual, shield,
-    sleep, timeout, timeout_at, try_create_task, try_gather, wait, wait_for, yield_now,
+    Deadline, FirstCompleted, GroupClosed, TaskError, TaskGroup, TaskLocal, TimedOut, all_tasks,
+    as_completed, call_later, catch_cancel, create_task, current_task, finally, gather, now,
+    run_virtual, shield, sleep, timeout, timeout_at, try_create_task, try_gather, wait, wait_for,
+    yield_now,
 };
 
 type Group = TaskGroup<&'static str>;
@@ -1192,4 +1193,81 @@ fn a_gather_that_cleans_up_is_waited_for_though_the_timer_beside_it_was_interrup
         assert!(task.await.unwrap_err().is_cancelled());
         assert_eq!(now().as_nanos(), 25_000_000);
     });
+}
+
+// ---- task-locals
+
+static WHO: TaskLocal<&str> = TaskLocal::new();
+
+/// A done-callback runs in the context of the task that has added it, as it was then.
+#[test]
+fn a_done_callback_begins_with_the_task_locals_that_its_adder_had_then() {
+    run_virtual(async {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let note = || {
+            let seen = seen.clone();
+            move |_| seen.borrow_mut().push((WHO.get(), WHO.set("of the callback")))
+        };
+        let task = create_task(async {
+            WHO.set("the task");
+            sleep(ms(5)).await;
+        });
+        task.to_ref().add_done_callback(note());
+        WHO.set("main");
+        task.to_ref().add_done_callback(note());
+        WHO.set("main, later");
+        let other = task.to_ref();
+        let callback = note();
+        create_task(async move { other.add_done_callback(callback) }).await.unwrap();
+        task.await.unwrap();
+        turns(1).await;
+        let seen = seen.take().into_iter().map(|(got, _)| got);
+        assert_eq!(seen.collect::<Vec<_>>(), [None, Some("main"), Some("main, later")]);
+        assert_eq!(WHO.get(), Some("main, later"));
+    });
+}
+
+/// Dropping a task inside another must not give its callbacks the locals of that.
+#[test]
+fn a_done_callback_has_no_task_locals_of_the_task_in_which_its_own_ends() {
+    run_virtual(async {
+        let seen = Rc::new(Cell::new(Some("unseen")));
+        let callback = {
+            let seen = seen.clone();
+            move |_| seen.set(WHO.get())
+        };
+        let scope = TaskGroup::scope(async |group: &Group| {
+            let task = group.create_task(pending::<Result<(), &str>>());
+            task.to_ref().add_done_callback(callback);
+            pending::<Result<(), &str>>().await
+        });
+        let mut scope = Box::pin(scope);
+        poll_fn(|cx| Poll::Ready(assert!(scope.as_mut().poll(cx).is_pending()))).await;
+        WHO.set("main");
+        drop(scope);
+        turns(1).await;
+        assert_eq!(seen.get(), None);
+    });
+}
+
+/// `asyncio.Runner` keeps one context for all its runs.
+#[test]
+fn a_second_run_on_one_loop_begins_with_the_task_locals_of_the_first_main() {
+    let (mut event_loop, _) = watched_loop();
+    let task = event_loop.create_task(async { WHO.get() });
+    event_loop.run(async {
+        assert_eq!(WHO.set("the first"), None);
+        assert_eq!(task.await, Ok(None));
+        create_task(async { WHO.set("a child") }).await.unwrap();
+    });
+    event_loop.run_until_complete(async {
+        assert_eq!(WHO.get(), Some("the first"));
+        assert_eq!(create_task(async { WHO.get() }).await, Ok(Some("the first")));
+        WHO.set("the second");
+        current_task().cancel();
+        let _ = catch_cancel(yield_now()).await;
+    });
+    event_loop.run(async { assert_eq!(WHO.get(), Some("the second")) });
+    let (mut other, _) = watched_loop();
+    other.run(async { assert_eq!(WHO.get(), None) });
 }

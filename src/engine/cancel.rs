@@ -47,7 +47,7 @@ impl RecordRef {
 
     /// Cancels the task because `by`, which is being polled, awaits it. False if that reaches nothing but `by` itself.
     pub(crate) fn cancel_through(&self, by: &RecordRef) -> bool {
-        let reason = by.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
+        let reason = by.reason();
         if self.has(Flag::DONE) || self == by {
             return false;
         }
@@ -120,6 +120,9 @@ impl RecordRef {
 
     fn count_cancel(&self, times: u32, reason: Option<&Reason>) {
         self.set_cancel_requests(self.cancel_requests().saturating_add(times));
+        if self.has(Flag::CANCEL_FIRM) {
+            return; // what it waits for was interrupted already: that cancel comes out of it, with its reason
+        }
         if let Some(reason) = reason {
             self.cold().reason.replace(Some(reason.clone()));
         } else if let Some(cold) = self.cold_if_any() {
@@ -425,10 +428,13 @@ impl Engine {
             return self.end_cancelled(record);
         }
         // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
-        let reason = record.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
+        let reason = record.reason();
         if record.pass_on(reason.as_ref(), None) {
             record.clear(Flag::CANCEL_PENDING);
         } else {
+            if !record.is_queued() {
+                record.set(Flag::CANCEL_FIRM); // what it waits for is interrupted
+            }
             self.make_record_ready(record);
         }
     }

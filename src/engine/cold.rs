@@ -35,6 +35,8 @@ pub(crate) struct Cold {
     pub(crate) is_orphan_of_shield: Cell<bool>,
     /// Its task-locals.
     pub(crate) locals: RefCell<Option<Locals>>,
+    /// It is a main task: its loop keeps its task-locals for the next one.
+    pub(crate) is_main: Cell<bool>,
     /// What it panicked with.
     pub(crate) panic: RefCell<Option<Panic>>,
     /// All joiners except the first, which is in the header.
@@ -72,8 +74,8 @@ impl Cold {
 /// What is told when a task is over.
 pub(crate) enum Joiner {
     Waker(KeptWaker),
-    /// Called in a later turn.
-    Callback(Box<dyn FnOnce(RecordRef)>),
+    /// Called in a later turn, with the task-locals of the task that has added it.
+    Callback(Box<dyn FnOnce(RecordRef)>, Option<Locals>),
     /// Told at once, with the number that it gave the task.
     Watcher(Rc<dyn Watcher>, usize),
 }

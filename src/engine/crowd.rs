@@ -14,6 +14,7 @@ use super::instant::Instant;
 use super::record::{Flag, RecordRef};
 use super::waitlist::WaitKey;
 use super::watchers::{Seat, Watcher};
+use crate::error::Reason;
 
 /// When the waiter is woken, besides when all are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub(crate) struct Crowd<M> {
     is_due: Cell<bool>,
     /// The first member that ended as `wake_at` waits for.
     first_failure: Cell<Option<usize>>,
+    /// The member that ended when all the others were over.
+    last: Cell<Option<usize>>,
     /// A cancel of the waiter was passed on to the members.
     cancel_requested: Cell<bool>,
     waiter: RefCell<Option<KeptWaker>>,
@@ -113,6 +116,7 @@ impl<M: Members> Crowd<M> {
             ended: RefCell::default(),
             is_due: Cell::new(false),
             first_failure: Cell::new(None),
+            last: Cell::new(None),
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
         });
@@ -153,6 +157,9 @@ impl<M: Members> Crowd<M> {
 
     #[inline(never)]
     fn becomes_due(&self, number: usize, record: &RecordRef) {
+        if self.pending.get() == 0 {
+            self.last.set(Some(number));
+        }
         if self.wake_at == WakeAt::Each {
             self.ended.borrow_mut().push_back((number, record.home.latest()));
         } else if record.has(self.wakes_for) && self.is_first_failure(number) {
@@ -192,6 +199,19 @@ impl<M: Members> Crowd<M> {
 
     pub(crate) fn pending(&self) -> usize {
         self.pending.get()
+    }
+
+    /// The reason with which the member was cancelled that decided: the first that failed, or else the last that ended. None if
+    /// that one was not cancelled.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        let decided = self.first_failure.get().or(self.last.get());
+        let mut reason = None;
+        self.look_at_each(|number, record| {
+            if Some(number) == decided && record.has(Flag::CANCELLED) {
+                reason = record.reason();
+            }
+        });
+        reason
     }
 
     pub(crate) fn first_failure(&self) -> Option<usize> {

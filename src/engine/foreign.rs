@@ -17,7 +17,7 @@ use std::thread;
 
 use super::current;
 use super::record::RecordRef;
-use super::waker::{TaskId, wake};
+use super::waker::{TaskId, is_cancelled, wake, wake_unless_cancelled};
 use crate::error::{ExceptionContext, Failure, Panic};
 
 /// What a panic threw.
@@ -186,6 +186,24 @@ impl KeptWaker {
             KeptWaker::Ours(id) => wake(id),
             KeptWaker::Foreign(kept) => GuardedWaker::wake(kept),
         }
+    }
+
+    /// Wakes it, unless it is one of ours that a cancel has interrupted already: then it is handed back.
+    #[inline]
+    pub(crate) fn wake_unless_cancelled(self) -> Result<(), KeptWaker> {
+        match self {
+            KeptWaker::Ours(id) if !wake_unless_cancelled(id) => Err(self),
+            KeptWaker::Ours(_) => Ok(()),
+            KeptWaker::Foreign(kept) => {
+                GuardedWaker::wake(kept);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether it is one of ours that a cancel has interrupted, and that has not run since.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.id().is_some_and(is_cancelled)
     }
 
     /// The task, if it is one of ours.

@@ -64,7 +64,7 @@ pub(crate) fn is_in_task() -> bool {
 
 /// Why the current task is cancelled, if that was said.
 pub(crate) fn reason() -> Option<Reason> {
-    current()?.cold_if_any()?.reason.borrow().clone()
+    current()?.reason()
 }
 
 /// The current task ends with this reason, if its cancel is not caught.

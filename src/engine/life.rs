@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::cold::{Cold, Joiner};
+use super::cold::{Cold, Joiner, Locals};
 use super::delivery::Signal;
 use super::foreign::{self, Payload};
 use super::record::{self, Birth, Flag, Kind, NO_TASK, Plain, RecordRef, Stage, TypedOf};
@@ -142,6 +142,9 @@ impl Engine {
         let birth = self.birth(vacancy, self.next_number(), spawned_at);
         Ok(record::scoped(Plain, birth, future, |task| {
             let _over = Over(task);
+            let cold = task.cold();
+            cold.is_main.set(true);
+            cold.locals.replace(self.locals_of_main.borrow().clone());
             self.begin(task);
             body(task)
         }))
@@ -172,11 +175,45 @@ impl Engine {
         F: Future<Output = ()> + 'static,
     {
         if let Err((future, full)) = self.spawn_callback(future, called_at) {
-            let thrown = catch_unwind(AssertUnwindSafe(|| drop(future))).err();
-            let failures = thrown.map(|payload| Failure::Panicked(Panic::new(payload)));
-            for failure in [Failure::TooManyCallbacks(full)].into_iter().chain(failures) {
-                self.report(&ExceptionContext::of_nobody(failure, called_at));
+            self.report_lack_of_room(future, full, called_at);
+        }
+    }
+
+    /// The same for a done-callback, which begins with the task-locals of the task that has added it, and not with those of the
+    /// current one.
+    pub(crate) fn spawn_done_callback<F>(
+        self: &Rc<Self>,
+        locals: Option<Locals>,
+        future: F,
+        called_at: &'static Location<'static>,
+    ) where
+        F: Future<Output = ()> + 'static,
+    {
+        match self.spawn_callback(future, called_at) {
+            Err((future, full)) => {
+                self.report_lack_of_room(future, full, called_at);
+                foreign::drop_reported(locals);
             }
+            Ok(callback) if locals.is_some() || callback.cold_if_any().is_some() => {
+                self.has_locals.set(true);
+                let inherited = callback.cold().locals.replace(locals);
+                drop(inherited); // not the last reference: the current task has them
+            }
+            Ok(_) => {}
+        }
+    }
+
+    #[cold]
+    fn report_lack_of_room(
+        &self,
+        future: impl Future,
+        full: TooManyCallbacks,
+        called_at: &'static Location<'static>,
+    ) {
+        let thrown = catch_unwind(AssertUnwindSafe(|| drop(future))).err();
+        let failures = thrown.map(|payload| Failure::Panicked(Panic::new(payload)));
+        for failure in [Failure::TooManyCallbacks(full)].into_iter().chain(failures) {
+            self.report(&ExceptionContext::of_nobody(failure, called_at));
         }
     }
 
@@ -245,7 +282,13 @@ impl Engine {
             self.report_failure(record);
         }
         // After the report: a destructor may drop the last handle, and that reports what was not reported yet.
-        if let Some(locals) = cold.locals.take() {
+        let locals = cold.locals.take();
+        let locals = if cold.is_main.get() && locals.is_some() {
+            self.locals_of_main.replace(locals)
+        } else {
+            locals
+        };
+        if let Some(locals) = locals {
             foreign::call_for(record, || drop(locals));
         }
     }
@@ -365,6 +408,8 @@ impl Engine {
         self.discard_all();
         self.close_inbox();
         self.close_gate();
+        let locals = self.locals_of_main.take();
+        foreign::drop_reported(locals);
         self.discard_all(); // what was lost at the gate may have made some, too
     }
 
@@ -460,10 +505,10 @@ fn tell_other_joiners(record: &RecordRef, cold: &Cold) {
         match joiner {
             Joiner::Waker(waker) => waker.wake(),
             Joiner::Watcher(watcher, number) => watcher.ended(number, record),
-            Joiner::Callback(callback) => {
+            Joiner::Callback(callback, locals) => {
                 let task = record.clone();
                 let callback = async move { callback(task) };
-                record.home.spawn_callback_or_report(callback, record.spawned_at);
+                record.home.spawn_done_callback(locals, callback, record.spawned_at);
             }
         }
     }

@@ -48,6 +48,22 @@ impl Tasks {
         true
     }
 
+    /// A wake-up that a task does not get which a cancel has interrupted: false. `None` if it is stale.
+    #[inline]
+    pub(super) fn wake_unless_cancelled(&self, id: TaskId) -> Option<bool> {
+        let slots = self.slots.borrow();
+        let record = slots.tenant(id)?;
+        if record.is_queued() {
+            return Some(!record.has(Flag::CANCEL_FIRM)); // the rare case: one that is interrupted is queued
+        }
+        self.ready.push(record);
+        Some(true)
+    }
+
+    pub(super) fn is_cancelled(&self, id: TaskId) -> bool {
+        self.slots.borrow().tenant(id).is_some_and(|record| record.has(Flag::CANCEL_FIRM))
+    }
+
     /// Code that is not ours keeps a waker of this task.
     pub(super) fn waker_is_at_large(&self, id: TaskId) {
         if let Some(record) = self.slots.borrow().tenant(id)

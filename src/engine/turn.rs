@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use super::alarm::{Alarm, Strangers};
 use super::clock::Clock;
+use super::cold::Locals;
 use super::current::Current;
 use super::delivery::{Deliveries, Signal};
 use super::hook::WakeHook;
@@ -99,6 +100,8 @@ pub(crate) struct Engine {
     pub(super) current: Current,
     /// A task has had locals, so one that is made may inherit some.
     pub(crate) has_locals: Cell<bool>,
+    /// The task-locals that the last main task ended with: the next one begins with them.
+    pub(crate) locals_of_main: RefCell<Option<Locals>>,
     /// The cancels in the poll that is going on.
     pub(crate) deliveries: Deliveries,
     /// What the leaves said they wait for, while they are asked.
@@ -153,6 +156,7 @@ impl Engine {
             registration,
             current: Current::default(),
             has_locals: Cell::new(false),
+            locals_of_main: RefCell::default(),
             deliveries: Deliveries::default(),
             answers: RefCell::new(Vec::new()),
             unlooked: Cell::new(LOOK_EVERY),

@@ -133,6 +133,52 @@ impl<T> WaitList<T> {
         }
     }
 
+    /// The key of the first in the line.
+    pub(crate) fn first(&self) -> Option<WaitKey> {
+        (self.first != NIL).then_some(WaitKey(self.first))
+    }
+
+    /// How many have been called and have not left.
+    pub(crate) fn called(&self) -> usize {
+        self.called
+    }
+
+    /// Undoes the last [`call`](WaitList::call): puts the waiter back at the head of the line.
+    pub(crate) fn take_call_back(&mut self, key: WaitKey, waiter: T) {
+        let WaitKey(index) = key;
+        let place = Place { state: State::InLine(waiter), previous: NIL, next: self.first };
+        self.places[index as usize] = place;
+        if self.first == NIL {
+            self.last = index;
+        } else {
+            self.places[self.first as usize].previous = index;
+        }
+        self.first = index;
+        self.called -= 1;
+        self.in_line += 1;
+    }
+
+    /// Calls the first in the line of whom `is_wanted` says so.
+    pub(crate) fn call_where(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut index = self.first;
+        while let Some(place) = self.places.get_mut(index as usize) {
+            match &place.state {
+                State::InLine(waiter) if !is_wanted(waiter) => index = place.next,
+                _ => {
+                    let state = std::mem::replace(&mut place.state, State::Called);
+                    self.unlink(index);
+                    self.in_line -= 1;
+                    self.called += 1;
+                    match state {
+                        State::InLine(waiter) => return Some(waiter),
+                        State::Free | State::Called => unreachable!("who is linked is in the line"),
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// Takes the first out of the line, who need not leave then.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let key = WaitKey(self.first);
@@ -211,7 +257,7 @@ mod tests {
             let mut line: Vec<(WaitKey, u64)> = Vec::new();
             let mut called: Vec<WaitKey> = Vec::new();
             for number in 0..5_000 {
-                match dice.below(7) {
+                match dice.below(9) {
                     0..=2 => line.push((list.join(number), number)),
                     3 if !line.is_empty() => {
                         let (key, number) = line.remove(dice.below(line.len() as u64) as usize);
@@ -228,6 +274,18 @@ mod tests {
                         let first = (!line.is_empty()).then(|| line.remove(0).1);
                         assert_eq!(list.pop(), first);
                     }
+                    6 if !line.is_empty() => {
+                        let first = list.first().expect("there is one");
+                        let number = list.call().expect("there is one");
+                        list.take_call_back(first, number);
+                        assert_eq!((first, number), line[0]);
+                    }
+                    7 => {
+                        let place = line.iter().position(|(_, number)| number % 3 == 0);
+                        let (key, number) = place.map(|place| line.remove(place)).unzip();
+                        assert_eq!(list.call_where(|number| number % 3 == 0), number);
+                        called.extend(key);
+                    }
                     _ => {
                         let first = (!line.is_empty()).then(|| line.remove(0));
                         assert_eq!(list.call(), first.map(|(_, number)| number));
@@ -236,6 +294,7 @@ mod tests {
                 }
                 assert!(list.iter().eq(line.iter().map(|(_, number)| number)));
                 assert_eq!(list.in_line(), line.len());
+                assert_eq!(list.called(), called.len());
                 assert_eq!(list.is_empty(), line.is_empty() && called.is_empty());
             }
         }

@@ -177,6 +177,21 @@ pub(crate) fn wake(id: TaskId) {
     }
 }
 
+/// The same, but a task of this loop that a cancel has interrupted, and that has not run since, is left as it is: false.
+#[inline]
+pub(super) fn wake_unless_cancelled(id: TaskId) -> bool {
+    let is_woken = with_current_loop(|engine| engine.tasks.wake_unless_cancelled(id)).flatten();
+    is_woken.unwrap_or_else(|| {
+        wake_elsewhere(id);
+        true
+    })
+}
+
+/// Whether a cancel has interrupted this task of this loop, and it has not run since.
+pub(super) fn is_cancelled(id: TaskId) -> bool {
+    with_current_loop(|engine| engine.tasks.is_cancelled(id)).unwrap_or(false)
+}
+
 /// A wake-up for another loop, or for a task that is over.
 #[inline(never)] // the way to a task of this loop is to stay short
 fn wake_elsewhere(id: TaskId) {

@@ -17,6 +17,7 @@ use crate::engine::crowd::{Crowd, Takers, WakeAt};
 use crate::engine::current;
 use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::record::Flag;
+use crate::error::Reason;
 
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
@@ -204,7 +205,8 @@ impl<C: Children> Gather<C> {
 }
 
 /// The gathering is cancelled: that goes on from here, however often it is polled again.
-fn goes_on_cancelled<T>() -> Poll<T> {
+fn goes_on_cancelled<T>(reason: Option<Reason>) -> Poll<T> {
+    leaf::set_reason(reason);
     leaf::comes_out();
     Poll::Pending
 }
@@ -226,7 +228,7 @@ impl<C: Children> Future for Gather<C> {
             crowd.leave().and_then(C::values)
         };
         // One from which a cancel comes may be polled again, and it comes again: the children are still there.
-        let Some(gathered) = gathered else { return goes_on_cancelled() };
+        let Some(gathered) = gathered else { return goes_on_cancelled(self.crowd.reason()) };
         self.over = true;
         Poll::Ready(gathered)
     }
@@ -267,7 +269,7 @@ impl<C: Children> Future for GatherOutcomes<C> {
             return Poll::Pending;
         }
         if self.gather.crowd.cancel_requested() {
-            return goes_on_cancelled();
+            return goes_on_cancelled(self.gather.crowd.reason());
         }
         self.gather.over = true;
         let children = self.gather.crowd.leave();

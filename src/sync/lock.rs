@@ -63,10 +63,16 @@ impl Lock {
     /// # In asyncio
     /// `async with lock`, or `await lock.acquire()` and [`LockGuard::forget`].
     pub async fn acquire(&self) -> LockGuard<'_> {
-        if self.locked.get() || !self.waiters.is_empty() {
+        if !self.can_be_taken() {
             Wait::new(&self.waiters, self).await;
         }
         self.take()
+    }
+
+    /// It is free, and nobody is before who comes now, but those whose cancel is on its way.
+    #[inline]
+    fn can_be_taken(&self) -> bool {
+        !self.locked.get() && (self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
 
     fn take(&self) -> LockGuard<'_> {
@@ -84,7 +90,7 @@ impl Lock {
 
     /// Takes the lock if it is free and nobody waits for it.
     pub fn try_acquire(&self) -> Option<LockGuard<'_>> {
-        (!self.locked.get() && self.waiters.is_empty()).then(|| self.take())
+        self.can_be_taken().then(|| self.take())
     }
 
     /// Releases a lock whose guard was [forgotten](LockGuard::forget), from wherever one is. A guard that is still there
@@ -99,7 +105,7 @@ impl Lock {
         if !self.locked.replace(false) {
             return Err(NotLocked);
         }
-        self.waiters.call_first();
+        self.waiters.call_first_if_uncancelled();
         Ok(())
     }
 
@@ -121,9 +127,20 @@ impl Owner for Lock {
         "a lock"
     }
 
-    fn gave_up(&self, called: bool) {
-        if called && !self.locked.get() {
-            self.waiters.call_first();
+    fn gave_up(&self, _called: bool) {
+        if self.is_open() {
+            self.call_on();
+        }
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        !self.locked.get()
+    }
+
+    fn call_on(&self) {
+        if !self.waiters.one_is_called() {
+            self.waiters.call_first_if_uncancelled();
         }
     }
 }

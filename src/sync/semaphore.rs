@@ -86,7 +86,7 @@ impl Semaphore {
     /// # In asyncio
     /// `semaphore.locked()`.
     pub fn is_locked(&self) -> bool {
-        self.value.get() == 0 || !self.waiters.is_empty()
+        self.value.get() == 0 || !(self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
 
     /// How many permits are free.
@@ -100,10 +100,13 @@ impl Semaphore {
     }
 
     fn grant_one(&self) -> bool {
-        let granted = self.waiters.in_line() > 0;
-        if granted {
-            self.value.set(self.value.get() - 1);
-            self.waiters.call_first();
+        if self.waiters.in_line() == 0 {
+            return false;
+        }
+        self.value.set(self.value.get() - 1); // first: a foreign waker may run anything
+        let granted = self.waiters.call_first_uncancelled();
+        if !granted {
+            self.value.set(self.value.get() + 1);
         }
         granted
     }
@@ -131,9 +134,18 @@ impl Owner for Semaphore {
         if called {
             self.give_back();
         }
-        if self.value.get() > 0 {
-            self.grant();
+        if self.is_open() {
+            self.call_on();
         }
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.value.get() > 0
+    }
+
+    fn call_on(&self) {
+        self.grant();
     }
 }
 

@@ -39,6 +39,49 @@ impl Waiters {
         called
     }
 
+    /// Calls the first in the line, unless it is cancelled already: that one hands on when it runs. False if none is called.
+    #[inline]
+    pub(super) fn call_first_if_uncancelled(&self) -> bool {
+        if self.in_line() == 0 {
+            return false;
+        }
+        let mut line = self.line.borrow_mut();
+        let first = line.first();
+        let Some((key, waker)) = first.zip(line.call()) else { return false };
+        drop(line); // a foreign waker may run anything
+        match waker.wake_unless_cancelled() {
+            Ok(()) => true,
+            Err(waker) => {
+                self.line.borrow_mut().take_call_back(key, waker);
+                false
+            }
+        }
+    }
+
+    /// Calls the first in the line that is not cancelled already. False if none is called.
+    #[inline]
+    pub(super) fn call_first_uncancelled(&self) -> bool {
+        self.call_first_if_uncancelled() || self.in_line() > 0 && self.call_one_behind_cancelled()
+    }
+
+    #[cold]
+    fn call_one_behind_cancelled(&self) -> bool {
+        let waker = self.line.borrow_mut().call_where(|waker| !waker.is_cancelled());
+        waker.map(KeptWaker::wake).is_some()
+    }
+
+    /// Whether all of them are cancelled, and only have not run yet. One that was called before is not.
+    #[cold]
+    pub(super) fn all_are_cancelled(&self) -> bool {
+        let line = self.line.borrow();
+        line.called() == 0 && line.iter().all(KeptWaker::is_cancelled)
+    }
+
+    /// Whether one has been called and has not gone on.
+    pub(super) fn one_is_called(&self) -> bool {
+        self.line.borrow().called() > 0
+    }
+
     /// Calls everybody who is in the line now.
     pub(super) fn call_all(&self) {
         for _ in 0..self.in_line() {
@@ -70,6 +113,15 @@ pub(super) trait Owner {
 
     /// Somebody has left without going on; `called` says whether it was its turn.
     fn gave_up(&self, called: bool);
+
+    /// Whether the first in the line could go on, although it has not been called: it was cancelled then, but its task has caught
+    /// the cancel elsewhere.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// Calls the first in the line, if it [is open](Owner::is_open).
+    fn call_on(&self) {}
 }
 
 /// Waits in line until called.
@@ -104,6 +156,11 @@ impl<O: Owner> Future for Wait<'_, O> {
                 drop(line);
                 self.key = None;
                 Poll::Ready(())
+            }
+            Some(_) if self.owner.is_open() => {
+                drop(line);
+                self.owner.call_on();
+                self.wait_with(key, cx)
             }
             Some(waker) if waker.will_wake(cx.waker()) => {
                 leaf::waits();

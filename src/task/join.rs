@@ -94,6 +94,9 @@ impl Join {
             engine.holds(&self.told); // until it has finished its clean-up
             return self.poll_on(record, cx);
         }
+        if record.has(Flag::CANCELLED) {
+            leaf::set_reason(record.reason()); // what comes out is the awaited task's cancel
+        }
         leaf::comes_out();
         Poll::Pending
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::engine::cold::Joiner;
+use crate::engine::cold::{Cold, Joiner};
+use crate::engine::leaf;
 use crate::engine::record::{Flag, RecordRef};
 
 /// An untyped reference to a task: what can be asked of any task, whatever its outcome.
@@ -114,6 +115,8 @@ impl TaskRef {
 
     /// Calls `callback` in the turn after the task has ended; at once in the next turn if it is over.
     ///
+    /// The callback begins with the [task-locals](crate::TaskLocal) that the caller has now.
+    ///
     /// Callbacks and those who await the task go on in the order in which they came. After the loop is gone nobody
     /// is left to call `callback`: it is dropped.
     ///
@@ -168,6 +171,8 @@ pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRe
         record.home.spawn_callback_or_report(async move { callback(task) }, record.spawned_at);
     } else {
         let callback = Box::new(|record| callback(TaskRef::new(record)));
-        record.cold().joiners.borrow_mut().join(Joiner::Callback(callback));
+        // As they are now: what is set later makes a copy.
+        let locals = leaf::with_current(|task| task.cold_if_any().and_then(Cold::locals)).flatten();
+        record.cold().joiners.borrow_mut().join(Joiner::Callback(callback, locals));
     }
 }

@@ -25,7 +25,7 @@ use crate::engine::cold::Cold;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::FirstJoiner;
-use crate::error::{Cancelled, TaskError};
+use crate::error::{Cancelled, Reason, TaskError};
 
 /// The number of what is not a task but a callback of the loop: it has no name, is in no list, and cannot be cancelled as a
 /// task can.
@@ -307,8 +307,7 @@ impl Header {
     /// How a task that is over ended, if it left nothing in the record that says so.
     pub(crate) fn ending<E>(&self) -> Option<TaskError<E>> {
         if self.has(Flag::CANCELLED) {
-            let reason = self.cold_if_any().and_then(|cold| cold.reason.borrow().clone());
-            Some(TaskError::Cancelled(Cancelled { reason }))
+            Some(TaskError::Cancelled(Cancelled { reason: self.reason() }))
         } else if self.has(Flag::PANICKED) {
             self.cold_if_any()?.panic.borrow().clone().map(TaskError::Panicked)
         } else if self.has(Flag::GROUPED) && self.has(Flag::FAILED) {
@@ -316,6 +315,11 @@ impl Header {
         } else {
             None
         }
+    }
+
+    /// Why it is cancelled, or was, if that was said.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.cold_if_any().and_then(|cold| cold.reason.borrow().clone())
     }
 
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
