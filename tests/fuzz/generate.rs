@@ -1,5 +1,7 @@
 //! Programs from seeds: the host's steps, and the tasks. Statements are chosen in `statements.rs`.
 
+use std::mem;
+
 use crate::dice::Dice;
 use crate::program::{
     Body, Deep, End, HostStep, Make, Op, Program, Reflex, Settings, TaskSpec, Thrown,
@@ -19,6 +21,8 @@ pub(crate) struct Generator {
     /// How much of it is hostile: one in so many.
     pub(crate) hostile_one_in: u64,
     pub(crate) threads: bool,
+    /// How many foreign sets stand around, in the same task.
+    pub(crate) sets: u8,
     /// Wakers may come into foreign hands; then a deadlock cannot be known.
     pub(crate) foreign: bool,
 }
@@ -33,7 +37,8 @@ pub(crate) fn program(seed: u64, switches: Switches) -> Program {
     let foreign = janitor;
     let left = 4 + usize::from(dice.below(40));
     let hostile_one_in = dice.pick(&[2, 3, 4, 8, 1_000_000]);
-    let mut generator = Generator { dice, switches, left, hostile_one_in, threads, foreign };
+    let mut generator =
+        Generator { dice, switches, left, hostile_one_in, threads, sets: 0, foreign };
     generator.program(seed, janitor)
 }
 
@@ -113,13 +118,16 @@ impl Generator {
     }
 
     pub(crate) fn task(&mut self, depth: u8) -> TaskSpec {
-        TaskSpec {
+        let sets = mem::take(&mut self.sets);
+        let task = TaskSpec {
             fallible: !self.dice.one_in(4),
             named: self.dice.one_in(5),
             owns: self.reflex(),
             body: self.body(depth + 1),
             end: self.end(),
-        }
+        };
+        self.sets = sets;
+        task
     }
 
     pub(crate) fn tasks(&mut self, depth: u8, at_most: u8) -> Vec<TaskSpec> {

@@ -20,7 +20,12 @@ impl Generator {
             25..=52 => Op::Task(self.task_op(depth)),
             53..=64 if !is_flat => Op::Frame(self.frame(depth + 1)),
             65..=77 if !is_flat => Op::Many(self.many(depth + 1)),
-            78..=84 if self.foreign && !is_flat => Op::Foreign(self.foreign_op(depth + 1)),
+            78..=84 if self.foreign && !is_flat => {
+                self.sets += 1;
+                let op = self.foreign_op(depth + 1);
+                self.sets -= 1;
+                Op::Foreign(op)
+            }
             85..=99 => Op::Sync(self.sync(depth + 1)),
             _ => self.simple(), // from 0 on, and what may not stand here
         }
@@ -158,7 +163,10 @@ impl Generator {
             1 if self.switches.forgetting => Left::MemForgotten,
             _ => Left::Dropped,
         };
+        // Barriers wait by a condition.
+        let no_conditions = self.sets > 0 && !self.switches.conditions_in_sets;
         match self.dice.below(40) {
+            18..=25 if no_conditions => SyncOp::EventWait(slot),
             0..=3 => SyncOp::Lock { lock: slot, body: self.body(depth), left },
             4 => SyncOp::TryLock { lock: slot, body: self.body(depth) },
             5 => SyncOp::ReleaseLock(slot),
