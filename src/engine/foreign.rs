@@ -174,12 +174,12 @@ impl KeptWaker {
         }
     }
 
-    /// Wakes it, unless it is one of ours that a cancel has interrupted already: then it is handed back.
+    /// Wakes it, unless it is one of ours that a cancel has interrupted already: then its number is handed back.
     #[inline]
-    pub(crate) fn wake_unless_cancelled(self) -> Result<(), KeptWaker> {
+    pub(crate) fn wake_unless_cancelled(self) -> Result<(), TaskId> {
         match self {
-            KeptWaker::Ours(id) if !wake_unless_cancelled(id) => Err(self),
-            KeptWaker::Ours(_) => Ok(()),
+            KeptWaker::Ours(id) if wake_unless_cancelled(id) => Ok(()),
+            KeptWaker::Ours(id) => Err(id),
             KeptWaker::Foreign(kept) => {
                 GuardedWaker::wake(kept);
                 Ok(())

@@ -99,10 +99,13 @@ impl Semaphore {
         self.waiters.in_line()
     }
 
+    #[inline]
     fn grant_one(&self) -> bool {
-        if self.waiters.in_line() == 0 {
-            return false;
-        }
+        self.waiters.in_line() > 0 && self.grant_first()
+    }
+
+    #[inline(never)]
+    fn grant_first(&self) -> bool {
         self.value.set(self.value.get() - 1); // first: a foreign waker may run anything
         let granted = self.waiters.call_first_uncancelled();
         if !granted {

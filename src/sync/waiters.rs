@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf::{self, Told};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::engine::waker::TaskId;
 
 /// A line of waiters.
 #[derive(Default)]
@@ -42,20 +43,25 @@ impl Waiters {
     /// Calls the first in the line, unless it is cancelled already: that one hands on when it runs. False if none is called.
     #[inline]
     pub(super) fn call_first_if_uncancelled(&self) -> bool {
-        if self.in_line() == 0 {
-            return false;
-        }
+        self.in_line() > 0 && self.call_the_first_if_uncancelled()
+    }
+
+    fn call_the_first_if_uncancelled(&self) -> bool {
         let mut line = self.line.borrow_mut();
         let first = line.first();
-        let Some((key, waker)) = first.zip(line.call()) else { return false };
+        let Some(waker) = line.call() else { return false };
         drop(line); // a foreign waker may run anything
-        match waker.wake_unless_cancelled() {
-            Ok(()) => true,
-            Err(waker) => {
-                self.line.borrow_mut().take_call_back(key, waker);
-                false
-            }
+        let is_called = waker.wake_unless_cancelled();
+        if let (Err(waker), Some(key)) = (is_called, first) {
+            self.call_no_more(key, waker);
+            return false;
         }
+        true
+    }
+
+    #[cold]
+    fn call_no_more(&self, key: WaitKey, waker: TaskId) {
+        self.line.borrow_mut().take_call_back(key, KeptWaker::Ours(waker));
     }
 
     /// Calls the first in the line that is not cancelled already. False if none is called.
