@@ -85,6 +85,7 @@ impl Semaphore {
     ///
     /// # In asyncio
     /// `semaphore.locked()`.
+    #[inline]
     pub fn is_locked(&self) -> bool {
         self.value.get() == 0 || !(self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
