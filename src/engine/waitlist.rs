@@ -139,6 +139,8 @@ impl<T> WaitList<T> {
     }
 
     /// Calls the first in the line of whom `is_wanted` says so.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn call_where(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
         let mut index = self.first;
         while let Some(place) = self.places.get_mut(index as usize) {
@@ -209,6 +211,7 @@ impl<T> WaitList<T> {
         })
     }
 
+    #[inline]
     fn unlink(&mut self, index: u32) {
         let Place { previous, next, .. } = self.places[index as usize];
         if previous == NIL {

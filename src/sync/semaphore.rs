@@ -105,7 +105,6 @@ impl Semaphore {
         self.waiters.in_line() > 0 && self.grant_first()
     }
 
-    #[inline(never)]
     fn grant_first(&self) -> bool {
         self.value.set(self.value.get() - 1); // first: a foreign waker may run anything
         let granted = self.waiters.call_first_uncancelled();
@@ -148,6 +147,8 @@ impl Owner for Semaphore {
         self.value.get() > 0
     }
 
+    #[cold]
+    #[inline(never)]
     fn call_on(&self) {
         self.grant();
     }
