@@ -112,6 +112,7 @@ impl RecordRef {
         self.set(Flag::CANCEL_PENDING);
         if asleep {
             self.set(Flag::CANCEL_FIRM);
+            self.home.tasks.one_is_interrupted();
         }
         if !self.has(Stage::LENT) {
             wake(self.id); // its loop may be another, or not be running
@@ -434,6 +435,7 @@ impl Engine {
         } else {
             if !record.is_queued() {
                 record.set(Flag::CANCEL_FIRM); // what it waits for is interrupted
+                self.tasks.one_is_interrupted();
             }
             self.make_record_ready(record);
         }

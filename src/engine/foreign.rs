@@ -17,7 +17,7 @@ use std::thread;
 
 use super::current;
 use super::record::RecordRef;
-use super::waker::{TaskId, is_cancelled, wake, wake_unless_cancelled};
+use super::waker::{TaskId, is_cancelled, wake};
 use crate::error::{ExceptionContext, Failure, Panic};
 
 /// What a panic threw.
@@ -185,19 +185,6 @@ impl KeptWaker {
         match self {
             KeptWaker::Ours(id) => wake(id),
             KeptWaker::Foreign(kept) => GuardedWaker::wake(kept),
-        }
-    }
-
-    /// Wakes it, unless it is one of ours that a cancel has interrupted already: then it is handed back.
-    #[inline]
-    pub(crate) fn wake_unless_cancelled(self) -> Result<(), KeptWaker> {
-        match self {
-            KeptWaker::Ours(id) if !wake_unless_cancelled(id) => Err(self),
-            KeptWaker::Ours(_) => Ok(()),
-            KeptWaker::Foreign(kept) => {
-                GuardedWaker::wake(kept);
-                Ok(())
-            }
         }
     }
 

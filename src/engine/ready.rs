@@ -55,6 +55,12 @@ impl ReadyQueue {
         self.pushed.get()
     }
 
+    /// How many have been popped since the beginning of time.
+    #[inline]
+    pub(super) fn popped(&self) -> u64 {
+        self.popped.get()
+    }
+
     /// Whether everything that was pushed before `place` has been popped, and what is at `place` too.
     pub(crate) fn has_passed(&self, place: u64) -> bool {
         self.popped.get() > place

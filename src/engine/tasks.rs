@@ -15,12 +15,19 @@ pub(crate) struct Tasks {
     pub(super) ready: ReadyQueue,
     /// How many have a [`Flag::WAKER_AT_LARGE`].
     at_large: Cell<usize>,
+    /// When so many have been taken from the ready queue, all that a cancel has interrupted have run.
+    interrupted_until: Cell<u64>,
 }
 
 impl Tasks {
     pub(super) fn new(first_generation: u32, max_tasks: usize) -> Tasks {
         let slots = RefCell::new(Slots::new(first_generation, max_tasks));
-        Tasks { slots, ready: ReadyQueue::default(), at_large: Cell::new(0) }
+        Tasks {
+            slots,
+            ready: ReadyQueue::default(),
+            at_large: Cell::new(0),
+            interrupted_until: Cell::new(0),
+        }
     }
 
     /// It is over. What the table held is handed back, for dropping it may run code of others.
@@ -48,16 +55,15 @@ impl Tasks {
         true
     }
 
-    /// A wake-up that a task does not get which a cancel has interrupted: false. `None` if it is stale.
+    /// A cancel interrupts a task, which is queued next.
+    pub(super) fn one_is_interrupted(&self) {
+        self.interrupted_until.set(self.ready.next_place() + 1);
+    }
+
+    /// Whether a task that a cancel has interrupted may not have run yet.
     #[inline]
-    pub(super) fn wake_unless_cancelled(&self, id: TaskId) -> Option<bool> {
-        let slots = self.slots.borrow();
-        let record = slots.tenant(id)?;
-        if record.is_queued() {
-            return Some(!record.has(Flag::CANCEL_FIRM)); // the rare case: one that is interrupted is queued
-        }
-        self.ready.push(record);
-        Some(true)
+    pub(super) fn any_is_interrupted(&self) -> bool {
+        self.ready.popped() < self.interrupted_until.get()
     }
 
     pub(super) fn is_cancelled(&self, id: TaskId) -> bool {

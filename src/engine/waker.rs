@@ -177,14 +177,10 @@ pub(crate) fn wake(id: TaskId) {
     }
 }
 
-/// The same, but a task of this loop that a cancel has interrupted, and that has not run since, is left as it is: false.
+/// Whether a task of this loop that a cancel has interrupted may not have run yet.
 #[inline]
-pub(super) fn wake_unless_cancelled(id: TaskId) -> bool {
-    let is_woken = with_current_loop(|engine| engine.tasks.wake_unless_cancelled(id)).flatten();
-    is_woken.unwrap_or_else(|| {
-        wake_elsewhere(id);
-        true
-    })
+pub(crate) fn any_is_cancelled() -> bool {
+    with_current_loop(|engine| engine.tasks.any_is_interrupted()).unwrap_or(false)
 }
 
 /// Whether a cancel has interrupted this task of this loop, and it has not run since.

@@ -138,6 +138,8 @@ impl Owner for Lock {
         !self.locked.get()
     }
 
+    #[cold]
+    #[inline(never)]
     fn call_on(&self) {
         if !self.waiters.one_is_called() {
             self.waiters.call_first_if_uncancelled();

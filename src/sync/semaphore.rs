@@ -85,6 +85,7 @@ impl Semaphore {
     ///
     /// # In asyncio
     /// `semaphore.locked()`.
+    #[inline]
     pub fn is_locked(&self) -> bool {
         self.value.get() == 0 || !(self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
@@ -99,10 +100,12 @@ impl Semaphore {
         self.waiters.in_line()
     }
 
+    #[inline]
     fn grant_one(&self) -> bool {
-        if self.waiters.in_line() == 0 {
-            return false;
-        }
+        self.waiters.in_line() > 0 && self.grant_first()
+    }
+
+    fn grant_first(&self) -> bool {
         self.value.set(self.value.get() - 1); // first: a foreign waker may run anything
         let granted = self.waiters.call_first_uncancelled();
         if !granted {
@@ -144,6 +147,8 @@ impl Owner for Semaphore {
         self.value.get() > 0
     }
 
+    #[cold]
+    #[inline(never)]
     fn call_on(&self) {
         self.grant();
     }

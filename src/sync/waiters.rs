@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf::{self, Told};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
+use crate::engine::waker::any_is_cancelled;
 
 /// A line of waiters.
 #[derive(Default)]
@@ -42,26 +43,20 @@ impl Waiters {
     /// Calls the first in the line, unless it is cancelled already: that one hands on when it runs. False if none is called.
     #[inline]
     pub(super) fn call_first_if_uncancelled(&self) -> bool {
-        if self.in_line() == 0 {
-            return false;
-        }
-        let mut line = self.line.borrow_mut();
-        let first = line.first();
-        let Some((key, waker)) = first.zip(line.call()) else { return false };
-        drop(line); // a foreign waker may run anything
-        match waker.wake_unless_cancelled() {
-            Ok(()) => true,
-            Err(waker) => {
-                self.line.borrow_mut().take_call_back(key, waker);
-                false
-            }
-        }
+        self.in_line() > 0
+            && !(any_is_cancelled() && self.first_is_cancelled())
+            && self.call_the_first()
+    }
+
+    #[cold]
+    fn first_is_cancelled(&self) -> bool {
+        self.line.borrow().iter().next().is_some_and(KeptWaker::is_cancelled)
     }
 
     /// Calls the first in the line that is not cancelled already. False if none is called.
     #[inline]
     pub(super) fn call_first_uncancelled(&self) -> bool {
-        self.call_first_if_uncancelled() || self.in_line() > 0 && self.call_one_behind_cancelled()
+        if any_is_cancelled() { self.call_one_behind_cancelled() } else { self.call_first() }
     }
 
     #[cold]
