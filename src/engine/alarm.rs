@@ -11,7 +11,7 @@ use super::waker::TaskId;
 pub(crate) enum Alarm {
     /// Wake this task.
     Wake { generation: [u8; 3], slot: u32 },
-    /// Cancel this task: a time-out.
+    /// The time of a limit that this task has polled is up: poll it.
     Cancel { generation: [u8; 3], slot: u32 },
     /// Wake a waker that is not ours, by its place among the strangers.
     Stranger { place: u32 },
