@@ -67,7 +67,10 @@ impl<F: Future> Frame<F> for CatchCancel {
         let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
         let Some(engine) = current::running() else { return future.poll(cx).map(Ok) };
         match self.scope.poll(&engine, None, || future.as_mut().poll(cx)) {
-            Seen::Ready(output) => Poll::Ready(Ok(output)),
+            Seen::Ready(output) => {
+                held.set(None); // it is over: polled again it says so
+                Poll::Ready(Ok(output))
+            }
             Seen::Pending => Poll::Pending,
             Seen::CameOut => {
                 engine.catches();

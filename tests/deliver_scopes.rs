@@ -286,3 +286,23 @@ fn what_is_polled_after_its_end_panics_with_a_clear_sentence() {
         }
     });
 }
+
+/// As in asyncio, where both find the same sleep to cancel.
+#[test]
+fn a_limit_that_is_up_as_its_task_is_cancelled_leaves_the_clean_up_alone() {
+    let log = Log::new();
+    let l = log.clone();
+    run_virtual(async move {
+        let task = create_task(async move {
+            let work = finally(sleep(ms(60_000)), async || {
+                sleep(ms(5)).await;
+                l.add("clean");
+            });
+            wait_for(work, ms(10)).await
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+    log.expect(&[(15, "clean")]);
+}

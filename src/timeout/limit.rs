@@ -381,6 +381,9 @@ fn poll_again<F: Future>(
             }
         };
     }
+    if engine.is_interrupting_one() {
+        limit.to_deliver.set(false); // another cancel comes by at this moment: as in asyncio the two are one
+    }
     let how = (engine.may_deliver() && limit.to_deliver.take()).then_some(How::Several);
     let seen = {
         let _around = Around::new(&engine);
