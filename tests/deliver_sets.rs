@@ -97,33 +97,3 @@ fn in_a_set_what_each_time_limit_holds_is_cancelled() {
         })
     });
 }
-
-/// A set whose futures wake themselves stops early: an inner set does so when it has polled all of its own.
-#[test]
-fn every_clean_up_in_sets_within_a_set_runs() {
-    for (outer, inner) in [(2, 1), (3, 1), (3, 3), (3, 31), (40, 40)] {
-        let cleaned = Rc::new(Cell::new(0));
-        let count = cleaned.clone();
-        run_virtual(async move {
-            let task = create_task(async move {
-                let inner_set = |count: Rc<Cell<u32>>| async move {
-                    let clean_up = |count: Rc<Cell<u32>>| async move {
-                        finally(sleep(ms(60_000)), async move || {
-                            sleep(ms(10)).await;
-                            count.set(count.get() + 1);
-                        })
-                        .await;
-                    };
-                    let all = (0..inner).map(|_| clean_up(count.clone()));
-                    all.collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await
-                };
-                let all = (0..outer).map(|_| inner_set(count.clone()));
-                all.collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await
-            });
-            sleep(ms(5)).await;
-            task.cancel();
-            assert!(task.await.is_err());
-        });
-        assert_eq!(cleaned.get(), outer * inner, "{outer} sets of {inner}");
-    }
-}

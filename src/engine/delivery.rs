@@ -35,7 +35,6 @@ use std::cell::{Cell, RefCell};
 use std::sync::Weak;
 use std::task::{Context, Poll};
 
-use super::cold::Cold;
 use super::foreign::{GuardedWaker, KeptWaker};
 use super::record::{Flag, RecordRef};
 use super::turn::Engine;
@@ -69,13 +68,8 @@ pub(crate) struct Deliveries {
     innermost: Cell<u32>,
     /// The numbers of those around that one.
     active: RefCell<Vec<u32>>,
-    /// Checkpoints that have noted a number, and those that were interrupted for the first time.
+    /// Checkpoints that have noted a number in this poll.
     marked: Cell<u32>,
-    interrupted: Cell<u32>,
-    /// Sets may not have come yet to all that is marked.
-    is_partial: Cell<bool>,
-    /// The delivery that is being marked, or was last: scopes inside take a number of their own once.
-    round: Cell<u32>,
     /// The foreign wakers of those.
     marked_wakers: RefCell<Vec<KeptWaker>>,
     /// Interruptions that have come out of what was polled, and were not caught.
@@ -94,38 +88,24 @@ pub(crate) struct Deliveries {
 #[derive(Clone, Copy, Default)]
 struct Counts {
     marked: u32,
-    interrupted: u32,
     out: u32,
     waiting: u32,
     holding: u32,
 }
 
-/// What one checkpoint has noted of the cancels that came by: a number, and in the lowest bits whether it holds its branch, and
-/// whether it has been interrupted already.
+/// What one checkpoint has noted of the cancels that came by. The lowest bit says that it holds its branch.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Cell<u32>);
 
 impl Told {
     const HOLDS: u32 = 1;
-    const INTERRUPTED: u32 = 2;
-    const BITS: u32 = 2;
 
     fn number(&self) -> u32 {
-        self.0.get() >> Told::BITS
+        self.0.get() >> 1
     }
 
-    /// True if it is another number than before.
-    fn note(&self, number: u32) -> bool {
-        let is_new = self.number() != number;
-        if is_new {
-            self.0.set(number << Told::BITS);
-        }
-        is_new
-    }
-
-    /// True for the first time.
-    fn is_first_interruption(&self) -> bool {
-        self.0.replace(self.0.get() | Told::INTERRUPTED) & Told::INTERRUPTED == 0
+    fn note(&self, number: u32) {
+        self.0.set(number << 1);
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -165,9 +145,7 @@ impl Engine {
                 Visit::Wait
             }
             Signal::Mark => {
-                if !told.note(d.innermost.get()) {
-                    return Visit::Wait;
-                }
+                told.note(d.innermost.get());
                 d.marked.update(|marked| marked + 1);
                 if TaskId::of(cx.waker()).is_none() {
                     // A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake
@@ -178,15 +156,12 @@ impl Engine {
                 Visit::Wait
             }
             first @ (Signal::First | Signal::Forwarded) => {
-                told.forget();
                 told.note(d.innermost.get());
                 d.marked.update(|marked| marked + 1);
                 d.signal.set(Signal::Deliver);
                 Visit::Interrupted(first == Signal::Forwarded)
             }
             Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
-                d.interrupted
-                    .update(|interrupted| interrupted + u32::from(told.is_first_interruption()));
                 Visit::Interrupted(false)
             }
             Signal::Quiet | Signal::Deliver => Visit::Go,
@@ -229,7 +204,8 @@ impl Engine {
     pub(crate) fn comes_out(&self) {
         let d = &self.deliveries;
         match d.signal.get() {
-            Signal::Mark | Signal::Asking => {}
+            Signal::Mark => d.marked.update(|marked| marked + 1),
+            Signal::Asking => {}
             Signal::Quiet => {
                 self.begin_counting();
                 d.out.set(1);
@@ -287,7 +263,6 @@ impl Deliveries {
     fn counts(&self) -> Counts {
         Counts {
             marked: self.marked.get(),
-            interrupted: self.interrupted.get(),
             out: self.out.get(),
             waiting: self.waiting.get(),
             holding: self.holding.get(),
@@ -295,8 +270,8 @@ impl Deliveries {
     }
 
     fn next_number(&self) -> u32 {
-        // The lowest bits of a `Told` are taken. Zero is none.
-        let number = self.last_number.get() % (u32::MAX >> Told::BITS) + 1;
+        // 31 bits: the lowest of a `Told` is taken. Zero is none.
+        let number = self.last_number.get() % (u32::MAX >> 1) + 1;
         self.last_number.set(number);
         number
     }
@@ -324,7 +299,6 @@ impl Engine {
         let d = &self.deliveries;
         self.begin_counting();
         let number = d.next_number();
-        d.round.set(number);
         d.signal.set(Signal::First);
         d.innermost.set(number);
         let polled = body(); // of a task: it does not panic
@@ -359,34 +333,6 @@ pub(crate) enum Seen<R> {
     CameOut,
 }
 
-/// Whose poll it is.
-struct Polling<'a> {
-    engine: &'a Engine,
-    task: Option<&'a RecordRef>,
-    /// It is the task itself, and no frame in it.
-    is_task: bool,
-}
-
-impl Polling<'_> {
-    fn cold(&self) -> Option<&Cold> {
-        self.task.and_then(|task| task.cold_if_any())
-    }
-
-    /// Whether foreign wakers are kept in the task: it may await sets of futures.
-    fn has_sets(&self) -> bool {
-        self.kept_so_far() > 0
-    }
-
-    fn kept_so_far(&self) -> u64 {
-        self.cold().map_or(0, |cold| cold.foreign_wakers.borrow().added())
-    }
-
-    fn kept_since(&self, before: u64) -> Vec<Weak<GuardedWaker>> {
-        self.cold()
-            .map_or_else(Vec::new, |cold| cold.foreign_wakers.borrow().since(before).collect())
-    }
-}
-
 /// What can catch a cancel, or deliver one to what is in it.
 #[derive(Default)]
 pub(crate) struct Scope {
@@ -394,13 +340,8 @@ pub(crate) struct Scope {
     number: Cell<u32>,
     /// A cancel has come out of it, and something in it is still alive.
     came_out: Cell<bool>,
-    /// The delivery in which it took its number, if that is one to what is around it.
-    round: Cell<u32>,
     /// Only foreign futures wait in it: it is interrupted itself.
     is_foreign: Cell<bool>,
-    /// How much in it was marked, and how much of that interrupted.
-    marked: Cell<u32>,
-    interrupted: Cell<u32>,
     /// The foreign wakers that checkpoints in it have kept since the delivery.
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
@@ -417,8 +358,6 @@ impl Scope {
         self.number.set(other.number.get());
         self.came_out.set(other.came_out.get());
         self.is_foreign.set(other.is_foreign.get());
-        self.marked.set(other.marked.get());
-        self.interrupted.set(other.interrupted.get());
         if !std::ptr::eq(self, other) {
             self.kept_inside.replace(other.kept_inside.take());
             self.keeps_some.set(other.keeps_some.take());
@@ -461,7 +400,7 @@ impl Scope {
         if how.is_some() || self.is_at_work() || !engine.is_quiet() {
             return self.poll_counting(engine, None, how, &mut body);
         }
-        let before = Counts { out: 0, holding: 0, ..engine.deliveries.counts() };
+        let before = Counts { waiting: engine.deliveries.waiting.get(), ..Counts::default() };
         match body() {
             Poll::Ready(output) => {
                 engine.deliveries.signal.set(Signal::Quiet); // what came out of a branch that has lost is gone with it
@@ -498,93 +437,50 @@ impl Scope {
         if around == Signal::Quiet {
             engine.begin_counting();
         }
-        let is_of_round = self.round.get() == d.round.get();
-        let is_outer = matches!(around, Signal::Mark | Signal::First | Signal::Forwarded);
-        if how.is_some() || is_outer && !is_of_round {
+        if how.is_some() || matches!(around, Signal::Mark | Signal::First | Signal::Forwarded) {
             self.number.set(d.next_number());
-            if how.is_some() {
-                d.round.set(self.number.get());
-            }
-            self.round.set(d.round.get());
             self.is_foreign.set(false);
-            self.marked.set(0);
-            self.interrupted.set(0);
             self.forget_foreign_wakers(); // what is awaited of that is interrupted now, or holds and is kept anew
         }
-        let polling = Polling { engine, task: task.as_ref(), is_task };
         match how {
             None => {}
             Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
             Some(How::Several) => {
-                if let Some(output) = self.mark(&polling, body) {
-                    d.signal.set(if around == Signal::Quiet { around } else { Signal::Deliver });
-                    return Seen::Ready(output);
-                }
+                d.signal.set(Signal::Mark);
+                wake_foreign_wakers(task.as_ref());
+                let marked =
+                    deaf(task.as_ref(), || self.poll_once(engine, task.as_ref(), is_task, body));
                 d.signal.set(Signal::Deliver);
-                if polling.has_sets()
-                    && let Some(output) = self.interrupt_sets(&polling, body)
-                {
-                    d.signal.set(if around == Signal::Quiet { around } else { Signal::Deliver });
-                    return Seen::Ready(output);
+                let wakers = d.marked_wakers.take();
+                deaf(task.as_ref(), || wakers.into_iter().for_each(KeptWaker::wake));
+                if let Seen::Ready(_) = marked {
+                    if around == Signal::Quiet {
+                        d.signal.set(Signal::Quiet);
+                    }
+                    return marked;
                 }
             }
         }
-        let seen = self.poll_once(&polling, body);
+        let seen = self.poll_once(engine, task.as_ref(), is_task, body);
         if around == Signal::Quiet {
             d.signal.set(Signal::Quiet);
         }
         seen
     }
 
-    /// The first step: what is awaited notes the number. A set whose futures wake themselves stops early, so it is polled until
-    /// nothing new is reached.
-    fn mark<R>(&self, polling: &Polling<'_>, body: &mut dyn FnMut() -> Poll<R>) -> Option<R> {
-        let d = &polling.engine.deliveries;
-        d.signal.set(Signal::Mark);
-        wake_foreign_wakers(polling.task);
-        loop {
-            let marked = d.marked.get();
-            let seen = deaf(polling.task, || self.poll_once(polling, body));
-            if let Seen::Ready(output) = seen {
-                d.marked_wakers.take();
-                return Some(output);
-            }
-            if d.marked.get() == marked || !polling.has_sets() {
-                break;
-            }
-        }
-        let wakers = d.marked_wakers.take();
-        deaf(polling.task, || wakers.into_iter().for_each(KeptWaker::wake));
-        None
-    }
-
-    /// The second step, as long as sets have not come to all that is marked. What is in a set is caught there at once.
-    fn interrupt_sets<R>(
-        &self,
-        polling: &Polling<'_>,
-        body: &mut dyn FnMut() -> Poll<R>,
-    ) -> Option<R> {
-        let d = &polling.engine.deliveries;
-        loop {
-            let interrupted = d.interrupted.get();
-            let partial = d.is_partial.replace(true);
-            let seen = self.poll_once(polling, body);
-            d.is_partial.set(partial);
-            if let Seen::Ready(output) = seen {
-                return Some(output);
-            }
-            if d.interrupted.get() == interrupted {
-                return None;
-            }
-        }
-    }
-
     /// One poll, with what came out of it and what is alive in it counted.
-    fn poll_once<R>(&self, polling: &Polling<'_>, body: &mut dyn FnMut() -> Poll<R>) -> Seen<R> {
-        let d = &polling.engine.deliveries;
-        let kept_before = polling.kept_so_far();
+    fn poll_once<R>(
+        &self,
+        engine: &Engine,
+        task: Option<&RecordRef>,
+        is_task: bool,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        let cold = || task.and_then(|task| task.cold_if_any());
+        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
+        let d = &engine.deliveries;
         let mut before = d.counts();
-        if polling.is_task {
+        if is_task {
             before.waiting = 0; // each poll of a task begins to count them anew
         }
         let number = self.number.get();
@@ -612,12 +508,16 @@ impl Scope {
                 Seen::Ready(output)
             }
             Poll::Pending => {
-                if d.signal.get() != Signal::Mark && polling.kept_so_far() > kept_before {
-                    let kept = polling.kept_since(kept_before);
-                    self.kept_inside.borrow_mut().extend(kept);
-                    self.keeps_some.set(true);
+                if let Some(cold) = cold()
+                    && d.signal.get() != Signal::Mark
+                {
+                    let kept = cold.foreign_wakers.borrow();
+                    if kept.added() > kept_before {
+                        self.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                        self.keeps_some.set(true);
+                    }
                 }
-                self.judge(polling.engine, before)
+                self.judge(engine, before)
             }
         }
     }
@@ -650,11 +550,9 @@ impl Scope {
         let d = &engine.deliveries;
         match d.signal.get() {
             Signal::Mark => {
-                self.marked.update(|marked| marked + (d.marked.get() - before.marked));
-                if self.marked.get() == 0 {
+                if d.marked.get() == before.marked {
                     self.is_foreign.set(true);
-                    self.marked.set(1);
-                    d.marked.set(d.marked.get() + 1);
+                    d.marked.set(before.marked + 1);
                 }
                 return Seen::Pending;
             }
@@ -670,19 +568,13 @@ impl Scope {
         if self.is_foreign.get() && self.number.get() != 0 && d.out.get() == before.out && !is_alive
         {
             d.out.set(before.out + 1);
-            if self.interrupted.get() == 0 {
-                d.interrupted.update(|interrupted| interrupted + 1);
-            }
         }
-        self.interrupted
-            .update(|interrupted| interrupted + (d.interrupted.get() - before.interrupted));
         if d.out.get() > before.out {
             self.came_out.set(true);
             d.out.set(before.out);
         }
         if self.came_out.get() {
-            let is_reached = self.interrupted.get() >= self.marked.get() || !d.is_partial.get();
-            if !is_alive && is_reached {
+            if !is_alive {
                 self.is_over();
                 return Seen::CameOut;
             }
