@@ -447,12 +447,16 @@ impl Scope {
             Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
             Some(How::Several) => {
                 d.signal.set(Signal::Mark);
-                wake_foreign_wakers(task.as_ref());
+                // Of a task every set is polled in both steps, so it need not hear of them. A frame does not know whose they are:
+                // a set beside it is to be polled in the next turn.
+                let deaf_task = task.as_ref().filter(|_| is_task);
+                let all = foreign_wakers(task.as_ref());
+                deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
                 let marked =
-                    deaf(task.as_ref(), || self.poll_once(engine, task.as_ref(), is_task, body));
+                    deaf(deaf_task, || self.poll_once(engine, task.as_ref(), is_task, body));
                 d.signal.set(Signal::Deliver);
                 let wakers = d.marked_wakers.take();
-                deaf(task.as_ref(), || wakers.into_iter().for_each(KeptWaker::wake));
+                deaf(deaf_task, || wakers.into_iter().for_each(KeptWaker::wake));
                 if let Seen::Ready(_) = marked {
                     if around == Signal::Quiet {
                         d.signal.set(Signal::Quiet);
@@ -589,12 +593,10 @@ impl Scope {
     }
 }
 
-/// Wakes the foreign wakers that checkpoints of the task keep, so that the sets that they are in poll them.
-fn wake_foreign_wakers(task: Option<&RecordRef>) {
-    let wakers = task.and_then(|task| Some(task.cold_if_any()?.foreign_wakers.borrow().alive()));
-    if let Some(wakers) = wakers.filter(|wakers| !wakers.is_empty()) {
-        deaf(task, || wakers.into_iter().for_each(KeptWaker::wake));
-    }
+/// The foreign wakers that checkpoints of the task keep.
+fn foreign_wakers(task: Option<&RecordRef>) -> Vec<KeptWaker> {
+    let alive = |task: &RecordRef| Some(task.cold_if_any()?.foreign_wakers.borrow().alive());
+    task.and_then(alive).unwrap_or_default()
 }
 
 /// While `run` runs the task does not hear that it is woken: it is about to be polled.

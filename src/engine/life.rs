@@ -430,7 +430,11 @@ impl Engine {
             let failure = Failure::EndlessEnd { rounds: MOST_ROUNDS };
             self.report(&ExceptionContext::of(record, failure));
         }
-        self.forget_all(); // what the exception handler has made meanwhile
+        // What the exception handler has made meanwhile is dropped, and only what that makes is forgotten too.
+        for record in self.tenants() {
+            self.discard(&record);
+        }
+        self.forget_all();
     }
 
     /// Ends what is left without dropping it.
