@@ -17,7 +17,7 @@ use crate::engine::instant::Instant;
 use crate::engine::life::MOST_ROUNDS;
 use crate::engine::record::{Fallible, Flag, Plain, Typed};
 use crate::engine::turn::{Engine, Next};
-use crate::error::{Cancelled, Deadlock, ExceptionContext, RunError, Stuck, TaskError};
+use crate::error::{Cancelled, Deadlock, ExceptionContext, Failure, RunError, Stuck, TaskError};
 use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
 use crate::thread::Handle;
 
@@ -181,7 +181,8 @@ impl EventLoop {
     /// Like [`run`](EventLoop::run), with errors in place of the panics.
     ///
     /// # Errors
-    /// [`RunError`].
+    /// [`RunError`]. If main panicked and the clean-up of another task then waits for what cannot come, the deadlock is
+    /// returned, and the panic goes to the exception handler.
     #[track_caller]
     pub fn try_run<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
         let ended = self.try_run_until_complete(main);
@@ -191,7 +192,16 @@ impl EventLoop {
         ) {
             return ended;
         }
-        self.cancel_all()?;
+        if let Err(stuck) = self.cancel_all() {
+            // That is the end; what main panicked with before is not lost for it.
+            if let Err(RunError::Panicked(panic)) = ended {
+                let failure = Failure::Panicked(panic);
+                let context = ExceptionContext::of_nobody(failure, Location::caller());
+                let context = ExceptionContext { what: "the main task", ..context };
+                self.engine.enter(|| self.engine.report(&context));
+            }
+            return Err(stuck);
+        }
         ended
     }
 

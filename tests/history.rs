@@ -1242,7 +1242,7 @@ fn a_done_callback_has_no_task_locals_of_the_task_in_which_its_own_ends() {
             pending::<Result<(), &str>>().await
         });
         let mut scope = Box::pin(scope);
-        poll_fn(|cx| Poll::Ready(assert!(scope.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(scope.as_mut().poll(cx))).await.is_pending());
         WHO.set("main");
         drop(scope);
         turns(1).await;

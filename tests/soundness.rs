@@ -20,9 +20,9 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use loopwheel::sync::{BoundedSemaphore, Condition, Event, Promise};
 use loopwheel::{
-    AllCompleted, Clock, EventLoop, Instant, Raised, Task, TaskGroup, TaskGroupBuilder, TaskLocal,
-    VirtualClock, as_completed, call_soon, create_task, finally, gather, now, run_virtual, shield,
-    sleep, try_create_task, wait, wait_for, yield_now,
+    AllCompleted, Clock, EventLoop, Instant, Raised, RunError, Task, TaskGroup, TaskGroupBuilder,
+    TaskLocal, VirtualClock, as_completed, call_soon, create_task, finally, gather, now,
+    run_virtual, shield, sleep, try_create_task, wait, wait_for, yield_now,
 };
 
 /// An error whose `Debug` drops the last handle of its own task.
@@ -724,4 +724,18 @@ fn a_failure_is_reported_once_though_a_shield_was_given_up_and_a_task_local_drop
     });
     let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
     assert!(report.contains("of the task"), "{report}");
+}
+
+#[test]
+fn a_panic_of_main_is_reported_if_the_clean_up_after_it_is_stuck() {
+    let (mut event_loop, reports) = watched_loop();
+    let ended = event_loop.try_run(async {
+        drop(create_task(finally(pending::<()>(), async || pending().await)));
+        yield_now().await;
+        panic!("of main");
+    });
+    let Err(RunError::Deadlock(deadlock)) = ended else { panic!("it is stuck") };
+    assert_eq!(deadlock.waits().len(), 1);
+    let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
+    assert!(report.contains("the main task") && report.contains("of main"), "{report}");
 }

@@ -1916,7 +1916,7 @@ fn a_free_lock_whose_waiters_are_all_cancelled_can_be_taken_at_once() {
         assert!(waiters.iter().all(|waiter| !waiter.is_done()));
         let third = wait(lock.clone());
         turns(2).await;
-        assert!(waiters.iter().all(|waiter| waiter.is_cancelled()) && !third.is_done());
+        assert!(waiters.iter().all(loopwheel::Task::is_cancelled) && !third.is_done());
         drop(guard);
         third.await.unwrap();
         assert!(!lock.is_locked());

@@ -119,7 +119,13 @@ async fn by_hand(place: &Place, body: &Body, spec: WakerSpec, polls: u8, then: T
     match then {
         Then::Drop => drop(future),
         Then::Forget => {
-            World::here().ledger.forget(label);
+            let world = World::here();
+            world.ledger.forget(label);
+            // It may own groups, and they keep the task that opened them, with its outcome.
+            world.ledger.forget(place.task);
+            if let Some((owner, _)) = &place.group {
+                world.ledger.forget(*owner);
+            }
             mem::forget(future);
         }
         Then::Await => future.await,
