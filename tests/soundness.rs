@@ -739,3 +739,39 @@ fn a_panic_of_main_is_reported_if_the_clean_up_after_it_is_stuck() {
     let [report] = &reports.borrow()[..] else { panic!("one report: {reports:?}") };
     assert!(report.contains("the main task") && report.contains("of main"), "{report}");
 }
+
+#[test]
+fn two_tasks_that_await_each_other_beside_foreign_code_end_when_they_are_cancelled() {
+    // The waker of each is at large, so what it awaits is found by polling it: the cancel would go from one to the other for ever.
+    async fn lets_its_waker_out() -> Waker {
+        let kept = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        yield_now().await;
+        kept
+    }
+    let _watchdog = Watchdog::new("two that await each other");
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let first: Rc<RefCell<Option<Task<()>>>> = Rc::default();
+        let of_the_first = first.clone();
+        let task = create_task(async move {
+            let _kept = lets_its_waker_out().await;
+            gather([async move {
+                let _kept = lets_its_waker_out().await;
+                let first = of_the_first.take().expect("it is there");
+                let _ = first.await;
+            }])
+            .await;
+        });
+        let seen = task.to_ref();
+        *first.borrow_mut() = Some(task);
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        seen.cancel();
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(seen.is_cancelled());
+    });
+    assert_eq!(reports.borrow().len(), 0, "{reports:?}");
+}

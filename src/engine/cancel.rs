@@ -18,7 +18,7 @@
 //! **Ways.** A cancel may reach a task by several ways (`gather(v, v)`, a diamond of awaits), and counts as often. The ways are
 //! counted, not walked: a ladder of forty diamonds has 2⁴⁰ of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ptr;
 use std::rc::Rc;
 
@@ -54,13 +54,31 @@ impl RecordRef {
         let is_passed_on = self.pass_on(reason.as_ref(), Some(by));
         if is_passed_on {
             self.count_cancel(1, reason.as_ref());
-        } else if self.takers().is_empty() {
+        } else if self.takers().is_empty() && !self.passes_on_to(by) {
             self.count_cancel(1, reason.as_ref());
             self.interrupt();
         } else {
             return false; // a circle
         }
         true
+    }
+
+    /// Whether a cancel is on its way from here to `other` already: then the two await each other, and it would go round for ever.
+    fn passes_on_to(&self, other: &RecordRef) -> bool {
+        if !self.has(Flag::UNWINDING) {
+            return false;
+        }
+        let mut seen = HashSet::from([self.address()]);
+        let mut open = self.awaited();
+        while let Some(task) = open.pop() {
+            if task == *other {
+                return true;
+            }
+            if !task.has(Flag::DONE) && seen.insert(task.address()) {
+                open.extend(task.awaited());
+            }
+        }
+        false
     }
 
     /// Passes a cancel on to what the task awaits, and so on, at once. False if there is nothing that takes it.
