@@ -178,7 +178,7 @@ fn hook(info: &panic::PanicHookInfo<'_>) {
     }
 }
 
-/// No program takes so long.
+/// No program takes so long. The real clock is the point: a program that hangs is one in which virtual time stands still.
 fn begin_watchdog() {
     let seconds = env::var("FUZZ_HANG").ok().and_then(|it| it.parse().ok()).unwrap_or(20);
     thread::spawn(move || {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::program::Program;
 
 const TRIES: usize = 3_000;
+/// On the real clock, which is the point: whoever has a failure waits no longer for a smaller one.
 const TIME: Duration = Duration::from_secs(60);
 
 /// The smallest that was found for which `fails` holds.
