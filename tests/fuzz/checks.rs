@@ -19,9 +19,8 @@ pub(crate) fn after(world: &World) {
     world.graph.clear();
     // The threads of a loop's pool may still be about to drop what they had. They are real, so the real clock is the point;
     // it ends as soon as they have.
-    let millis = if world.ledger.anything_forgotten() { 20 } else { 2_000 };
-    for _ in 0..millis {
-        if !world.threads_are_used.get() || !world.ledger.is_anything_left() {
+    for _ in 0..5_000 {
+        if !world.threads_are_used.get() || world.ledger.leaked().is_none() {
             break;
         }
         thread::sleep(Duration::from_millis(1));

@@ -181,39 +181,42 @@ impl Ledger {
         self.books(|books| books.fault.clone())
     }
 
-    pub(crate) fn is_anything_left(&self) -> bool {
-        self.books(|books| books.entries.iter().any(|entry| entry.drops == 0))
+    /// What was never dropped, though nothing that it belongs to was forgotten: its number, and the label of who made it.
+    pub(crate) fn leaked(&self) -> Option<(usize, u32)> {
+        let forgotten = self.anything_forgotten();
+        self.books(|books| {
+            let excused = books.excused();
+            let leaked = books.entries.iter().enumerate().find(|(_, entry)| {
+                entry.drops == 0
+                    && !excused[entry.label as usize]
+                    && !(entry.role == Role::Shared && forgotten)
+            });
+            leaked.map(|(serial, entry)| (serial, entry.label))
+        })
+    }
+
+    /// What was thrown, and nobody heard of.
+    fn silent(&self) -> Option<(usize, u32)> {
+        self.books(|books| {
+            let excused = books.excused();
+            let silent = books.entries.iter().enumerate().find(|(_, entry)| {
+                entry.role == Role::Thrown
+                    && entry.seen + entry.reported == 0
+                    && !excused[entry.label as usize]
+            });
+            silent.map(|(serial, entry)| (serial, entry.label))
+        })
     }
 
     /// All is over: every value has been dropped once, but for those of what was forgotten; what was thrown was heard of.
     pub(crate) fn close(&self) {
-        let (leaked, silent) = self.books(|books| {
-            let excused = books.excused();
-            let excused = |label: u32| excused[label as usize];
-            let entries = || books.entries.iter().enumerate();
-            let leaked = entries()
-                .find(|(_, entry)| {
-                    entry.drops == 0
-                        && !excused(entry.label)
-                        && !(entry.role == Role::Shared && self.anything_forgotten())
-                })
-                .map(|(serial, entry)| (serial, entry.label));
-            let silent = entries()
-                .find(|(_, entry)| {
-                    entry.role == Role::Thrown
-                        && entry.seen + entry.reported == 0
-                        && !excused(entry.label)
-                })
-                .map(|(serial, entry)| (serial, entry.label));
-            (leaked, silent)
-        });
-        if let Some((serial, label)) = leaked {
+        if let Some((serial, label)) = self.leaked() {
             self.fault(
                 "never dropped",
                 format!("parcel {serial} of task {label} was never dropped"),
             );
         }
-        if let Some((serial, label)) = silent
+        if let Some((serial, label)) = self.silent()
             && !self.excuses_silence.load(Ordering::Relaxed)
         {
             self.fault(

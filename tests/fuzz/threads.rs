@@ -10,7 +10,7 @@ use crate::handle::{see, text_thrown};
 use crate::interpret::{Boxed, Place, ms};
 use crate::ledger::{Ledger, Role};
 use crate::parcel::Parcel;
-use crate::program::{Make, ThreadOp};
+use crate::program::{Make, Reflex, ThreadOp};
 use crate::world::World;
 
 fn throw(ledger: &Ledger, label: u32) -> ! {
@@ -27,7 +27,10 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ThreadOp) -> Boxed<'a> {
         let ledger = world.ledger.clone();
         match *op {
             ThreadOp::ToThread { panics, awaited } => {
+                // It says that there is something left until the thread has made its value, which then says so itself.
+                let owned = Parcel::owned(&world, label, Reflex::Nothing);
                 let work = to_thread(move || {
+                    let _owned = owned;
                     let value = Parcel::of_role(&ledger, label, Make::default(), Role::Plain);
                     if panics {
                         throw(&ledger, label);
