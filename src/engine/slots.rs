@@ -15,7 +15,9 @@ use std::mem;
 
 use super::record::RecordRef;
 use super::slack::{KEPT, Slack};
-use super::waker::{FIRST_GENERATION, GENERATIONS, MAX_SLOTS, TaskId, next_generation};
+use super::waker::{
+    FIRST_GENERATION, GENERATIONS, MAX_SLOTS, TaskId, next_generation, slot_of_word,
+};
 
 /// A slot without a tenant, and the generation that its next one will be.
 #[derive(Clone, Copy, Debug)]
@@ -261,10 +263,15 @@ impl Slots {
         self.keep_vacant();
     }
 
-    #[inline]
     pub(crate) fn tenant(&self, id: TaskId) -> Option<&RecordRef> {
-        let tenant = self.tenants.get(id.slot() as usize)?.as_ref()?;
-        (tenant.id == id).then_some(tenant)
+        self.tenant_of_word(id.word())
+    }
+
+    /// The task with this number. A word that is no number is nobody's.
+    #[inline]
+    pub(super) fn tenant_of_word(&self, word: usize) -> Option<&RecordRef> {
+        let tenant = self.tenants.get(slot_of_word(word))?.as_ref()?;
+        (tenant.id.word() == word).then_some(tenant)
     }
 
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &RecordRef> {

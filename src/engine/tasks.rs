@@ -48,9 +48,9 @@ impl Tasks {
     /// A wake-up. False if it is stale: its task is over.
     #[allow(clippy::inline_always)] // into what a waker does
     #[inline(always)]
-    pub(super) fn wake(&self, id: TaskId) -> bool {
+    pub(super) fn wake(&self, word: usize) -> bool {
         let slots = self.slots.borrow();
-        let Some(record) = slots.tenant(id) else { return false };
+        let Some(record) = slots.tenant_of_word(word) else { return false };
         self.ready.push(record);
         true
     }

@@ -375,7 +375,7 @@ impl Engine {
     /// A wake-up on the loop's own thread: a flag test and a push. False if there is no such task (any more).
     #[inline]
     pub(crate) fn make_ready(&self, id: TaskId) -> bool {
-        self.tasks.wake(id)
+        self.tasks.wake(id.word())
     }
 
     /// Queues a task that is known to be alive.

@@ -190,6 +190,20 @@ impl<T> WaitList<T> {
         Some(left)
     }
 
+    /// Leaves if it has been called. False if it has not: it stays in the line.
+    #[inline]
+    pub(crate) fn leave_if_called(&mut self, key: WaitKey) -> bool {
+        let WaitKey(index) = key;
+        let Some(place) = self.places.get_mut(index as usize) else { return false };
+        if !matches!(place.state, State::Called) {
+            return false;
+        }
+        (place.state, place.next) = (State::Free, self.first_free);
+        self.first_free = index;
+        self.called -= 1;
+        true
+    }
+
     /// What it waits with; `None` if it has been called.
     pub(crate) fn get_mut(&mut self, key: WaitKey) -> Option<&mut T> {
         match &mut self.places.get_mut(key.0 as usize)?.state {
@@ -245,13 +259,19 @@ mod tests {
                     3 if !line.is_empty() => {
                         let (key, number) = line.remove(dice.below(line.len() as u64) as usize);
                         assert_eq!(list.get_mut(key).copied(), Some(number));
+                        assert!(!list.leave_if_called(key));
                         assert_eq!(list.leave(key), Some(Left::InLine(number)));
                         assert_eq!(list.leave(key), None, "nobody leaves twice");
                     }
                     4 if !called.is_empty() => {
                         let key = called.remove(dice.below(called.len() as u64) as usize);
                         assert_eq!(list.get_mut(key), None);
-                        assert_eq!(list.leave(key), Some(Left::Called));
+                        if dice.below(2) == 0 {
+                            assert_eq!(list.leave(key), Some(Left::Called));
+                        } else {
+                            assert!(list.leave_if_called(key));
+                        }
+                        assert!(!list.leave_if_called(key), "nobody leaves twice");
                     }
                     5 => {
                         let first = (!line.is_empty()).then(|| line.remove(0).1);

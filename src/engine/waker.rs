@@ -70,8 +70,13 @@ pub(super) fn pack(loop_index: usize, slot: usize, generation: u32) -> usize {
     (slot << (width::GENERATION + LOOP_WIDTH)) | ((generation as usize) << LOOP_WIDTH) | loop_index
 }
 
+#[inline]
+pub(super) fn slot_of_word(word: usize) -> usize {
+    word >> (width::GENERATION + LOOP_WIDTH)
+}
+
 pub(super) fn unpack(word: usize) -> (usize, usize, u32) {
-    let slot = word >> (width::GENERATION + LOOP_WIDTH);
+    let slot = slot_of_word(word);
     let generation = (word >> LOOP_WIDTH) as u32 & (GENERATIONS - 1);
     (word & (MAX_LOOPS - 1), slot, generation)
 }
@@ -162,19 +167,18 @@ fn clone_again(word: *const ()) -> RawWaker {
 }
 
 fn wake_word(word: *const ()) {
-    if let Some(id) = TaskId::of_word(word.addr()) {
-        wake(id);
+    // The number says which loop, too: a task that is found under it is the one.
+    if with_current_loop(|engine| engine.tasks.wake(word.addr())) != Some(true) {
+        wake_elsewhere(word.addr());
     }
 }
 
 fn forget(_word: *const ()) {}
 
 /// What a waker does: from any thread, at any time.
+#[inline]
 pub(crate) fn wake(id: TaskId) {
-    // The number says which loop, too: a task that is found under it is the one.
-    if with_current_loop(|engine| engine.make_ready(id)) != Some(true) {
-        wake_elsewhere(id);
-    }
+    wake_word(ptr::without_provenance(id.word()));
 }
 
 /// Whether a task of this loop that a cancel has interrupted may not have run yet.
@@ -190,8 +194,10 @@ pub(super) fn is_cancelled(id: TaskId) -> bool {
 
 /// A wake-up for another loop, or for a task that is over.
 #[inline(never)] // the way to a task of this loop is to stay short
-fn wake_elsewhere(id: TaskId) {
-    if with_loop_of(id, |_| ()).is_none() {
+fn wake_elsewhere(word: usize) {
+    if let Some(id) = TaskId::of_word(word)
+        && with_loop_of(id, |_| ()).is_none()
+    {
         registry::post(id);
     }
 }

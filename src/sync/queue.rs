@@ -245,8 +245,9 @@ impl<S: Store> QueueOf<S> {
             match self.get_nowait() {
                 Ok(item) => return Ok(item),
                 Err(TryGetError::ShutDown) => return Err(QueueShutDown),
-                Err(TryGetError::Empty) => Wait::new(&self.getters, &Getters(self)).await,
+                Err(TryGetError::Empty) => {} // and the wait comes after: in here it would keep what is matched
             }
+            Wait::new(&self.getters, &Getters(self)).await;
         }
     }
 

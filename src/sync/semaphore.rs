@@ -77,8 +77,9 @@ impl Semaphore {
     pub fn release(&self) {
         let value =
             self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
-        self.value.set(value);
-        self.grant_one();
+        if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
+            self.value.set(value);
+        }
     }
 
     /// Whether an acquire would have to wait.

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::engine::foreign::KeptWaker;
 use crate::engine::leaf::{self, Told};
@@ -144,28 +144,11 @@ impl<O: Owner> Future for Wait<'_, O> {
         let Some(key) = self.key else {
             return self.join(cx);
         };
-        let mut line = self.waiters.line.borrow_mut();
-        match line.get_mut(key) {
-            None => {
-                line.leave(key);
-                drop(line);
-                self.key = None;
-                Poll::Ready(())
-            }
-            Some(_) if self.owner.is_open() => {
-                drop(line);
-                self.owner.call_on();
-                self.wait_with(key, cx)
-            }
-            Some(waker) if waker.will_wake(cx.waker()) => {
-                leaf::waits();
-                Poll::Pending
-            }
-            Some(_) => {
-                drop(line);
-                self.wait_with(key, cx)
-            }
+        if self.waiters.line.borrow_mut().leave_if_called(key) {
+            self.key = None;
+            return Poll::Ready(());
         }
+        self.wait_on(key, cx)
     }
 }
 
@@ -181,6 +164,23 @@ impl<O: Owner> Wait<'_, O> {
         let key = self.waiters.line.borrow_mut().join(KeptWaker::of_nothing());
         self.key = Some(key);
         self.wait_with(key, cx)
+    }
+
+    /// It is polled and has not been called.
+    #[inline(never)]
+    fn wait_on(&mut self, key: WaitKey, cx: &Context<'_>) -> Poll<()> {
+        if self.owner.is_open() {
+            self.owner.call_on();
+        } else if self.is_in_line_with(key, cx.waker()) {
+            leaf::waits();
+            return Poll::Pending;
+        }
+        self.wait_with(key, cx)
+    }
+
+    fn is_in_line_with(&self, key: WaitKey, waker: &Waker) -> bool {
+        let mut line = self.waiters.line.borrow_mut();
+        line.get_mut(key).is_some_and(|kept| kept.will_wake(waker))
     }
 
     /// Puts another waker in its place in the line, unless it is called meanwhile.
