@@ -8,9 +8,10 @@ mod common;
 use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::future::{Future, pending};
-use std::mem;
 use std::pin::{Pin, pin};
+use std::ptr;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{Log, Watchdog, ms};
@@ -171,13 +172,21 @@ fn a_limit_that_is_kept_while_its_time_passes_interrupts_nothing_and_is_up_when_
     });
 }
 
+/// Where what is forgotten can still be found: it is no leak that a sanitizer is to report.
+static FORGOTTEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+fn forget<T>(value: T) {
+    let forgotten = ptr::from_mut(Box::leak(Box::new(value))).expose_provenance();
+    FORGOTTEN.lock().unwrap().push(forgotten);
+}
+
 #[test]
 fn a_limit_that_is_forgotten_cancels_neither_its_task_nor_the_next_in_its_place() {
     run_virtual(async {
         let forgets = async || {
             let mut limit = Box::pin(wait_for(pending::<()>(), ms(10)));
             assert!(futures::poll!(&mut limit).is_pending());
-            mem::forget(limit);
+            forget(limit);
         };
         let goes_on = create_task(async move {
             forgets().await;
