@@ -97,3 +97,85 @@ fn in_a_set_what_each_time_limit_holds_is_cancelled() {
         })
     });
 }
+
+/// Sets within a set, and with something that catches between the two: however deep what is awaited lies, it is reached. (A set
+/// whose futures wake themselves stops early, and a set does so when it has polled all of its own.)
+#[test]
+fn in_a_set_of_sets_each_cleans_up() {
+    let _watchdog = Watchdog::new("a set of sets that is cancelled");
+    let kinds = [Set::Unordered, Set::Ordered, Set::JoinAll];
+    for (outer, inner) in kinds.into_iter().flat_map(|one| kinds.map(|other| (one, other))) {
+        for (many, of) in [(1, 3), (3, 1), (3, 3), (3, 31), (31, 3), (31, 1), (40, 40)] {
+            for between in [Between::Nothing, Between::Catches, Between::Limit, Between::Task] {
+                run_virtual(async {
+                    let cleaned = Rc::new(Cell::new(0));
+                    let set = |_| {
+                        let all = (0..of).map(|n| clean_boxed(n % 7 + 1, cleaned.clone()));
+                        between.puts(all_of(inner, all.collect()))
+                    };
+                    let task = create_task(all_of(outer, (0..many).map(set).collect()));
+                    sleep(ms(5)).await;
+                    assert!(task.cancel());
+                    assert!(task.await.unwrap_err().is_cancelled());
+                    let what =
+                        format!("{outer:?} of {many} {inner:?} of {of}, {between:?} between");
+                    assert_eq!(cleaned.get(), usize::try_from(many * of).unwrap(), "{what}");
+                    assert_eq!(now() - Instant::START, ms(5 + of.min(7)), "{what}");
+                });
+            }
+        }
+    }
+}
+
+/// The same for a time limit that is up, and holds such a set; beside it another one goes on.
+#[test]
+fn a_limit_around_a_set_of_sets_reaches_each() {
+    let _watchdog = Watchdog::new("a limit around a set of sets");
+    for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
+        run_virtual(async {
+            let cleaned = Rc::new(Cell::new(0));
+            let inner = |_| {
+                let all = (0..31).map(|n| clean_boxed(n % 7 + 1, cleaned.clone()));
+                Box::pin(all_of(set, all.collect())) as Boxed
+            };
+            let held = all_of(set, (0..31).map(inner).collect());
+            let beside = all_of(set, (0..40).map(|n| Box::pin(sleep(ms(n))) as Boxed).collect());
+            let limited = wait_for(held, ms(5));
+            let (limited, ()) =
+                create_task(async { futures::join!(limited, beside) }).await.unwrap();
+            assert!(limited.is_err());
+            assert_eq!((cleaned.get(), now() - Instant::START), (31 * 31, ms(39)), "{set:?}");
+        });
+    }
+}
+
+fn clean_boxed(millis: u64, cleaned: Rc<Cell<usize>>) -> Boxed {
+    Box::pin(counts(millis, cleaned))
+}
+
+/// What is between a set and the set around it.
+#[derive(Clone, Copy, Debug)]
+enum Between {
+    Nothing,
+    Catches,
+    Limit,
+    Task,
+}
+
+impl Between {
+    fn puts(self, set: impl Future<Output = ()> + 'static) -> Boxed {
+        match self {
+            Between::Nothing => Box::pin(set),
+            Between::Catches => Box::pin(async move {
+                if let Err(cancelled) = catch_cancel(set).await {
+                    cancelled.reraise().await;
+                }
+            }),
+            Between::Limit => Box::pin(async move { wait_for(set, ms(LONG)).await.unwrap_or(()) }),
+            Between::Task => {
+                let task = create_task(set);
+                Box::pin(async move { drop(task.await) })
+            }
+        }
+    }
+}

@@ -24,9 +24,10 @@
 //! later polls go on delivering: what was interrupted stays so. Nothing is polled without being woken.
 //!
 //! A set of futures polls only the children that were woken. So all foreign wakers that the task's checkpoints keep are woken
-//! before the polls of a new delivery; the task itself does not hear of that. In later polls a set shows only what was woken
-//! meanwhile, so a scope remembers the foreign wakers that were kept in it since the delivery: while one of them is kept,
-//! something in the scope is alive.
+//! before the polls of a new delivery; the task itself does not hear of that. And a set may return before it has polled all of
+//! them: when some have woken themselves in their polls, as a set in a set does when it has polled all of its own. So either step
+//! is repeated as long as it comes to more checkpoints. In later polls a set shows only what was woken meanwhile, so a scope
+//! remembers the foreign wakers that were kept in it since the delivery: while one of them is kept, something in it is alive.
 //!
 //! In a poll in which nothing is cancelled a checkpoint pays for one test of the [`Signal`], and for counting itself if it waits:
 //! so whether a task awaits one thing or several is known at the end of each poll.
@@ -68,9 +69,11 @@ pub(crate) struct Deliveries {
     innermost: Cell<u32>,
     /// The numbers of those around that one.
     active: RefCell<Vec<u32>>,
-    /// Checkpoints that have noted a number in this poll.
-    marked: Cell<u32>,
-    /// The foreign wakers of those.
+    /// Counts the deliveries to several: what was marked in one is not marked once more.
+    round: Cell<u64>,
+    /// How often something was polled to be marked.
+    met: Cell<u32>,
+    /// The foreign wakers of checkpoints that were marked.
     marked_wakers: RefCell<Vec<KeptWaker>>,
     /// Interruptions that have come out of what was polled, and were not caught.
     out: Cell<u32>,
@@ -87,7 +90,7 @@ pub(crate) struct Deliveries {
 /// What was counted so far in a poll.
 #[derive(Clone, Copy, Default)]
 struct Counts {
-    marked: u32,
+    met: u32,
     out: u32,
     waiting: u32,
     holding: u32,
@@ -99,13 +102,19 @@ pub(crate) struct Told(Cell<u32>);
 
 impl Told {
     const HOLDS: u32 = 1;
+    const NUMBERS: u32 = u32::MAX >> 1;
 
     fn number(&self) -> u32 {
         self.0.get() >> 1
     }
 
-    fn note(&self, number: u32) {
-        self.0.set(number << 1);
+    /// False if it has noted this number before.
+    fn note(&self, number: u32) -> bool {
+        let is_new = self.number() != number;
+        if is_new {
+            self.0.set(number << 1);
+        }
+        is_new
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -145,8 +154,10 @@ impl Engine {
                 Visit::Wait
             }
             Signal::Mark => {
-                told.note(d.innermost.get());
-                d.marked.update(|marked| marked + 1);
+                d.met.update(|met| met + 1);
+                if !told.note(d.innermost.get()) {
+                    return Visit::Wait;
+                }
                 if TaskId::of(cx.waker()).is_none() {
                     // A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake
                     // themselves stops early.
@@ -156,8 +167,8 @@ impl Engine {
                 Visit::Wait
             }
             first @ (Signal::First | Signal::Forwarded) => {
+                told.forget();
                 told.note(d.innermost.get());
-                d.marked.update(|marked| marked + 1);
                 d.signal.set(Signal::Deliver);
                 Visit::Interrupted(first == Signal::Forwarded)
             }
@@ -204,7 +215,7 @@ impl Engine {
     pub(crate) fn comes_out(&self) {
         let d = &self.deliveries;
         match d.signal.get() {
-            Signal::Mark => d.marked.update(|marked| marked + 1),
+            Signal::Mark => d.met.update(|met| met + 1),
             Signal::Asking => {}
             Signal::Quiet => {
                 self.begin_counting();
@@ -262,7 +273,7 @@ impl Engine {
 impl Deliveries {
     fn counts(&self) -> Counts {
         Counts {
-            marked: self.marked.get(),
+            met: self.met.get(),
             out: self.out.get(),
             waiting: self.waiting.get(),
             holding: self.holding.get(),
@@ -270,8 +281,7 @@ impl Deliveries {
     }
 
     fn next_number(&self) -> u32 {
-        // 31 bits: the lowest of a `Told` is taken. Zero is none.
-        let number = self.last_number.get() % (u32::MAX >> 1) + 1;
+        let number = self.last_number.get() % Told::NUMBERS + 1; // zero is none
         self.last_number.set(number);
         number
     }
@@ -333,6 +343,16 @@ pub(crate) enum Seen<R> {
     CameOut,
 }
 
+/// What waits in a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Unknown,
+    Checkpoints,
+    /// It is marked and interrupted itself.
+    OnlyForeign,
+}
+
 /// What can catch a cancel, or deliver one to what is in it.
 #[derive(Default)]
 pub(crate) struct Scope {
@@ -340,8 +360,14 @@ pub(crate) struct Scope {
     number: Cell<u32>,
     /// A cancel has come out of it, and something in it is still alive.
     came_out: Cell<bool>,
-    /// Only foreign futures wait in it: it is interrupted itself.
-    is_foreign: Cell<bool>,
+    /// In which round it got its number.
+    round: Cell<u64>,
+    /// What the marking has found in it.
+    inside: Cell<Inside>,
+    /// It was marked, and nothing has been delivered there yet.
+    is_marked: Cell<bool>,
+    /// There are sets in it, which poll only what was woken, and perhaps not all of that.
+    has_sets: Cell<bool>,
     /// The foreign wakers that checkpoints in it have kept since the delivery.
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
@@ -357,7 +383,10 @@ impl Scope {
     pub(super) fn becomes(&self, other: &Scope) {
         self.number.set(other.number.get());
         self.came_out.set(other.came_out.get());
-        self.is_foreign.set(other.is_foreign.get());
+        self.round.set(other.round.get());
+        self.has_sets.set(other.has_sets.get());
+        self.inside.set(other.inside.get());
+        self.is_marked.set(other.is_marked.get());
         if !std::ptr::eq(self, other) {
             self.kept_inside.replace(other.kept_inside.take());
             self.keeps_some.set(other.keeps_some.take());
@@ -437,26 +466,22 @@ impl Scope {
         if around == Signal::Quiet {
             engine.begin_counting();
         }
-        if how.is_some() || matches!(around, Signal::Mark | Signal::First | Signal::Forwarded) {
+        if how == Some(How::Several) {
+            d.round.update(|round| round + 1);
+        }
+        let is_marked_now = around == Signal::Mark && self.round.get() != d.round.get();
+        if how.is_some() || is_marked_now || matches!(around, Signal::First | Signal::Forwarded) {
             self.number.set(d.next_number());
-            self.is_foreign.set(false);
+            self.round.set(d.round.get());
+            self.inside.set(Inside::Unknown);
+            self.has_sets.set(false);
             self.forget_foreign_wakers(); // what is awaited of that is interrupted now, or holds and is kept anew
         }
         match how {
             None => {}
             Some(How::Forwarded) => d.signal.set(Signal::Forwarded),
             Some(How::Several) => {
-                d.signal.set(Signal::Mark);
-                // Of a task every set is polled in both steps, so it need not hear of them. A frame does not know whose they are:
-                // a set beside it is to be polled in the next turn.
-                let deaf_task = task.as_ref().filter(|_| is_task);
-                let all = foreign_wakers(task.as_ref());
-                deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-                let marked =
-                    deaf(deaf_task, || self.poll_once(engine, task.as_ref(), is_task, body));
-                d.signal.set(Signal::Deliver);
-                let wakers = d.marked_wakers.take();
-                deaf(deaf_task, || wakers.into_iter().for_each(KeptWaker::wake));
+                let marked = self.mark(engine, task.as_ref(), is_task, body);
                 if let Seen::Ready(_) = marked {
                     if around == Signal::Quiet {
                         d.signal.set(Signal::Quiet);
@@ -472,7 +497,42 @@ impl Scope {
         seen
     }
 
-    /// One poll, with what came out of it and what is alive in it counted.
+    /// The first step of a delivery to several. The second comes next.
+    fn mark<R>(
+        &self,
+        engine: &Engine,
+        task: Option<&RecordRef>,
+        is_task: bool,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        let d = &engine.deliveries;
+        // Of a task every set is polled in both steps, so it need not hear of them. A frame does not know whose they are: a set
+        // beside it is to be polled in the next turn.
+        let deaf_task = task.filter(|_| is_task);
+        let all = foreign_wakers(task);
+        let in_sets = all.len();
+        d.signal.set(Signal::Mark);
+        deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
+        let (mut marked, mut is_cut_short) =
+            listening(task, is_task, || self.poll_once(engine, task, is_task, body));
+        let mut patience = in_sets;
+        while is_cut_short
+            && matches!(marked, Seen::Pending)
+            && d.marked_wakers.borrow().len() < in_sets
+            && patience > 0
+        {
+            patience -= 1;
+            (marked, is_cut_short) =
+                listening(task, true, || self.poll_once(engine, task, is_task, body));
+        }
+        d.signal.set(Signal::Deliver);
+        let wakers = d.marked_wakers.take();
+        deaf(deaf_task, || wakers.into_iter().for_each(KeptWaker::wake));
+        marked
+    }
+
+    /// One poll, with what came out of it and what is alive in it counted; more polls, if sets have not come to all that was
+    /// marked.
     fn poll_once<R>(
         &self,
         engine: &Engine,
@@ -480,50 +540,94 @@ impl Scope {
         is_task: bool,
         body: &mut dyn FnMut() -> Poll<R>,
     ) -> Seen<R> {
-        let cold = || task.and_then(|task| task.cold_if_any());
-        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
         let d = &engine.deliveries;
         let mut before = d.counts();
         if is_task {
             before.waiting = 0; // each poll of a task begins to count them anew
         }
-        let number = self.number.get();
-        let polled = {
-            /// The body may panic.
-            struct PutBack<'a>(&'a Deliveries, u32, usize);
-            impl Drop for PutBack<'_> {
-                fn drop(&mut self) {
-                    self.0.innermost.set(self.1);
-                    self.0.active.borrow_mut().truncate(self.2);
-                }
-            }
-            let around = d.innermost.get();
-            let _put_back = PutBack(d, around, d.active.borrow().len());
-            if number != 0 {
-                d.active.borrow_mut().push(around);
-                d.innermost.set(number);
-            }
-            body()
-        };
-        match polled {
-            Poll::Ready(output) => {
+        let is_delivered_now = d.signal.get() == Signal::Deliver && self.is_marked.take();
+        let (mut is_again, mut patience, mut most_waiting) = (false, None, 0);
+        loop {
+            let (polled, is_cut_short) =
+                listening(task, is_again, || self.poll_body(engine, task, body));
+            if let Poll::Ready(output) = polled {
                 d.out.set(before.out);
                 self.is_over();
-                Seen::Ready(output)
+                return Seen::Ready(output);
             }
-            Poll::Pending => {
-                if let Some(cold) = cold()
-                    && d.signal.get() != Signal::Mark
-                {
-                    let kept = cold.foreign_wakers.borrow();
-                    if kept.added() > kept_before {
-                        self.kept_inside.borrow_mut().extend(kept.since(kept_before));
-                        self.keeps_some.set(true);
-                    }
-                }
-                self.judge(engine, before)
+            if d.signal.get() == Signal::Mark {
+                return self.judge_marks(engine, before.met);
+            }
+            let is_to_be_seen = is_delivered_now || self.came_out.get() || d.out.get() > before.out;
+            let patience = patience.get_or_insert_with(|| self.kept_inside.borrow().len() + 1);
+            if !(self.has_sets.get() && is_to_be_seen && is_cut_short) || *patience == 0 {
+                break;
+            }
+            (is_again, *patience) = (true, *patience - 1);
+            most_waiting = d.waiting.replace(before.waiting).max(most_waiting);
+            d.holding.set(before.holding);
+        }
+        let seen = self.judge(engine, before);
+        d.waiting.set(d.waiting.get().max(most_waiting));
+        seen
+    }
+
+    fn poll_body<R>(
+        &self,
+        engine: &Engine,
+        task: Option<&RecordRef>,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Poll<R> {
+        /// The body may panic.
+        struct PutBack<'a>(&'a Deliveries, u32, usize);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.innermost.set(self.1);
+                self.0.active.borrow_mut().truncate(self.2);
             }
         }
+        let d = &engine.deliveries;
+        let cold = || task.and_then(|task| task.cold_if_any());
+        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
+        let around = d.innermost.get();
+        let put_back = PutBack(d, around, d.active.borrow().len());
+        let number = self.number.get();
+        if number != 0 {
+            d.active.borrow_mut().push(around);
+            d.innermost.set(number);
+        }
+        let polled = body();
+        drop(put_back);
+        if polled.is_pending()
+            && d.signal.get() != Signal::Mark
+            && let Some(cold) = cold()
+        {
+            let kept = cold.foreign_wakers.borrow();
+            if kept.added() > kept_before {
+                self.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                self.keeps_some.set(true);
+                self.has_sets.set(true);
+            }
+        }
+        polled
+    }
+
+    /// What is in the scope was polled to be marked.
+    fn judge_marks<R>(&self, engine: &Engine, met_before: u32) -> Seen<R> {
+        let d = &engine.deliveries;
+        self.is_marked.set(true);
+        if !d.marked_wakers.borrow().is_empty() {
+            self.has_sets.set(true);
+        }
+        if d.met.get() != met_before {
+            self.inside.set(Inside::Checkpoints);
+        } else if self.inside.get() == Inside::Unknown {
+            self.inside.set(Inside::OnlyForeign);
+        }
+        if self.inside.get() == Inside::OnlyForeign {
+            d.met.update(|met| met + 1);
+        }
+        Seen::Pending
     }
 
     /// Whether a foreign waker that was kept in it since the delivery is kept still.
@@ -552,24 +656,17 @@ impl Scope {
     /// What is in the scope was polled, and waits: can what came out of it be caught?
     fn judge<R>(&self, engine: &Engine, before: Counts) -> Seen<R> {
         let d = &engine.deliveries;
-        match d.signal.get() {
-            Signal::Mark => {
-                if d.marked.get() == before.marked {
-                    self.is_foreign.set(true);
-                    d.marked.set(before.marked + 1);
-                }
-                return Seen::Pending;
-            }
-            Signal::First | Signal::Forwarded => {
-                // No checkpoint was reached: this is what is interrupted.
-                d.signal.set(Signal::Deliver);
-                d.out.set(before.out + 1);
-            }
-            _ => {}
+        if matches!(d.signal.get(), Signal::First | Signal::Forwarded) {
+            // No checkpoint was reached: this is what is interrupted.
+            d.signal.set(Signal::Deliver);
+            d.out.set(before.out + 1);
         }
         let waits = d.waiting.get() > before.waiting;
         let is_alive = waits || self.keeps_foreign_wakers();
-        if self.is_foreign.get() && self.number.get() != 0 && d.out.get() == before.out && !is_alive
+        if self.inside.get() == Inside::OnlyForeign
+            && self.number.get() != 0
+            && d.out.get() == before.out
+            && !is_alive
         {
             d.out.set(before.out + 1);
         }
@@ -599,10 +696,22 @@ fn foreign_wakers(task: Option<&RecordRef>) -> Vec<KeptWaker> {
     task.and_then(alive).unwrap_or_default()
 }
 
+/// Runs `run`, and says whether it woke the task. If the task is to be `deaf`, or is queued already, that is all that comes of it.
+fn listening<R>(task: Option<&RecordRef>, is_deaf: bool, run: impl FnOnce() -> R) -> (R, bool) {
+    match task {
+        Some(task) if is_deaf || task.is_queued() => task.deaf(run),
+        Some(task) => {
+            let returned = run();
+            (returned, task.is_queued())
+        }
+        None => (run(), false),
+    }
+}
+
 /// While `run` runs the task does not hear that it is woken: it is about to be polled.
 fn deaf<R>(task: Option<&RecordRef>, run: impl FnOnce() -> R) -> R {
     match task {
-        Some(task) => task.deaf(run),
+        Some(task) => task.deaf(run).0,
         None => run(),
     }
 }

@@ -1,7 +1,8 @@
 //! **A chain of records**: what the ready queue is made of. Each record holds the next, so a wake-up allocates nothing.
 //!
-//! The invariant, *Chained*: a record is in a chain exactly while its [`Queued`] says so, in one chain, once. The chain holds its
-//! first record, each record holds the next, and `last` is the last of them. Only this file can change [`Next`] and [`Queued`].
+//! The invariant, *Chained*: a record is in a chain exactly while its [`Queued`] has the bit for it, in one chain, once. The chain
+//! holds its first record, each record holds the next, and `last` is the last of them. Only this file can change [`Next`] and
+//! [`Queued`].
 //!
 //! It rests on no file without `unsafe`.
 
@@ -16,30 +17,51 @@ use super::{RecordRef, Uncounted};
 #[derive(Default)]
 pub(super) struct Next(Cell<Option<RecordRef>>);
 
-/// Whether a record is in a chain.
+/// Whether a record is in a chain, and whether it hears.
 #[derive(Default)]
-pub(super) struct Queued(Cell<bool>);
+pub(super) struct Queued(Cell<u8>);
 
 impl RecordRef {
-    /// While `run` runs, a push of this record does nothing, as if it were in a chain already.
-    ///
-    /// *Chained* says that it is in one; meanwhile no chain leads to it, which is all that the chains rest on.
-    pub(crate) fn deaf<R>(&self, run: impl FnOnce() -> R) -> R {
-        struct Hears<'a>(&'a RecordRef);
-        impl Drop for Hears<'_> {
+    /// While `run` runs, a push of this record does nothing, as if it were in a chain already. Says whether there was one.
+    pub(crate) fn deaf<R>(&self, run: impl FnOnce() -> R) -> (R, bool) {
+        /// `run` may panic.
+        struct PutBack<'a>(&'a Queued, u8);
+        impl Drop for PutBack<'_> {
             fn drop(&mut self) {
-                self.0.queued.0.set(false);
+                let (Queued(bits), before) = (self.0, self.1);
+                // Who was deaf to it before hears the same.
+                let kept = if before & Queued::DEAF != 0 { Queued::WAS_PUSHED } else { 0 };
+                bits.set(bits.get() & (Queued::IN_CHAIN | kept) | before);
             }
         }
-        let _hears = (!self.queued.0.replace(true)).then(|| Hears(self));
-        run()
+        let Queued(bits) = &self.queued;
+        let before = bits.get();
+        let put_back = PutBack(&self.queued, before & !Queued::IN_CHAIN);
+        bits.set(before & Queued::IN_CHAIN | Queued::DEAF);
+        let returned = run();
+        let was_pushed = bits.get() & Queued::WAS_PUSHED != 0;
+        drop(put_back);
+        (returned, was_pushed)
     }
 }
 
 impl Queued {
+    const IN_CHAIN: u8 = 1;
+    const DEAF: u8 = 2;
+    /// While it was deaf.
+    const WAS_PUSHED: u8 = 4;
+
+    /// Whether a push does nothing.
     #[inline]
     pub(super) fn get(&self) -> bool {
-        self.0.get()
+        self.0.get() != 0
+    }
+
+    #[cold]
+    fn note_push(&self) {
+        if self.0.get() & Queued::DEAF != 0 {
+            self.0.set(self.0.get() | Queued::WAS_PUSHED);
+        }
     }
 }
 
@@ -55,10 +77,11 @@ impl Chain {
     #[inline]
     pub(crate) fn push(&self, record: &RecordRef) -> bool {
         if record.queued.get() {
+            record.queued.note_push();
             return false;
         }
         let link = Some(record.clone());
-        record.queued.0.set(true);
+        record.queued.0.set(Queued::IN_CHAIN);
         let nothing = match self.last.replace(Some(record.uncounted())) {
             // SAFETY: *Chained*: the record before the last holds a count of it, or the chain does if it is the only one.
             Some(last) => unsafe { last.with(|last| last.next.0.replace(link)) },
@@ -77,7 +100,7 @@ impl Chain {
             self.last.set(None);
         }
         mem::forget(self.first.replace(next)); // of `None`: it was taken above
-        first.queued.0.set(false);
+        first.queued.0.set(0);
         Some(first)
     }
 }
