@@ -39,22 +39,7 @@ fn random_programs() {
     check(include_str!("conformance/random.jsonl"), 620);
 }
 
-/// Scenarios that do not go as recorded yet, each with the reason.
-const NOT_YET: [(&str, &str); 2] = [
-    (
-        "ng/both",
-        "an inner and an outer group that fail in one turn: the inner parent wakes a turn early",
-    ),
-    ("wf/self", "`wait_for(task, 0)` does not cancel the task before it waits for it"),
-];
-
 #[test]
 fn what_was_found_by_comparing_more() {
-    let is_known =
-        |line: &&str| NOT_YET.iter().any(|(id, _)| line.contains(&format!(r#""id":"{id}""#)));
-    let text = include_str!("conformance/found.jsonl");
-    let (known, run): (Vec<_>, Vec<_>) = text.lines().partition(is_known);
-    check(&run.join("\n"), 6);
-    let known = compare::check_file(&known.join("\n")).unwrap();
-    assert_eq!(known.passed, 0, "a scenario goes as recorded now: take it off the list");
+    check(include_str!("conformance/found.jsonl"), 8);
 }

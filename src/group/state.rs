@@ -144,6 +144,15 @@ impl<E: 'static> State<E> {
         }
     }
 
+    /// A child is over. If it was the last who ran, the scope may end.
+    fn look_whether_all_are_done(&self) {
+        if self.running.get() == 0 {
+            self.all_done.set();
+            let seat = self.seat.take();
+            drop(seat);
+        }
+    }
+
     /// Takes back the request that the group made of its parent. True if that was all there was.
     pub(super) fn take_request_back(&self) -> bool {
         if !self.parent_cancel_requested.get() || self.request_taken_back.replace(true) {
@@ -219,16 +228,16 @@ impl<E: 'static> Watcher for State<E> {
             self.failed.borrow_mut().push(child);
             // In its own turn, as asyncio does: who is ready already goes first, and may fail as well.
             let state = self.clone();
-            let abort = async move { state.abort_for_a_failure(true) };
-            if record.home.spawn_callback(abort, record.spawned_at).is_err() {
-                self.abort_for_a_failure(false); // the loop has no room for a callback: at once, then
+            let abort = async move {
+                state.abort_for_a_failure(true);
+                state.look_whether_all_are_done();
+            };
+            if record.home.spawn_callback(abort, record.spawned_at).is_ok() {
+                return;
             }
+            self.abort_for_a_failure(false); // the loop has no room for a callback: at once, then
         }
-        if self.running.get() == 0 {
-            self.all_done.set();
-            let seat = self.seat.take();
-            drop(seat);
-        }
+        self.look_whether_all_are_done();
     }
 }
 

@@ -20,7 +20,7 @@ use crate::engine::delivery::{How, Scope, Seen};
 use crate::engine::foreign::KeptWaker;
 use crate::engine::frame::Frame;
 use crate::engine::instant::Instant;
-use crate::engine::leaf;
+use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::record::{Flag, RecordRef};
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
@@ -31,6 +31,8 @@ use crate::time::Timer;
 #[derive(Clone, Copy)]
 pub(super) enum Until {
     After(Duration),
+    /// No time at all: a task that the body awaits is cancelled before it is waited for.
+    AtOnce,
     Moment(Instant),
 }
 
@@ -39,6 +41,8 @@ enum Phase {
     /// Not polled yet.
     Created,
     Running,
+    /// There was no time, and the task that the body awaits has been cancelled.
+    CancelledAtOnce,
     /// The body was cancelled, by something else as well: the cancel goes on.
     Passed,
     /// The body has ended, or was left.
@@ -73,6 +77,8 @@ struct Begun {
     /// The waker with which it was polled last, if that is foreign: a set of futures polls only what was woken.
     set: RefCell<Option<KeptWaker>>,
     scope: Scope,
+    /// As a checkpoint: see [`cancelled_at_once`].
+    told: Told,
 }
 
 impl Begun {
@@ -84,6 +90,7 @@ impl Begun {
             timer: RefCell::default(),
             set: RefCell::default(),
             scope: Scope::default(),
+            told: Told::default(),
         }
     }
 
@@ -128,10 +135,13 @@ impl Limit {
         match self.until {
             None => self.arm(None),
             Some(Until::Moment(when)) => self.arm(Some(when)),
-            Some(Until::After(limit)) => {
-                self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
-            }
+            Some(Until::After(limit)) => self.open(limit),
+            Some(Until::AtOnce) => self.open(Duration::ZERO),
         }
+    }
+
+    fn open(&self, limit: Duration) {
+        self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
     }
 
     /// The first poll is over. If the body waits the time runs now.
@@ -327,7 +337,9 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
         if limit.phase.get() != Phase::Created {
             return poll_again(limit, held, cx);
         }
-        let Some(future) = held.as_mut().as_pin_mut() else { unreachable!("it was not polled") };
+        let Some(mut future) = held.as_mut().as_pin_mut() else {
+            unreachable!("it was not polled")
+        };
         /// If the body panics the limit is closed all the same.
         struct FirstPoll<'a>(&'a Limit);
         impl Drop for FirstPoll<'_> {
@@ -336,8 +348,10 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
             }
         }
         limit.enter();
+        let awaits_before = matches!(limit.until, Some(Until::AtOnce))
+            && leaf::with_current(|current| current.has(Flag::AWAITS)) == Some(true);
         let first_poll = FirstPoll(limit);
-        match future.poll(cx) {
+        match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
                 limit.leave();
                 Poll::Ready(Ok(output))
@@ -345,8 +359,77 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
             Poll::Pending => {
                 first_poll.0.close(true);
                 limit.see(cx);
-                Poll::Pending
+                match limit.until {
+                    Some(Until::AtOnce) if !awaits_before => cancel_at_once(limit, held, cx),
+                    _ => Poll::Pending,
+                }
             }
+        }
+    }
+}
+
+/// There is no time. If all that the body awaits is one task, that is cancelled now, as by asyncio's `wait_for`, which does this
+/// with everything: the cancel counts as nobody's request, and a cancel of the task that waits here ends the wait and goes no
+/// further.
+#[cold]
+fn cancel_at_once<F: Future>(
+    limit: &Limit,
+    held: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, TimedOut>> {
+    let awaited = leaf::with_current(|current| {
+        current.awaits_a_task().then(|| current.awaiting()).flatten().filter(|_| leaf::is_quiet())
+    });
+    let (Some(awaited), Some(begun)) = (awaited.flatten(), limit.begun.get()) else {
+        return Poll::Pending;
+    };
+    limit.phase.set(Phase::CancelledAtOnce);
+    drop(begun.timer.take());
+    let polled = poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several));
+    leaf::with_current(|current| current.stops_awaiting(&awaited));
+    polled
+}
+
+/// It waits for what it has cancelled.
+#[cold]
+fn cancelled_at_once<F: Future>(
+    limit: &Limit,
+    mut held: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, TimedOut>> {
+    let begun = limit.begun.get().expect("its body waits");
+    match leaf::visit(&begun.told, cx, || "a cancelled task".to_owned()) {
+        Visit::Go => leaf::shielded(|| poll_cancelled_at_once(begun, limit, held, cx, None)),
+        Visit::Wait => Poll::Pending,
+        Visit::Interrupted(_) => {
+            held.set(None);
+            limit.phase.set(Phase::Passed);
+            leaf::comes_out();
+            Poll::Pending
+        }
+    }
+}
+
+fn poll_cancelled_at_once<F: Future>(
+    begun: &Begun,
+    limit: &Limit,
+    mut held: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+    how: Option<How>,
+) -> Poll<Result<F::Output, TimedOut>> {
+    let engine = current::running().expect("a task is polled by a loop");
+    let mut future = held.as_mut().as_pin_mut().expect("its body waits");
+    match begun.scope.poll(&engine, how, || future.as_mut().poll(cx)) {
+        Seen::Pending => Poll::Pending,
+        Seen::Ready(output) => {
+            limit.phase.set(Phase::Left);
+            Poll::Ready(Ok(output))
+        }
+        Seen::CameOut => {
+            held.set(None);
+            limit.phase.set(Phase::Left);
+            engine.catches();
+            Poll::Ready(Err(TimedOut))
         }
     }
 }
@@ -362,6 +445,9 @@ fn poll_again<F: Future>(
         leaf::comes_out(); // the cancel has gone on from here, and does so again
         return Poll::Pending;
     };
+    if limit.phase.get() == Phase::CancelledAtOnce {
+        return cancelled_at_once(limit, held, cx);
+    }
     assert!(limit.phase.get() == Phase::Running, "a time limit was polled after its end");
     let engine = current::running();
     let (Some(begun), Some(engine)) = (limit.begun.get(), engine) else {

@@ -56,7 +56,9 @@ pub fn wait_for<F: Future>(
     future: F,
     limit: impl Into<Option<Duration>>,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    Held::new(future, Limited(Limit::new(limit.into().map(Until::After))))
+    let until =
+        limit.into().map(|limit| if limit.is_zero() { Until::AtOnce } else { Until::After(limit) });
+    Held::new(future, Limited(Limit::new(until)))
 }
 
 /// Runs `body` for at most `limit`; `None` is no limit yet.
