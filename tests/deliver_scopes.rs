@@ -20,7 +20,7 @@ use loopwheel::sync::Condition;
 use loopwheel::{
     ExceptionGroup, Instant, Task, TaskError, TaskGroup, TaskRef, TimedOut, call_later,
     catch_cancel, create_task, current_task, finally, gather, now, run_virtual, sleep, timeout,
-    wait_for,
+    wait_for, yield_now,
 };
 
 const LONG: u64 = 60_000;
@@ -205,6 +205,81 @@ fn a_limit_that_is_forgotten_cancels_neither_its_task_nor_the_next_in_its_place(
         for ended in join_all(successors).await {
             assert_eq!(ended, Ok((true, 0)));
         }
+    });
+}
+
+// ---- without any time ----------------------------------------------------------------------------------------------
+
+/// Logs when it is being cleaned up, which takes 50 ms, and how often it was cancelled by then.
+async fn long_clean_up(log: Log) {
+    finally(sleep(ms(LONG)), async || {
+        let ended = catch_cancel(sleep(ms(50))).await;
+        let how = if ended.is_ok() { "cleaned up" } else { "clean-up cut short" };
+        log.add(format!("{how}, {} cancels", current_task().cancelling()));
+    })
+    .await;
+}
+
+#[test]
+fn without_any_time_a_task_is_cancelled_and_waited_for() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task(long_clean_up(log.clone()));
+        sleep(ms(1)).await;
+        assert_eq!(wait_for(task, Duration::ZERO).await, Err(TimedOut));
+        assert_eq!((now() - Instant::START, current_task().cancelling()), (ms(51), 0));
+        log.expect(&[(51, "cleaned up, 1 cancels")]);
+
+        let swallows = create_task(async { catch_cancel(sleep(ms(LONG))).await.is_err() });
+        yield_now().await;
+        assert_eq!(wait_for(swallows, Duration::ZERO).await, Ok(Ok(true)));
+        let over = create_task(async { 7 });
+        yield_now().await;
+        assert_eq!(wait_for(over, Duration::ZERO).await, Ok(Ok(7)));
+    });
+}
+
+#[test]
+fn without_any_time_a_cancel_ends_the_wait_and_leaves_the_clean_up_alone() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task(long_clean_up(log.clone()));
+        sleep(ms(1)).await;
+        let waits = create_task(wait_for(task, Duration::ZERO));
+        sleep(ms(10)).await;
+        waits.cancel();
+        assert!(waits.await.unwrap_err().is_cancelled());
+        assert_eq!(now() - Instant::START, ms(11));
+        sleep(ms(100)).await;
+        log.expect(&[(51, "cleaned up, 1 cancels")]);
+    });
+}
+
+#[test]
+fn without_any_time_a_cancel_that_came_before_goes_on() {
+    run_virtual(async {
+        let task = create_task(sleep(ms(LONG)));
+        let task_too = task.to_ref();
+        let waits = create_task(async move {
+            current_task().cancel();
+            wait_for(task, Duration::ZERO).await
+        });
+        assert!(waits.await.unwrap_err().is_cancelled());
+        yield_now().await;
+        assert!(task_too.is_cancelled());
+        assert_eq!(now(), Instant::START);
+    });
+}
+
+#[test]
+fn without_any_time_what_is_beside_the_limit_goes_on() {
+    run_virtual(async {
+        let (task, beside) = (create_task(sleep(ms(LONG))), create_task(after(5)));
+        let limited = wait_for(task, Duration::ZERO);
+        assert_eq!(futures::join!(limited, beside), (Err(TimedOut), Ok(5)));
+        let (task, beside) = (create_task(sleep(ms(LONG))), create_task(after(5)));
+        let limited = wait_for(task, Duration::ZERO);
+        assert_eq!(futures::join!(beside, limited), (Ok(5), Err(TimedOut)));
     });
 }
 
