@@ -245,6 +245,11 @@ impl Engine {
         self.deliveries.caught.set(false);
     }
 
+    /// Whether one checkpoint has waited in this poll so far.
+    pub(crate) fn one_thing_waits(&self) -> bool {
+        self.deliveries.waiting.get() == 1
+    }
+
     /// Whether nothing waits beside what came out of this poll.
     pub(super) fn nothing_is_alive(&self) -> bool {
         self.deliveries.waiting.get() == 0

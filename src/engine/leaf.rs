@@ -62,6 +62,14 @@ pub(crate) fn is_in_task() -> bool {
     with_current_loop(|engine| engine.current.is_some()).unwrap_or(false)
 }
 
+/// The task that the current one awaits, if that is all that has waited in this poll, and nothing is being delivered.
+pub(crate) fn the_one_task_awaited() -> Option<RecordRef> {
+    let is_one = |engine: &Engine| engine.is_quiet() && engine.one_thing_waits();
+    let current = current()
+        .filter(|current| with_current_loop(is_one) == Some(true) && current.awaits_a_task());
+    current?.awaiting()
+}
+
 /// Why the current task is cancelled, if that was said.
 pub(crate) fn reason() -> Option<Reason> {
     current()?.reason()

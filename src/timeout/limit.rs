@@ -31,8 +31,6 @@ use crate::time::Timer;
 #[derive(Clone, Copy)]
 pub(super) enum Until {
     After(Duration),
-    /// No time at all: a task that the body awaits is cancelled before it is waited for.
-    AtOnce,
     Moment(Instant),
 }
 
@@ -135,13 +133,10 @@ impl Limit {
         match self.until {
             None => self.arm(None),
             Some(Until::Moment(when)) => self.arm(Some(when)),
-            Some(Until::After(limit)) => self.open(limit),
-            Some(Until::AtOnce) => self.open(Duration::ZERO),
+            Some(Until::After(limit)) => {
+                self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
+            }
         }
-    }
-
-    fn open(&self, limit: Duration) {
-        self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
     }
 
     /// The first poll is over. If the body waits the time runs now.
@@ -320,15 +315,17 @@ impl Drop for Around<'_> {
 }
 
 /// The frame of a time limit: `Limit` itself, or shared with the body's `Deadline`s.
-pub(super) struct Limited<L: Borrow<Limit>>(pub(super) L);
+///
+/// If it `WAITS` it is that of `wait_for`, which without any time cancels a task before it waits for it.
+pub(super) struct Limited<L: Borrow<Limit>, const WAITS: bool>(pub(super) L);
 
-impl<L: Borrow<Limit>> Drop for Limited<L> {
+impl<L: Borrow<Limit>, const WAITS: bool> Drop for Limited<L, WAITS> {
     fn drop(&mut self) {
         self.0.borrow().leave(); // dropped hard: its request goes with it
     }
 }
 
-impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
+impl<F: Future, L: Borrow<Limit>, const WAITS: bool> Frame<F> for Limited<L, WAITS> {
     type Output = Result<F::Output, TimedOut>;
 
     #[inline]
@@ -348,8 +345,6 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
             }
         }
         limit.enter();
-        let awaits_before = matches!(limit.until, Some(Until::AtOnce))
-            && leaf::with_current(|current| current.has(Flag::AWAITS)) == Some(true);
         let first_poll = FirstPoll(limit);
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
@@ -360,7 +355,7 @@ impl<F: Future, L: Borrow<Limit>> Frame<F> for Limited<L> {
                 first_poll.0.close(true);
                 limit.see(cx);
                 match limit.until {
-                    Some(Until::AtOnce) if !awaits_before => cancel_at_once(limit, held, cx),
+                    Some(Until::After(Duration::ZERO)) if WAITS => cancel_at_once(limit, held, cx),
                     _ => Poll::Pending,
                 }
             }
@@ -377,10 +372,7 @@ fn cancel_at_once<F: Future>(
     held: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, TimedOut>> {
-    let awaited = leaf::with_current(|current| {
-        current.awaits_a_task().then(|| current.awaiting()).flatten().filter(|_| leaf::is_quiet())
-    });
-    let (Some(awaited), Some(begun)) = (awaited.flatten(), limit.begun.get()) else {
+    let (Some(awaited), Some(begun)) = (leaf::the_one_task_awaited(), limit.begun.get()) else {
         return Poll::Pending;
     };
     limit.phase.set(Phase::CancelledAtOnce);

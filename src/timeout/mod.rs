@@ -56,9 +56,7 @@ pub fn wait_for<F: Future>(
     future: F,
     limit: impl Into<Option<Duration>>,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    let until =
-        limit.into().map(|limit| if limit.is_zero() { Until::AtOnce } else { Until::After(limit) });
-    Held::new(future, Limited(Limit::new(until)))
+    Held::new(future, Limited::<_, true>(Limit::new(limit.into().map(Until::After))))
 }
 
 /// Runs `body` for at most `limit`; `None` is no limit yet.
@@ -143,7 +141,7 @@ where
     B: AsyncFnOnce(Deadline) -> T,
 {
     let limit = Rc::new(Limit::new(until));
-    Held::new(body(Deadline { limit: limit.clone() }), Limited(limit))
+    Held::new(body(Deadline { limit: limit.clone() }), Limited::<_, false>(limit))
 }
 
 /// A running time limit, to be looked at or moved. Given to the body of [`timeout`]; a clone is the same limit.
