@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::engine::foreign::{Payload, discard};
 use crate::engine::life::text_of;
+use crate::engine::reason::Reason;
 use crate::engine::record::RecordRef;
 use crate::task::TaskRef;
 
@@ -83,18 +84,17 @@ const _: () = assert!(size_of::<TaskError>() == 16);
 /// # In asyncio
 /// `CancelledError`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
-#[error("cancelled{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+#[error("cancelled{}", .reason.text().map(|reason| format!(": {reason}")).unwrap_or_default())]
 pub struct Cancelled {
-    pub(crate) reason: Option<Reason>,
+    /// One word, as all that a [`TaskError`] may hold: it is part of what every await of a task gives.
+    pub(crate) reason: Reason,
 }
 
-/// Why somebody cancelled. One word, as all that a [`TaskError`] may hold: it is part of what every await of a task gives.
-pub(crate) type Reason = Arc<String>;
-
 impl Cancelled {
-    /// What was said when the task was cancelled, if anything was.
+    /// Why: what was [said](crate::Task::cancel_with_reason) when the task was cancelled. Of a cancel of the crate's own (a time
+    /// limit is up, a sibling in the group failed, the run is over) it says which, and by whom.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_ref().map(|reason| reason.as_str())
+        self.reason.text()
     }
 }
 

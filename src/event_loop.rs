@@ -15,6 +15,7 @@ use crate::engine::clock::{Source, VirtualClock};
 use crate::engine::current;
 use crate::engine::instant::Instant;
 use crate::engine::life::MOST_ROUNDS;
+use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Fallible, Flag, Plain, Typed};
 use crate::engine::turn::{Engine, Next};
 use crate::error::{Cancelled, Deadlock, ExceptionContext, Failure, RunError, Stuck, TaskError};
@@ -264,7 +265,7 @@ impl EventLoop {
     pub(crate) fn cancel_everybody(&self) -> Option<Vec<TaskRef>> {
         let tasks = self.all_tasks();
         for task in &tasks {
-            task.cancel();
+            task.record().cancel(&Reason::own(Own::RunOver, 0));
         }
         (!tasks.is_empty()).then_some(tasks)
     }
@@ -414,7 +415,7 @@ fn outcome_of_main<T>(main: &Typed<Result<T, TaskError>>) -> Result<T, RunError>
     let cold = main.cold();
     match cold.panic.take() {
         Some(panic) => Err(RunError::Panicked(panic)),
-        None => Err(RunError::Cancelled(Cancelled { reason: cold.reason.take() })),
+        None => Err(RunError::Cancelled(Cancelled { reason: main.reason() })),
     }
 }
 

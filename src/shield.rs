@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::engine::leaf;
+use crate::engine::reason::Reason;
 use crate::engine::record::{Flag, RecordRef};
-use crate::error::Reason;
 use crate::task::TaskHandle;
 
 /// Awaits a task without passing a cancel on to it.
@@ -76,19 +76,23 @@ impl<H: TaskHandle> Drop for Shield<H> {
 }
 
 /// While it is there, a task that was cancelled has no reason.
-struct Reasonless<'a>(Option<(&'a RecordRef, Option<Reason>)>);
+struct Reasonless<'a>(Option<(&'a RecordRef, Reason)>);
 
 impl Reasonless<'_> {
     fn of(task: &RecordRef) -> Reasonless<'_> {
-        let cold = task.cold_if_any().filter(|_| task.has(Flag::CANCELLED));
-        Reasonless(cold.map(|cold| (task, cold.reason.take())))
+        let is_known = task.has(Flag::CANCELLED) && task.has(Flag::REASON);
+        Reasonless(is_known.then(|| {
+            let reason = task.reason();
+            task.set_reason(Reason::none());
+            (task, reason)
+        }))
     }
 }
 
 impl Drop for Reasonless<'_> {
     fn drop(&mut self) {
         if let Some((task, reason)) = self.0.take() {
-            task.cold().reason.replace(reason);
+            task.set_reason(reason);
         }
     }
 }

@@ -19,9 +19,10 @@ use std::thread;
 
 use common::ms;
 use counting::counts;
-use futures::poll;
+use futures::{FutureExt, poll};
 use loopwheel::{
-    create_task, gather, interval, now, run_virtual, sleep, sleep_until, wait_for, yield_now,
+    TaskGroup, create_task, gather, interval, now, run_virtual, sleep, sleep_until, wait_for,
+    yield_now,
 };
 
 const ROUNDS: u64 = 1_000;
@@ -215,6 +216,34 @@ fn a_cancel_asks_each_task_once_however_many_await_it() {
 const MOST_KEPT: i64 = (1 << 20) + if cfg!(debug_assertions) { 0 } else { 16 << 20 };
 
 /// As many polls as the loop may take to see that it holds more than it needs.
+/// Why they were cancelled is two numbers, until somebody reads it.
+#[test]
+fn the_reason_of_a_groups_cancel_is_no_allocation_for_each_of_its_tasks() {
+    run_virtual(async {
+        for children in [10, 1_000] {
+            let mut kept = Vec::with_capacity(children);
+            let made = Cell::new(0);
+            let cancelled = TaskGroup::<&str>::scope(async |group| {
+                kept.extend(
+                    (0..children).map(|_| group.create_task(pending::<Result<(), &str>>())),
+                );
+                yield_now().await;
+                let before = counts().allocations;
+                group.cancel();
+                made.set(counts().allocations - before);
+                Ok::<_, &str>(())
+            });
+            cancelled.await.unwrap();
+            assert!(made.get() <= 4, "{} allocations for {children} children", made.get());
+            let before = counts().allocations;
+            let errors: Vec<_> =
+                kept.into_iter().map(|task| task.now_or_never().unwrap().unwrap_err()).collect();
+            assert_eq!(counts().allocations - before, 1, "the list");
+            assert!(errors[0].to_string().ends_with("was cancelled"));
+        }
+    });
+}
+
 async fn a_while() {
     for _ in 0..500 {
         sleep(ms(1)).await;

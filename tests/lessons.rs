@@ -82,10 +82,10 @@ lessons! {
         1000 "API3: data of API3"
         1000 "Grouped, after 0.00s: unhandled errors in a TaskGroup (1 error)"
         1000 "The error: timed out"
-        1000 "API1: cancelled"
+        1000 "API1: cancelled: Task-6 of the same group failed"
         1000 "API2: the task failed, and its error went to its group: \
               see the error of `TaskGroup::scope`"
-        1000 "API3: cancelled"
+        1000 "API3: cancelled: Task-6 of the same group failed"
     }
 
     l06_partial_success prints {

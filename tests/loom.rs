@@ -1,4 +1,4 @@
-//! The wake-up protocols of `src/engine/inbox.rs` and `src/engine/hook.rs`, model-checked: loom runs each model below under every
+//! The wake-up protocols of `src/engine/inbox.rs` and `src/engine/hook.rs`, and the reason of a cancel (`reason.rs`), model-checked: loom runs each model below under every
 //! interleaving of its threads in which at most so many times one is torn away from what it is doing, and under every
 //! order in which weak memory lets them see each other's writes. `LOOM_MAX_PREEMPTIONS=3 cargo test --test loom` looks
 //! further than the two that are usual, for some minutes.
@@ -24,7 +24,7 @@ mod sync {
     /// std's: what the hook calls is a trait object, which loom's cannot hold. No count of it is in a race here.
     pub(crate) use std::sync::Arc;
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
     /// std's `park`, made of loom's mutex: loom's own `unpark` also wakes a thread that is waiting for another's end.
     #[derive(Clone)]
@@ -138,6 +138,9 @@ mod hook;
 #[path = "../src/engine/inbox.rs"]
 #[allow(dead_code)] // the flag is a hint, on which nothing rests
 mod inbox;
+#[path = "../src/engine/reason.rs"]
+#[allow(dead_code)] // no task is cancelled here
+mod reason;
 
 use std::time::Duration;
 
@@ -372,6 +375,32 @@ fn a_host_never_sleeps_beside_a_letter() {
         }
         join_all(senders);
         assert!(*host.calls.lock().unwrap() <= turns, "at most once until the next turn");
+    });
+}
+
+/// Two threads ask at once why: the one string is made, read and freed by both.
+#[test]
+fn a_reason_that_two_threads_read_first_becomes_one_string() {
+    loom::model(|| {
+        let reason = Arc::new(reason::Reason::own(reason::Own::LimitUp, 7));
+        let read = |reason: &reason::Reason| {
+            let text = reason.text().unwrap();
+            assert_eq!(text, "a time limit is up, in Task-7");
+            text.as_ptr().addr()
+        };
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let reason = reason.clone();
+                thread::spawn(move || {
+                    let before = (*reason).clone();
+                    let (address, of_clone) = (read(&reason), read(&before));
+                    assert_eq!(address, read(&(*reason).clone()), "a clone shares what is there");
+                    (address, of_clone)
+                })
+            })
+            .collect();
+        let read: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        assert_eq!(read[0].0, read[1].0, "there is one string, whoever made it");
     });
 }
 

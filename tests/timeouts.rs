@@ -203,7 +203,10 @@ fn a_limit_that_expires_during_clean_up_interrupts_it() {
         // As in asyncio: the limit's cancel replaced the outer one, whose request still counts.
         let ended = task.await;
         log.add(format!("{ended:?}"));
-        log.expect(&[(5, "cleaning"), (10, "Err(Cancelled(Cancelled { reason: None }))")]);
+        log.expect(&[
+            (5, "cleaning"),
+            (10, "Err(Cancelled(Cancelled { reason: Some(\"a time limit is up, in Task-2\") }))"),
+        ]);
     });
 }
 

@@ -25,14 +25,14 @@ use std::rc::Rc;
 use super::cold::Cold;
 use super::crowd::Takers;
 use super::delivery::{How, Scope, Seen};
+use super::reason::Reason;
 use super::record::{Flag, Polled, RecordRef, Stage};
 use super::turn::Engine;
 use super::waker::wake;
-use crate::error::Reason;
 
 impl RecordRef {
     /// Asks the task to stop. False if it is over, and then nothing happens.
-    pub(crate) fn cancel(&self, reason: Option<&Reason>) -> bool {
+    pub(crate) fn cancel(&self, reason: &Reason) -> bool {
         if self.has(Flag::DONE) {
             // As in asyncio, code that cancels a failed task knows of it.
             self.set(Flag::SEEN);
@@ -51,11 +51,11 @@ impl RecordRef {
         if self.has(Flag::DONE) || self == by {
             return false;
         }
-        let is_passed_on = self.pass_on(reason.as_ref(), Some(by));
+        let is_passed_on = self.pass_on(&reason, Some(by));
         if is_passed_on {
-            self.count_cancel(1, reason.as_ref());
+            self.count_cancel(1, &reason);
         } else if self.takers().is_empty() && !self.passes_on_to(by) {
-            self.count_cancel(1, reason.as_ref());
+            self.count_cancel(1, &reason);
             self.interrupt();
         } else {
             return false; // a circle
@@ -82,7 +82,7 @@ impl RecordRef {
     }
 
     /// Passes a cancel on to what the task awaits, and so on, at once. False if there is nothing that takes it.
-    fn pass_on(&self, reason: Option<&Reason>, except: Option<&RecordRef>) -> bool {
+    fn pass_on(&self, reason: &Reason, except: Option<&RecordRef>) -> bool {
         let takers = self.takers();
         if takers.is_empty() {
             return false;
@@ -137,21 +137,17 @@ impl RecordRef {
         }
     }
 
-    fn count_cancel(&self, times: u32, reason: Option<&Reason>) {
+    fn count_cancel(&self, times: u32, reason: &Reason) {
         self.set_cancel_requests(self.cancel_requests().saturating_add(times));
         if self.has(Flag::CANCEL_FIRM) {
             return; // what it waits for was interrupted already: that cancel comes out of it, with its reason
         }
-        if let Some(reason) = reason {
-            self.cold().reason.replace(Some(reason.clone()));
-        } else if let Some(cold) = self.cold_if_any() {
-            cold.reason.take();
-        }
+        self.set_reason(reason.clone());
     }
 
     /// A time limit or a group cancels its body, which this task is about to be polled for: that counts, and is delivered there.
-    pub(crate) fn count_cancel_of_scope(&self) {
-        self.count_cancel(1, None);
+    pub(crate) fn count_cancel_of_scope(&self, reason: &Reason) {
+        self.count_cancel(1, reason);
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
@@ -448,7 +444,7 @@ impl Engine {
         }
         // It was cancelled while it ran; now it waits for something. As in asyncio the cancel goes there.
         let reason = record.reason();
-        if record.pass_on(reason.as_ref(), None) {
+        if record.pass_on(&reason, None) {
             record.clear(Flag::CANCEL_PENDING);
         } else {
             if !record.is_queued() {

@@ -15,7 +15,7 @@ use super::foreign::{self, ForeignWakers, KeptWaker};
 use super::record::RecordRef;
 use super::waitlist::WaitList;
 use super::watchers::Watcher;
-use crate::error::{Panic, Reason};
+use crate::error::Panic;
 
 /// Task-locals, by the address of what names them. Copied when one is set, shared until then.
 pub(crate) type Locals = Rc<BTreeMap<usize, Rc<dyn Any>>>;
@@ -25,8 +25,6 @@ pub(crate) type Locals = Rc<BTreeMap<usize, Rc<dyn Any>>>;
 pub(crate) struct Cold {
     /// The name that it was given.
     pub(crate) name: RefCell<Option<Rc<str>>>,
-    /// Why it was cancelled, if that was said.
-    pub(crate) reason: RefCell<Option<Reason>>,
     /// How many cancels were asked for, if there are too many for the header.
     pub(super) many_cancel_requests: Cell<u32>,
     /// How many of its cancel requests are of time limits that have not taken them back.

@@ -11,10 +11,10 @@ use std::task::Context;
 
 use super::foreign::KeptWaker;
 use super::instant::Instant;
+use super::reason::Reason;
 use super::record::{Flag, RecordRef};
 use super::waitlist::WaitKey;
 use super::watchers::{Seat, Watcher};
-use crate::error::Reason;
 
 /// When the waiter is woken, besides when all are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,9 +203,9 @@ impl<M: Members> Crowd<M> {
 
     /// The reason with which the member was cancelled that decided: the first that failed, or else the last that ended. None if
     /// that one was not cancelled.
-    pub(crate) fn reason(&self) -> Option<Reason> {
+    pub(crate) fn reason(&self) -> Reason {
         let decided = self.first_failure.get().or(self.last.get());
-        let mut reason = None;
+        let mut reason = Reason::none();
         self.look_at_each(|number, record| {
             if Some(number) == decided && record.has(Flag::CANCELLED) {
                 reason = record.reason();

@@ -7,9 +7,9 @@ use std::task::Context;
 
 use super::current::with_current_loop;
 pub(crate) use super::delivery::{Told, Visit};
+use super::reason::Reason;
 use super::record::RecordRef;
 use super::turn::Engine;
-use crate::error::Reason;
 
 /// What every checkpoint asks first when it is polled: if true it returns `Pending`, and changes nothing.
 #[inline]
@@ -70,18 +70,14 @@ pub(crate) fn the_one_task_awaited() -> Option<RecordRef> {
     current?.awaiting()
 }
 
-/// Why the current task is cancelled, if that was said.
-pub(crate) fn reason() -> Option<Reason> {
-    current()?.reason()
+/// Why the current task is cancelled, if that is known.
+pub(crate) fn reason() -> Reason {
+    with_current(|current| current.reason()).unwrap_or_default()
 }
 
 /// The current task ends with this reason, if its cancel is not caught.
-pub(crate) fn set_reason(reason: Option<Reason>) {
-    if let Some(current) = current()
-        && (reason.is_some() || self::reason().is_some())
-    {
-        current.cold().reason.replace(reason);
-    }
+pub(crate) fn set_reason(reason: Reason) {
+    with_current(|current| current.set_reason(reason));
 }
 
 /// Polls a join to whose task no cancel is to be passed on.

@@ -31,6 +31,7 @@ use std::time::Duration;
 use super::cold::{Cold, Joiner, Locals};
 use super::delivery::Signal;
 use super::foreign::{self, Payload};
+use super::reason::{Own, Reason};
 use super::record::{self, Birth, Flag, Kind, NO_TASK, Plain, RecordRef, Stage, TypedOf};
 use super::slots::Vacancy;
 use super::turn::{Engine, Next};
@@ -420,6 +421,7 @@ impl Engine {
                 return;
             }
             for record in tenants {
+                record.set_reason(Reason::own(Own::LoopDropped, 0));
                 self.discard(&record);
             }
             // Of a task that is over this may be the last reference, to what it threw.

@@ -43,6 +43,7 @@ pub(crate) mod instant;
 pub(crate) mod leaf;
 pub(crate) mod life;
 pub(crate) mod ready;
+pub(crate) mod reason;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod segments;

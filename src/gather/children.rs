@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use crate::engine::crowd::Members;
 use crate::engine::current;
+use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Fallible, Flag, Plain, RecordRef};
 use crate::engine::turn::Engine;
 use crate::error::{NoRunningLoop, TaskError, TooManyTasks};
@@ -61,7 +62,7 @@ impl<M, O> Child<M, O> {
 
     fn abandon(&self) {
         if let Child::Own(task) = self {
-            task.cancel();
+            task.record().cancel(&Reason::own(Own::GatherDropped, 0));
         }
     }
 }

@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use crate::engine::crowd::{Crowd, Takers, WakeAt};
 use crate::engine::current;
 use crate::engine::leaf::{self, Told, Visit};
+use crate::engine::reason::Reason;
 use crate::engine::record::Flag;
-use crate::error::Reason;
 
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
@@ -205,7 +205,7 @@ impl<C: Children> Gather<C> {
 }
 
 /// The gathering is cancelled: that goes on from here, however often it is polled again.
-fn goes_on_cancelled<T>(reason: Option<Reason>) -> Poll<T> {
+fn goes_on_cancelled<T>(reason: Reason) -> Poll<T> {
     leaf::set_reason(reason);
     leaf::comes_out();
     Poll::Pending

@@ -22,6 +22,7 @@ use crate::cancel::Ending;
 use crate::engine::foreign;
 use crate::engine::frame::Held;
 use crate::engine::leaf;
+use crate::engine::reason::{Own, Reason};
 use crate::engine::record::Fallible;
 use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
@@ -304,8 +305,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     #[doc(alias = "cancel_scope")]
     pub fn cancel(&self) {
         self.state.quiet.set(true);
-        self.state.abort();
-        self.state.cancel_body();
+        let reason = Reason::own(Own::GroupCancelled, self.state.parent().number);
+        self.state.abort(&reason);
+        self.state.cancel_body(&reason);
     }
 
     /// How many children have not ended.
@@ -320,19 +322,20 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     {
         let state = &*self.state;
         state.exiting.set(true);
+        let body_ended = || Reason::own(Own::BodyEnded, state.parent().number);
         let mut cancelled = match &ended {
             Err(Ending::Cancelled(cancelled)) => Some(cancelled.clone()),
             _ => None,
         };
         if !matches!(ended, Ok(Ok(_))) && !state.aborting.get() {
-            state.abort();
+            state.abort(&body_ended());
         }
         while state.running.get() > 0 {
             let wait = Held::new(state.all_done.wait(), Aborts::new(&self.state));
             if let Err(Ending::Cancelled(again)) = wait.await {
                 if !state.aborting.get() {
                     cancelled = Some(again);
-                    state.abort();
+                    state.abort(&body_ended());
                 } else if state.quiet.get() {
                     cancelled.get_or_insert(again); // whose it was is found out below
                 }
@@ -376,7 +379,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         if parent.cancel_requests() > 0 && !errors.is_empty() {
             // It is being cancelled from outside as well: that is raised again, at its next await.
             parent.uncancel();
-            parent.cancel(None);
+            parent.cancel(&Reason::none());
         }
         Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
     }

@@ -7,6 +7,7 @@ use std::task::Context;
 
 use crate::engine::foreign::{self, KeptWaker};
 use crate::engine::leaf;
+use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Flag, RecordRef, Stage};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
 use crate::engine::waker::TaskId;
@@ -119,12 +120,12 @@ impl<E: 'static> State<E> {
     }
 
     /// Cancels every child.
-    pub(super) fn abort(&self) {
+    pub(super) fn abort(&self, reason: &Reason) {
         self.aborting.set(true);
         let children: Vec<_> =
             self.children.borrow().iter().map(|child| child.record.clone()).collect();
         for child in children {
-            child.cancel(None);
+            child.cancel(reason);
         }
     }
 
@@ -133,14 +134,16 @@ impl<E: 'static> State<E> {
         if self.over.get() || self.aborting.get() || self.parent_cancel_requested.get() {
             return;
         }
-        self.abort();
+        let number = self.failed.borrow().first().map_or(0, |child| child.record.number);
+        let reason = Reason::own(Own::SiblingFailed, number);
+        self.abort(&reason);
         if now && self.set.borrow().is_none() {
-            if self.request_cancel_of_body() {
+            if self.request_cancel_of_body(&reason) {
                 let parent = self.parent();
                 parent.home.clone().scope_is_to_be_polled(&parent);
             }
         } else {
-            self.cancel_body();
+            self.cancel_body(&reason);
         }
     }
 
@@ -167,8 +170,8 @@ impl<E: 'static> State<E> {
     }
 
     /// Cancels the body, or the wait for the children. Code of the user's may be running: the parent is not polled now.
-    pub(super) fn cancel_body(&self) {
-        if self.request_cancel_of_body() {
+    pub(super) fn cancel_body(&self, reason: &Reason) {
+        if self.request_cancel_of_body(reason) {
             let parent = self.parent();
             let set = self.set.borrow().clone();
             match set {
@@ -179,10 +182,10 @@ impl<E: 'static> State<E> {
         }
     }
 
-    fn request_cancel_of_body(&self) -> bool {
+    fn request_cancel_of_body(&self, reason: &Reason) -> bool {
         let is_new = !self.parent_cancel_requested.replace(true) && !self.parent().has(Flag::DONE);
         if is_new {
-            self.parent().count_cancel_of_scope();
+            self.parent().count_cancel_of_scope(reason);
             self.body_to_cancel.set(true);
         }
         is_new
@@ -199,7 +202,7 @@ impl<E: 'static> State<E> {
         self.requests_before.set(current.cancel_requests());
         if is_requested {
             before.uncancel();
-            current.count_cancel_of_scope();
+            current.count_cancel_of_scope(&before.reason());
         }
         drop(before);
     }
@@ -258,6 +261,7 @@ impl<E: 'static> Drop for Owned<'_, E> {
         let children: Vec<_> =
             state.children.borrow().iter().map(|child| child.record.clone()).collect();
         for child in children {
+            child.set_reason(Reason::own(Own::GroupDropped, state.parent().number));
             child.home.clone().discard(&child);
         }
         state.give_up_errors();

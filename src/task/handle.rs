@@ -5,12 +5,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::join::Join;
 use super::reference::{TaskRef, add_done_callback, describe, name_of, set_name_of};
 use super::shared::{SharedTask, SharedTaskOf};
+use crate::engine::reason::Reason;
 use crate::engine::record::{Flag, RecordRef, Stage, Typed};
 use crate::error::{ResultError, TaskError};
 
@@ -137,12 +137,12 @@ impl<O> TaskOf<O> {
 
     /// See [`TaskRef::cancel`].
     pub fn cancel(&self) -> bool {
-        self.record.cancel(None)
+        self.record.cancel(&Reason::none())
     }
 
     /// See [`TaskRef::cancel_with_reason`].
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(Some(&Arc::new(reason.into())))
+        self.record.cancel(&Reason::said(reason.into()))
     }
 
     /// Whether the task is over.

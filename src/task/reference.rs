@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 
 use crate::engine::cold::{Cold, Joiner};
 use crate::engine::leaf;
+use crate::engine::reason::Reason;
 use crate::engine::record::{Flag, RecordRef};
 
 /// An untyped reference to a task: what can be asked of any task, whatever its outcome.
@@ -53,7 +53,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.cancel()`.
     pub fn cancel(&self) -> bool {
-        self.record.cancel(None)
+        self.record.cancel(&Reason::none())
     }
 
     /// Like [`cancel`](TaskRef::cancel), with a reason that the error will show.
@@ -61,7 +61,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.cancel(msg)`.
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(Some(&Arc::new(reason.into())))
+        self.record.cancel(&Reason::said(reason.into()))
     }
 
     /// How many requests to cancel there have been, less those taken back.

@@ -18,6 +18,7 @@ use crate::engine::cold::Joiner;
 use crate::engine::current;
 use crate::engine::foreign::{self, GuardedWaker};
 use crate::engine::leaf::{self, Told};
+use crate::engine::reason::Reason;
 use crate::engine::record::{Plain, RecordRef};
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::Watcher;
@@ -205,7 +206,7 @@ impl<T: Send + 'static> RemoteTask<T> {
             let record =
                 current::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
             if let Some(record) = record {
-                record.cancel(None);
+                record.cancel(&Reason::none());
             }
         };
         let call = Call::new(cancel, IfLost::Nothing, self.remote.spawned_at);

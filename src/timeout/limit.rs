@@ -21,6 +21,7 @@ use crate::engine::foreign::KeptWaker;
 use crate::engine::frame::Frame;
 use crate::engine::instant::Instant;
 use crate::engine::leaf::{self, Told, Visit};
+use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Flag, RecordRef};
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
@@ -276,7 +277,7 @@ impl Limit {
 }
 
 fn request(task: &RecordRef) {
-    task.count_cancel_of_scope();
+    task.count_cancel_of_scope(&Reason::own(Own::LimitUp, task.number));
     task.cold().limit_requests.update(|requests| requests.saturating_add(1));
 }
 

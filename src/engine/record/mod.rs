@@ -1,7 +1,7 @@
 //! **The task record**: one heap allocation a task.
 //!
 //! ```text
-//!            ┌──────────── Header, 80 bytes ─────────────┬── stage ──────────┐
+//!            ┌──────────── Header, 88 bytes ─────────────┬── stage ──────────┐
 //! RecordRef ─▶ vtable · home · counts · flags · joiners …│ future OR outcome │
 //!            └───────────────────────────────────────────┴───────────────────┘
 //! ```
@@ -55,6 +55,7 @@ pub(crate) use stage::{Birth, Fallible, Kind, Plain, Polled, owned, scoped};
 pub(crate) use state::{Flag, Header, NO_TASK, Stage};
 
 use super::foreign::{self, Payload};
+use super::reason::Reason;
 use state::Bits;
 
 /// A counted reference to a record, whatever its type. Dropping one never panics, but may run foreign destructors.
@@ -107,13 +108,14 @@ impl RecordRef {
 
     /// The last reference goes.
     fn free(&mut self) {
-        let holds_something = self.has(Stage::HOLDS_FUTURE | Stage::HOLDS_OUTCOME | Flag::AWAITS);
+        let holds_something =
+            self.has(Stage::HOLDS_FUTURE | Stage::HOLDS_OUTCOME | Flag::AWAITS | Flag::REASON);
         if (holds_something || self.cold.get().is_some()) && !self.is_emptied() {
             return;
         }
         let vtable = self.vtable;
         // SAFETY: *Counted*: this was the last reference, so the header is not used again. Nothing else in it has a destructor to
-        // run: it awaits nothing and has no cold part (`is_emptied`), and `next` is empty, for no chain holds the record.
+        // run: it awaits nothing, has no reason and no cold part (`is_emptied`), and `next` is empty, for no chain holds the record.
         let home = unsafe { (&raw const self.home).read() };
         if let Some(units) = vtable.units {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), units);
@@ -132,6 +134,7 @@ impl RecordRef {
         self.references.set(1);
         self.drop_future().into_iter().chain(self.drop_outcome()).for_each(foreign::discard);
         drop(self.set_awaiting(None));
+        self.set_reason(Reason::none());
         if let Some(cold) = self.cold_if_any() {
             cold.empty();
         }

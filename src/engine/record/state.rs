@@ -22,10 +22,11 @@ use super::RecordRef;
 use super::chain::{Next, Queued};
 use super::stage::VTable;
 use crate::engine::cold::Cold;
+use crate::engine::reason::Reason;
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
 use crate::engine::watchers::FirstJoiner;
-use crate::error::{Cancelled, Reason, TaskError};
+use crate::error::{Cancelled, TaskError};
 
 /// The number of what is not a task but a callback of the loop: it has no name, is in no list, and cannot be cancelled as a
 /// task can.
@@ -101,6 +102,8 @@ bits! { Flag {
     /// A cancel is being delivered: something in the task was interrupted, and something holds or is alive. Set at the end of a
     /// poll, and cleared when the next begins.
     pub(crate) UNWINDING = 19;
+    /// It is known why it was cancelled: the header's reason is to be dropped. Never cleared.
+    pub(crate) REASON = 20;
 }}
 
 impl Flag {
@@ -160,6 +163,8 @@ pub(crate) struct Header {
     pub(crate) spawned_at: &'static Location<'static>,
     /// What few tasks need. Made on first use, and there until the record is freed.
     pub(super) cold: OnceCell<Box<Cold>>,
+    /// Why it was cancelled last, if that is known.
+    reason: Cell<Reason>,
     /// The number inside the task's wakers.
     pub(crate) id: TaskId,
     /// Of a task in the ready queue, the next one there.
@@ -192,6 +197,7 @@ impl Header {
             first_joiner: Cell::new(0),
             spawned_at,
             cold: OnceCell::new(),
+            reason: Cell::new(Reason::none()),
             id,
             next: Next::default(),
             references: References(Cell::new(1)),
@@ -317,9 +323,18 @@ impl Header {
         }
     }
 
-    /// Why it is cancelled, or was, if that was said.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        self.cold_if_any().and_then(|cold| cold.reason.borrow().clone())
+    /// Why it is cancelled, or was, if that is known.
+    pub(crate) fn reason(&self) -> Reason {
+        let reason = self.reason.take();
+        self.reason.set(reason.clone());
+        reason
+    }
+
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        if !reason.is_none() || self.has(Flag::REASON) {
+            self.set(Flag::REASON);
+            self.reason.set(reason);
+        }
     }
 
     pub(crate) fn set_awaiting(&self, awaited: Option<RecordRef>) -> Option<RecordRef> {
@@ -354,4 +369,4 @@ impl References {
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Header>() == 80);
+const _: () = assert!(size_of::<Header>() == 88);
