@@ -112,8 +112,7 @@ impl Condition {
 
     fn call(&self, n: usize) {
         for _ in 0..n {
-            // One that is cancelled is called last: it would hand on what it cannot use.
-            if !self.waiters.call_first_uncancelled() && !self.waiters.call_first() {
+            if !self.waiters.call_one() {
                 break;
             }
         }

@@ -218,7 +218,7 @@ impl<S: Store> QueueOf<S> {
             self.unfinished.set(self.unfinished.get() + 1);
             self.finished.clear();
         }
-        self.getters.call_first();
+        self.getters.call_one();
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl<S: Store> QueueOf<S> {
         };
         match taken_out {
             Some(item) => {
-                self.putters.call_first();
+                self.putters.call_one();
                 Ok(item)
             }
             None if self.is_shut_down() => Err(TryGetError::ShutDown),
@@ -356,10 +356,10 @@ impl<S: Store> QueueOf<S> {
             self.finished.set();
         }
         if count > 0 {
-            self.getters.call_first();
+            self.getters.call_one();
         }
         for _ in 0..lost {
-            self.putters.call_first();
+            self.putters.call_one();
         }
     }
 
@@ -464,7 +464,7 @@ impl<S: Store> Owner for Getters<'_, S> {
 
     fn gave_up(&self, called: bool) {
         if called && !self.0.is_empty() {
-            self.0.getters.call_first();
+            self.0.getters.call_one();
         }
     }
 }
@@ -479,7 +479,7 @@ impl<S: Store> Owner for Putters<'_, S> {
 
     fn gave_up(&self, called: bool) {
         if called && !self.0.is_full() {
-            self.0.putters.call_first();
+            self.0.putters.call_one();
         }
     }
 }

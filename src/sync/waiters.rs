@@ -59,6 +59,14 @@ impl Waiters {
         if any_is_cancelled() { self.call_one_behind_cancelled() } else { self.call_first() }
     }
 
+    /// Calls the first in the line that is not cancelled already; if there is none, the first: it hands on what it cannot use.
+    /// False if nobody is there.
+    #[inline]
+    pub(super) fn call_one(&self) -> bool {
+        self.in_line() > 0
+            && (any_is_cancelled() && self.call_one_behind_cancelled() || self.call_the_first())
+    }
+
     #[cold]
     fn call_one_behind_cancelled(&self) -> bool {
         let waker = self.line.borrow_mut().call_where(|waker| !waker.is_cancelled());
