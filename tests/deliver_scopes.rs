@@ -233,6 +233,13 @@ fn without_any_time_a_task_is_cancelled_and_waited_for() {
         let swallows = create_task(async { catch_cancel(sleep(ms(LONG))).await.is_err() });
         yield_now().await;
         assert_eq!(wait_for(swallows, Duration::ZERO).await, Ok(Ok(true)));
+        let swallows = create_task(async { drop(catch_cancel(sleep(ms(LONG))).await) });
+        yield_now().await;
+        let goes_on = async {
+            swallows.await.unwrap();
+            current_task().name()
+        };
+        assert_eq!(wait_for(goes_on, Duration::ZERO).await.as_deref(), Ok("main"));
         let over = create_task(async { 7 });
         yield_now().await;
         assert_eq!(wait_for(over, Duration::ZERO).await, Ok(Ok(7)));

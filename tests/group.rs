@@ -14,8 +14,9 @@ use std::task::Poll;
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::sync::Event;
 use loopwheel::{
-    ExceptionGroup, GroupClosed, Panic, Raised, TaskError, TaskGroup, TaskGroupBuilder,
-    catch_cancel, create_task, current_task, finally, now, run_virtual, sleep, wait_for, yield_now,
+    Budget, EventLoop, ExceptionGroup, GroupClosed, Panic, Raised, TaskError, TaskGroup,
+    TaskGroupBuilder, VirtualClock, catch_cancel, create_task, current_task, finally, now,
+    run_virtual, sleep, wait_for, yield_now,
 };
 
 type Group = TaskGroup<&'static str>;
@@ -1049,4 +1050,26 @@ fn a_group_prints_as_a_tree_and_is_an_error() {
         }
         assert_eq!(question_mark().unwrap_err().to_string(), "by question mark (1 error)");
     });
+}
+
+/// The group hears of the failure in the next turn, and there is none.
+#[test]
+fn a_loop_that_is_dropped_before_a_group_has_heard_of_a_failure_leaks_nothing() {
+    let owned = Rc::new(());
+    let of_body = owned.clone();
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let main = event_loop.create_task(async move {
+        let scope = TaskGroup::<Rc<()>>::scope(async |group| {
+            let error = of_body.clone();
+            drop(group.create_task(async move { Err::<(), _>(error) }));
+            Ok::<_, Rc<()>>(())
+        });
+        drop(scope.await);
+    });
+    for _ in 0..2 {
+        event_loop.turn(Budget::unlimited());
+    }
+    assert!(!main.is_done());
+    drop((event_loop, main));
+    assert_eq!(Rc::strong_count(&owned), 1);
 }

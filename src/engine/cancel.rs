@@ -99,6 +99,7 @@ impl RecordRef {
                 task.interrupt();
             } else {
                 task.set(Flag::CANCEL_FORWARDED);
+                task.crowds_take_cancel();
             }
         }
         true
@@ -214,8 +215,11 @@ impl RecordRef {
     /// A wait for a crowd is pending in this poll.
     pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
         self.set(Flag::AWAITS);
-        let before = self.cold().awaiting_crowd.replace(Some(crowd));
-        drop(before); // after the borrow: it may be the last reference
+        let mut crowds = self.cold().awaiting_crowds.borrow_mut();
+        let is_same = |known: &Rc<dyn Takers>| ptr::addr_eq(Rc::as_ptr(known), Rc::as_ptr(&crowd));
+        if !crowds.last().is_some_and(is_same) {
+            crowds.push(crowd);
+        }
     }
 
     /// The wait for the crowd is over, or has been given up.
@@ -224,18 +228,25 @@ impl RecordRef {
             return; // forgotten when this poll began
         }
         let Some(cold) = self.cold_if_any() else { return };
-        let before = cold
-            .awaiting_crowd
-            .borrow_mut()
-            .take_if(|awaited| ptr::addr_eq(Rc::as_ptr(awaited), Rc::as_ptr(crowd)));
-        drop(before);
+        let mut crowds = cold.awaiting_crowds.borrow_mut();
+        let place =
+            crowds.iter().position(|known| ptr::addr_eq(Rc::as_ptr(known), Rc::as_ptr(crowd)));
+        let one = place.map(|place| crowds.remove(place));
+        drop(crowds);
+        drop(one); // not the last reference: the caller has another
+    }
+
+    fn crowds_take_cancel(&self) {
+        if let Some(cold) = self.cold_if_any() {
+            cold.awaiting_crowds.borrow().iter().for_each(|crowd| crowd.take_cancel());
+        }
     }
 
     fn awaited(&self) -> Vec<RecordRef> {
         let mut awaited = Vec::from_iter(self.awaiting());
         if let Some(cold) = self.cold_if_any() {
             awaited.extend(cold.also_awaiting.borrow().iter().cloned());
-            if let Some(crowd) = &*cold.awaiting_crowd.borrow() {
+            for crowd in &*cold.awaiting_crowds.borrow() {
                 awaited.extend(crowd.takers());
             }
         }
@@ -247,7 +258,7 @@ impl RecordRef {
 #[inline(never)]
 fn forget_what_else_it_awaited(cold: &Cold) {
     if cold.awaits_something() {
-        drop((cold.also_awaiting.take(), cold.awaiting_crowd.take()));
+        drop((cold.also_awaiting.take(), cold.awaiting_crowds.take()));
     }
 }
 

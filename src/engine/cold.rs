@@ -45,13 +45,13 @@ pub(crate) struct Cold {
     pub(crate) foreign_wakers: RefCell<ForeignWakers>,
     /// The task as what catches last.
     pub(crate) scope: Scope,
-    /// The crowd that it awaits.
-    pub(crate) awaiting_crowd: RefCell<Option<Rc<dyn Takers>>>,
+    /// The crowds that it awaits: one, but in a foreign `join!`.
+    pub(crate) awaiting_crowds: RefCell<Vec<Rc<dyn Takers>>>,
 }
 
 impl Cold {
     pub(super) fn awaits_something(&self) -> bool {
-        !self.also_awaiting.borrow().is_empty() || self.awaiting_crowd.borrow().is_some()
+        !self.also_awaiting.borrow().is_empty() || !self.awaiting_crowds.borrow().is_empty()
     }
 
     pub(crate) fn locals(&self) -> Option<Locals> {
@@ -64,7 +64,7 @@ impl Cold {
         foreign::drop_reported(locals);
         drop(self.joiners.take());
         drop(self.also_awaiting.take());
-        drop(self.awaiting_crowd.take());
+        drop(self.awaiting_crowds.take());
         drop(self.panic.take());
     }
 }

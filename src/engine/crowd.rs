@@ -271,8 +271,11 @@ impl<M: Members> Watcher for Crowd<M> {
 
 /// What takes a cancel in the place of the task that awaits it.
 pub(crate) trait Takers {
-    /// Those that are not over; the cancel is passed on to each.
+    /// Those that are not over.
     fn takers(&self) -> Vec<RecordRef>;
+
+    /// A cancel is passed on to them.
+    fn take_cancel(&self);
 }
 
 impl<M: Members> Takers for Crowd<M> {
@@ -283,9 +286,12 @@ impl<M: Members> Takers for Crowd<M> {
                 alive.push(record.clone());
             }
         });
-        if !alive.is_empty() {
+        alive
+    }
+
+    fn take_cancel(&self) {
+        if self.pending.get() > 0 {
             self.cancel_requested.set(true);
         }
-        alive
     }
 }

@@ -189,6 +189,7 @@ impl<C: Children> Gather<C> {
         let is_told = is_forwarded
             || leaf::current().is_some_and(|current| {
                 let takers = self.crowd.takers();
+                self.crowd.take_cancel();
                 let told = takers.iter().map(|child| child.cancel_through(&current));
                 told.fold(false, |any, is_told| any | is_told)
             });

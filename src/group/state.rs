@@ -151,8 +151,6 @@ impl<E: 'static> State<E> {
     fn look_whether_all_are_done(&self) {
         if self.running.get() == 0 {
             self.all_done.set();
-            let seat = self.seat.take();
-            drop(seat);
         }
     }
 
@@ -224,6 +222,10 @@ impl<E: 'static> Watcher for State<E> {
     fn ended(self: Rc<Self>, number: usize, record: &RecordRef) {
         let child = self.children.borrow_mut().leave(WaitKey::of_number(number));
         self.running.set(self.running.get() - 1);
+        if self.running.get() == 0 {
+            let seat = self.seat.take();
+            drop(seat);
+        }
         if !record.has(Flag::FAILED | Flag::PANICKED) {
         } else if self.over.get() {
             record.clear(UNGROUPED); // the scope was dropped, and this child was being polled

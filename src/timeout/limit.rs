@@ -76,7 +76,8 @@ struct Begun {
     /// The waker with which it was polled last, if that is foreign: a set of futures polls only what was woken.
     set: RefCell<Option<KeptWaker>>,
     scope: Scope,
-    /// As a checkpoint: see [`cancelled_at_once`].
+    /// Without any time: the task that was cancelled, and what has come by here meanwhile, see [`cancel_at_once`].
+    cancelled: OnceCell<RecordRef>,
     told: Told,
 }
 
@@ -89,6 +90,7 @@ impl Begun {
             timer: RefCell::default(),
             set: RefCell::default(),
             scope: Scope::default(),
+            cancelled: OnceCell::new(),
             told: Told::default(),
         }
     }
@@ -378,9 +380,8 @@ fn cancel_at_once<F: Future>(
     };
     limit.phase.set(Phase::CancelledAtOnce);
     drop(begun.timer.take());
-    let polled = poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several));
-    leaf::with_current(|current| current.stops_awaiting(&awaited));
-    polled
+    begun.cancelled.get_or_init(|| awaited);
+    poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several))
 }
 
 /// It waits for what it has cancelled.
@@ -392,7 +393,7 @@ fn cancelled_at_once<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     let begun = limit.begun.get().expect("its body waits");
     match leaf::visit(&begun.told, cx, || "a cancelled task".to_owned()) {
-        Visit::Go => leaf::shielded(|| poll_cancelled_at_once(begun, limit, held, cx, None)),
+        Visit::Go => poll_cancelled_at_once(begun, limit, held, cx, None),
         Visit::Wait => Poll::Pending,
         Visit::Interrupted(_) => {
             held.set(None);
@@ -413,7 +414,13 @@ fn poll_cancelled_at_once<F: Future>(
     let engine = current::running().expect("a task is polled by a loop");
     let mut future = held.as_mut().as_pin_mut().expect("its body waits");
     match begun.scope.poll(&engine, how, || future.as_mut().poll(cx)) {
-        Seen::Pending => Poll::Pending,
+        Seen::Pending => {
+            // A cancel is to come here, and not to go on to that task.
+            begun.cancelled.get().iter().for_each(|cancelled| {
+                leaf::with_current(|current| current.stops_awaiting(cancelled));
+            });
+            Poll::Pending
+        }
         Seen::Ready(output) => {
             limit.phase.set(Phase::Left);
             Poll::Ready(Ok(output))
