@@ -29,7 +29,7 @@ mod checks;
 mod child;
 #[path = "fuzz/deep.rs"]
 mod deep;
-#[path = "fuzz/dice.rs"]
+#[path = "common/dice.rs"]
 mod dice;
 #[path = "fuzz/foreign.rs"]
 mod foreign;

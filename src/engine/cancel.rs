@@ -413,6 +413,7 @@ impl Engine {
                 self.note_what_waits(record);
                 if delivered.came_out {
                     record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
+                    self.make_record_ready(record); // or has only waited until it lost against something else in the same poll
                 }
                 if delivered.came_out || delivered.holds {
                     record.cold().scope.goes_on(&delivered);
@@ -437,6 +438,7 @@ impl Engine {
         record.cold().scope.waits_for_the_rest();
         record.set(Flag::UNWINDING);
         record.set(Flag::AWAITS_SEVERAL);
+        self.make_record_ready(record); // what has waited may have lost against something else in the same poll
         self.settle(record);
     }
 

@@ -33,7 +33,7 @@
 //! so whether a task awaits one thing or several is known at the end of each poll.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::foreign::{GuardedWaker, KeptWaker};
@@ -71,6 +71,8 @@ pub(crate) struct Deliveries {
     active: RefCell<Vec<u32>>,
     /// Counts the deliveries to several: what was marked in one is not marked once more.
     round: Cell<u64>,
+    /// How often a checkpoint was polled while something is delivered.
+    visits: Cell<u32>,
     /// How often something was polled to be marked.
     met: Cell<u32>,
     /// The foreign wakers of checkpoints that were marked.
@@ -147,6 +149,7 @@ impl Engine {
         waits_for: impl FnOnce() -> String,
     ) -> Visit {
         let d = &self.deliveries;
+        d.visits.set(d.visits.get().wrapping_add(1));
         match d.signal.get() {
             Signal::Asking => {
                 let answer = waits_for();
@@ -377,6 +380,8 @@ pub(crate) struct Scope {
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
     keeps_some: Cell<bool>,
+    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
+    looks_at_rest: Cell<Option<PollCounts>>,
 }
 
 impl Scope {
@@ -395,6 +400,7 @@ impl Scope {
         if !std::ptr::eq(self, other) {
             self.kept_inside.replace(other.kept_inside.take());
             self.keeps_some.set(other.keeps_some.take());
+            self.looks_at_rest.set(other.looks_at_rest.take());
         }
     }
 
@@ -441,12 +447,39 @@ impl Scope {
                 Seen::Ready(output)
             }
             Poll::Pending if engine.is_quiet() => Seen::Pending,
-            Poll::Pending => {
-                let seen = self.judge(engine, before);
-                engine.deliveries.signal.set(Signal::Quiet);
-                seen
-            }
+            Poll::Pending => self.something_came_out(engine, before, &mut body),
         }
+    }
+
+    /// Of itself, in a poll in which nothing is being delivered: something lets a cancel go on that it had caught before.
+    #[cold]
+    fn something_came_out<R>(
+        &self,
+        engine: &Engine,
+        before: Counts,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        let task = engine.current.with_hidden(RecordRef::clone);
+        let task = task.as_ref();
+        let first = Look {
+            first: NOT_COUNTED,
+            last: NOT_COUNTED,
+            waits: engine.deliveries.waiting.get() > before.waiting,
+        };
+        let (is_task, is_delivered_now, was_woken) = (false, false, false);
+        let mut polling = Looking {
+            scope: self,
+            engine,
+            task,
+            before,
+            is_task,
+            is_delivered_now,
+            was_woken,
+            body,
+        };
+        let seen = polling.judge(first);
+        engine.deliveries.signal.set(Signal::Quiet);
+        seen
     }
 
     #[cold]
@@ -536,8 +569,7 @@ impl Scope {
         marked
     }
 
-    /// One poll, with what came out of it and what is alive in it counted; more polls, if sets have not come to all that was
-    /// marked.
+    /// One poll, with what came out of it and what is alive in it counted; more polls, if the first leaves that open.
     fn poll_once<R>(
         &self,
         engine: &Engine,
@@ -551,70 +583,37 @@ impl Scope {
             before.waiting = 0; // each poll of a task begins to count them anew
         }
         let is_delivered_now = d.signal.get() == Signal::Deliver && self.is_marked.take();
-        let (mut is_again, mut patience, mut most_waiting) = (false, None, 0);
-        loop {
-            let (polled, is_cut_short) =
-                listening(task, is_again, || self.poll_body(engine, task, body));
-            if let Poll::Ready(output) = polled {
-                d.out.set(before.out);
-                self.is_over();
-                return Seen::Ready(output);
-            }
-            if d.signal.get() == Signal::Mark {
-                return self.judge_marks(engine, before.met);
-            }
-            let is_to_be_seen = is_delivered_now || self.came_out.get() || d.out.get() > before.out;
-            let patience = patience.get_or_insert_with(|| self.kept_inside.borrow().len() + 1);
-            if !(self.has_sets.get() && is_to_be_seen && is_cut_short) || *patience == 0 {
-                break;
-            }
-            (is_again, *patience) = (true, *patience - 1);
-            most_waiting = d.waiting.replace(before.waiting).max(most_waiting);
-            d.holding.set(before.holding);
+        let was_woken = false;
+        let mut polling = Looking {
+            scope: self,
+            engine,
+            task,
+            before,
+            is_task,
+            is_delivered_now,
+            was_woken,
+            body,
+        };
+        match polling.look(false) {
+            Ok(first) => polling.judge(first),
+            Err(seen) => seen,
         }
-        let seen = self.judge(engine, before);
-        d.waiting.set(d.waiting.get().max(most_waiting));
-        seen
     }
 
-    fn poll_body<R>(
-        &self,
-        engine: &Engine,
-        task: Option<&RecordRef>,
-        body: &mut dyn FnMut() -> Poll<R>,
-    ) -> Poll<R> {
-        /// The body may panic.
-        struct PutBack<'a>(&'a Deliveries, u32, usize);
-        impl Drop for PutBack<'_> {
-            fn drop(&mut self) {
-                self.0.innermost.set(self.1);
-                self.0.active.borrow_mut().truncate(self.2);
+    /// Whether the one that has shown itself last keeps its foreign waker still.
+    fn keeps_the_last(&self) -> bool {
+        self.kept_inside.borrow().last().is_some_and(|kept| kept.strong_count() > 0)
+    }
+
+    /// One that has kept a foreign waker since the delivery, and keeps it still: it is in a set, or it is kept itself.
+    fn next_that_keeps_a_waker(&self) -> Option<(Weak<GuardedWaker>, Arc<GuardedWaker>)> {
+        let mut kept = self.kept_inside.borrow_mut();
+        while let Some(next) = kept.pop() {
+            if let Some(waker) = next.upgrade() {
+                return Some((next, waker));
             }
         }
-        let d = &engine.deliveries;
-        let cold = || task.and_then(|task| task.cold_if_any());
-        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
-        let around = d.innermost.get();
-        let put_back = PutBack(d, around, d.active.borrow().len());
-        let number = self.number.get();
-        if number != 0 {
-            d.active.borrow_mut().push(around);
-            d.innermost.set(number);
-        }
-        let polled = body();
-        drop(put_back);
-        if polled.is_pending()
-            && d.signal.get() != Signal::Mark
-            && let Some(cold) = cold()
-        {
-            let kept = cold.foreign_wakers.borrow();
-            if kept.added() > kept_before {
-                self.kept_inside.borrow_mut().extend(kept.since(kept_before));
-                self.keeps_some.set(true);
-                self.has_sets.set(true);
-            }
-        }
-        polled
+        None
     }
 
     /// What is in the scope was polled to be marked.
@@ -646,6 +645,7 @@ impl Scope {
     }
 
     fn forget_foreign_wakers(&self) {
+        self.looks_at_rest.set(None);
         if self.keeps_some.take() {
             drop(self.kept_inside.take());
         }
@@ -685,6 +685,7 @@ impl Scope {
                 return Seen::CameOut;
             }
             d.holding.update(|holding| holding + 1); // it waits until nothing in it is alive
+            engine.waits(); // what was interrupted is there still, beside what is alive
         } else if d.holding.get() == before.holding && !self.keeps_foreign_wakers() {
             self.number.set(0); // all of it was caught
         }
@@ -692,6 +693,163 @@ impl Scope {
             engine.waits(); // only foreign futures wait in it: it counts as one
         }
         Seen::Pending
+    }
+}
+
+/// In one poll, the checkpoints that were visited, the cancels that came out, and how many wait. If they are the same as in a poll
+/// in which nothing has happened, nothing has happened in this one.
+type PollCounts = (u32, u32, u32);
+/// Of a poll in which nothing was being delivered.
+const NOT_COUNTED: PollCounts = (u32::MAX, u32::MAX, u32::MAX);
+
+/// What one look at a scope has shown: a poll, or some.
+#[derive(Clone, Copy)]
+struct Look {
+    first: PollCounts,
+    last: PollCounts,
+    /// Something waits.
+    waits: bool,
+}
+
+/// A scope that is being looked at.
+struct Looking<'a, R> {
+    scope: &'a Scope,
+    engine: &'a Engine,
+    task: Option<&'a RecordRef>,
+    before: Counts,
+    is_task: bool,
+    /// It was marked, and this is the first poll after that.
+    is_delivered_now: bool,
+    /// The task was woken while it was deaf.
+    was_woken: bool,
+    body: &'a mut dyn FnMut() -> Poll<R>,
+}
+
+impl<R> Looking<'_, R> {
+    /// Something has come out of it.
+    fn may_be_caught(&self) -> bool {
+        self.scope.came_out.get() || self.engine.deliveries.out.get() > self.before.out
+    }
+
+    /// Polls the body; once more, while sets return early that there is more to be seen in. If there is no more to be said, `Err` says
+    /// what was seen.
+    fn look(&mut self, mut is_again: bool) -> Result<Look, Seen<R>> {
+        let (engine, task, scope) = (self.engine, self.task, self.scope);
+        let d = &engine.deliveries;
+        let (mut patience, mut waited, mut first) = (None, false, None);
+        loop {
+            if is_again {
+                d.waiting.set(self.before.waiting);
+                d.holding.set(self.before.holding);
+            }
+            let (visits, out) = (d.visits.get(), d.out.get());
+            let (polled, is_cut_short) = listening(task, is_again, || self.poll_body());
+            self.was_woken = is_again && (is_cut_short || self.was_woken && !self.is_task);
+            if let Poll::Ready(output) = polled {
+                d.out.set(self.before.out);
+                scope.is_over();
+                return Err(Seen::Ready(output));
+            }
+            if d.signal.get() == Signal::Mark {
+                return Err(scope.judge_marks(engine, self.before.met));
+            }
+            let waiting = d.waiting.get() - self.before.waiting;
+            let last = (d.visits.get().wrapping_sub(visits), d.out.get() - out, waiting);
+            let first = *first.get_or_insert(last);
+            let waits = waiting > 0;
+            let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
+            let patience = patience.get_or_insert_with(|| scope.kept_inside.borrow().len() + 1);
+            if !(is_more && is_cut_short) || *patience == 0 {
+                return Ok(Look { first, last, waits: waits || waited });
+            }
+            *patience -= 1;
+            waited = is_again && (waits || waited);
+            is_again = true;
+        }
+    }
+
+    /// Whether what came out can be caught. More polls may be needed to know what is alive.
+    fn judge(&mut self, first: Look) -> Seen<R> {
+        let is_alive = if self.may_be_caught() { self.is_anything_alive(first) } else { Ok(false) };
+        if let Some(task) = self.task.filter(|_| self.was_woken) {
+            // It was deaf to that. A set around a frame has used up its waker for it, and is to be polled, to keep another one; a
+            // set in a task has been.
+            self.engine.make_record_ready(task);
+        }
+        match is_alive {
+            Err(seen) => return seen,
+            Ok(false) => {}
+            Ok(true) => {
+                let waiting = &self.engine.deliveries.waiting;
+                waiting.set(waiting.get().max(self.before.waiting + 1));
+            }
+        }
+        self.scope.judge(self.engine, self.before)
+    }
+
+    /// Something came out of the scope. It is to be caught when nothing in it is alive.
+    fn is_anything_alive(&mut self, first: Look) -> Result<bool, Seen<R>> {
+        let scope = self.scope;
+        let was_seen = first.waits || scope.keeps_the_last();
+        if was_seen && scope.looks_at_rest.get() == Some(first.first) {
+            return Ok(true); // nothing has happened in it since the last time
+        }
+        if !first.waits && !scope.has_sets.get() {
+            return Ok(false);
+        }
+        // What has waited may have lost in the same poll against something else.
+        let second = self.look(true)?;
+        if second.waits {
+            scope.looks_at_rest.set(Some(second.last));
+            return Ok(true);
+        }
+        // Of those that keep a foreign waker one may be awaited in a set. It is woken, and shows itself, or not.
+        while let Some((kept, waker)) = scope.next_that_keeps_a_waker() {
+            let ((), was_woken) = listening(self.task, true, || KeptWaker::Foreign(waker).wake());
+            self.was_woken |= was_woken && !self.is_task;
+            if self.look(true)?.waits {
+                scope.kept_inside.borrow_mut().push(kept);
+                scope.looks_at_rest.set(Some(self.look(true)?.last));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn poll_body(&mut self) -> Poll<R> {
+        /// The body may panic.
+        struct PutBack<'a>(&'a Deliveries, u32, usize);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.innermost.set(self.1);
+                self.0.active.borrow_mut().truncate(self.2);
+            }
+        }
+        let (scope, d) = (self.scope, &self.engine.deliveries);
+        let task = self.task;
+        let cold = || task.and_then(|task| task.cold_if_any());
+        let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
+        let around = d.innermost.get();
+        let put_back = PutBack(d, around, d.active.borrow().len());
+        let number = scope.number.get();
+        if number != 0 {
+            d.active.borrow_mut().push(around);
+            d.innermost.set(number);
+        }
+        let polled = (self.body)();
+        drop(put_back);
+        if polled.is_pending()
+            && d.signal.get() != Signal::Mark
+            && let Some(cold) = cold()
+        {
+            let kept = cold.foreign_wakers.borrow();
+            if kept.added() > kept_before {
+                scope.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                scope.keeps_some.set(true);
+                scope.has_sets.set(true);
+            }
+        }
+        polled
     }
 }
 

@@ -13,7 +13,7 @@ use std::process;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loopwheel::EventLoop;
 
@@ -178,17 +178,34 @@ fn hook(info: &panic::PanicHookInfo<'_>) {
     }
 }
 
-/// No program takes so long. The real clock is the point: a program that hangs is one in which virtual time stands still.
+/// No program takes so long: of the processor's time, for other processes may have it for a while; or if it waits for what never
+/// comes, of real time.
 fn begin_watchdog() {
     let seconds = env::var("FUZZ_HANG").ok().and_then(|it| it.parse().ok()).unwrap_or(20);
+    let at_most = Duration::from_secs(seconds);
     thread::spawn(move || {
+        let beginning = || (PROGRAMS.load(Ordering::Relaxed), processor_time(), Instant::now());
+        let (mut program, mut processor, mut real) = beginning();
         loop {
-            let before = PROGRAMS.load(Ordering::Relaxed);
-            thread::sleep(Duration::from_secs(seconds));
-            if PROGRAMS.load(Ordering::Relaxed) == before {
+            thread::sleep(Duration::from_millis(250));
+            if PROGRAMS.load(Ordering::Relaxed) != program {
+                (program, processor, real) = beginning();
+            } else if processor_time() - processor > at_most || real.elapsed() > 15 * at_most {
                 println!("!hangs|no end after {seconds} s");
                 process::abort();
             }
         }
     });
+}
+
+/// How long this process has been at work.
+#[cfg(unix)]
+fn processor_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID;
+    nix::time::clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(not(unix))]
+fn processor_time() -> Duration {
+    Duration::ZERO
 }

@@ -1,0 +1,83 @@
+//! **A model test of cancellation**: random programs in which tasks await several things at once, keep futures and move them, have
+//! limits, groups, gatherings and shields within each other, and are cancelled in the middle; each is run, and compared with what
+//! a model of the rule says (`model.rs`): a cancel interrupts everything that its task awaits at that moment, in every branch, and
+//! nothing that it does not.
+//!
+//! ```sh
+//! MODEL_PROGRAMS=1000000 cargo test --release --test cancel_model
+//! MODEL_FIRST_SEED=5000000 cargo test --test cancel_model     # other ones
+//! MODEL_SEED=17 cargo test --test cancel_model -- --nocapture # one of them, line by line
+//! ```
+
+#[path = "common/dice.rs"]
+mod dice;
+#[path = "cancel_model/generate.rs"]
+mod generate;
+#[path = "cancel_model/model.rs"]
+mod model;
+#[path = "cancel_model/program.rs"]
+mod program;
+#[path = "cancel_model/run.rs"]
+mod run;
+
+use std::env;
+
+use model::Verdict;
+use program::{Log, Program};
+
+const PROGRAMS: u64 = 10_000;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn sorted(mut log: Log) -> Log {
+    log.sort_unstable();
+    log
+}
+
+/// What differs: what the model says, and what happened. `None` if they agree, or if the model does not say.
+fn difference(program: &Program) -> Option<(Log, Log)> {
+    let Verdict::Says(expected) = model::run(program) else { return None };
+    let (expected, seen) = (sorted(expected), sorted(run::run(program)));
+    (expected != seen).then_some((expected, seen))
+}
+
+#[test]
+fn programs_go_as_the_model_says() {
+    let first = number("MODEL_SEED").or(number("MODEL_FIRST_SEED")).unwrap_or(1);
+    let programs = if env::var("MODEL_SEED").is_ok() {
+        1
+    } else {
+        number("MODEL_PROGRAMS").unwrap_or(PROGRAMS)
+    };
+    let mut compared = 0;
+    for seed in first..first + programs {
+        if env::var("MODEL_VERBOSE").is_ok() {
+            println!("seed at {seed}");
+        }
+        let program = generate::program(seed);
+        if programs == 1 {
+            println!("{program}");
+        }
+        let verdict = model::run(&program);
+        compared += u64::from(matches!(verdict, Verdict::Says(_)));
+        if let Some((expected, seen)) = difference(&program) {
+            println!("seed {seed}: the model and the run\n");
+            for line in &expected {
+                println!("{} {line:?}", if seen.contains(line) { "  " } else { "- " });
+            }
+            for line in seen.iter().filter(|line| !expected.contains(line)) {
+                println!("+  {line:?}");
+            }
+            panic!(
+                "seed {seed} goes another way; again: MODEL_SEED={seed} cargo test --test cancel_model -- --nocapture"
+            );
+        }
+    }
+    println!("{compared} of {programs} programs compared");
+    assert!(
+        compared * 10 >= programs * 7 || programs == 1,
+        "the model says too little: {compared}"
+    );
+}
