@@ -56,6 +56,9 @@ fn programs_go_as_the_model_says() {
         if env::var("MODEL_VERBOSE").is_ok() {
             println!("seed at {seed}");
         }
+        if env::var("MODEL_VERBOSE").is_ok() {
+            eprintln!("seed at {seed}");
+        }
         let program = generate::program(seed);
         if programs == 1 {
             println!("{program}");

@@ -149,6 +149,33 @@ impl RecordRef {
     /// A time limit or a group cancels its body, which this task is about to be polled for: that counts, and is delivered there.
     pub(crate) fn count_cancel_of_scope(&self, reason: &Reason) {
         self.count_cancel(1, reason);
+        self.cold().scope_requests.update(|requests| requests.saturating_add(1));
+    }
+
+    /// It takes that back.
+    pub(crate) fn uncancel_of_scope(&self) {
+        self.uncancel();
+        self.cold().scope_requests.update(|requests| requests.saturating_sub(1));
+    }
+
+    /// The cancel requests, without those of limits and groups beside this place: in another branch of a `join!`, or kept. They are
+    /// none of a scope's business here; those of scopes around it are.
+    #[inline]
+    pub(crate) fn requests_but_of_scopes_beside(&self) -> u32 {
+        if self.has_cancel_requests() { self.count_requests_here() } else { 0 }
+    }
+
+    /// The cancel requests that are of no limit and of no group.
+    pub(crate) fn requests_of_no_scope(&self) -> u32 {
+        let of_scopes = self.cold_if_any().map_or(0, |cold| cold.scope_requests.get());
+        self.cancel_requests().saturating_sub(of_scopes)
+    }
+
+    #[inline(never)] // nearly never
+    fn count_requests_here(&self) -> u32 {
+        let of_scopes = self.cold_if_any().map_or(0, |cold| cold.scope_requests.get());
+        let beside = of_scopes.saturating_sub(self.home.deliveries.asking_around.get());
+        self.cancel_requests().saturating_sub(beside)
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it has not been delivered.
@@ -341,6 +368,20 @@ impl Walk {
 }
 
 impl Engine {
+    /// Polls what a limit or a group holds that has asked for its cancel.
+    pub(crate) fn under_one_that_asks<R>(&self, poll: impl FnOnce() -> R) -> R {
+        /// The poll may panic.
+        struct PutBack<'a>(&'a Engine);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.deliveries.asking_around.update(|around| around - 1);
+            }
+        }
+        self.deliveries.asking_around.update(|around| around + 1);
+        let _put_back = PutBack(self);
+        poll()
+    }
+
     /// A poll of a task that was cancelled, or is still being unwound.
     #[inline(never)]
     pub(super) fn poll_cancelled(&self, record: &RecordRef) {

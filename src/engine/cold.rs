@@ -27,8 +27,8 @@ pub(crate) struct Cold {
     pub(crate) name: RefCell<Option<Rc<str>>>,
     /// How many cancels were asked for, if there are too many for the header.
     pub(super) many_cancel_requests: Cell<u32>,
-    /// How many of its cancel requests are of time limits that have not taken them back.
-    pub(crate) limit_requests: Cell<u32>,
+    /// How many of its cancel requests are of time limits and groups that have not taken them back.
+    pub(crate) scope_requests: Cell<u32>,
     /// A task that shielded this one was cancelled: if this one fails, that is reported even if another takes the error.
     pub(crate) is_orphan_of_shield: Cell<bool>,
     /// Its task-locals.

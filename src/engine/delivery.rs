@@ -85,8 +85,8 @@ pub(crate) struct Deliveries {
     holding: Cell<u32>,
     /// Something has caught a cancel in this poll, or swallowed it.
     caught: Cell<bool>,
-    /// How many expired limits are around what is being polled.
-    pub(crate) expired_around: Cell<u32>,
+    /// How many limits and groups that have asked for a cancel of what they hold are around what is being polled.
+    pub(super) asking_around: Cell<u32>,
 }
 
 /// What was counted so far in a poll.
@@ -380,8 +380,9 @@ pub(crate) struct Scope {
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
     keeps_some: Cell<bool>,
-    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
-    looks_at_rest: Cell<Option<PollCounts>>,
+    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery; and what
+    /// the look has counted by which that was seen.
+    looks_at_rest: Cell<Option<[PollCounts; 2]>>,
 }
 
 impl Scope {
@@ -791,7 +792,7 @@ impl<R> Looking<'_, R> {
     fn is_anything_alive(&mut self, first: Look) -> Result<bool, Seen<R>> {
         let scope = self.scope;
         let was_seen = first.waits || scope.keeps_the_last();
-        if was_seen && scope.looks_at_rest.get() == Some(first.first) {
+        if was_seen && scope.looks_at_rest.get().is_some_and(|rest| rest.contains(&first.first)) {
             return Ok(true); // nothing has happened in it since the last time
         }
         if !first.waits && !scope.has_sets.get() {
@@ -800,7 +801,7 @@ impl<R> Looking<'_, R> {
         // What has waited may have lost in the same poll against something else.
         let second = self.look(true)?;
         if second.waits {
-            scope.looks_at_rest.set(Some(second.last));
+            scope.looks_at_rest.set(Some([second.last, first.first]));
             return Ok(true);
         }
         // Of those that keep a foreign waker one may be awaited in a set. It is woken, and shows itself, or not.
@@ -809,7 +810,8 @@ impl<R> Looking<'_, R> {
             self.was_woken |= was_woken && !self.is_task;
             if self.look(true)?.waits {
                 scope.kept_inside.borrow_mut().push(kept);
-                scope.looks_at_rest.set(Some(self.look(true)?.last));
+                let rest = self.look(true)?;
+                scope.looks_at_rest.set(Some([rest.last, first.first]));
                 return Ok(true);
             }
         }

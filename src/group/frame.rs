@@ -41,7 +41,8 @@ impl<E: 'static, F: Future> Frame<F> for Aborts<E> {
             let is_new = engine.may_deliver() && state.body_to_cancel.take();
             let how = is_new.then_some(How::Several);
             let polled = catch_unwind(AssertUnwindSafe(|| {
-                self.scope.poll(&engine, how, || future.as_mut().poll(cx))
+                let mut poll = || self.scope.poll(&engine, how, || future.as_mut().poll(cx));
+                if state.asks() { engine.under_one_that_asks(poll) } else { poll() }
             }));
             match polled {
                 Err(payload) => {

@@ -376,7 +376,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             None => {}
         }
         let parent = state.parent();
-        if parent.cancel_requests() > 0 && !errors.is_empty() {
+        if parent.requests_but_of_scopes_beside() > 0 && !errors.is_empty() {
             // It is being cancelled from outside as well: that is raised again, at its next await.
             parent.uncancel();
             parent.cancel(&Reason::none());

@@ -62,7 +62,7 @@ fn raised<E, X: Into<Raised<E>> + 'static>(record: &RecordRef) -> Option<Raised<
 impl<E> State<E> {
     /// A scope that is polled for the first time, in this task.
     pub(super) fn new(parent: RecordRef, limit: Option<usize>) -> State<E> {
-        let requests_before = Cell::new(parent.cancel_requests());
+        let requests_before = Cell::new(parent.requests_but_of_scopes_beside());
         let all_done = Event::of("the tasks of a group");
         all_done.set();
         State {
@@ -160,7 +160,9 @@ impl<E: 'static> State<E> {
             return false;
         }
         self.body_to_cancel.set(false);
-        self.parent().uncancel() <= self.requests_before.get()
+        let parent = self.parent();
+        parent.uncancel_of_scope();
+        parent.requests_but_of_scopes_beside() <= self.requests_before.get()
     }
 
     pub(super) fn parent(&self) -> RecordRef {
@@ -189,6 +191,11 @@ impl<E: 'static> State<E> {
         is_new
     }
 
+    /// One of the parent's cancel requests is the group's now.
+    pub(super) fn asks(&self) -> bool {
+        self.parent_cancel_requested.get() && !self.request_taken_back.get()
+    }
+
     /// The scope is polled again, perhaps by another task than before: what it has asked of that moves along.
     pub(super) fn comes_to_this_task(&self) {
         let Some(current) = leaf::current() else { return };
@@ -196,10 +203,10 @@ impl<E: 'static> State<E> {
             return;
         }
         let before = self.parent.replace(current.clone());
-        let is_requested = self.parent_cancel_requested.get() && !self.request_taken_back.get();
-        self.requests_before.set(current.cancel_requests());
+        let is_requested = self.asks();
+        self.requests_before.set(current.requests_of_no_scope());
         if is_requested {
-            before.uncancel();
+            before.uncancel_of_scope();
             current.count_cancel_of_scope(&before.reason());
         }
         drop(before);

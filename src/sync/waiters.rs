@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::engine::foreign::KeptWaker;
-use crate::engine::leaf::{self, Told};
+use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
 use crate::engine::waker::any_is_cancelled;
 
@@ -146,7 +146,7 @@ impl<O: Owner> Future for Wait<'_, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if leaf::interrupted(&self.told, cx, || self.owner.what().to_owned()) {
+        if !leaf::is_quiet() && self.is_interrupted(cx) {
             return Poll::Pending;
         }
         let Some(key) = self.key else {
@@ -172,6 +172,29 @@ impl<O: Owner> Wait<'_, O> {
         let key = self.waiters.line.borrow_mut().join(KeptWaker::of_nothing());
         self.key = Some(key);
         self.wait_with(key, cx)
+    }
+
+    /// Whether a cancel keeps it from going on. One that is interrupted leaves the line at once, and not when it is dropped: until
+    /// then something else in the task may be cleaning up.
+    #[cold]
+    fn is_interrupted(&mut self, cx: &Context<'_>) -> bool {
+        match leaf::visit(&self.told, cx, || self.owner.what().to_owned()) {
+            Visit::Go => return false,
+            Visit::Wait => {}
+            Visit::Interrupted(_) => {
+                self.leave();
+                leaf::comes_out();
+            }
+        }
+        true
+    }
+
+    fn leave(&mut self) {
+        if let Some(key) = self.key.take() {
+            let left = self.waiters.line.borrow_mut().leave(key);
+            self.owner.gave_up(matches!(left, Some(Left::Called)));
+            drop(left);
+        }
     }
 
     /// It is polled and has not been called.
@@ -213,10 +236,6 @@ impl<O: Owner> Wait<'_, O> {
 
 impl<O: Owner> Drop for Wait<'_, O> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            let left = self.waiters.line.borrow_mut().leave(key);
-            self.owner.gave_up(matches!(left, Some(Left::Called)));
-            drop(left);
-        }
+        self.leave();
     }
 }

@@ -130,7 +130,7 @@ impl Limit {
     }
 
     fn enter(&self) {
-        let requests = leaf::with_current(requests_but_of_limits_beside);
+        let requests = leaf::with_current(RecordRef::requests_but_of_scopes_beside);
         self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
         self.phase.set(Phase::Running);
         match self.until {
@@ -211,12 +211,11 @@ impl Limit {
         let here = leaf::current();
         let before = begun.task.replace(here.clone());
         if self.expired.get() {
-            before.iter().for_each(take_request_back);
+            before.iter().for_each(RecordRef::uncancel_of_scope);
             here.iter().for_each(request);
         }
         if let Some(here) = &here {
-            let own = u32::from(self.expired.get());
-            self.requests_before.set(requests_but_of_limits_beside(here).saturating_sub(own));
+            self.requests_before.set(here.requests_of_no_scope());
         }
         drop(before);
         if !self.expired.get() && !begun.has_fired() {
@@ -270,8 +269,8 @@ impl Limit {
         let task = begun.task.take();
         match task {
             Some(task) if self.expired.get() && !task.has(Flag::DONE) => {
-                take_request_back(&task);
-                requests_but_of_limits_beside(&task) <= self.requests_before.get()
+                task.uncancel_of_scope();
+                task.requests_but_of_scopes_beside() <= self.requests_before.get()
             }
             _ => false,
         }
@@ -280,41 +279,6 @@ impl Limit {
 
 fn request(task: &RecordRef) {
     task.count_cancel_of_scope(&Reason::own(Own::LimitUp, task.number));
-    task.cold().limit_requests.update(|requests| requests.saturating_add(1));
-}
-
-fn take_request_back(task: &RecordRef) {
-    task.uncancel();
-    task.cold().limit_requests.update(|requests| requests.saturating_sub(1));
-}
-
-/// The cancel requests of a task, without those of limits beside this place: in another branch of a `join!`. They are none of a
-/// limit's business; those of limits around it are.
-fn requests_but_of_limits_beside(task: &RecordRef) -> u32 {
-    if task.has_cancel_requests() { count_requests(task) } else { 0 }
-}
-
-#[inline(never)] // nearly never
-fn count_requests(task: &RecordRef) -> u32 {
-    let of_limits = task.cold_if_any().map_or(0, |cold| cold.limit_requests.get());
-    let beside = of_limits.saturating_sub(task.home.deliveries.expired_around.get());
-    task.cancel_requests().saturating_sub(beside)
-}
-
-/// While the body of an expired limit is polled.
-struct Around<'a>(&'a Engine);
-
-impl<'a> Around<'a> {
-    fn new(engine: &'a Engine) -> Around<'a> {
-        engine.deliveries.expired_around.update(|around| around + 1);
-        Around(engine)
-    }
-}
-
-impl Drop for Around<'_> {
-    fn drop(&mut self) {
-        self.0.deliveries.expired_around.update(|around| around - 1);
-    }
 }
 
 /// The frame of a time limit: `Limit` itself, or shared with the body's `Deadline`s.
@@ -472,8 +436,7 @@ fn poll_again<F: Future>(
     }
     let how = (engine.may_deliver() && limit.to_deliver.take()).then_some(How::Several);
     let seen = {
-        let _around = Around::new(&engine);
-        begun.scope.poll(&engine, how, || future.as_mut().poll(cx))
+        engine.under_one_that_asks(|| begun.scope.poll(&engine, how, || future.as_mut().poll(cx)))
     };
     match seen {
         Seen::Ready(output) => {

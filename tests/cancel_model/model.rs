@@ -133,14 +133,15 @@ struct Task {
     can_be_cancelled: bool,
     bond: Option<Rc<Bond>>,
     end: Option<End>,
+    ended_at: Option<Micros>,
     /// Cancels that were asked for, and not taken back.
     requests: usize,
-    /// To be cancelled when it next waits.
-    pending: bool,
 }
 
 struct Model<'a> {
     program: &'a Program,
+    /// In which order the tasks are polled.
+    is_backwards: bool,
     now: Micros,
     tasks: Vec<Task>,
     /// What is kept, and which task kept it.
@@ -161,8 +162,18 @@ struct Model<'a> {
 }
 
 pub(crate) fn run(program: &Program) -> Verdict {
+    // What hangs on who comes first in one moment is not said by the rule.
+    let [one, other] = [false, true].map(|is_backwards| run_in_order(program, is_backwards));
+    match (one, other) {
+        (Some(one), Some(other)) if one == other => Verdict::Says(one),
+        _ => Verdict::SaysNothing,
+    }
+}
+
+fn run_in_order(program: &Program, is_backwards: bool) -> Option<Log> {
     let mut model = Model {
         program,
+        is_backwards,
         now: 0,
         tasks: program.tasks.iter().map(|_| Task::default()).collect(),
         slots: Default::default(),
@@ -178,7 +189,8 @@ pub(crate) fn run(program: &Program) -> Verdict {
         says_nothing: false,
     };
     model.run();
-    if model.says_nothing { Verdict::SaysNothing } else { Verdict::Says(model.log) }
+    model.log.sort_unstable();
+    (!model.says_nothing).then_some(model.log)
 }
 
 /// How much in a tree has been taken out, and how much is alive.
@@ -244,8 +256,9 @@ impl Model<'_> {
     fn settle(&mut self) {
         loop {
             self.is_changed = false;
-            for task in 0..self.tasks.len() {
-                self.poll_task(task);
+            let last = self.tasks.len() - 1;
+            for task in 0..=last {
+                self.poll_task(if self.is_backwards { last - task } else { task });
             }
             if !self.is_changed || self.says_nothing {
                 return;
@@ -277,27 +290,19 @@ impl Model<'_> {
         self.tasks[task].has_begun = true;
         self.poll(&mut tree, task);
         if is_done(&tree) {
-            let how = if mem::take(&mut self.tasks[task].pending) {
-                End::Cancelled
-            } else if self.program.tasks[task].fails {
-                End::Failed
-            } else {
-                End::Value
-            };
+            let how = if self.program.tasks[task].fails { End::Failed } else { End::Value };
             return self.end(task, how);
         }
         if is_out(&tree) || self.tasks[task].is_dropped {
             self.drop(tree);
             return self.end(task, End::Cancelled);
         }
-        if mem::take(&mut self.tasks[task].pending) {
-            self.interrupt(&mut tree);
-        }
         self.tasks[task].tree = Some(tree);
     }
 
     fn end(&mut self, task: usize, how: End) {
         self.tasks[task].end = Some(how);
+        self.tasks[task].ended_at = Some(self.now);
         self.log(id_of_task(task), What::Ended);
         let bond = self.tasks[task].bond.take();
         if let Some(bond) = bond.filter(|bond| how == End::Failed && !bond.aborts.get()) {
@@ -323,7 +328,7 @@ impl Model<'_> {
         self.is_changed = true;
         self.tasks[task].requests += 1;
         let Some(mut tree) = self.tasks[task].tree.take() else {
-            self.tasks[task].pending = true; // it is being polled
+            self.says_nothing = true; // it is being polled, and what it spawns may begin before the cancel comes
             return;
         };
         if !self.tasks[task].has_begun {
@@ -336,10 +341,32 @@ impl Model<'_> {
     /// Hard: its future is dropped.
     fn drop_task(&mut self, task: usize) {
         if let Some(tree) = self.tasks[task].tree.take() {
+            self.says_nothing |= self.may_go_on_now(&tree); // before it is dropped, or not
             self.drop(tree);
             self.end(task, End::Cancelled);
         } else {
             self.tasks[task].is_dropped = true; // it is being polled, or over
+        }
+    }
+
+    /// Whether it waits for a task that has ended in this moment.
+    fn may_go_on_now(&self, tree: &Tree) -> bool {
+        let has_ended = |task: &usize| self.tasks[*task].ended_at == Some(self.now);
+        match tree {
+            Tree::Await { task, .. } | Tree::Shield { task, .. } => has_ended(task),
+            Tree::Gather { children, .. } => children.iter().any(has_ended),
+            Tree::Seq { now, .. } => self.may_go_on_now(now),
+            Tree::Join(_, trees) => trees.iter().any(|tree| self.may_go_on_now(tree)),
+            Tree::Select { one, other, .. } => self.may_go_on_now(one) || self.may_go_on_now(other),
+            Tree::Limit { body, .. } | Tree::Catch { body, .. } | Tree::Finally { body, .. } => {
+                self.may_go_on_now(body)
+            }
+            Tree::Cleanup { cleanup, .. } => self.may_go_on_now(cleanup),
+            Tree::Group(group) => {
+                group.bond.children.iter().any(has_ended) || self.may_go_on_now(&group.body)
+            }
+            Tree::Lock { held: Some(held), .. } => self.may_go_on_now(held),
+            _ => false,
         }
     }
 
@@ -430,8 +457,12 @@ impl Model<'_> {
                     self.poll(now, task);
                 }
             }
-            Tree::Join(_, trees) => {
-                trees.iter_mut().for_each(|tree| self.poll(tree, task));
+            Tree::Join(kind, trees) => {
+                if self.is_backwards && *kind == Kind::Unordered {
+                    trees.iter_mut().rev().for_each(|tree| self.poll(tree, task));
+                } else {
+                    trees.iter_mut().for_each(|tree| self.poll(tree, task));
+                }
                 if trees.iter().all(is_done) {
                     *tree = Tree::Done;
                 }
