@@ -473,10 +473,12 @@ impl Engine {
     /// A cancel came out of a poll in which none was delivered: a frame has let one go on that it had caught before.
     #[cold]
     pub(super) fn cancel_came_out(&self, record: &RecordRef) {
-        if record.has(Flag::DISCARD) || self.nothing_is_alive() {
+        let keeps_wakers = |cold: &Cold| cold.foreign_wakers.borrow().keeps_any();
+        let has_sets = record.cold_if_any().is_some_and(keeps_wakers);
+        if record.has(Flag::DISCARD) || self.nothing_is_alive() && !has_sets {
             return self.end_cancelled(record);
         }
-        record.cold().scope.waits_for_the_rest();
+        record.cold().scope.waits_for_the_rest(record);
         record.set(Flag::UNWINDING);
         record.set(Flag::AWAITS_SEVERAL);
         self.make_record_ready(record); // what has waited may have lost against something else in the same poll

@@ -380,9 +380,10 @@ pub(crate) struct Scope {
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
     keeps_some: Cell<bool>,
-    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery; and what
-    /// the look has counted by which that was seen.
-    looks_at_rest: Cell<Option<[PollCounts; 2]>>,
+    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
+    looks_at_rest: Cell<Option<PollCounts>>,
+    /// What the last look has counted, if that was followed by others for which the task was woken: it is polled once more then.
+    looks_again: Cell<Option<PollCounts>>,
 }
 
 impl Scope {
@@ -402,6 +403,7 @@ impl Scope {
             self.kept_inside.replace(other.kept_inside.take());
             self.keeps_some.set(other.keeps_some.take());
             self.looks_at_rest.set(other.looks_at_rest.take());
+            self.looks_again.set(other.looks_again.take());
         }
     }
 
@@ -411,8 +413,21 @@ impl Scope {
     }
 
     /// A cancel came out of it, but something in it may be alive.
-    pub(super) fn waits_for_the_rest(&self) {
+    pub(super) fn waits_for_the_rest(&self, task: &RecordRef) {
+        self.knows_all_wakers(task);
         self.came_out.set(true);
+    }
+
+    /// Nothing was being delivered to it, so it has not noted who keeps foreign wakers in it: any may be inside.
+    fn knows_all_wakers(&self, task: &RecordRef) {
+        if let Some(cold) = task.cold_if_any() {
+            let wakers = cold.foreign_wakers.borrow();
+            let mut kept = self.kept_inside.borrow_mut();
+            kept.clear();
+            kept.extend(wakers.since(0).filter(|waker| waker.strong_count() > 0));
+            self.keeps_some.set(!kept.is_empty());
+            self.has_sets.set(!kept.is_empty());
+        }
     }
 
     /// One poll of a task, by `body`; two if a cancel is delivered to several.
@@ -647,6 +662,7 @@ impl Scope {
 
     fn forget_foreign_wakers(&self) {
         self.looks_at_rest.set(None);
+        self.looks_again.set(None);
         if self.keeps_some.take() {
             drop(self.kept_inside.take());
         }
@@ -776,6 +792,7 @@ impl<R> Looking<'_, R> {
             // It was deaf to that. A set around a frame has used up its waker for it, and is to be polled, to keep another one; a
             // set in a task has been.
             self.engine.make_record_ready(task);
+            self.scope.looks_again.set(Some(first.first));
         }
         match is_alive {
             Err(seen) => return seen,
@@ -791,8 +808,13 @@ impl<R> Looking<'_, R> {
     /// Something came out of the scope. It is to be caught when nothing in it is alive.
     fn is_anything_alive(&mut self, first: Look) -> Result<bool, Seen<R>> {
         let scope = self.scope;
+        if let Some(task) = self.task.filter(|_| !scope.is_at_work()) {
+            scope.knows_all_wakers(task);
+        }
         let was_seen = first.waits || scope.keeps_the_last();
-        if was_seen && scope.looks_at_rest.get().is_some_and(|rest| rest.contains(&first.first)) {
+        let is_once_more = scope.looks_again.take() == Some(first.first);
+        if was_seen && (is_once_more || scope.looks_at_rest.get() == Some(first.first)) {
+            scope.looks_at_rest.set(Some(first.first));
             return Ok(true); // nothing has happened in it since the last time
         }
         if !first.waits && !scope.has_sets.get() {
@@ -801,7 +823,7 @@ impl<R> Looking<'_, R> {
         // What has waited may have lost in the same poll against something else.
         let second = self.look(true)?;
         if second.waits {
-            scope.looks_at_rest.set(Some([second.last, first.first]));
+            scope.looks_at_rest.set(Some(second.last));
             return Ok(true);
         }
         // Of those that keep a foreign waker one may be awaited in a set. It is woken, and shows itself, or not.
@@ -811,7 +833,7 @@ impl<R> Looking<'_, R> {
             if self.look(true)?.waits {
                 scope.kept_inside.borrow_mut().push(kept);
                 let rest = self.look(true)?;
-                scope.looks_at_rest.set(Some([rest.last, first.first]));
+                scope.looks_at_rest.set(Some(rest.last));
                 return Ok(true);
             }
         }

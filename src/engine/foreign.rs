@@ -229,6 +229,11 @@ impl ForeignWakers {
         alive.map(KeptWaker::Foreign).collect()
     }
 
+    /// Whether there are any.
+    pub(crate) fn keeps_any(&self) -> bool {
+        self.wakers.iter().any(|(_, waker)| waker.strong_count() > 0)
+    }
+
     /// How many there have been.
     pub(crate) fn added(&self) -> u64 {
         self.added

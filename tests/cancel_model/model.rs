@@ -204,6 +204,7 @@ fn counts(tree: &Tree) -> (usize, usize) {
         Tree::Out => (1, 0),
         Tree::Seq { now, .. } => counts(now),
         Tree::Cleanup { cleanup, .. } => counts(cleanup),
+        Tree::Limit { is_up: false, body, .. } => counts(body), // it catches its own cancel, and no other
         Tree::Join(_, trees) => trees.iter().fold((0, 0), sum),
         Tree::Select { one, other, .. } => sum(counts(one), other),
         Tree::Lock { held: Some(held), .. } => counts(held),
@@ -573,7 +574,7 @@ impl Model<'_> {
                 self.poll(body, task);
                 let (id, is_up, cut) = (*id, *is_up, *cut);
                 let (is_done, is_out) = (is_done(body), is_out(body));
-                if !is_done && !is_out {
+                if !is_done && !(is_up && is_out) {
                     return;
                 }
                 if is_up {
@@ -638,9 +639,12 @@ impl Model<'_> {
 
     fn poll_group(&mut self, group: &mut Group, task: usize) -> Option<Tree> {
         self.poll_body(group, task);
-        if group.bond.own.get() && mem::take(&mut group.own_to_come) && !group.body_is_over {
-            self.interrupt(&mut group.body);
-            self.poll_body(group, task);
+        if group.bond.own.get() && mem::take(&mut group.own_to_come) {
+            self.tasks[task].requests += 1;
+            if !group.body_is_over {
+                self.interrupt(&mut group.body);
+                self.poll_body(group, task);
+            }
         }
         let children = &group.bond.children;
         if !group.body_is_over || !children.iter().all(|child| self.is_over(*child)) {
@@ -649,6 +653,9 @@ impl Model<'_> {
         let failures =
             children.iter().filter(|child| self.tasks[**child].end == Some(End::Failed)).count();
         self.is_changed = true;
+        if group.bond.own.get() {
+            self.tasks[task].requests -= 1;
+        }
         if failures > 0 {
             self.log(group.id, What::GroupFailed);
             // A cancel from outside is raised again then, at the next await. Whose it is there is a matter of counting requests.
