@@ -53,12 +53,6 @@ fn programs_go_as_the_model_says() {
     };
     let mut compared = 0;
     for seed in first..first + programs {
-        if env::var("MODEL_VERBOSE").is_ok() {
-            println!("seed at {seed}");
-        }
-        if env::var("MODEL_VERBOSE").is_ok() {
-            eprintln!("seed at {seed}");
-        }
         let program = generate::program(seed);
         if programs == 1 {
             println!("{program}");

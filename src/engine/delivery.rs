@@ -567,18 +567,25 @@ impl Scope {
         let in_sets = all.len();
         d.signal.set(Signal::Mark);
         deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-        let (mut marked, mut is_cut_short) =
-            listening(task, is_task, || self.poll_once(engine, task, is_task, body));
-        let mut patience = in_sets;
-        while is_cut_short
-            && matches!(marked, Seen::Pending)
-            && d.marked_wakers.borrow().len() < in_sets
-            && patience > 0
-        {
+        let (mut known, mut idle, mut patience) = (0, 0, in_sets);
+        let marked = loop {
+            let is_deaf = is_task || known > 0 || idle > 0;
+            let (marked, was_woken) =
+                listening(task, is_deaf, || self.poll_once(engine, task, is_task, body));
+            let by_now = d.marked_wakers.borrow().len();
+            idle = if by_now > known { 0 } else { idle + 1 };
+            known = by_now;
+            // A set around a frame may have used up the waker by which one in it could wake the task.
+            let is_cut_short = was_woken || !is_task && idle < 2;
+            if !is_cut_short
+                || matches!(marked, Seen::Ready(_))
+                || known >= in_sets
+                || patience == 0
+            {
+                break marked;
+            }
             patience -= 1;
-            (marked, is_cut_short) =
-                listening(task, true, || self.poll_once(engine, task, is_task, body));
-        }
+        };
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
         deaf(deaf_task, || wakers.into_iter().for_each(KeptWaker::wake));
@@ -753,15 +760,18 @@ impl<R> Looking<'_, R> {
     fn look(&mut self, mut is_again: bool) -> Result<Look, Seen<R>> {
         let (engine, task, scope) = (self.engine, self.task, self.scope);
         let d = &engine.deliveries;
-        let (mut patience, mut waited, mut first) = (None, false, None);
+        let (mut patience, mut waited, mut first, mut before) = (None, false, None, None);
         loop {
             if is_again {
+                if let Some(task) = task {
+                    task.set(Flag::AWAITS_SEVERAL); // the polls before may have noted what is not awaited any more
+                }
                 d.waiting.set(self.before.waiting);
                 d.holding.set(self.before.holding);
             }
             let (visits, out) = (d.visits.get(), d.out.get());
-            let (polled, is_cut_short) = listening(task, is_again, || self.poll_body());
-            self.was_woken = is_again && (is_cut_short || self.was_woken && !self.is_task);
+            let (polled, was_woken) = listening(task, is_again, || self.poll_body());
+            self.was_woken = is_again && (was_woken || self.was_woken && !self.is_task);
             if let Poll::Ready(output) = polled {
                 d.out.set(self.before.out);
                 scope.is_over();
@@ -773,6 +783,8 @@ impl<R> Looking<'_, R> {
             let waiting = d.waiting.get() - self.before.waiting;
             let last = (d.visits.get().wrapping_sub(visits), d.out.get() - out, waiting);
             let first = *first.get_or_insert(last);
+            // As in `mark`: of a frame it is not known, but when it looks the same twice.
+            let is_cut_short = was_woken || !self.is_task && before.replace(last) != Some(last);
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
             let patience = patience.get_or_insert_with(|| scope.kept_inside.borrow().len() + 1);

@@ -183,12 +183,16 @@ impl<E: 'static> State<E> {
     }
 
     fn request_cancel_of_body(&self, reason: &Reason) -> bool {
-        let is_new = !self.parent_cancel_requested.replace(true) && !self.parent().has(Flag::DONE);
-        if is_new {
-            self.parent().count_cancel_of_scope(reason);
-            self.body_to_cancel.set(true);
+        if self.parent_cancel_requested.replace(true) {
+            return false;
         }
-        is_new
+        self.body_to_cancel.set(true); // if nobody polls it now, when it is polled
+        let parent = self.parent();
+        if parent.has(Flag::DONE) {
+            return false;
+        }
+        parent.count_cancel_of_scope(reason);
+        true
     }
 
     /// One of the parent's cancel requests is the group's now.
@@ -206,7 +210,9 @@ impl<E: 'static> State<E> {
         let is_requested = self.asks();
         self.requests_before.set(current.requests_of_no_scope());
         if is_requested {
-            before.uncancel_of_scope();
+            if !before.has(Flag::DONE) {
+                before.uncancel_of_scope();
+            }
             current.count_cancel_of_scope(&before.reason());
         }
         drop(before);

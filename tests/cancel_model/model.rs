@@ -134,6 +134,7 @@ struct Task {
     bond: Option<Rc<Bond>>,
     end: Option<End>,
     ended_at: Option<Micros>,
+    cancelled_at: Option<Micros>,
     /// Cancels that were asked for, and not taken back.
     requests: usize,
 }
@@ -328,6 +329,8 @@ impl Model<'_> {
         }
         self.is_changed = true;
         self.tasks[task].requests += 1;
+        // Of two cancels in one moment the second comes before the task goes on, and is one with the first, or after.
+        self.says_nothing |= self.tasks[task].cancelled_at.replace(self.now) == Some(self.now);
         let Some(mut tree) = self.tasks[task].tree.take() else {
             self.says_nothing = true; // it is being polled, and what it spawns may begin before the cancel comes
             return;
@@ -638,14 +641,13 @@ impl Model<'_> {
     }
 
     fn poll_group(&mut self, group: &mut Group, task: usize) -> Option<Tree> {
-        self.poll_body(group, task);
         if group.bond.own.get() && mem::take(&mut group.own_to_come) {
             self.tasks[task].requests += 1;
             if !group.body_is_over {
                 self.interrupt(&mut group.body);
-                self.poll_body(group, task);
             }
         }
+        self.poll_body(group, task);
         let children = &group.bond.children;
         if !group.body_is_over || !children.iter().all(|child| self.is_over(*child)) {
             return None;
