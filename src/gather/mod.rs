@@ -180,6 +180,10 @@ impl<C: Children> Gather<C> {
             Visit::Wait => return Poll::Pending,
             Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
         };
+        if self.ended {
+            leaf::comes_out(); // as it has before: the children that are left are awaited no more
+            return Poll::Pending;
+        }
         let engine = current::running();
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         if is_forwarded && self.is_due() {

@@ -90,7 +90,7 @@ impl Generator {
             4 => Node::Join(Kind::Unordered, self.several(place, 4)),
             5 | 6 => {
                 let slot = usize::from(self.dice.below(SLOTS as u8));
-                let loser = if self.dice.coin() { Loser::Kept(slot) } else { Loser::Dropped };
+                let loser = self.dice.pick(&[Loser::Kept(slot), Loser::Dropped]);
                 Node::Select(self.id(), self.node(inside), self.node(inside), loser)
             }
             7 => {
@@ -108,16 +108,21 @@ impl Generator {
                 self.node(inside),
                 self.node(inside),
             ]),
-            13 | 14 => match self.other(place) {
-                Some(other) => Node::Await(self.id(), other),
-                None => {
+            13 | 14 => {
+                if let Some(other) = self.other(place) {
+                    let awaits = Rc::new(Node::Await(self.id(), other));
+                    Node::Seq(vec![Rc::new(self.sleep()), awaits])
+                } else {
                     let task = self.task(false);
                     let awaits = Rc::new(Node::Await(self.id(), task));
                     Node::Seq(vec![Rc::new(Node::Spawn(task)), awaits])
                 }
-            },
+            }
             15 => match self.other(place) {
-                Some(other) => Node::Shield(self.id(), other),
+                Some(other) => {
+                    let shields = Rc::new(Node::Shield(self.id(), other));
+                    Node::Seq(vec![Rc::new(self.sleep()), shields])
+                }
                 None => self.sleep(),
             },
             16 => match self.other(place) {
@@ -125,11 +130,11 @@ impl Generator {
                 None => self.sleep(),
             },
             17 => {
-                let children = (0..1 + self.dice.below(3)).map(|_| self.task(true)).collect();
+                let children = (0..=self.dice.below(3)).map(|_| self.task(true)).collect();
                 Node::Group(self.id(), children, self.node(inside))
             }
             18 => {
-                let children = (0..1 + self.dice.below(3)).map(|_| self.task(false)).collect();
+                let children = (0..=self.dice.below(3)).map(|_| self.task(false)).collect();
                 Node::Gather(self.id(), children)
             }
             // Two never come to a line in one moment.

@@ -345,7 +345,9 @@ impl Model<'_> {
     /// Hard: its future is dropped.
     fn drop_task(&mut self, task: usize) {
         if let Some(tree) = self.tasks[task].tree.take() {
-            self.says_nothing |= self.may_go_on_now(&tree); // before it is dropped, or not
+            // Before it is dropped, or not.
+            let is_cancelled_now = self.tasks[task].cancelled_at == Some(self.now);
+            self.says_nothing |= is_cancelled_now || self.may_go_on_now(&tree);
             self.drop(tree);
             self.end(task, End::Cancelled);
         } else {
@@ -465,7 +467,9 @@ impl Model<'_> {
                 if self.is_backwards && *kind == Kind::Unordered {
                     trees.iter_mut().rev().for_each(|tree| self.poll(tree, task));
                 } else {
-                    trees.iter_mut().for_each(|tree| self.poll(tree, task));
+                    for tree in trees.iter_mut() {
+                        self.poll(tree, task);
+                    }
                 }
                 if trees.iter().all(is_done) {
                     *tree = Tree::Done;
@@ -577,7 +581,7 @@ impl Model<'_> {
                 self.poll(body, task);
                 let (id, is_up, cut) = (*id, *is_up, *cut);
                 let (is_done, is_out) = (is_done(body), is_out(body));
-                if !is_done && !(is_up && is_out) {
+                if !(is_done || is_up && is_out) {
                     return;
                 }
                 if is_up {
@@ -760,7 +764,9 @@ impl Model<'_> {
                 })
             }
             Node::Gather(id, children) => {
-                children.iter().for_each(|child| self.spawn(*child, false, false));
+                for &child in children {
+                    self.spawn(child, false, false);
+                }
                 Tree::Gather { id: *id, children: children.clone(), told: false }
             }
             Node::Lock(id, inner) => {
@@ -812,14 +818,16 @@ impl Model<'_> {
                 group.bond.children.iter().for_each(|child| self.drop_task(*child));
             }
             Tree::Gather { children, told: false, .. } => {
-                children.into_iter().for_each(|child| self.cancel(child));
+                for child in children {
+                    self.cancel(child);
+                }
             }
             Tree::Lock { held: Some(held), .. } => {
                 self.drop(*held);
                 self.release();
             }
             Tree::Lock { ticket, held: None, .. } => {
-                self.lock_line.retain(|waits| *waits != ticket)
+                self.lock_line.retain(|waits| *waits != ticket);
             }
             Tree::Get { ticket, .. } => self.get_line.retain(|waits| *waits != ticket),
             _ => {}

@@ -122,7 +122,7 @@ async fn eval_node(env: &Rc<Env>, node: &Node) {
             match kind {
                 Kind::Join => drop(join_all(all).await),
                 Kind::Unordered => {
-                    drop(all.collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await)
+                    drop(all.collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await);
                 }
             }
         }

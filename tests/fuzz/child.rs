@@ -190,7 +190,9 @@ fn begin_watchdog() {
             thread::sleep(Duration::from_millis(250));
             if PROGRAMS.load(Ordering::Relaxed) != program {
                 (program, processor, real) = beginning();
-            } else if processor_time() - processor > at_most || real.elapsed() > 15 * at_most {
+            } else if processor_time().saturating_sub(processor) > at_most
+                || real.elapsed() > 15 * at_most
+            {
                 println!("!hangs|no end after {seconds} s");
                 process::abort();
             }
