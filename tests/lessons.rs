@@ -298,6 +298,26 @@ lessons! {
         7605 "The end of it: https://example.com/202 is gone"
         7605 "Stopped or never begun: 782; still in flight: 0"
     }
+
+    l31_a_limit_beside_a_task prints {
+        250 "download: connection closed"
+        500 "report: put away"
+        500 r#"Err(TimedOut), Ok("the report")"#
+        600 "report: put away"
+        650 "download: connection closed"
+        650 "cancelled"
+    }
+
+    l32_a_handle_in_a_select_loop prints {
+        200 "still waiting"
+        400 "still waiting"
+        500 "the worker is done"
+        600 "cancelled after 100 ms: cancelled"
+        600 "the worker is cancelled, after 100ms"
+        800 "still waiting"
+        850 "cancelled after 250 ms: cancelled"
+        1100 "the worker is done, after 500ms"
+    }
 }
 
 /// A lesson that somebody forgot in one of the places where it has to stand fails here.

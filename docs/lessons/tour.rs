@@ -79,6 +79,8 @@ lessons! {
     L28 "three at a time"                l28_three_at_a_time;
     L29 "the best by ten seconds"        l29_the_best_by_ten_seconds;
     L30 "a crawl of a thousand"          l30_a_crawl_of_a_thousand;
+    L31 "a limit beside a task"          l31_a_limit_beside_a_task;
+    L32 "a handle in a select! loop"     l32_a_handle_in_a_select_loop;
 }
 
 struct Lesson {

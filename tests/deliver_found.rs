@@ -1,0 +1,278 @@
+//! What random programs have found against the model of cancellation (`cancel_model.rs`), each as small as it could be made.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use common::{Log, Watchdog, ms};
+use futures::future::{Either, join, select};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use loopwheel::sync::Queue;
+use loopwheel::{
+    Instant, TaskGroup, TimedOut, catch_cancel, create_task, current_task, finally, gather, now,
+    run_virtual, sleep, wait_for, yield_now,
+};
+
+const LONG: u64 = 60_000;
+
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Cleans up for so long when it is cancelled.
+async fn cleans_up(millis: u64) {
+    finally(sleep(ms(LONG)), async || sleep(ms(millis)).await).await;
+}
+
+async fn set(futures: impl IntoIterator<Item = Boxed>) {
+    drop(futures.into_iter().collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await);
+}
+
+/// What a test keeps and does not await.
+type Kept = Rc<RefCell<Option<Boxed>>>;
+
+/// Awaits `wins`, and keeps `loses`.
+async fn keep(
+    kept: &Kept,
+    loses: impl Future<Output = ()> + 'static,
+    wins: impl Future<Output = ()>,
+) {
+    let loses: Boxed = Box::pin(loses);
+    let wins = std::pin::pin!(wins);
+    match select(loses, wins).await {
+        Either::Left(_) => panic!("it was to lose"),
+        Either::Right(((), left)) => *kept.borrow_mut() = Some(left),
+    }
+}
+
+fn after_start(millis: u64) -> bool {
+    now() - Instant::START == ms(millis)
+}
+
+#[test]
+fn what_a_limit_has_interrupted_stays_so_when_the_task_is_cancelled_as_well() {
+    run_virtual(async {
+        let log = Log::new();
+        let slept = log.clone();
+        let task = create_task(async move {
+            let body = async {
+                let beside = async {
+                    sleep(ms(100)).await;
+                    slept.add("slept");
+                };
+                futures::join!(cleans_up(LONG), beside);
+            };
+            wait_for(body, ms(10)).await
+        });
+        sleep(ms(200)).await; // the time of what was interrupted is over by now
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(after_start(200));
+        log.expect(&[]);
+    });
+}
+
+#[test]
+fn what_is_kept_does_not_keep_a_scope_from_ending() {
+    let _watchdog = Watchdog::new("something kept");
+    run_virtual(async {
+        for in_a_set in [false, true] {
+            let (kept, start) = (Kept::default(), now());
+            let keeps = kept.clone();
+            let body: Boxed = Box::pin(async move {
+                let cleanup = async || keep(&keeps, cleans_up(0), sleep(ms(20))).await;
+                finally(sleep(ms(LONG)), cleanup).await;
+            });
+            let body = if in_a_set { Box::pin(set([body])) } else { body };
+            assert_eq!(wait_for(body, ms(10)).await, Err(TimedOut));
+            assert_eq!(now() - start, ms(30), "in a set: {in_a_set}");
+            assert!(kept.take().is_some());
+        }
+    });
+}
+
+#[test]
+fn what_waits_until_it_loses_in_the_same_poll_does_not_keep_a_task_from_ending() {
+    run_virtual(async {
+        let kept = Kept::default();
+        let (handle, keeps) = (create_task(sleep(ms(LONG))), kept.clone());
+        let loses = async move { drop(handle.await) };
+        let task = create_task(async move {
+            finally(sleep(ms(LONG)), async || keep(&keeps, loses, async {}).await).await;
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(after_start(10));
+    });
+}
+
+#[test]
+fn a_handle_that_lost_in_the_same_poll_is_left_alone_by_the_next_cancel() {
+    run_virtual(async {
+        let kept = Kept::default();
+        let child = create_task(sleep(ms(100))).shared();
+        let (handle, keeps) = (child.clone(), kept.clone());
+        let loses = async move { drop(handle.await) };
+        let inner = async move {
+            let cleanup = async || keep(&keeps, loses, sleep(ms(20))).await;
+            finally(sleep(ms(LONG)), cleanup).await;
+        };
+        let task = create_task(async { finally(inner, async || sleep(ms(LONG)).await).await });
+        sleep(ms(10)).await;
+        task.cancel();
+        sleep(ms(40)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(after_start(50));
+        assert_eq!(child.await, Ok(()));
+    });
+}
+
+#[test]
+fn the_request_of_a_group_that_is_kept_is_none_of_a_limits_business() {
+    run_virtual(async {
+        let kept = Kept::default();
+        let group = async {
+            let scope = TaskGroup::<&str>::scope(async |group| {
+                drop(group.create_task(async {
+                    sleep(ms(20)).await;
+                    Err::<(), _>("it fails")
+                }));
+                sleep(ms(LONG)).await;
+                Ok::<_, &str>(())
+            });
+            drop(scope.await);
+        };
+        keep(&kept, group, sleep(ms(10))).await;
+        assert_eq!(wait_for(sleep(ms(LONG)), ms(30)).await, Err(TimedOut));
+        drop(kept.take());
+        assert_eq!(current_task().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_group_whose_child_fails_when_its_task_is_over_cancels_its_body_where_it_is_polled() {
+    run_virtual(async {
+        let kept = Kept::default();
+        let group = async {
+            let scope = TaskGroup::<&str>::scope(async |group| {
+                drop(group.create_task(async {
+                    sleep(ms(20)).await;
+                    Err::<(), _>("it fails")
+                }));
+                sleep(ms(LONG)).await;
+                Ok::<_, &str>(())
+            });
+            assert!(scope.await.is_err());
+        };
+        let keeps = kept.clone();
+        create_task(async move { keep(&keeps, group, sleep(ms(10))).await }).await.unwrap();
+        sleep(ms(30)).await;
+        let group = kept.take().unwrap();
+        group.await;
+        assert!(after_start(40));
+    });
+}
+
+#[test]
+fn who_is_interrupted_in_a_line_leaves_it_though_its_task_is_still_cleaning_up() {
+    run_virtual(async {
+        let queue = Rc::new(Queue::unbounded());
+        let get = |queue: Rc<Queue<u32>>| async move { queue.get().await };
+        let first = {
+            let get = get(queue.clone());
+            create_task(join(get, cleans_up(50)))
+        };
+        yield_now().await;
+        let second = create_task(get(queue.clone()));
+        sleep(ms(1)).await;
+        first.cancel();
+        sleep(ms(1)).await;
+        queue.put_nowait(7).unwrap();
+        assert_eq!(second.await, Ok(Ok(7)));
+        assert!(after_start(2) && !first.is_done());
+    });
+}
+
+#[test]
+fn a_clean_up_in_a_set_is_waited_for_when_another_branch_lets_the_cancel_go_on() {
+    run_virtual(async {
+        let cleaned = Rc::new(Cell::new(false));
+        let cleans = cleaned.clone();
+        let task = create_task(async move {
+            let in_a_set: Boxed = Box::pin(async move {
+                assert!(catch_cancel(sleep(ms(LONG))).await.is_err());
+                sleep(ms(50)).await;
+                cleans.set(true);
+            });
+            futures::join!(set([in_a_set]), cleans_up(20));
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(cleaned.get() && after_start(60));
+    });
+}
+
+#[test]
+fn a_gathering_that_has_ended_cancelled_cancels_nobody_again() {
+    run_virtual(async {
+        let cancels = Rc::new(Cell::new(0));
+        let counts = cancels.clone();
+        let slow = async move {
+            drop(catch_cancel(sleep(ms(LONG))).await);
+            drop(catch_cancel(sleep(ms(100))).await);
+            counts.set(current_task().cancelling());
+        };
+        let quick = sleep(ms(LONG));
+        let children: [Boxed; 2] = [Box::pin(slow), Box::pin(quick)];
+        let task = create_task(async { drop(join(gather(children), cleans_up(50)).await) });
+        sleep(ms(10)).await;
+        task.cancel();
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        sleep(ms(200)).await;
+        assert_eq!(cancels.get(), 1);
+    });
+}
+
+#[test]
+fn of_limits_that_are_moved_and_up_together_the_outer_one_is_the_one() {
+    run_virtual(async {
+        let seen = Rc::new(RefCell::new(None));
+        let place = seen.clone();
+        let kept = Kept::default();
+        let keeps = kept.clone();
+        let limits = async move {
+            let inner = async { wait_for(pending::<()>(), ms(20)).await };
+            *place.borrow_mut() = Some(wait_for(inner, ms(30)).await);
+        };
+        create_task(async move { keep(&keeps, limits, sleep(ms(10))).await }).await.unwrap();
+        sleep(ms(40)).await;
+        let limits = kept.take().unwrap();
+        create_task(limits).await.unwrap();
+        assert_eq!(
+            seen.take(),
+            Some(Err(TimedOut)),
+            "as in asyncio, where the inner one lets it pass"
+        );
+    });
+}
+
+#[test]
+fn what_was_woken_in_a_set_beside_is_not_lost() {
+    run_virtual(async {
+        let inner: Boxed = Box::pin(async {
+            let in_a_set: Boxed = Box::pin(cleans_up(50));
+            assert!(wait_for(set([in_a_set, Box::pin(sleep(ms(LONG)))]), ms(10)).await.is_err());
+        });
+        let others = (1..40).map(|n| Box::pin(sleep(ms(n * 5))) as Boxed);
+        set(others.chain([inner])).await;
+        assert!(after_start(195));
+        assert!(pending::<()>().now_or_never().is_none());
+    });
+}
