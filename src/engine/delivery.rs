@@ -380,6 +380,8 @@ pub(crate) struct Scope {
     kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// Whether there are any.
     keeps_some: Cell<bool>,
+    /// The foreign wakers of what was marked: what is interrupted keeps none itself, and the next delivery is to find it.
+    interrupted: RefCell<Vec<KeptWaker>>,
     /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
     looks_at_rest: Cell<Option<PollCounts>>,
     /// What the last look has counted, if that was followed by others for which the task was woken: it is polled once more then.
@@ -404,6 +406,8 @@ impl Scope {
             self.keeps_some.set(other.keeps_some.take());
             self.looks_at_rest.set(other.looks_at_rest.take());
             self.looks_again.set(other.looks_again.take());
+            let before = self.interrupted.replace(other.interrupted.take());
+            drop(before);
         }
     }
 
@@ -588,7 +592,9 @@ impl Scope {
         };
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
-        deaf(deaf_task, || wakers.into_iter().for_each(KeptWaker::wake));
+        deaf(deaf_task, || wakers.iter().cloned().for_each(KeptWaker::wake));
+        let before = self.interrupted.replace(wakers);
+        drop(before); // after the borrow: it may run anything
         marked
     }
 
@@ -680,6 +686,10 @@ impl Scope {
         self.number.set(0);
         self.came_out.set(false);
         self.forget_foreign_wakers();
+        if self.has_sets.get() {
+            let wakers = self.interrupted.take();
+            drop(wakers); // after the borrow: it may run anything
+        }
     }
 
     /// What is in the scope was polled, and waits: can what came out of it be caught?
