@@ -90,9 +90,9 @@ impl Cancelled {
     /// # In asyncio
     /// `raise`.
     pub async fn reraise(self) -> ! {
-        poll_fn(|_| {
+        poll_fn(|cx| {
             assert!(leaf::is_in_task(), "`reraise` can only be awaited in a task");
-            leaf::comes_out();
+            leaf::comes_out(cx);
             leaf::set_reason(self.reason.clone());
             Poll::<()>::Pending
         })

@@ -161,12 +161,7 @@ impl Engine {
                 if !told.note(d.innermost.get()) {
                     return Visit::Wait;
                 }
-                if TaskId::of(cx.waker()).is_none() {
-                    // A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake
-                    // themselves stops early.
-                    let waker = KeptWaker::of_foreign(cx.waker());
-                    d.marked_wakers.borrow_mut().push(waker);
-                }
+                self.is_marked_in_a_set(cx);
                 Visit::Wait
             }
             first @ (Signal::First | Signal::Forwarded) => {
@@ -179,6 +174,14 @@ impl Engine {
                 Visit::Interrupted(false)
             }
             Signal::Quiet | Signal::Deliver => Visit::Go,
+        }
+    }
+
+    /// A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake themselves stops early.
+    fn is_marked_in_a_set(&self, cx: &Context<'_>) {
+        if TaskId::of(cx.waker()).is_none() {
+            let waker = KeptWaker::of_foreign(cx.waker());
+            self.deliveries.marked_wakers.borrow_mut().push(waker);
         }
     }
 
@@ -215,10 +218,13 @@ impl Engine {
     }
 
     /// A cancel comes out of what is being polled, which returns `Pending`.
-    pub(crate) fn comes_out(&self) {
+    pub(crate) fn comes_out(&self, cx: &Context<'_>) {
         let d = &self.deliveries;
         match d.signal.get() {
-            Signal::Mark => d.met.update(|met| met + 1),
+            Signal::Mark => {
+                d.met.update(|met| met + 1);
+                self.is_marked_in_a_set(cx);
+            }
             Signal::Asking => {}
             Signal::Quiet => {
                 self.begin_counting();

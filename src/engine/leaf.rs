@@ -27,7 +27,7 @@ fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> Str
         Visit::Go => false,
         Visit::Wait => true,
         Visit::Interrupted(_) => {
-            engine.comes_out();
+            engine.comes_out(cx);
             true
         }
     });
@@ -53,8 +53,8 @@ pub(crate) fn waits() {
 }
 
 /// A cancel comes out of what is being polled; the caller returns `Pending`.
-pub(crate) fn comes_out() {
-    with_current_loop(Engine::comes_out);
+pub(crate) fn comes_out(cx: &Context<'_>) {
+    with_current_loop(|engine| engine.comes_out(cx));
 }
 
 /// Whether a task is being polled on this thread.

@@ -181,7 +181,7 @@ impl<C: Children> Gather<C> {
             Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
         };
         if self.ended {
-            leaf::comes_out(); // as it has before: the children that are left are awaited no more
+            leaf::comes_out(cx); // as it has before: the children that are left are awaited no more
             return Poll::Pending;
         }
         let engine = current::running();
@@ -204,15 +204,15 @@ impl<C: Children> Gather<C> {
             engine.holds(&self.told);
             return self.poll_on(cx);
         }
-        leaf::comes_out();
+        leaf::comes_out(cx);
         Poll::Pending
     }
 }
 
 /// The gathering is cancelled: that goes on from here, however often it is polled again.
-fn goes_on_cancelled<T>(reason: Reason) -> Poll<T> {
+fn goes_on_cancelled<T>(reason: Reason, cx: &Context<'_>) -> Poll<T> {
     leaf::set_reason(reason);
-    leaf::comes_out();
+    leaf::comes_out(cx);
     Poll::Pending
 }
 
@@ -233,7 +233,7 @@ impl<C: Children> Future for Gather<C> {
             crowd.leave().and_then(C::values)
         };
         // One from which a cancel comes may be polled again, and it comes again: the children are still there.
-        let Some(gathered) = gathered else { return goes_on_cancelled(self.crowd.reason()) };
+        let Some(gathered) = gathered else { return goes_on_cancelled(self.crowd.reason(), cx) };
         self.over = true;
         Poll::Ready(gathered)
     }
@@ -274,7 +274,7 @@ impl<C: Children> Future for GatherOutcomes<C> {
             return Poll::Pending;
         }
         if self.gather.crowd.cancel_requested() {
-            return goes_on_cancelled(self.gather.crowd.reason());
+            return goes_on_cancelled(self.gather.crowd.reason(), cx);
         }
         self.gather.over = true;
         let children = self.gather.crowd.leave();

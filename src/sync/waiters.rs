@@ -183,7 +183,7 @@ impl<O: Owner> Wait<'_, O> {
             Visit::Wait => {}
             Visit::Interrupted(_) => {
                 self.leave();
-                leaf::comes_out();
+                leaf::comes_out(cx);
             }
         }
         true

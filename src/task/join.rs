@@ -97,7 +97,7 @@ impl Join {
         if record.has(Flag::CANCELLED) {
             leaf::set_reason(record.reason()); // what comes out is the awaited task's cancel
         }
-        leaf::comes_out();
+        leaf::comes_out(cx);
         Poll::Pending
     }
 

@@ -362,7 +362,7 @@ fn cancelled_at_once<F: Future>(
         Visit::Interrupted(_) => {
             held.set(None);
             limit.phase.set(Phase::Passed);
-            leaf::comes_out();
+            leaf::comes_out(cx);
             Poll::Pending
         }
     }
@@ -406,7 +406,7 @@ fn poll_again<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     let Some(mut future) = held.as_mut().as_pin_mut() else {
         assert!(limit.phase.get() == Phase::Passed, "a time limit was polled after its end");
-        leaf::comes_out(); // the cancel has gone on from here, and does so again
+        leaf::comes_out(cx); // the cancel has gone on from here, and does so again
         return Poll::Pending;
     };
     if limit.phase.get() == Phase::CancelledAtOnce {
@@ -457,7 +457,7 @@ fn poll_again<F: Future>(
                 return Poll::Ready(Err(TimedOut));
             }
             limit.phase.set(Phase::Passed); // something else's cancel as well
-            leaf::comes_out();
+            leaf::comes_out(cx);
             Poll::Pending
         }
     }

@@ -712,6 +712,8 @@ impl Model<'_> {
             Node::Take(id, slot) => match self.slots[*slot].take() {
                 Some((from, mut tree)) => {
                     self.says_nothing |= lowest(&tree) <= task; // it may wait for itself
+                    // Whose cancel comes out of a limit that was begun elsewhere is a matter of counting requests.
+                    self.says_nothing |= self.tasks[task].requests > 0;
                     if from != task {
                         self.says_nothing |= has_sets(&tree);
                         forget_cuts(&mut tree);
