@@ -9,6 +9,7 @@
 //! MODEL_SEED=17 cargo test --test cancel_model -- --nocapture # one of them, line by line
 //! ```
 
+mod common;
 #[path = "common/dice.rs"]
 mod dice;
 #[path = "cancel_model/generate.rs"]
@@ -24,6 +25,7 @@ mod run;
 
 use std::env;
 
+use common::Watchdog;
 use model::Verdict;
 use program::{Log, Program};
 
@@ -54,7 +56,11 @@ fn programs_go_as_the_model_says() {
         number("MODEL_PROGRAMS").unwrap_or(PROGRAMS)
     };
     let mut compared = 0;
+    let mut watchdog = None;
     for seed in first..first + programs {
+        if watchdog.is_none() || seed % 10_000 == 0 {
+            watchdog = Some(Watchdog::new("a program that is cancelled"));
+        }
         let program = generate::program(seed);
         if programs == 1 {
             println!("{program}");
