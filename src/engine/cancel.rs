@@ -242,10 +242,17 @@ impl RecordRef {
     /// A wait for a crowd is pending in this poll.
     pub(crate) fn starts_awaiting_crowd(&self, crowd: Rc<dyn Takers>) {
         self.set(Flag::AWAITS);
-        let mut crowds = self.cold().awaiting_crowds.borrow_mut();
-        let is_same = |known: &Rc<dyn Takers>| ptr::addr_eq(Rc::as_ptr(known), Rc::as_ptr(&crowd));
-        if !crowds.last().is_some_and(is_same) {
-            crowds.push(crowd);
+        let cold = self.cold();
+        let mut first = cold.awaiting_crowd.borrow_mut();
+        match &*first {
+            None => *first = Some(crowd),
+            Some(known) if same_crowd(known, &crowd) => {}
+            Some(_) => {
+                let mut others = cold.also_awaiting_crowds.borrow_mut();
+                if !others.last().is_some_and(|known| same_crowd(known, &crowd)) {
+                    others.push(crowd);
+                }
+            }
         }
     }
 
@@ -255,17 +262,20 @@ impl RecordRef {
             return; // forgotten when this poll began
         }
         let Some(cold) = self.cold_if_any() else { return };
-        let mut crowds = cold.awaiting_crowds.borrow_mut();
-        let place =
-            crowds.iter().position(|known| ptr::addr_eq(Rc::as_ptr(known), Rc::as_ptr(crowd)));
-        let one = place.map(|place| crowds.remove(place));
-        drop(crowds);
-        drop(one); // not the last reference: the caller has another
+        // Not the last reference: the caller has another.
+        let first = cold.awaiting_crowd.borrow_mut().take_if(|known| same_crowd(known, crowd));
+        if first.is_some() {
+            let next = cold.also_awaiting_crowds.borrow_mut().pop();
+            cold.awaiting_crowd.replace(next);
+        } else {
+            cold.also_awaiting_crowds.borrow_mut().retain(|known| !same_crowd(known, crowd));
+        }
     }
 
     fn crowds_take_cancel(&self) {
         if let Some(cold) = self.cold_if_any() {
-            cold.awaiting_crowds.borrow().iter().for_each(|crowd| crowd.take_cancel());
+            cold.awaiting_crowd.borrow().iter().for_each(|crowd| crowd.take_cancel());
+            cold.also_awaiting_crowds.borrow().iter().for_each(|crowd| crowd.take_cancel());
         }
     }
 
@@ -273,7 +283,8 @@ impl RecordRef {
         let mut awaited = Vec::from_iter(self.awaiting());
         if let Some(cold) = self.cold_if_any() {
             awaited.extend(cold.also_awaiting.borrow().iter().cloned());
-            for crowd in &*cold.awaiting_crowds.borrow() {
+            let first = cold.awaiting_crowd.borrow();
+            for crowd in first.iter().chain(&*cold.also_awaiting_crowds.borrow()) {
                 awaited.extend(crowd.takers());
             }
         }
@@ -281,11 +292,16 @@ impl RecordRef {
     }
 }
 
+fn same_crowd(one: &Rc<dyn Takers>, other: &Rc<impl Takers + ?Sized>) -> bool {
+    ptr::addr_eq(Rc::as_ptr(one), Rc::as_ptr(other))
+}
+
 /// Here, and not inside a borrow: it may drop the last reference to a task, which may run anything.
 #[inline(never)]
 fn forget_what_else_it_awaited(cold: &Cold) {
     if cold.awaits_something() {
-        drop((cold.also_awaiting.take(), cold.awaiting_crowds.take()));
+        drop((cold.also_awaiting.take(), cold.awaiting_crowd.take()));
+        drop(cold.also_awaiting_crowds.take());
     }
 }
 

@@ -45,13 +45,14 @@ pub(crate) struct Cold {
     pub(crate) foreign_wakers: RefCell<ForeignWakers>,
     /// The task as what catches last.
     pub(crate) scope: Scope,
-    /// The crowds that it awaits: one, but in a foreign `join!`.
-    pub(crate) awaiting_crowds: RefCell<Vec<Rc<dyn Takers>>>,
+    /// The crowd that it awaits, and further ones: the branches of a foreign `join!`.
+    pub(crate) awaiting_crowd: RefCell<Option<Rc<dyn Takers>>>,
+    pub(crate) also_awaiting_crowds: RefCell<Vec<Rc<dyn Takers>>>,
 }
 
 impl Cold {
     pub(super) fn awaits_something(&self) -> bool {
-        !self.also_awaiting.borrow().is_empty() || !self.awaiting_crowds.borrow().is_empty()
+        !self.also_awaiting.borrow().is_empty() || self.awaiting_crowd.borrow().is_some()
     }
 
     pub(crate) fn locals(&self) -> Option<Locals> {
@@ -64,7 +65,7 @@ impl Cold {
         foreign::drop_reported(locals);
         drop(self.joiners.take());
         drop(self.also_awaiting.take());
-        drop(self.awaiting_crowds.take());
+        drop((self.awaiting_crowd.take(), self.also_awaiting_crowds.take()));
         drop(self.panic.take());
     }
 }
