@@ -264,11 +264,13 @@ impl RecordRef {
         let Some(cold) = self.cold_if_any() else { return };
         // Not the last reference: the caller has another.
         let first = cold.awaiting_crowd.borrow_mut().take_if(|known| same_crowd(known, crowd));
-        if first.is_some() {
-            let next = cold.also_awaiting_crowds.borrow_mut().pop();
-            cold.awaiting_crowd.replace(next);
-        } else {
-            cold.also_awaiting_crowds.borrow_mut().retain(|known| !same_crowd(known, crowd));
+        let mut others = cold.also_awaiting_crowds.borrow_mut();
+        if !others.is_empty() {
+            if first.is_some() {
+                *cold.awaiting_crowd.borrow_mut() = others.pop();
+            } else {
+                others.retain(|known| !same_crowd(known, crowd));
+            }
         }
     }
 
@@ -301,7 +303,9 @@ fn same_crowd(one: &Rc<dyn Takers>, other: &Rc<impl Takers + ?Sized>) -> bool {
 fn forget_what_else_it_awaited(cold: &Cold) {
     if cold.awaits_something() {
         drop((cold.also_awaiting.take(), cold.awaiting_crowd.take()));
-        drop(cold.also_awaiting_crowds.take());
+        if !cold.also_awaiting_crowds.borrow().is_empty() {
+            drop(cold.also_awaiting_crowds.take());
+        }
     }
 }
 

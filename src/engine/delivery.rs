@@ -32,7 +32,7 @@
 //! In a poll in which nothing is cancelled a checkpoint pays for one test of the [`Signal`], and for counting itself if it waits:
 //! so whether a task awaits one thing or several is known at the end of each poll.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -357,6 +357,19 @@ pub(crate) enum Seen<R> {
     CameOut,
 }
 
+/// What a scope remembers from one look at it to the next.
+#[derive(Default)]
+struct Memory {
+    /// The foreign wakers that checkpoints in it have kept since the delivery.
+    kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
+    /// The foreign wakers of what was marked: what is interrupted keeps none itself, and the next delivery is to find it.
+    interrupted: RefCell<Vec<KeptWaker>>,
+    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
+    looks_at_rest: Cell<Option<PollCounts>>,
+    /// What the last look has counted, if that was followed by others for which the task was woken: it is polled once more then.
+    looks_again: Cell<Option<PollCounts>>,
+}
+
 /// What waits in a scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Inside {
@@ -382,19 +395,17 @@ pub(crate) struct Scope {
     is_marked: Cell<bool>,
     /// There are sets in it, which poll only what was woken, and perhaps not all of that.
     has_sets: Cell<bool>,
-    /// The foreign wakers that checkpoints in it have kept since the delivery.
-    kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
-    /// Whether there are any.
+    /// Whether checkpoints in it have kept foreign wakers since the delivery.
     keeps_some: Cell<bool>,
-    /// The foreign wakers of what was marked: what is interrupted keeps none itself, and the next delivery is to find it.
-    interrupted: RefCell<Vec<KeptWaker>>,
-    /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
-    looks_at_rest: Cell<Option<PollCounts>>,
-    /// What the last look has counted, if that was followed by others for which the task was woken: it is polled once more then.
-    looks_again: Cell<Option<PollCounts>>,
+    /// Made on first use: of most scopes nothing is seen twice.
+    memory: OnceCell<Box<Memory>>,
 }
 
 impl Scope {
+    fn memory(&self) -> &Memory {
+        self.memory.get_or_init(Box::default)
+    }
+
     /// Something is being delivered to it, or it waits until nothing in it is alive.
     pub(crate) fn is_at_work(&self) -> bool {
         self.number.get() != 0 || self.came_out.get()
@@ -408,12 +419,14 @@ impl Scope {
         self.inside.set(other.inside.get());
         self.is_marked.set(other.is_marked.get());
         if !std::ptr::eq(self, other) {
-            self.kept_inside.replace(other.kept_inside.take());
             self.keeps_some.set(other.keeps_some.take());
-            self.looks_at_rest.set(other.looks_at_rest.take());
-            self.looks_again.set(other.looks_again.take());
-            let before = self.interrupted.replace(other.interrupted.take());
-            drop(before);
+            if let Some(others) = other.memory.get() {
+                self.memory().kept_inside.replace(others.kept_inside.take());
+                self.memory().looks_at_rest.set(others.looks_at_rest.take());
+                self.memory().looks_again.set(others.looks_again.take());
+                let before = self.memory().interrupted.replace(others.interrupted.take());
+                drop(before);
+            }
         }
     }
 
@@ -432,7 +445,10 @@ impl Scope {
     fn knows_all_wakers(&self, task: &RecordRef) {
         if let Some(cold) = task.cold_if_any() {
             let wakers = cold.foreign_wakers.borrow();
-            let mut kept = self.kept_inside.borrow_mut();
+            if !wakers.keeps_any() {
+                return;
+            }
+            let mut kept = self.memory().kept_inside.borrow_mut();
             kept.clear();
             kept.extend(wakers.since(0).filter(|waker| waker.strong_count() > 0));
             self.keeps_some.set(!kept.is_empty());
@@ -599,8 +615,10 @@ impl Scope {
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
         deaf(deaf_task, || wakers.iter().cloned().for_each(KeptWaker::wake));
-        let before = self.interrupted.replace(wakers);
-        drop(before); // after the borrow: it may run anything
+        if !wakers.is_empty() || self.memory.get().is_some() {
+            let before = self.memory().interrupted.replace(wakers);
+            drop(before); // after the borrow: it may run anything
+        }
         marked
     }
 
@@ -637,12 +655,15 @@ impl Scope {
 
     /// Whether the one that has shown itself last keeps its foreign waker still.
     fn keeps_the_last(&self) -> bool {
-        self.kept_inside.borrow().last().is_some_and(|kept| kept.strong_count() > 0)
+        let keeps = |memory: &Memory| {
+            memory.kept_inside.borrow().last().is_some_and(|kept| kept.strong_count() > 0)
+        };
+        self.memory.get().is_some_and(|memory| keeps(memory))
     }
 
     /// One that has kept a foreign waker since the delivery, and keeps it still: it is in a set, or it is kept itself.
     fn next_that_keeps_a_waker(&self) -> Option<(Weak<GuardedWaker>, Arc<GuardedWaker>)> {
-        let mut kept = self.kept_inside.borrow_mut();
+        let mut kept = self.memory().kept_inside.borrow_mut();
         while let Some(next) = kept.pop() {
             if let Some(waker) = next.upgrade() {
                 return Some((next, waker));
@@ -672,7 +693,7 @@ impl Scope {
     /// Whether a foreign waker that was kept in it since the delivery is kept still.
     fn keeps_foreign_wakers(&self) -> bool {
         if self.keeps_some.get() {
-            let mut kept = self.kept_inside.borrow_mut();
+            let mut kept = self.memory().kept_inside.borrow_mut();
             kept.retain(|waker| waker.strong_count() > 0);
             self.keeps_some.set(!kept.is_empty());
         }
@@ -680,10 +701,12 @@ impl Scope {
     }
 
     fn forget_foreign_wakers(&self) {
-        self.looks_at_rest.set(None);
-        self.looks_again.set(None);
+        if let Some(memory) = self.memory.get() {
+            memory.looks_at_rest.set(None);
+            memory.looks_again.set(None);
+        }
         if self.keeps_some.take() {
-            drop(self.kept_inside.take());
+            drop(self.memory().kept_inside.take());
         }
     }
 
@@ -692,8 +715,8 @@ impl Scope {
         self.number.set(0);
         self.came_out.set(false);
         self.forget_foreign_wakers();
-        if self.has_sets.get() {
-            let wakers = self.interrupted.take();
+        if let Some(memory) = self.memory.get() {
+            let wakers = memory.interrupted.take();
             drop(wakers); // after the borrow: it may run anything
         }
     }
@@ -803,7 +826,10 @@ impl<R> Looking<'_, R> {
             let is_cut_short = was_woken || !self.is_task && before.replace(last) != Some(last);
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
-            let patience = patience.get_or_insert_with(|| scope.kept_inside.borrow().len() + 1);
+            let patience = patience.get_or_insert_with(|| {
+                let kept = scope.memory.get().map_or(0, |memory| memory.kept_inside.borrow().len());
+                kept + 1
+            });
             if !(is_more && is_cut_short) || *patience == 0 {
                 return Ok(Look { first, last, waits: waits || waited });
             }
@@ -820,7 +846,7 @@ impl<R> Looking<'_, R> {
             // It was deaf to that. A set around a frame has used up its waker for it, and is to be polled, to keep another one; a
             // set in a task has been.
             self.engine.make_record_ready(task);
-            self.scope.looks_again.set(Some(first.first));
+            self.scope.memory().looks_again.set(Some(first.first));
         }
         match is_alive {
             Err(seen) => return seen,
@@ -840,18 +866,19 @@ impl<R> Looking<'_, R> {
             scope.knows_all_wakers(task);
         }
         let was_seen = first.waits || scope.keeps_the_last();
-        let is_once_more = scope.looks_again.take() == Some(first.first);
-        if was_seen && (is_once_more || scope.looks_at_rest.get() == Some(first.first)) {
-            scope.looks_at_rest.set(Some(first.first));
-            return Ok(true); // nothing has happened in it since the last time
-        }
         if !first.waits && !scope.has_sets.get() {
             return Ok(false);
+        }
+        let memory = scope.memory();
+        let is_once_more = memory.looks_again.take() == Some(first.first);
+        if was_seen && (is_once_more || memory.looks_at_rest.get() == Some(first.first)) {
+            memory.looks_at_rest.set(Some(first.first));
+            return Ok(true); // nothing has happened in it since the last time
         }
         // What has waited may have lost in the same poll against something else.
         let second = self.look(true)?;
         if second.waits {
-            scope.looks_at_rest.set(Some(second.last));
+            memory.looks_at_rest.set(Some(second.last));
             return Ok(true);
         }
         // Of those that keep a foreign waker one may be awaited in a set. It is woken, and shows itself, or not.
@@ -859,9 +886,9 @@ impl<R> Looking<'_, R> {
             let ((), was_woken) = listening(self.task, true, || KeptWaker::Foreign(waker).wake());
             self.was_woken |= was_woken && !self.is_task;
             if self.look(true)?.waits {
-                scope.kept_inside.borrow_mut().push(kept);
+                scope.memory().kept_inside.borrow_mut().push(kept);
                 let rest = self.look(true)?;
-                scope.looks_at_rest.set(Some(rest.last));
+                memory.looks_at_rest.set(Some(rest.last));
                 return Ok(true);
             }
         }
@@ -896,7 +923,7 @@ impl<R> Looking<'_, R> {
         {
             let kept = cold.foreign_wakers.borrow();
             if kept.added() > kept_before {
-                scope.kept_inside.borrow_mut().extend(kept.since(kept_before));
+                scope.memory().kept_inside.borrow_mut().extend(kept.since(kept_before));
                 scope.keeps_some.set(true);
                 scope.has_sets.set(true);
             }
