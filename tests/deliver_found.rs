@@ -47,6 +47,19 @@ async fn keep(
     }
 }
 
+/// Its child fails after 20 ms, its body would take much longer.
+async fn group_that_fails() {
+    let scope = TaskGroup::<&str>::scope(async |group| {
+        drop(group.create_task(async {
+            sleep(ms(20)).await;
+            Err::<(), _>("it fails")
+        }));
+        sleep(ms(LONG)).await;
+        Ok::<_, &str>(())
+    });
+    assert!(scope.await.is_err());
+}
+
 fn after_start(millis: u64) -> bool {
     now() - Instant::START == ms(millis)
 }
@@ -135,18 +148,7 @@ fn a_handle_that_lost_in_the_same_poll_is_left_alone_by_the_next_cancel() {
 fn the_request_of_a_group_that_is_kept_is_none_of_a_limits_business() {
     run_virtual(async {
         let kept = Kept::default();
-        let group = async {
-            let scope = TaskGroup::<&str>::scope(async |group| {
-                drop(group.create_task(async {
-                    sleep(ms(20)).await;
-                    Err::<(), _>("it fails")
-                }));
-                sleep(ms(LONG)).await;
-                Ok::<_, &str>(())
-            });
-            drop(scope.await);
-        };
-        keep(&kept, group, sleep(ms(10))).await;
+        keep(&kept, group_that_fails(), sleep(ms(10))).await;
         assert_eq!(wait_for(sleep(ms(LONG)), ms(30)).await, Err(TimedOut));
         drop(kept.take());
         assert_eq!(current_task().cancelling(), 0);
@@ -157,19 +159,10 @@ fn the_request_of_a_group_that_is_kept_is_none_of_a_limits_business() {
 fn a_group_whose_child_fails_when_its_task_is_over_cancels_its_body_where_it_is_polled() {
     run_virtual(async {
         let kept = Kept::default();
-        let group = async {
-            let scope = TaskGroup::<&str>::scope(async |group| {
-                drop(group.create_task(async {
-                    sleep(ms(20)).await;
-                    Err::<(), _>("it fails")
-                }));
-                sleep(ms(LONG)).await;
-                Ok::<_, &str>(())
-            });
-            assert!(scope.await.is_err());
-        };
         let keeps = kept.clone();
-        create_task(async move { keep(&keeps, group, sleep(ms(10))).await }).await.unwrap();
+        create_task(async move { keep(&keeps, group_that_fails(), sleep(ms(10))).await })
+            .await
+            .unwrap();
         sleep(ms(30)).await;
         let group = kept.take().unwrap();
         group.await;

@@ -508,18 +508,7 @@ impl Scope {
             last: NOT_COUNTED,
             waits: engine.deliveries.waiting.get() > before.waiting,
         };
-        let (is_task, is_delivered_now, was_woken) = (false, false, false);
-        let mut polling = Looking {
-            scope: self,
-            engine,
-            task,
-            before,
-            is_task,
-            is_delivered_now,
-            was_woken,
-            body,
-        };
-        let seen = polling.judge(first);
+        let seen = Looking::at(self, engine, task, before, body).judge(first);
         engine.deliveries.signal.set(Signal::Quiet);
         seen
     }
@@ -636,17 +625,8 @@ impl Scope {
             before.waiting = 0; // each poll of a task begins to count them anew
         }
         let is_delivered_now = d.signal.get() == Signal::Deliver && self.is_marked.take();
-        let was_woken = false;
-        let mut polling = Looking {
-            scope: self,
-            engine,
-            task,
-            before,
-            is_task,
-            is_delivered_now,
-            was_woken,
-            body,
-        };
+        let mut polling = Looking::at(self, engine, task, before, body);
+        (polling.is_task, polling.is_delivered_now) = (is_task, is_delivered_now);
         match polling.look(false) {
             Ok(first) => polling.judge(first),
             Err(seen) => seen,
@@ -788,7 +768,19 @@ struct Looking<'a, R> {
     body: &'a mut dyn FnMut() -> Poll<R>,
 }
 
-impl<R> Looking<'_, R> {
+impl<'a, R> Looking<'a, R> {
+    /// A look at a frame to which nothing has been delivered just now.
+    fn at(
+        scope: &'a Scope,
+        engine: &'a Engine,
+        task: Option<&'a RecordRef>,
+        before: Counts,
+        body: &'a mut dyn FnMut() -> Poll<R>,
+    ) -> Looking<'a, R> {
+        let (is_task, is_delivered_now, was_woken) = (false, false, false);
+        Looking { scope, engine, task, before, is_task, is_delivered_now, was_woken, body }
+    }
+
     /// Something has come out of it.
     fn may_be_caught(&self) -> bool {
         self.scope.came_out.get() || self.engine.deliveries.out.get() > self.before.out

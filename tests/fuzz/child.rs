@@ -179,7 +179,7 @@ fn hook(info: &panic::PanicHookInfo<'_>) {
 }
 
 /// No program takes so long: of the processor's time, for other processes may have it for a while; or if it waits for what never
-/// comes, of real time.
+/// comes, of real time. The real clock is the point: in a program that hangs virtual time stands still.
 fn begin_watchdog() {
     let seconds = env::var("FUZZ_HANG").ok().and_then(|it| it.parse().ok()).unwrap_or(20);
     let at_most = Duration::from_secs(seconds);
@@ -187,7 +187,7 @@ fn begin_watchdog() {
         let beginning = || (PROGRAMS.load(Ordering::Relaxed), processor_time(), Instant::now());
         let (mut program, mut processor, mut real) = beginning();
         loop {
-            thread::sleep(Duration::from_millis(250));
+            thread::sleep(Duration::from_millis(250)); // real: see above
             if PROGRAMS.load(Ordering::Relaxed) != program {
                 (program, processor, real) = beginning();
             } else if processor_time().saturating_sub(processor) > at_most
