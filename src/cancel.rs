@@ -10,10 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::engine::current;
-use crate::engine::delivery::{Scope, Seen};
 use crate::engine::foreign::{self, Payload};
 use crate::engine::frame::{Frame, Held};
 use crate::engine::leaf;
+use crate::engine::scope::{Scope, Seen};
 use crate::error::Cancelled;
 
 /// Awaits `future`; a cancel of the task that arrives meanwhile is caught and becomes a value.

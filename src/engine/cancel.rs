@@ -24,9 +24,9 @@ use std::rc::Rc;
 
 use super::cold::Cold;
 use super::crowd::Takers;
-use super::delivery::{How, Scope, Seen};
 use super::reason::Reason;
 use super::record::{Flag, Polled, RecordRef, Stage};
+use super::scope::{How, Scope, Seen};
 use super::turn::Engine;
 use super::waker::wake;
 

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::crowd::Takers;
-use super::delivery::Scope;
 use super::foreign::{self, ForeignWakers, KeptWaker};
 use super::record::RecordRef;
+use super::scope::Scope;
 use super::waitlist::WaitList;
 use super::watchers::Watcher;
 use crate::error::Panic;

@@ -24,6 +24,8 @@
 //! | `life` | a task's birth and end | how futures wait |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `delivery`, `leaf` | a cancel's way in; how it is delivered; what the futures at the bottom do | what is waited for |
+//! | `scope`, `look` | what catches a cancel; what is alive in there | what is waited for |
+//! | `reason` | why somebody was cancelled, in one word | who was |
 //!
 //! **Counts.** What counts things in memory is a `usize`, or narrower and checked before anything is changed; what counts events
 //! is a `u64`, or saturates, or is a name that may return (a generation, a task's number), and what happens then is said there.
@@ -42,10 +44,12 @@ pub(crate) mod inbox;
 pub(crate) mod instant;
 pub(crate) mod leaf;
 pub(crate) mod life;
+mod look;
 pub(crate) mod ready;
 pub(crate) mod reason;
 pub(crate) mod record;
 pub(crate) mod registry;
+pub(crate) mod scope;
 pub(crate) mod segments;
 pub(crate) mod slack;
 pub(crate) mod slots;

@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use super::state::State;
 use crate::cancel::Ending;
 use crate::engine::current;
-use crate::engine::delivery::{How, Scope, Seen};
 use crate::engine::foreign;
 use crate::engine::frame::Frame;
 use crate::engine::leaf;
 use crate::engine::record::RecordRef;
+use crate::engine::scope::{How, Scope, Seen};
 use crate::error::Cancelled;
 
 pub(super) struct Aborts<E> {

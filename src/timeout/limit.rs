@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use crate::engine::alarm::Alarm;
 use crate::engine::current::{self, with_current_loop};
-use crate::engine::delivery::{How, Scope, Seen};
 use crate::engine::foreign::KeptWaker;
 use crate::engine::frame::Frame;
 use crate::engine::instant::Instant;
 use crate::engine::leaf::{self, Told, Visit};
 use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Flag, RecordRef};
+use crate::engine::scope::{How, Scope, Seen};
 use crate::engine::turn::Engine;
 use crate::engine::waker::TaskId;
 use crate::error::{DeadlineOver, TimedOut};
