@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::engine::foreign::{Payload, discard};
-use crate::engine::life::text_of;
 use crate::engine::reason::Reason;
 use crate::engine::record::RecordRef;
+use crate::engine::report::text_of;
 use crate::task::TaskRef;
 
 /// How a task ended, if not with a value.

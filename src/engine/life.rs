@@ -19,14 +19,12 @@
 //! 5. From outside a poll; inside its own poll it is noted, and done at the poll's end.
 //!
 //! Whoever waited is told in the order in which they began to wait. A failure that nobody can take any more is
-//! reported, once.
+//! reported, once (`report.rs`).
 
-use std::any::Any;
 use std::cmp::Reverse;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::cold::{Cold, Joiner, Locals};
 use super::delivery::Signal;
@@ -344,53 +342,6 @@ impl Engine {
         }
     }
 
-    /// No handle is left that could take the outcome: a failure is reported, and the outcome dropped.
-    pub(crate) fn nobody_takes(&self, record: &RecordRef) {
-        self.report_failure(record);
-        if record.has(Flag::GROUPED) && record.has(Flag::FAILED) {
-            return; // its group takes it
-        }
-        if let Some(payload) = record.drop_outcome() {
-            let failure = Failure::Panicked(Panic::new(payload));
-            self.report(&ExceptionContext::of(record, failure));
-        }
-    }
-
-    /// Reports a failure that was neither seen nor reported.
-    fn report_failure(&self, record: &RecordRef) {
-        if record.has(Flag::FAILED | Flag::PANICKED) && !record.has(Flag::SEEN) {
-            record.set(Flag::SEEN);
-            let failure = if record.has(Flag::PANICKED) {
-                let panic = record.cold_if_any().and_then(|cold| cold.panic.borrow().clone());
-                panic.map(Failure::Panicked)
-            } else {
-                record.failure().map(Failure::Failed)
-            };
-            if let Some(failure) = failure {
-                self.report(&ExceptionContext::of(record, failure));
-            }
-        }
-    }
-
-    /// Tells the exception handler.
-    pub(crate) fn report(&self, context: &ExceptionContext) {
-        let handler = self.exception_handler.borrow().clone();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
-            // The last resort: what could not be told is at least written down.
-            eprintln!("{context}");
-            eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
-            foreign::discard(payload);
-        }
-    }
-
-    /// A poll has taken so long.
-    #[cold]
-    pub(super) fn look_at_duration(&self, record: &RecordRef, took: Duration) {
-        if self.slow_poll.get().is_some_and(|limit| took > limit) {
-            self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
-        }
-    }
-
     /// Tasks that are not over, oldest first; callbacks are none.
     pub(crate) fn tasks(&self) -> Vec<RecordRef> {
         let mut tasks: Vec<_> =
@@ -517,17 +468,6 @@ fn tell_other_joiners(record: &RecordRef, cold: &Cold) {
                 record.home.spawn_done_callback(locals, callback, record.spawned_at);
             }
         }
-    }
-}
-
-/// What a panic said, if it said it in words.
-pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "something that is not text"
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `frame` | a future held in place, so that it can be dropped from outside | tasks |
 //! | `timers` | the wheel's side of the turn | what tasks do |
 //! | `life` | a task's birth and end | how futures wait |
+//! | `report` | what the exception handler is told | who tells it |
 //! | `watchers`, `crowd` | who waits for many ends; many tasks awaited as one | what is done with their outcomes |
 //! | `cancel`, `delivery`, `leaf` | a cancel's way in; how it is delivered; what the futures at the bottom do | what is waited for |
 //! | `scope`, `look` | what catches a cancel; what is alive in there | what is waited for |
@@ -49,6 +50,7 @@ pub(crate) mod ready;
 pub(crate) mod reason;
 pub(crate) mod record;
 pub(crate) mod registry;
+pub(crate) mod report;
 pub(crate) mod scope;
 pub(crate) mod segments;
 pub(crate) mod slack;
