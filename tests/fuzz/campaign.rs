@@ -46,6 +46,8 @@ impl Campaign {
         let mut command = Command::new(env::current_exe().expect("the path of this program"));
         command.args(["--exact", "in_a_child", "--nocapture", "--test-threads=1"]);
         command.env("FUZZ_CHILD", "1").stdout(Stdio::piped()).stderr(Stdio::null());
+        // Programs forget on purpose. What else leaks, the ledger and the bytes tell; of a sanitizer that is not asked.
+        command.env("ASAN_OPTIONS", "detect_leaks=0");
         if let Some(wrong) = self.wrong {
             command.env("FUZZ_WRONG", wrong);
         }
@@ -63,6 +65,7 @@ impl Campaign {
             let mut command = self.child();
             command.env("FUZZ_FIRST", seed.to_string());
             command.env("FUZZ_UNTIL", (operations - outcome.operations).to_string());
+            command.stderr(Stdio::inherit()); // what it dies of may be told there alone
             let heard = hear(command.spawn().expect("a child process"));
             let last = heard.seed.unwrap_or(seed);
             outcome.programs += last - seed + 1;
