@@ -1,8 +1,10 @@
 //! The campaign: lets children run programs until there were enough, and shrinks what fails.
 
+use std::collections::VecDeque;
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use crate::generate;
 use crate::program::Program;
@@ -65,7 +67,7 @@ impl Campaign {
             let mut command = self.child();
             command.env("FUZZ_FIRST", seed.to_string());
             command.env("FUZZ_UNTIL", (operations - outcome.operations).to_string());
-            command.stderr(Stdio::inherit()); // what it dies of may be told there alone
+            command.stderr(Stdio::piped()); // what it dies of may be told there alone
             let heard = hear(command.spawn().expect("a child process"));
             let last = heard.seed.unwrap_or(seed);
             outcome.programs += last - seed + 1;
@@ -129,6 +131,7 @@ struct Heard {
 fn hear(mut child: Child) -> Heard {
     let mut heard = Heard { seed: None, operations: 0, found: None };
     let output = child.stdout.take().expect("it is piped");
+    let errors = child.stderr.take().map(|errors| thread::spawn(|| last_lines(errors)));
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let Some(seed) = line.strip_prefix('@') {
             heard.seed = seed.parse().ok();
@@ -143,8 +146,22 @@ fn hear(mut child: Child) -> Heard {
         }
     }
     let status = child.wait().expect("a child that has ended");
+    let errors = errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
     if !status.success() && heard.found.is_none() {
-        heard.found = Some(Found { kind: "died".to_owned(), detail: status.to_string() });
+        let detail = format!("{status}\n{errors}");
+        heard.found = Some(Found { kind: "died".to_owned(), detail });
     }
     heard
+}
+
+/// The last that a child says before it dies is why: that of a sanitizer is some hundred lines.
+fn last_lines(errors: impl Read) -> String {
+    let mut last = VecDeque::new();
+    for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+        last.push_back(String::from_utf8_lossy(&line).into_owned());
+        if last.len() > 200 {
+            last.pop_front();
+        }
+    }
+    Vec::from(last).join("\n")
 }
