@@ -17,7 +17,7 @@ use crate::task::TaskHandle;
 ///
 /// # Cancellation
 /// Only the wait is lost. If the task fails later, that is reported to the exception handler, whoever else takes the
-/// error; as in asyncio.
+/// error; as in asyncio. (Only if the shield was cancelled: one that lost a `select!` is dropped, and that is all.)
 ///
 /// # Errors
 /// Those of the task. If it is cancelled itself: `Err(TaskError::Cancelled)`.
@@ -40,13 +40,14 @@ use crate::task::TaskHandle;
 /// # In asyncio
 /// `asyncio.shield(aw)`, which makes a task of a coroutine by itself.
 pub fn shield<H: TaskHandle>(task: H) -> impl Future<Output = H::Output> {
-    Shield { task, is_waiting: false }
+    Shield { task, is_cancelled: false }
 }
 
 #[derive(Debug)]
 struct Shield<H: TaskHandle> {
     task: H,
-    is_waiting: bool,
+    /// Its wait was cancelled.
+    is_cancelled: bool,
 }
 
 impl<H: TaskHandle> Future for Shield<H> {
@@ -54,14 +55,16 @@ impl<H: TaskHandle> Future for Shield<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<H::Output> {
         let task = self.task.to_ref();
-        let poll = leaf::shielded(|| {
-            // As in asyncio, where the shield is a future of its own: it is cancelled, but not told why.
-            let reason = Reasonless::of(task.record());
-            let poll = Pin::new(&mut self.task).poll(cx);
-            drop(reason);
-            poll
+        let (poll, came_out) = leaf::whether_a_cancel_comes_out(|| {
+            leaf::shielded(|| {
+                // As in asyncio, where the shield is a future of its own: it is cancelled, but not told why.
+                let reason = Reasonless::of(task.record());
+                let poll = Pin::new(&mut self.task).poll(cx);
+                drop(reason);
+                poll
+            })
         });
-        self.is_waiting = poll.is_pending();
+        self.is_cancelled = poll.is_pending() && (self.is_cancelled || came_out);
         poll
     }
 }
@@ -69,7 +72,7 @@ impl<H: TaskHandle> Future for Shield<H> {
 impl<H: TaskHandle> Drop for Shield<H> {
     fn drop(&mut self) {
         let task = self.task.to_ref();
-        if self.is_waiting && !task.is_done() {
+        if self.is_cancelled && !task.is_done() {
             task.record().cold().is_orphan_of_shield.set(true);
         }
     }

@@ -10,10 +10,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use common::{Log, OnDrop, ms};
+use common::{Log, OnDrop, ms, watched_loop};
+use futures::future::{Either, select};
 use loopwheel::{
     Task, TaskError, TaskRef, catch_cancel, create_task, current_task, finally, gather,
-    run_virtual, shield, sleep, try_create_task, yield_now,
+    run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
 };
 
 #[test]
@@ -485,6 +486,27 @@ fn a_branch_of_a_join_that_is_awaiting_a_task_passes_the_cancel_on() {
         assert!(both.await.is_err());
         assert!(refs.0.is_cancelled() && refs.1.is_cancelled(), "no branch is orphaned");
     });
+}
+
+#[test]
+fn only_a_shield_that_was_cancelled_leaves_an_orphan() {
+    for is_cancelled in [false, true] {
+        let (mut event_loop, reports) = watched_loop();
+        event_loop.run(async {
+            let mut task = try_create_task(async {
+                sleep(ms(10)).await;
+                Err::<(), _>("broken")
+            });
+            if is_cancelled {
+                assert!(wait_for(shield(&mut task), ms(5)).await.is_err());
+            } else {
+                let (shielded, slept) = (pin!(shield(&mut task)), pin!(sleep(ms(5))));
+                assert!(matches!(select(shielded, slept).await, Either::Right(_)));
+            }
+            assert_eq!(task.await, Err(TaskError::Failed("broken")));
+        });
+        assert_eq!(reports.borrow().len(), usize::from(is_cancelled), "{reports:?}");
+    }
 }
 
 /// The simplest foreign `join!`: polls both until both are done.

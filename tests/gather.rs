@@ -14,9 +14,10 @@ use std::task::Poll;
 use common::{Log, OnDrop, ms, watched_loop};
 use futures::FutureExt;
 use loopwheel::{
-    AllCompleted, FirstCompleted, FirstException, Task, TaskError, TaskLocal, TimedOut, all_tasks,
-    as_completed, call_later, catch_cancel, create_task, current_task, finally, gather, now,
-    run_virtual, sleep, try_create_task, try_gather, wait, wait_for, yield_now,
+    AllCompleted, EventLoop, FirstCompleted, FirstException, Task, TaskError, TaskLocal, TimedOut,
+    VirtualClock, all_tasks, as_completed, call_later, catch_cancel, create_task, current_task,
+    finally, gather, now, run_virtual, sleep, try_create_task, try_gather, wait, wait_for,
+    yield_now,
 };
 
 /// After so many milliseconds, the same number.
@@ -702,4 +703,31 @@ fn a_gathering_that_never_came_about_hides_no_failure() {
     });
     assert_eq!(reports.borrow().len(), 1);
     assert!(reports.borrow()[0].contains("on fire"), "{:?}", reports.borrow());
+}
+
+#[test]
+fn a_failure_whose_clone_ends_another_member_does_not_find_the_gathering_borrowed() {
+    /// Its clone drops a loop.
+    #[derive(Debug)]
+    struct Hostile(Rc<RefCell<Option<EventLoop>>>);
+    impl Clone for Hostile {
+        fn clone(&self) -> Hostile {
+            let event_loop = self.0.take();
+            drop(event_loop);
+            Hostile(self.0.clone())
+        }
+    }
+    let is_error = run_virtual(async {
+        let other = EventLoop::builder().clock(VirtualClock::new()).build();
+        let of_other = other.try_create_task(pending::<Result<(), Hostile>>()).shared();
+        let other = Rc::new(RefCell::new(Some(other)));
+        let fails = try_create_task(async { Err::<(), _>(Hostile(other)) }).shared();
+        catch_all(try_gather([fails, of_other])).await
+    });
+    assert!(is_error, "the error, and no panic");
+}
+
+/// Whether it gave an error.
+async fn catch_all<T, E>(gathered: impl Future<Output = Result<T, E>>) -> bool {
+    AssertUnwindSafe(gathered).catch_unwind().await.is_ok_and(|ended| ended.is_err())
 }

@@ -1073,3 +1073,72 @@ fn a_loop_that_is_dropped_before_a_group_has_heard_of_a_failure_leaks_nothing() 
     drop((event_loop, main));
     assert_eq!(Rc::strong_count(&owned), 1);
 }
+
+// ---- of two loops on one thread
+
+/// Two loops whose clocks are moved by hand, as a host has them.
+fn two_loops() -> [(EventLoop, VirtualClock); 2] {
+    [(); 2].map(|()| {
+        let clock = VirtualClock::new();
+        (EventLoop::builder().clock(clock.clone()).build(), clock)
+    })
+}
+
+#[test]
+fn a_failure_of_a_child_on_another_loop_cancels_the_body_on_its_own() {
+    let [(mut home, home_clock), (mut other, _)] = two_loops();
+    let log = Log::new();
+    let group = Rc::new(RefCell::new(None::<Group>));
+    let (kept, seen) = (group.clone(), log.clone());
+    let parent = home.create_task(async move {
+        let parent = current_task();
+        let scope = TaskGroup::scope(async |group| {
+            *kept.borrow_mut() = Some(group.clone());
+            let ended = catch_cancel(create_task(pending::<()>())).await;
+            assert!(current_task() == parent, "its task polls it");
+            seen.add(format!("interrupted: {}", ended.is_err()));
+            yield_now().await;
+            Ok::<_, &str>(())
+        });
+        scope.await.unwrap_err().iter().copied().collect::<Vec<_>>()
+    });
+    home.run_until_stalled();
+    home_clock.advance(ms(20));
+    let group = group.take().unwrap();
+    let spawned = other.create_task(async move {
+        group.create_task(async { Err::<(), _>("on the other loop") });
+    });
+    other.run_until_stalled();
+    assert!(spawned.is_done());
+    home.run_until_stalled();
+    log.expect(&[(20, "interrupted: true")]); // by the clock of its own loop
+    let mut parent = parent;
+    assert_eq!(parent.result(), Ok(Ok(vec!["on the other loop"])));
+}
+
+#[test]
+fn a_cancel_of_a_group_from_another_loop_wakes_the_host() {
+    let woken = Rc::new(Cell::new(false));
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = calls.clone();
+    let mut home = EventLoop::builder()
+        .clock(VirtualClock::new())
+        .wake_hook(move || _ = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+        .build();
+    let group = Rc::new(RefCell::new(None::<Group>));
+    let (kept, ended) = (group.clone(), woken.clone());
+    drop(home.create_task(async move {
+        let body = async |group: &Group| {
+            *kept.borrow_mut() = Some(group.clone());
+            pending::<Result<(), &str>>().await
+        };
+        assert!(TaskGroup::scope(body).await.unwrap_err().is_empty());
+        ended.set(true);
+    }));
+    home.run_until_stalled();
+    let group = group.take().unwrap();
+    run_virtual(async move { group.cancel() });
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1, "the host is called");
+    home.run_until_stalled();
+    assert!(woken.get());
+}

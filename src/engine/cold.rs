@@ -67,6 +67,7 @@ impl Cold {
         drop(self.also_awaiting.take());
         drop((self.awaiting_crowd.take(), self.also_awaiting_crowds.take()));
         drop(self.panic.take());
+        self.scope.is_over();
     }
 }
 

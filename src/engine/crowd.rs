@@ -134,9 +134,17 @@ impl<M: Members> Crowd<M> {
         crowd
     }
 
-    /// Looks at the members, if they are still there. `look` must not run code of others.
-    pub(crate) fn look_into<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
-        self.members.borrow_mut().as_mut().map(look)
+    /// Lends the members, if they are still there, to code that may run foreign code: meanwhile the crowd does without them.
+    pub(crate) fn with_members<R>(&self, foreign: impl FnOnce(&mut M) -> R) -> Option<R> {
+        /// `foreign` may panic.
+        struct PutBack<'a, M>(&'a RefCell<Option<M>>, Option<M>);
+        impl<M> Drop for PutBack<'_, M> {
+            fn drop(&mut self) {
+                *self.0.borrow_mut() = self.1.take();
+            }
+        }
+        let members = self.members.take();
+        PutBack(&self.members, members).1.as_mut().map(foreign)
     }
 
     fn look_at_each(&self, look: impl FnMut(usize, &RecordRef)) {
@@ -176,8 +184,8 @@ impl<M: Members> Crowd<M> {
     }
 
     fn is_first_failure(&self, number: usize) -> bool {
-        let can_fail = self.members.borrow().as_ref().is_some_and(|all| all.can_fail(number));
-        can_fail && self.first_failure.get().is_none()
+        self.first_failure.get().is_none()
+            && self.members.borrow().as_ref().is_some_and(|all| all.can_fail(number))
     }
 
     /// The next member that ended and was not asked for yet. Only for [`WakeAt::Each`].

@@ -63,7 +63,7 @@ pub(crate) struct Deliveries {
     pub(super) round: Cell<u64>,
     /// How often a checkpoint was polled while something is delivered.
     pub(super) visits: Cell<u32>,
-    /// How often something was polled to be marked.
+    /// How often something was polled to be marked. It may come round: only whether it has changed is asked.
     pub(super) met: Cell<u32>,
     /// The foreign wakers of checkpoints that were marked.
     pub(super) marked_wakers: RefCell<Vec<KeptWaker>>,
@@ -147,7 +147,7 @@ impl Engine {
                 Visit::Wait
             }
             Signal::Mark => {
-                d.met.update(|met| met + 1);
+                d.met.update(|met| met.wrapping_add(1));
                 if !told.note(d.innermost.get()) {
                     return Visit::Wait;
                 }
@@ -212,7 +212,7 @@ impl Engine {
         let d = &self.deliveries;
         match d.signal.get() {
             Signal::Mark => {
-                d.met.update(|met| met + 1);
+                d.met.update(|met| met.wrapping_add(1));
                 self.is_marked_in_a_set(cx);
             }
             Signal::Asking => {}
@@ -232,6 +232,11 @@ impl Engine {
         d.signal.set(Signal::Deliver);
         d.out.set(0);
         d.holding.set(0);
+    }
+
+    /// How many cancels have come out of what was polled in this poll, if any is being delivered.
+    pub(crate) fn cancels_out(&self) -> u32 {
+        if self.is_quiet() { 0 } else { self.deliveries.out.get() }
     }
 
     /// A cancel that came out was caught.

@@ -57,6 +57,14 @@ pub(crate) fn comes_out(cx: &Context<'_>) {
     with_current_loop(|engine| engine.comes_out(cx));
 }
 
+/// Polls, and says whether a cancel has come out of that.
+pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, bool) {
+    let out = || with_current_loop(Engine::cancels_out).unwrap_or(0);
+    let before = out();
+    let polled = poll();
+    (polled, out() > before)
+}
+
 /// Whether a task is being polled on this thread.
 pub(crate) fn is_in_task() -> bool {
     with_current_loop(|engine| engine.current.is_some()).unwrap_or(false)

@@ -255,7 +255,7 @@ impl Engine {
     pub(super) fn end(&self, record: &RecordRef, how: Flag) {
         record.set_and_clear(
             Flag::DONE | how,
-            Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
+            Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
         );
         record.forget_awaited();
         let from_table = self.tasks.remove(record);

@@ -348,7 +348,7 @@ impl Scope {
             self.inside.set(Inside::OnlyForeign);
         }
         if self.inside.get() == Inside::OnlyForeign {
-            d.met.update(|met| met + 1);
+            d.met.update(|met| met.wrapping_add(1));
         }
         Seen::Pending
     }
@@ -378,6 +378,10 @@ impl Scope {
         self.number.set(0);
         self.came_out.set(false);
         self.forget_foreign_wakers();
+        self.forget_interrupted();
+    }
+
+    fn forget_interrupted(&self) {
         if let Some(memory) = self.memory.get() {
             let wakers = memory.interrupted.take();
             drop(wakers); // after the borrow: it may run anything
@@ -414,6 +418,7 @@ impl Scope {
             engine.waits(); // what was interrupted is there still, beside what is alive
         } else if d.holding.get() == before.holding && !self.keeps_foreign_wakers() {
             self.number.set(0); // all of it was caught
+            self.forget_interrupted();
         }
         if !waits {
             engine.waits(); // only foreign futures wait in it: it counts as one

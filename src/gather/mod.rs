@@ -226,7 +226,7 @@ impl<C: Children> Future for Gather<C> {
         let crowd = &self.crowd;
         let is_cancelled = crowd.cancel_requested();
         let gathered = if let Some(first) = crowd.first_failure() {
-            crowd.look_into(|children| children.failure(first, is_cancelled)).flatten()
+            crowd.with_members(|children| children.failure(first, is_cancelled)).flatten()
         } else if is_cancelled {
             None
         } else {

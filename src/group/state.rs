@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Context;
 
+use crate::engine::current::with_current_loop;
 use crate::engine::foreign::{self, KeptWaker};
 use crate::engine::leaf;
 use crate::engine::reason::{Own, Reason};
 use crate::engine::record::{Flag, RecordRef, Stage};
 use crate::engine::waitlist::{Left, WaitKey, WaitList};
-use crate::engine::waker::TaskId;
+use crate::engine::waker::{TaskId, wake};
 use crate::engine::watchers::{Seat, Watcher};
 use crate::error::TaskError;
 use crate::exception_group::Raised;
@@ -27,7 +28,7 @@ pub(super) struct State<E> {
     pub(super) running: Cell<usize>,
     /// Where the children's ends are told; from the first child until the last end.
     pub(super) seat: RefCell<Option<Seat>>,
-    /// Numbers of the children that failed or panicked, in that order.
+    /// The children that failed or panicked, in that order.
     pub(super) failed: RefCell<Vec<Member<E>>>,
     pub(super) aborting: Cell<bool>,
     pub(super) exiting: Cell<bool>,
@@ -137,7 +138,10 @@ impl<E: 'static> State<E> {
         let number = self.failed.borrow().first().map_or(0, |child| child.record.number);
         let reason = Reason::own(Own::SiblingFailed, number);
         self.abort(&reason);
-        if now && self.set.borrow().is_none() {
+        // Another loop's task is not polled here: it is woken.
+        let is_here =
+            with_current_loop(|engine| engine.loop_index() == self.parent().id.loop_index());
+        if now && self.set.borrow().is_none() && is_here == Some(true) {
             if self.request_cancel_of_body(&reason) {
                 let parent = self.parent();
                 parent.home.clone().scope_is_to_be_polled(&parent);
@@ -177,7 +181,7 @@ impl<E: 'static> State<E> {
             match set {
                 Some(set) => set.wake(),
                 None if parent.has(Stage::LENT) => {}
-                None => parent.home.make_record_ready(&parent),
+                None => wake(parent.id), // its loop may be another, or not be running
             }
         }
     }

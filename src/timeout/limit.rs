@@ -259,14 +259,14 @@ impl Limit {
     }
 
     fn leave_begun(&self, begun: &Begun) -> bool {
-        if begun.has_fired() && !self.expired.get() {
-            self.expired.set(true); // its time was up, but the body has ended first
-            drop(begun.timer.take());
-            return false;
-        }
+        let is_too_late = begun.has_fired() && !self.expired.get();
         drop(begun.timer.take());
         drop(begun.set.take());
         let task = begun.task.take();
+        if is_too_late {
+            self.expired.set(true); // its time was up, but the body has ended first
+            return false;
+        }
         match task {
             Some(task) if self.expired.get() && !task.has(Flag::DONE) => {
                 task.uncancel_of_scope();

@@ -22,7 +22,8 @@
 //!
 //! 1. *Contents*: `HOLDS_FUTURE` and `HOLDS_OUTCOME` say what the stage holds; never both. Each is cleared *before* what it
 //!    stands for is dropped or moved out, so a destructor that comes back finds it gone.
-//! 2. *Pinned*: the stage never moves: it is in a block of memory that is given back with the last reference.
+//! 2. *Pinned*: the stage never moves: it is in a block of memory that is given back with the last reference, and only if what the
+//!    stage held has been dropped or moved out.
 //! 3. *Lent*: while `LENT` is set, foreign code has a reference into the stage: its contents are not dropped, moved or lent again.
 //! 4. *Counted*: a [`RecordRef`] is one of `references`; the record lives until they are zero. An [`Uncounted`] is used only
 //!    while there is a counted one.
@@ -127,7 +128,8 @@ impl RecordRef {
         }
     }
 
-    /// Drops what the record holds. False if a destructor took a new reference: that one frees the record.
+    /// Drops what the record holds. False if there is no memory to be given back: a destructor took a new reference, which frees the
+    /// record when it goes, or the future was forgotten.
     #[inline(never)]
     fn is_emptied(&self) -> bool {
         // Destructors may run anything; the record must still be whole then.
@@ -146,6 +148,11 @@ impl RecordRef {
         // SAFETY: *Counted*: no reference is left, so the header is not used again but by `free`, which does not look at this
         // field. What is in the cold part was emptied above.
         drop(unsafe { (&raw const self.cold).read() });
+        if self.has(Stage::LENT) {
+            // SAFETY: *Counted*, as above. The memory stays what it is: the future was forgotten (*Pinned*).
+            drop(unsafe { (&raw const self.home).read() });
+            return false;
+        }
         true
     }
 
@@ -174,10 +181,11 @@ impl RecordRef {
         catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.drop_future)(self.0) })).err()
     }
 
-    /// Forgets the future if it is still there: its destructor never runs, and its memory is never given back.
+    /// Forgets the future if it is still there: it is lent for ever. So its destructor never runs, and its memory is never given
+    /// back, as a pinned future may rely on.
     pub(crate) fn forget_future(&self) {
-        if self.has_but_not(Stage::HOLDS_FUTURE, Stage::LENT) {
-            self.clear_stage(Stage::HOLDS_FUTURE);
+        if self.has(Stage::HOLDS_FUTURE) {
+            self.set_stage(Stage::LENT);
         }
     }
 
