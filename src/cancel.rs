@@ -19,7 +19,13 @@ use crate::error::Cancelled;
 /// Awaits `future`; a cancel of the task that arrives meanwhile is caught and becomes a value.
 ///
 /// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the
-/// cancel go on with [`Cancelled::reraise`], or swallow it by going on.
+/// cancel go on with [`Cancelled::reraise`], or swallow it by going on. Code that swallows it for good also takes the request back,
+/// with [`TaskRef::uncancel`](crate::TaskRef::uncancel): while the request counts, a time limit or a group around this code takes the
+/// cancel for one that has to go on.
+///
+/// A future that is *dropped* is not cancelled, and the code after this does not run: the loser of a `select!`, a branch beside an
+/// `Err` in `try_join!`, what a cancelled task merely kept. To stop such a future with its clean-up, await
+/// `wait_for(&mut future, Duration::ZERO)`.
 ///
 /// In a foreign `join!` or set of futures each branch gets the cancel: each that catches runs its own clean-up, at the same time, and
 /// the task ends when all of them have let the cancel go on. If `future` itself is a `join!`, this catches when all its branches have
@@ -84,6 +90,9 @@ impl<F: Future> Frame<F> for CatchCancel {
 impl Cancelled {
     /// Lets the cancel go on: the task unwinds from here, to the next one that catches or to its end.
     ///
+    /// In a branch of a `join!` or a set only this branch unwinds. The other branches are not cancelled, and the task ends cancelled
+    /// when they have ended. In a `select!` that another branch wins, the cancel is lost with this branch.
+    ///
     /// # Panics
     /// When polled outside a task.
     ///
@@ -104,8 +113,8 @@ impl Cancelled {
 /// Awaits `body`, and then `cleanup`, however `body` ended: with a value, cancelled, or in a panic.
 ///
 /// # Cancellation
-/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. A task that is
-/// dropped hard runs neither.
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is dropped before its
+/// end, `cleanup` does not run: in a task that is dropped hard, as the loser of a `select!`, or kept by a task that ends.
 ///
 /// # Panics
 /// A panic of `body` goes on after `cleanup`.

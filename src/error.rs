@@ -91,8 +91,12 @@ pub struct Cancelled {
 }
 
 impl Cancelled {
-    /// Why: what was [said](crate::Task::cancel_with_reason) when the task was cancelled. Of a cancel of the crate's own (a time
-    /// limit is up, a sibling in the group failed, the run is over) it says which, and by whom.
+    /// Why: what was [said](crate::Task::cancel_with_reason) when the task was cancelled.
+    ///
+    /// A cancel of the crate's own (a time limit is up, a sibling in the group failed, the run is over) says what happened and in
+    /// which task. That task is named by its number, as `Task-2`, even if it was given a name; the main task is `Task-1`.
+    ///
+    /// If several cancels are requested before one is delivered, the first gives the reason.
     pub fn reason(&self) -> Option<&str> {
         self.reason.text()
     }

@@ -25,7 +25,7 @@ use crate::thread::Handle;
 /// Runs `main` on a new loop and returns its output.
 ///
 /// `main` may borrow from the caller's stack. When it has returned, every task that is left is cancelled and waited
-/// for, so their clean-up has run, the part that awaits too.
+/// for, so their clean-up has run, the part that awaits too. A task that swallows every cancel keeps the run from ending.
 ///
 /// # Panics
 /// If `main` panics, with its panic; if it is cancelled and lets the cancel go on; if a loop is running on this thread

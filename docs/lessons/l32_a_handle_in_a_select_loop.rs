@@ -1,7 +1,8 @@
 //! # L32: a handle in a `select!` loop
 //!
-//! A worker takes 0.5 s. Who waits for it looks at the clock every 0.2 s meanwhile, with `select!`. Then the same, but the task that
-//! waits is cancelled while it looks elsewhere.
+//! A worker takes 0.5 s. The task that waits for it looks at the clock every 0.2 s meanwhile, with `select`, the function beneath
+//! `select!`. (The macro takes `(&mut worker).fuse()` and `sleep(…).fuse()`.) Then the same, but the task that waits is cancelled
+//! while it looks elsewhere.
 //!
 //! A handle that loses a `select!` is not gone: it is kept, and awaited again in the next round. In asyncio one would write
 //! `asyncio.wait({worker}, timeout=0.2)` in a loop.

@@ -27,7 +27,7 @@ pub use children::{
 /// Runs futures at the same time and gives their outputs in the order of the arguments.
 ///
 /// The futures become tasks at once. Handles of tasks can be given too; awaiting one gives a `Result`, so that is what
-/// comes out for it. The argument is anything that can be iterated, or a tuple of up to eight of different types. As tasks,
+/// comes out for it: a handle by value, or a [`SharedTask`](crate::SharedTask), but not `&mut task`. The argument is anything that can be iterated, or a tuple of up to eight of different types. As tasks,
 /// the futures must be `'static`: what they use they own (`async move`, with an `Rc` for what is shared).
 ///
 /// # Cancellation

@@ -156,10 +156,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     }
 
     /// Spawns a child. Its failure is the group's; its value is had through the handle, which gives
-    /// [`TaskError::Grouped`](crate::TaskError::Grouped) for a child that failed.
+    /// [`TaskError::Grouped`](crate::TaskError::Grouped) for a child that failed. (The body does not see that, for it is cancelled
+    /// first: whoever awaits the handle outside the body does.)
     ///
     /// Children and body must agree on `E`; where the compiler cannot see it, `Ok::<_, E>(…)` or
-    /// `TaskGroup::<E>::scope` says it.
+    /// `TaskGroup::<E>::scope` says it, and `Err::<(), _>(…)` the type of a child without a value.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.

@@ -39,7 +39,8 @@ impl Semaphore {
 
     /// Waits for a permit: until one is free and everybody who came before has one.
     ///
-    /// It is given back when the [`Permit`] is dropped.
+    /// It is given back when the [`Permit`] is dropped. A future of this that is kept and not polled (it lost a `select!`) keeps its
+    /// place in the line, and may hold a permit that was granted to it: drop it.
     ///
     /// # Cancellation
     /// The place in the line is lost, nothing else: a permit that was granted already goes to the next one.

@@ -145,6 +145,11 @@ impl<O> TaskOf<O> {
         self.record.cancel(&Reason::said(reason.into()))
     }
 
+    /// See [`TaskRef::uncancel`].
+    pub fn uncancel(&self) -> usize {
+        self.record.uncancel() as usize
+    }
+
     /// Whether the task is over.
     pub fn is_done(&self) -> bool {
         self.record.has(Flag::DONE)

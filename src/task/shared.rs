@@ -66,6 +66,11 @@ impl<O> SharedTaskOf<O> {
         self.task.cancel()
     }
 
+    /// See [`TaskRef::cancel_with_reason`].
+    pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
+        self.task.cancel_with_reason(reason)
+    }
+
     /// Whether the task is over.
     pub fn is_done(&self) -> bool {
         self.task.is_done()

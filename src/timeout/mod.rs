@@ -28,7 +28,8 @@ mod limit;
 /// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
 ///
 /// Nothing but `future` is cancelled: in a `join!` the other branches go on. A limit that has lost a `select!` and is kept does
-/// nothing while it is not polled; when it is polled after its time it cancels `future` then.
+/// nothing while it is not polled; when it is polled after its time it cancels `future` then, also if `future` could have ended in
+/// time: the moment of the poll counts. At the same moment the limit wins.
 ///
 /// [`Task`]: crate::Task
 /// [`shield`]: crate::shield()
@@ -154,7 +155,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// When the time is up; `None` is never. Of a limit that has not begun: `None`.
+    /// When the time is up; `None` is never. A limit whose time has not begun to run begins now.
     pub fn when(&self) -> Option<Instant> {
         self.limit.when()
     }
