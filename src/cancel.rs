@@ -72,7 +72,8 @@ impl<F: Future> Frame<F> for CatchCancel {
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
         let Some(engine) = current::running() else { return future.poll(cx).map(Ok) };
-        match self.scope.poll(&engine, None, || future.as_mut().poll(cx)) {
+        let waker = cx.waker();
+        match self.scope.poll(&engine, None, waker, || future.as_mut().poll(cx)) {
             Seen::Ready(output) => {
                 held.set(None); // it is over: polled again it says so
                 Poll::Ready(Ok(output))

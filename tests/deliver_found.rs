@@ -11,7 +11,7 @@ use common::{Log, Watchdog, ms};
 use futures::future::{Either, join, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use loopwheel::sync::Queue;
+use loopwheel::sync::{Event, Lock, Queue};
 use loopwheel::{
     Instant, TaskGroup, TimedOut, catch_cancel, create_task, current_task, finally, gather, now,
     run_virtual, sleep, wait_for, yield_now,
@@ -267,5 +267,239 @@ fn what_was_woken_in_a_set_beside_is_not_lost() {
         set(others.chain([inner])).await;
         assert!(after_start(195));
         assert!(pending::<()>().now_or_never().is_none());
+    });
+}
+
+// ---- what somebody has found who tried to break it --------------------------------------------------------------------
+
+/// A group whose child fails only when it is cancelled, and then something that would take long.
+async fn group_that_fails_late_and_more() {
+    let failed = TaskGroup::scope(async |group| {
+        group.create_task(async {
+            let _ = catch_cancel(sleep(ms(LONG))).await;
+            Err::<(), _>("late")
+        });
+        Ok::<_, &str>(())
+    });
+    assert!(failed.await.is_err());
+    sleep(ms(LONG)).await;
+}
+
+#[test]
+fn a_limit_around_a_group_that_fails_while_it_is_cancelled_interrupts_nothing_beside_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            sleep(ms(100)).await;
+            "done"
+        });
+        let both = futures::join!(wait_for(group_that_fails_late_and_more(), ms(10)), task);
+        assert_eq!(both, (Err(TimedOut), Ok("done")));
+    });
+}
+
+#[test]
+fn a_group_in_a_group_that_fails_in_the_same_turn_interrupts_nothing_beside_them() {
+    run_virtual(async {
+        let fails = async || {
+            sleep(ms(10)).await;
+            Err::<(), _>("broken")
+        };
+        let task = create_task(sleep(ms(100)));
+        let groups = TaskGroup::scope(async |outer| {
+            outer.create_task(fails());
+            let inner = TaskGroup::scope(async |inner| {
+                inner.create_task(fails());
+                sleep(ms(LONG)).await;
+                Ok::<_, &str>(())
+            });
+            let failed = inner.await.is_err();
+            assert!(
+                failed && catch_cancel(sleep(ms(5))).await.is_err(),
+                "its next await is interrupted"
+            );
+            Ok::<_, &str>(())
+        });
+        let (groups, beside) = futures::join!(groups, task);
+        assert!(groups.is_err() && beside.is_ok());
+        assert_eq!((after_start(100), current_task().cancelling()), (true, 0));
+    });
+}
+
+#[test]
+fn one_cancel_interrupts_each_branch_once_though_a_group_in_one_raises_it_again() {
+    run_virtual(async {
+        let log = Log::new();
+        let seen = log.clone();
+        let task = create_task(async move {
+            let clean_up = async || {
+                sleep(ms(50)).await;
+                seen.add("cleaned up");
+            };
+            futures::join!(group_that_fails_late_and_more(), finally(sleep(ms(LONG)), clean_up));
+        });
+        sleep(ms(10)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(60, "cleaned up")]);
+    });
+}
+
+#[test]
+fn a_cancel_at_the_moment_of_timers_reaches_what_is_in_sets_beside_them() {
+    for at in [9, 10] {
+        run_virtual(async move {
+            let cleaned = Rc::new(Cell::new(false));
+            let cleans = cleaned.clone();
+            let naps = || set([Box::pin(sleep(ms(10))) as Boxed, Box::pin(sleep(ms(LONG)))]);
+            let work = finally(sleep(ms(LONG)), async move || cleans.set(true));
+            let task =
+                create_task(set([Box::pin(work) as Boxed, Box::pin(naps()), Box::pin(naps())]));
+            sleep(ms(at)).await;
+            task.cancel();
+            assert!(task.await.is_err());
+            assert!(cleaned.get(), "cancelled at {at} ms");
+        });
+    }
+}
+
+#[test]
+fn a_cancel_reaches_what_is_in_a_set_beside_futures_that_wake_themselves() {
+    let _watchdog = Watchdog::new("beside futures that wake themselves");
+    async fn foreign_yield() {
+        let mut is_first = true;
+        std::future::poll_fn(|cx| {
+            if std::mem::take(&mut is_first) {
+                cx.waker().wake_by_ref();
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    for yielders in [1, 4, 20, 100] {
+        run_virtual(async move {
+            let cleaned = Rc::new(Cell::new(false));
+            let cleans = cleaned.clone();
+            let work = finally(sleep(ms(LONG)), async move || cleans.set(true));
+            let mut all = vec![Box::pin(work) as Boxed];
+            all.extend((0..yielders).map(|_| {
+                Box::pin(async {
+                    for _ in 0..1_000_000 {
+                        foreign_yield().await;
+                    }
+                }) as Boxed
+            }));
+            let task = create_task(set(all));
+            for _ in 0..20 {
+                yield_now().await;
+            }
+            task.cancel();
+            assert!(task.await.is_err());
+            assert!(cleaned.get(), "beside {yielders}");
+        });
+    }
+}
+
+#[test]
+fn what_catches_around_foreign_code_counts_as_a_branch() {
+    run_virtual(async {
+        let cleaned = Rc::new(Cell::new(0));
+        let clean = || {
+            let cleaned = cleaned.clone();
+            finally(pending::<()>(), async move || cleaned.set(cleaned.get() + 1))
+        };
+        let (one, two, three, four) = (clean(), clean(), clean(), clean());
+        let group = TaskGroup::scope(async |_| pending::<Result<(), &str>>().await);
+        let tasks = [
+            create_task(join(one, two).map(|_| ())),
+            create_task(join(three, sleep(ms(LONG))).map(|_| ())),
+            create_task(async { drop(join(create_task(sleep(ms(LONG))), four).await) }),
+            create_task(async { drop(join(group, sleep(ms(LONG))).await) }),
+        ];
+        yield_now().await;
+        for task in tasks {
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        assert!(after_start(0), "at once");
+        assert_eq!(cleaned.get(), 4);
+    });
+}
+
+#[test]
+fn what_catches_around_foreign_code_in_a_set_is_reached() {
+    for channels in [3, 30, 31, 100] {
+        run_virtual(async move {
+            let cleaned = Rc::new(Cell::new(0));
+            let (senders, receivers): (Vec<_>, Vec<_>) =
+                (0..channels).map(|_| futures::channel::mpsc::unbounded::<u8>()).unzip();
+            let cleans = cleaned.clone();
+            let receive = receivers.into_iter().map(move |mut receiver| {
+                let cleans = cleans.clone();
+                async move {
+                    finally(receiver.next(), async || cleans.set(cleans.get() + 1)).await;
+                }
+            });
+            let task = create_task(futures::future::join_all(receive));
+            yield_now().await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(cleaned.get(), channels);
+            drop(senders);
+        });
+    }
+}
+
+#[test]
+fn a_kept_waiter_that_was_moved_gets_the_lock_though_its_first_task_is_cancelled() {
+    run_virtual(async {
+        let lock = Rc::new(Lock::new());
+        let guard = lock.acquire().await;
+        let kept: Kept = Kept::default();
+        let (of_first, of_second, theirs) = (kept.clone(), kept.clone(), lock.clone());
+        let first = create_task(async move {
+            keep(&of_first, async move { drop(theirs.acquire().await) }, yield_now()).await;
+            sleep(ms(LONG)).await;
+        });
+        let go = Rc::new(Event::new());
+        let gone = go.clone();
+        let second = create_task(async move {
+            gone.wait().await;
+            let waiter = of_second.take().unwrap();
+            waiter.await;
+        });
+        sleep(ms(10)).await;
+        go.set();
+        first.cancel();
+        drop(guard);
+        assert_eq!(wait_for(second, ms(100)).await, Ok(Ok(())));
+        assert!(!lock.is_locked());
+    });
+}
+
+#[test]
+fn tasks_without_any_time_in_a_join_are_each_left_alone_by_a_cancel_of_the_wait() {
+    run_virtual(async {
+        let cleaned = Rc::new(Cell::new(0));
+        let clean = || {
+            let cleaned = cleaned.clone();
+            create_task(finally(sleep(ms(LONG)), async move || {
+                sleep(ms(10)).await;
+                cleaned.set(cleaned.get() + 1);
+            }))
+        };
+        let (one, two) = (clean(), clean());
+        yield_now().await;
+        let no_time = std::time::Duration::ZERO;
+        let task =
+            create_task(
+                async move { drop(join(wait_for(one, no_time), wait_for(two, no_time)).await) },
+            );
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(after_start(5), "it waits no more");
+        sleep(ms(50)).await;
+        assert_eq!(cleaned.get(), 2);
     });
 }

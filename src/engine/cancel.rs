@@ -483,7 +483,11 @@ impl Engine {
                 self.settle(record);
             }
             // A cancel that met the end of what was awaited is not swallowed by that.
-            Polled::Value if !self.has_caught() || record.has(Flag::CANCEL_PENDING) => {
+            Polled::Value
+                if !self.has_caught()
+                    || delivered.is_to_go_on
+                    || record.has(Flag::CANCEL_PENDING) =>
+            {
                 self.end_cancelled(record);
             }
             polled => self.end_unusually(record, polled),

@@ -24,7 +24,7 @@
 //! so whether a task awaits one thing or several is known at the end of each poll.
 
 use std::cell::{Cell, RefCell};
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use super::foreign::KeptWaker;
 use super::record::{Flag, RecordRef};
@@ -45,6 +45,9 @@ pub(crate) enum Signal {
     First,
     /// The same, but that the cancel has been passed on already to what the first awaits.
     Forwarded,
+    /// The next that is polled is interrupted: the code that is running now has turned a cancel into an error, and is to be told
+    /// of it again where it awaits next.
+    Next,
     /// Those that have noted a number that is being delivered are interrupted.
     Deliver,
 }
@@ -75,6 +78,10 @@ pub(crate) struct Deliveries {
     pub(super) holding: Cell<u32>,
     /// Something has caught a cancel in this poll, or swallowed it.
     pub(super) caught: Cell<bool>,
+    /// The tasks that the joins have named, while that is asked.
+    asked: RefCell<Option<Vec<RecordRef>>>,
+    /// The task that is being polled awaited several things before this poll.
+    pub(super) several_awaited: Cell<bool>,
     /// How many limits and groups that have asked for a cancel of what they hold are around what is being polled.
     pub(super) asking_around: Cell<u32>,
 }
@@ -151,10 +158,10 @@ impl Engine {
                 if !told.note(d.innermost.get()) {
                     return Visit::Wait;
                 }
-                self.is_marked_in_a_set(cx);
+                self.is_marked_in_a_set(cx.waker());
                 Visit::Wait
             }
-            first @ (Signal::First | Signal::Forwarded) => {
+            first @ (Signal::First | Signal::Forwarded | Signal::Next) => {
                 told.forget();
                 told.note(d.innermost.get());
                 d.signal.set(Signal::Deliver);
@@ -168,9 +175,9 @@ impl Engine {
     }
 
     /// A set polls only what was woken, and it is to poll this once more. Not now: a set whose futures wake themselves stops early.
-    fn is_marked_in_a_set(&self, cx: &Context<'_>) {
-        if TaskId::of(cx.waker()).is_none() {
-            let waker = KeptWaker::of_foreign(cx.waker());
+    pub(super) fn is_marked_in_a_set(&self, waker: &Waker) {
+        if TaskId::of(waker).is_none() {
+            let waker = KeptWaker::of_foreign(waker);
             self.deliveries.marked_wakers.borrow_mut().push(waker);
         }
     }
@@ -213,18 +220,42 @@ impl Engine {
         match d.signal.get() {
             Signal::Mark => {
                 d.met.update(|met| met.wrapping_add(1));
-                self.is_marked_in_a_set(cx);
+                self.is_marked_in_a_set(cx.waker());
             }
             Signal::Asking => {}
             Signal::Quiet => {
                 self.begin_counting();
                 d.out.set(1);
             }
-            Signal::First | Signal::Forwarded | Signal::Deliver => {
+            Signal::First | Signal::Forwarded | Signal::Next | Signal::Deliver => {
                 d.signal.set(Signal::Deliver);
                 d.out.update(|out| out + 1);
             }
         }
+    }
+
+    /// The code that is running now is interrupted at its next checkpoint, and nothing beside it. False if its task awaits one thing,
+    /// or it cannot be said in this poll.
+    pub(crate) fn interrupt_next(&self) -> bool {
+        if !self.deliveries.several_awaited.get() {
+            return false;
+        }
+        match self.deliveries.signal.get() {
+            Signal::Quiet => self.begin_counting(),
+            Signal::Deliver => {}
+            _ => return false,
+        }
+        self.deliveries.signal.set(Signal::Next);
+        true
+    }
+
+    /// Whether the code that was to be interrupted at its next checkpoint has come to its end, and to none.
+    pub(super) fn has_no_next(&self) -> bool {
+        let has_none = self.deliveries.signal.get() == Signal::Next;
+        if has_none {
+            self.deliveries.signal.set(Signal::Deliver);
+        }
+        has_none
     }
 
     pub(super) fn begin_counting(&self) {
@@ -249,9 +280,33 @@ impl Engine {
         self.deliveries.caught.set(false);
     }
 
-    /// Whether one checkpoint has waited in this poll so far.
-    pub(crate) fn one_thing_waits(&self) -> bool {
-        self.deliveries.waiting.get() == 1
+    /// Polls with the question what is waited for. The task, if that is one task and nothing else.
+    pub(crate) fn ask_for_the_one_task(&self, poll: impl FnOnce()) -> Option<RecordRef> {
+        /// The poll may panic.
+        struct Quiet<'a>(&'a Engine);
+        impl Drop for Quiet<'_> {
+            fn drop(&mut self) {
+                self.0.deliveries.signal.set(Signal::Quiet);
+                self.0.answers.take();
+                let asked = self.0.deliveries.asked.take();
+                drop(asked); // after the borrow: it may be the last references
+            }
+        }
+        self.deliveries.asked.replace(Some(Vec::new()));
+        self.deliveries.signal.set(Signal::Asking);
+        let quiet = Quiet(self);
+        poll();
+        let mut asked = self.deliveries.asked.take().unwrap_or_default();
+        let is_one = self.answers.borrow().len() == 1;
+        drop(quiet);
+        asked.pop().filter(|_| is_one)
+    }
+
+    /// A join of this task is polled, and the signal is not quiet.
+    pub(super) fn is_asked(&self, awaited: &RecordRef) {
+        if let Some(asked) = &mut *self.deliveries.asked.borrow_mut() {
+            asked.push(awaited.clone());
+        }
     }
 
     /// Whether nothing waits beside what came out of this poll.
@@ -301,10 +356,13 @@ impl Deliveries {
 }
 
 /// What the poll of a task that awaits one thing has shown, if the task is not over.
+#[allow(clippy::struct_excessive_bools)] // four things that were seen
 pub(super) struct Delivered {
     pub(super) number: u32,
     /// A cancel came out, and was not caught.
     pub(super) came_out: bool,
+    /// What caught it has let it go on, and came to no checkpoint.
+    pub(super) is_to_go_on: bool,
     /// Something waits that was not interrupted.
     pub(super) is_alive: bool,
     /// A join holds.
@@ -323,10 +381,11 @@ impl Engine {
         let polled = body(); // of a task: it does not panic
         d.innermost.set(0);
         // If no checkpoint was reached only foreign code waits, and that is what is interrupted.
-        let was_reached = d.signal.replace(Signal::Quiet) != Signal::First;
+        let signal = d.signal.replace(Signal::Quiet);
         let delivered = Delivered {
             number,
-            came_out: d.out.get() > 0 || !was_reached,
+            came_out: d.out.get() > 0 || matches!(signal, Signal::First | Signal::Next),
+            is_to_go_on: signal == Signal::Next,
             is_alive: d.waiting.get() > 0,
             holds: d.holding.get() > 0,
         };

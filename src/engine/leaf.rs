@@ -70,12 +70,16 @@ pub(crate) fn is_in_task() -> bool {
     with_current_loop(|engine| engine.current.is_some()).unwrap_or(false)
 }
 
-/// The task that the current one awaits, if that is all that has waited in this poll, and nothing is being delivered.
-pub(crate) fn the_one_task_awaited() -> Option<RecordRef> {
-    let is_one = |engine: &Engine| engine.is_quiet() && engine.one_thing_waits();
-    let current = current()
-        .filter(|current| with_current_loop(is_one) == Some(true) && current.awaits_a_task());
-    current?.awaiting()
+/// The task that `poll` awaits, if that is all that it waits for: it is polled once, and each checkpoint says what it is.
+pub(crate) fn the_one_task_awaited_in(poll: impl FnOnce()) -> Option<RecordRef> {
+    let engine = super::current::running()?;
+    engine.is_quiet().then(|| engine.ask_for_the_one_task(poll)).flatten()
+}
+
+/// A join is asked what it waits for.
+#[cold]
+pub(crate) fn is_asked(awaited: &RecordRef) {
+    with_current_loop(|engine| engine.is_asked(awaited));
 }
 
 /// Why the current task is cancelled, if that is known.

@@ -19,7 +19,7 @@ use std::task::Poll;
 use super::delivery::{Counts, Deliveries, Signal};
 use super::foreign::KeptWaker;
 use super::record::{Flag, RecordRef};
-use super::scope::{Scope, Seen};
+use super::scope::{POLLS_IN_VAIN, Scope, Seen};
 use super::turn::Engine;
 
 /// In one poll, the checkpoints that were visited, the cancels that came out, and how many wait. If they are the same as in a poll
@@ -89,6 +89,9 @@ impl<'a, R> Looking<'a, R> {
             if let Poll::Ready(output) = polled {
                 d.out.set(self.before.out);
                 scope.is_over();
+                if engine.has_no_next() && self.is_task {
+                    task.inspect(|task| task.set(Flag::CANCEL_PENDING)); // it ends cancelled; of a frame, what is beside it is not meant
+                }
                 return Err(Seen::Ready(output));
             }
             if d.signal.get() == Signal::Mark {
@@ -103,7 +106,8 @@ impl<'a, R> Looking<'a, R> {
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
             let patience = patience.get_or_insert_with(|| {
                 let kept = scope.memory.get().map_or(0, |memory| memory.kept_inside.borrow().len());
-                kept + 1
+                let for_set = if self.is_delivered_now { POLLS_IN_VAIN } else { 1 };
+                kept + for_set
             });
             if !(is_more && is_cut_short) || *patience == 0 {
                 return Ok(Look { first, last, waits: waits || waited });

@@ -12,13 +12,14 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use super::delivery::{Counts, Delivered, Signal};
 use super::foreign::{GuardedWaker, KeptWaker};
 use super::look::{Look, Looking, NOT_COUNTED, PollCounts, deaf, listening};
 use super::record::RecordRef;
 use super::turn::Engine;
+use super::waker::TaskId;
 
 /// How a cancel is delivered to a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) enum Seen<R> {
 pub(super) struct Memory {
     /// The foreign wakers that checkpoints in it have kept since the delivery.
     pub(super) kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
+    /// The foreign waker that it is polled with, while only foreign code waits in it.
+    own: RefCell<Option<KeptWaker>>,
     /// The foreign wakers of what was marked: what is interrupted keeps none itself, and the next delivery is to find it.
     pub(super) interrupted: RefCell<Vec<KeptWaker>>,
     /// What a look at it counts in which nothing has happened, if something in it was seen to be alive since the delivery.
@@ -50,6 +53,10 @@ pub(super) struct Memory {
     /// What the last look has counted, if that was followed by others for which the task was woken: it is polled once more then.
     pub(super) looks_again: Cell<Option<PollCounts>>,
 }
+
+/// So many polls are made in vain before no more is expected of a set. Each polls at least one more of its futures, and more than one
+/// if they do not wake themselves.
+pub(super) const POLLS_IN_VAIN: usize = 64;
 
 /// What waits in a scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +85,8 @@ pub(crate) struct Scope {
     pub(super) has_sets: Cell<bool>,
     /// Whether checkpoints in it have kept foreign wakers since the delivery.
     pub(super) keeps_some: Cell<bool>,
+    /// In the poll that has just been judged only foreign code has waited in it.
+    waits_for_foreign_code: Cell<bool>,
     /// Made on first use: of most scopes nothing is seen twice.
     pub(super) memory: OnceCell<Box<Memory>>,
 }
@@ -153,24 +162,88 @@ impl Scope {
         self.came_out.set(delivered.came_out);
     }
 
-    /// The same for what is in a frame, in the task that is being polled.
+    /// The same for what is in a frame, in the task that is being polled, with this waker.
     pub(crate) fn poll<R>(
         &self,
         engine: &Engine,
         how: Option<How>,
+        waker: &Waker,
         mut body: impl FnMut() -> Poll<R>,
     ) -> Seen<R> {
         if how.is_some() || self.is_at_work() || !engine.is_quiet() {
-            return self.poll_counting(engine, None, how, &mut body);
+            return self.poll_in_frame(engine, how, waker, &mut body);
         }
         let before = Counts { waiting: engine.deliveries.waiting.get(), ..Counts::default() };
         match body() {
             Poll::Ready(output) => {
                 engine.deliveries.signal.set(Signal::Quiet); // what came out of a branch that has lost is gone with it
+                self.forget_own_waker();
                 Seen::Ready(output)
             }
-            Poll::Pending if engine.is_quiet() => Seen::Pending,
-            Poll::Pending => self.something_came_out(engine, before, &mut body),
+            Poll::Pending if engine.is_quiet() => {
+                if engine.deliveries.waiting.get() == before.waiting {
+                    engine.waits(); // foreign code waits in it, and says nothing: it counts as one
+                    self.keep_own_waker(waker);
+                } else {
+                    self.forget_own_waker();
+                }
+                Seen::Pending
+            }
+            Poll::Pending => {
+                self.forget_own_waker();
+                self.something_came_out(engine, before, &mut body)
+            }
+        }
+    }
+
+    #[cold]
+    fn poll_in_frame<R>(
+        &self,
+        engine: &Engine,
+        how: Option<How>,
+        waker: &Waker,
+        body: &mut dyn FnMut() -> Poll<R>,
+    ) -> Seen<R> {
+        let is_marked = || engine.deliveries.signal.get() == Signal::Mark;
+        let met_before = engine.deliveries.met.get();
+        if !is_marked() {
+            self.forget_own_waker();
+        }
+        let seen = self.poll_counting(engine, None, how, body);
+        let only_foreign = self.inside.get() == Inside::OnlyForeign;
+        if let Seen::Pending = seen
+            && is_marked()
+            && only_foreign
+            && engine.deliveries.met.get() != met_before
+        {
+            engine.is_marked_in_a_set(waker);
+        } else if let Seen::Pending = seen
+            && !is_marked()
+            && !self.came_out.get()
+            && self.waits_for_foreign_code.take()
+        {
+            self.keep_own_waker(waker);
+        }
+        seen
+    }
+
+    /// Only foreign code waits in it. In a set it is polled only if it is woken itself, so that a cancel has to find its waker.
+    fn keep_own_waker(&self, waker: &Waker) {
+        if TaskId::of(waker).is_some() {
+            return self.forget_own_waker();
+        }
+        let is_kept = |own: &KeptWaker| own.will_wake(waker);
+        if !self.memory().own.borrow().as_ref().is_some_and(is_kept) {
+            let kept = KeptWaker::of_foreign(waker); // outside the borrow: it may run anything
+            let before = self.memory().own.replace(Some(kept));
+            drop(before);
+        }
+    }
+
+    fn forget_own_waker(&self) {
+        if let Some(memory) = self.memory.get() {
+            let own = memory.own.take();
+            drop(own); // after the borrow: it may run anything
         }
     }
 
@@ -220,7 +293,10 @@ impl Scope {
             d.round.update(|round| round + 1);
         }
         let is_marked_now = around == Signal::Mark && self.round.get() != d.round.get();
-        if how.is_some() || is_marked_now || matches!(around, Signal::First | Signal::Forwarded) {
+        if how.is_some()
+            || is_marked_now
+            || matches!(around, Signal::First | Signal::Forwarded | Signal::Next)
+        {
             self.number.set(d.next_number());
             self.round.set(d.round.get());
             self.inside.set(Inside::Unknown);
@@ -263,24 +339,25 @@ impl Scope {
         let in_sets = all.len();
         d.signal.set(Signal::Mark);
         deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-        let (mut known, mut idle, mut patience) = (0, 0, in_sets);
+        let (mut known, mut in_vain, mut polls_left) = (0, 0, 2 * in_sets + POLLS_IN_VAIN);
         let marked = loop {
-            let is_deaf = is_task || known > 0 || idle > 0;
-            let (marked, was_woken) =
-                listening(task, is_deaf, || self.poll_once(engine, task, is_task, body));
+            let is_again = known > 0 || in_vain > 0;
+            let (marked, was_woken) = listening(task, is_task || is_again, || {
+                self.poll_once(engine, task, is_task, body)
+            });
             let by_now = d.marked_wakers.borrow().len();
-            idle = if by_now > known { 0 } else { idle + 1 };
+            in_vain = if by_now > known { 0 } else { in_vain + 1 };
             known = by_now;
             // A set around a frame may have used up the waker by which one in it could wake the task.
-            let is_cut_short = was_woken || !is_task && idle < 2;
-            if !is_cut_short
+            let is_cut_short = was_woken || !is_task && in_vain < 2;
+            if !(in_sets > 0 && is_cut_short)
                 || matches!(marked, Seen::Ready(_))
-                || known >= in_sets
-                || patience == 0
+                || in_vain == POLLS_IN_VAIN
+                || polls_left == 0
             {
                 break marked;
             }
-            patience -= 1;
+            polls_left -= 1;
         };
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
@@ -379,6 +456,7 @@ impl Scope {
         self.came_out.set(false);
         self.forget_foreign_wakers();
         self.forget_interrupted();
+        self.forget_own_waker();
     }
 
     fn forget_interrupted(&self) {
@@ -391,7 +469,7 @@ impl Scope {
     /// What is in the scope was polled, and waits: can what came out of it be caught?
     pub(super) fn judge<R>(&self, engine: &Engine, before: Counts) -> Seen<R> {
         let d = &engine.deliveries;
-        if matches!(d.signal.get(), Signal::First | Signal::Forwarded) {
+        if matches!(d.signal.get(), Signal::First | Signal::Forwarded | Signal::Next) {
             // No checkpoint was reached: this is what is interrupted.
             d.signal.set(Signal::Deliver);
             d.out.set(before.out + 1);
@@ -422,6 +500,7 @@ impl Scope {
         }
         if !waits {
             engine.waits(); // only foreign futures wait in it: it counts as one
+            self.waits_for_foreign_code.set(true);
         }
         Seen::Pending
     }

@@ -307,6 +307,12 @@ impl Engine {
     /// A poll before which there is more to be done; none if the task is over.
     #[inline(never)]
     fn poll_unusual(&self, record: &RecordRef, started: Option<Instant>) {
+        self.deliveries.several_awaited.set(record.has(Flag::AWAITS_SEVERAL));
+        self.poll_after_preparing(record, started);
+        self.deliveries.several_awaited.set(false);
+    }
+
+    fn poll_after_preparing(&self, record: &RecordRef, started: Option<Instant>) {
         let is_cancelled =
             record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
         if is_cancelled && self.deliveries.signal.get() != Signal::Asking {
@@ -358,7 +364,9 @@ impl Engine {
         match polled {
             Polled::Pending if signal == Signal::Asking => self.settle(record),
             Polled::Pending => self.cancel_came_out(record),
-            Polled::Value if record.has(Flag::CANCEL_PENDING) => self.end_cancelled(record),
+            Polled::Value if record.has(Flag::CANCEL_PENDING) || signal == Signal::Next => {
+                self.end_cancelled(record);
+            }
             polled => self.end_unusually(record, polled),
         }
     }

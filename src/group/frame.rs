@@ -40,8 +40,9 @@ impl<E: 'static, F: Future> Frame<F> for Aborts<E> {
             let mut future = held.as_mut().as_pin_mut().expect("a scope was polled after its end");
             let is_new = engine.may_deliver() && state.body_to_cancel.take();
             let how = is_new.then_some(How::Several);
+            let waker = cx.waker();
             let polled = catch_unwind(AssertUnwindSafe(|| {
-                let mut poll = || self.scope.poll(&engine, how, || future.as_mut().poll(cx));
+                let mut poll = || self.scope.poll(&engine, how, waker, || future.as_mut().poll(cx));
                 if state.asks() { engine.under_one_that_asks(poll) } else { poll() }
             }));
             match polled {

@@ -19,11 +19,13 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::cancel::Ending;
+use crate::engine::current::with_current_loop;
 use crate::engine::foreign;
 use crate::engine::frame::Held;
 use crate::engine::leaf;
 use crate::engine::reason::{Own, Reason};
 use crate::engine::record::Fallible;
+use crate::engine::turn::Engine;
 use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
 use crate::task::{Task, TaskBuilder, running_loop};
@@ -378,9 +380,13 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         }
         let parent = state.parent();
         if parent.requests_but_of_scopes_beside() > 0 && !errors.is_empty() {
-            // It is being cancelled from outside as well: that is raised again, at its next await.
-            parent.uncancel();
-            parent.cancel(&Reason::none());
+            // It is being cancelled from outside as well: that is raised again, where this code awaits next.
+            if with_current_loop(Engine::interrupt_next) == Some(true) {
+                leaf::set_reason(Reason::none());
+            } else {
+                parent.uncancel();
+                parent.cancel(&Reason::none());
+            }
         }
         Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
     }

@@ -200,13 +200,19 @@ impl<O: Owner> Wait<'_, O> {
     /// It is polled and has not been called.
     #[inline(never)]
     fn wait_on(&mut self, key: WaitKey, cx: &Context<'_>) -> Poll<()> {
+        // With this waker first: by another one it may count as cancelled, and not be called.
+        if !self.is_in_line_with(key, cx.waker()) && !self.stays_with(key, cx) {
+            return Poll::Ready(());
+        }
         if self.owner.is_open() {
             self.owner.call_on();
-        } else if self.is_in_line_with(key, cx.waker()) {
-            leaf::waits();
-            return Poll::Pending;
+            if self.waiters.line.borrow_mut().leave_if_called(key) {
+                self.key = None;
+                return Poll::Ready(());
+            }
         }
-        self.wait_with(key, cx)
+        leaf::waits();
+        Poll::Pending
     }
 
     fn is_in_line_with(&self, key: WaitKey, waker: &Waker) -> bool {
@@ -217,20 +223,28 @@ impl<O: Owner> Wait<'_, O> {
     /// Puts another waker in its place in the line, unless it is called meanwhile.
     #[inline(never)]
     fn wait_with(&mut self, key: WaitKey, cx: &Context<'_>) -> Poll<()> {
+        if !self.stays_with(key, cx) {
+            return Poll::Ready(());
+        }
+        leaf::waits();
+        Poll::Pending
+    }
+
+    /// Is in the line with this waker from here on; false if it was called meanwhile, and has left.
+    fn stays_with(&mut self, key: WaitKey, cx: &Context<'_>) -> bool {
         let waker = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
         let mut line = self.waiters.line.borrow_mut();
         if let Some(place) = line.get_mut(key) {
             let old = std::mem::replace(place, waker);
             drop(line);
             drop(old); // after the borrow, for the same reason
-            leaf::waits();
-            return Poll::Pending;
+            return true;
         }
         line.leave(key);
         drop(line);
         drop(waker);
         self.key = None;
-        Poll::Ready(())
+        false
     }
 }
 

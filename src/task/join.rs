@@ -76,7 +76,10 @@ impl Join {
         let is_forwarded =
             match leaf::visit(&self.told, cx, || format!("task '{}'", name_of(record))) {
                 Visit::Go => return self.poll_on(record, cx),
-                Visit::Wait => return Poll::Pending,
+                Visit::Wait => {
+                    leaf::is_asked(record);
+                    return Poll::Pending;
+                }
                 Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
             };
         let engine = current::running();

@@ -336,10 +336,19 @@ impl<F: Future, L: Borrow<Limit>, const WAITS: bool> Frame<F> for Limited<L, WAI
 #[cold]
 fn cancel_at_once<F: Future>(
     limit: &Limit,
-    held: Pin<&mut Option<F>>,
+    mut held: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, TimedOut>> {
-    let (Some(awaited), Some(begun)) = (leaf::the_one_task_awaited(), limit.begun.get()) else {
+    let mut output = None;
+    let awaited = leaf::the_one_task_awaited_in(|| {
+        let future = held.as_mut().as_pin_mut().expect("its body waits");
+        output = Some(future.poll(cx));
+    });
+    if let Some(Poll::Ready(output)) = output {
+        limit.leave();
+        return Poll::Ready(Ok(output)); // foreign code may go on whenever it is polled
+    }
+    let (Some(awaited), Some(begun)) = (awaited, limit.begun.get()) else {
         return Poll::Pending;
     };
     limit.phase.set(Phase::CancelledAtOnce);
@@ -377,7 +386,8 @@ fn poll_cancelled_at_once<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     let engine = current::running().expect("a task is polled by a loop");
     let mut future = held.as_mut().as_pin_mut().expect("its body waits");
-    match begun.scope.poll(&engine, how, || future.as_mut().poll(cx)) {
+    let waker = cx.waker();
+    match begun.scope.poll(&engine, how, waker, || future.as_mut().poll(cx)) {
         Seen::Pending => {
             // A cancel is to come here, and not to go on to that task.
             begun.cancelled.get().iter().for_each(|cancelled| {
@@ -435,8 +445,11 @@ fn poll_again<F: Future>(
         limit.to_deliver.set(false); // another cancel comes by at this moment: as in asyncio the two are one
     }
     let how = (engine.may_deliver() && limit.to_deliver.take()).then_some(How::Several);
+    let waker = cx.waker();
     let seen = {
-        engine.under_one_that_asks(|| begun.scope.poll(&engine, how, || future.as_mut().poll(cx)))
+        engine.under_one_that_asks(|| {
+            begun.scope.poll(&engine, how, waker, || future.as_mut().poll(cx))
+        })
     };
     match seen {
         Seen::Ready(output) => {
