@@ -35,6 +35,10 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// Programs beyond the first ten thousand in which something was found: a scope around a set kept its waker anew in each poll, and
+/// looked at itself for ever.
+const FOUND: [u64; 4] = [31_609, 32_613, 89_506, 108_054];
+
 fn sorted(mut log: Log) -> Log {
     log.sort_unstable();
     log
@@ -57,7 +61,8 @@ fn programs_go_as_the_model_says() {
     };
     let mut compared = 0;
     let mut watchdog = None;
-    for seed in first..first + programs {
+    let again = if programs == 1 { &[][..] } else { &FOUND };
+    for seed in (first..first + programs).chain(again.iter().copied()) {
         if watchdog.is_none() || seed % 10_000 == 0 {
             watchdog = Some(Watchdog::new("a program that is cancelled"));
         }

@@ -78,6 +78,8 @@ pub(crate) struct Deliveries {
     pub(super) holding: Cell<u32>,
     /// Something has caught a cancel in this poll, or swallowed it.
     pub(super) caught: Cell<bool>,
+    /// How many scopes are being looked at, one in the other.
+    pub(super) looks_nested: Cell<u32>,
     /// The tasks that the joins have named, while that is asked.
     asked: RefCell<Option<Vec<RecordRef>>>,
     /// The task that is being polled awaited several things before this poll.

@@ -106,8 +106,8 @@ impl<'a, R> Looking<'a, R> {
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
             let patience = patience.get_or_insert_with(|| {
                 let kept = scope.memory.get().map_or(0, |memory| memory.kept_inside.borrow().len());
-                let for_set = if self.is_delivered_now { POLLS_IN_VAIN } else { 1 };
-                kept + for_set
+                let is_outermost = d.looks_nested.get() == 0;
+                kept + if self.is_delivered_now && is_outermost { POLLS_IN_VAIN } else { 1 }
             });
             if !(is_more && is_cut_short) || *patience == 0 {
                 return Ok(Look { first, last, waits: waits || waited });
@@ -161,7 +161,11 @@ impl<'a, R> Looking<'a, R> {
             return Ok(true);
         }
         // Of those that keep a foreign waker one may be awaited in a set. It is woken, and shows itself, or not.
-        while let Some((kept, waker)) = scope.next_that_keeps_a_waker() {
+        let mut patience = memory.kept_inside.borrow().len() + POLLS_IN_VAIN; // foreign code may keep another one in each poll
+        while patience > 0
+            && let Some((kept, waker)) = scope.next_that_keeps_a_waker()
+        {
+            patience -= 1;
             let ((), was_woken) = listening(self.task, true, || KeptWaker::Foreign(waker).wake());
             self.was_woken |= was_woken && !self.is_task;
             if self.look(true)?.waits {
@@ -179,6 +183,7 @@ impl<'a, R> Looking<'a, R> {
         struct PutBack<'a>(&'a Deliveries, u32, usize);
         impl Drop for PutBack<'_> {
             fn drop(&mut self) {
+                self.0.looks_nested.update(|nested| nested - 1);
                 self.0.innermost.set(self.1);
                 self.0.active.borrow_mut().truncate(self.2);
             }
@@ -189,6 +194,7 @@ impl<'a, R> Looking<'a, R> {
         let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
         let around = d.innermost.get();
         let put_back = PutBack(d, around, d.active.borrow().len());
+        d.looks_nested.update(|nested| nested + 1);
         let number = scope.number.get();
         if number != 0 {
             d.active.borrow_mut().push(around);

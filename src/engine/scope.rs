@@ -54,8 +54,8 @@ pub(super) struct Memory {
     pub(super) looks_again: Cell<Option<PollCounts>>,
 }
 
-/// So many polls are made in vain before no more is expected of a set. Each polls at least one more of its futures, and more than one
-/// if they do not wake themselves.
+/// So many polls are made in vain, by the outermost scope, before no more is expected of a set. Each polls at least one more of its
+/// futures, and more than one if they do not wake themselves.
 pub(super) const POLLS_IN_VAIN: usize = 64;
 
 /// What waits in a scope.
@@ -206,23 +206,20 @@ impl Scope {
     ) -> Seen<R> {
         let is_marked = || engine.deliveries.signal.get() == Signal::Mark;
         let met_before = engine.deliveries.met.get();
-        if !is_marked() {
-            self.forget_own_waker();
-        }
         let seen = self.poll_counting(engine, None, how, body);
-        let only_foreign = self.inside.get() == Inside::OnlyForeign;
-        if let Seen::Pending = seen
-            && is_marked()
-            && only_foreign
-            && engine.deliveries.met.get() != met_before
-        {
-            engine.is_marked_in_a_set(waker);
-        } else if let Seen::Pending = seen
-            && !is_marked()
-            && !self.came_out.get()
-            && self.waits_for_foreign_code.take()
-        {
-            self.keep_own_waker(waker);
+        let waits_for_foreign_code = self.waits_for_foreign_code.take();
+        if !matches!(seen, Seen::Pending) {
+            return seen;
+        }
+        if is_marked() {
+            let only_foreign = self.inside.get() == Inside::OnlyForeign;
+            if only_foreign && engine.deliveries.met.get() != met_before {
+                engine.is_marked_in_a_set(waker);
+            }
+        } else if waits_for_foreign_code && !self.came_out.get() {
+            self.keep_own_waker(waker); // if it is the same, it is not kept anew
+        } else {
+            self.forget_own_waker();
         }
         seen
     }
@@ -339,7 +336,9 @@ impl Scope {
         let in_sets = all.len();
         d.signal.set(Signal::Mark);
         deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-        let (mut known, mut in_vain, mut polls_left) = (0, 0, 2 * in_sets + POLLS_IN_VAIN);
+        // What is around it polls it again itself.
+        let patience = if d.looks_nested.get() == 0 { POLLS_IN_VAIN } else { 2 };
+        let (mut known, mut in_vain, mut polls_left) = (0, 0, 2 * in_sets + patience);
         let marked = loop {
             let is_again = known > 0 || in_vain > 0;
             let (marked, was_woken) = listening(task, is_task || is_again, || {
@@ -352,7 +351,7 @@ impl Scope {
             let is_cut_short = was_woken || !is_task && in_vain < 2;
             if !(in_sets > 0 && is_cut_short)
                 || matches!(marked, Seen::Ready(_))
-                || in_vain == POLLS_IN_VAIN
+                || in_vain == patience
                 || polls_left == 0
             {
                 break marked;
