@@ -1,4 +1,4 @@
-//! The `futures` crates' words for what is here already. Behind the feature `futures`.
+//! **The `futures` crates' traits** for types of this crate: streams, fused futures, spawning. Only with the feature `futures`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use futures_core::{FusedFuture, Stream};
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
-use crate::as_completed::{AsCompleted, AsCompletedWithin};
-use crate::engine::current;
 use crate::error::TimedOut;
+use crate::kernel::current;
 use crate::task::{Task, TaskBuilder, TaskHandle};
+use crate::wait::{AsCompleted, AsCompletedWithin};
 
-/// Ends when all tasks have come.
+/// Ends when all tasks were returned.
 impl<H: TaskHandle> Stream for AsCompleted<H> {
     type Item = H;
 
@@ -25,7 +25,7 @@ impl<H: TaskHandle> Stream for AsCompleted<H> {
     }
 }
 
-/// Ends when all tasks have come, or after the one [`TimedOut`].
+/// Ends when all tasks were returned, or after the one [`TimedOut`].
 impl<H: TaskHandle> Stream for AsCompletedWithin<H> {
     type Item = Result<H, TimedOut>;
 
@@ -46,7 +46,7 @@ impl<T, E> FusedFuture for Task<T, E> {
     }
 }
 
-/// Spawns onto the loop that is running on this thread, for code that asks for the `futures` crate's spawning traits.
+/// Spawns onto the loop that is running on this thread, for code that is generic over the `futures` crate's spawning traits.
 ///
 /// # Examples
 /// ```
@@ -83,5 +83,5 @@ impl Spawn for Spawner {
 
 fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), SpawnError> {
     let task = TaskBuilder::new().create_task_if_running(future);
-    task.map(drop).map_err(|_| SpawnError::shutdown()) // the only error that they have
+    task.map(drop).map_err(|_| SpawnError::shutdown()) // `SpawnError` has no other kind
 }

@@ -18,25 +18,71 @@
 //!
 //! # The words
 //!
-//! - A *future* does nothing by itself: somebody awaits it.
-//! - A *task* is a future that the loop runs: [`create_task`], or [`try_create_task`] if it can fail. Its handle, [`Task`], can be awaited, cancelled and asked.
+//! - A *future* does nothing by itself: it has to be awaited.
+//! - A *task* is a future that the loop runs: [`create_task`], or [`try_create_task`] if it can fail. Its handle, [`Task`], can be
+//!   awaited and cancelled, and answers questions about the task.
 //! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run`], [`EventLoop`].
-//! - *Cancelling* a task unwinds it from where it waits, its destructors and its clean-up included:
+//! - *Cancelling* a task unwinds it from the point where it waits, and runs its destructors and its clean-up:
 //!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`].
-//! - A *time limit* cancels what it holds: [`wait_for`], [`timeout()`], [`timeout_at`].
+//! - A *time limit* cancels the future inside it: [`wait_for`], [`timeout()`], [`timeout_at`].
 //!
 //! # When something goes wrong
 //!
-//! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was made with
-//! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that nobody takes is reported
-//! once, to the loop's exception handler. A loop that could never go on says so ([`Deadlock`]), and who waits for what.
+//! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was created with
+//! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that no task or handle will see is
+//! reported once, to the loop's exception handler. A loop that could never go on returns an error ([`Deadlock`]) that says what
+//! each task waits for.
 //!
 //! # Reading the source
 //!
-//! The engine is meant to be read in one evening, in the order that `src/engine/mod.rs` gives. Nothing is beneath it
-//! but std, `crossbeam-channel` (the inbox), `parking_lot` (two locks off the hot path) and `thiserror`.
+//! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
+//! `tests/rings.rs` enforces that, and that no file has more than 450 lines. Two files are outside the order: `engine.rs` owns one
+//! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std, `crossbeam-channel` (the
+//! inbox), `parking_lot` (locks off the hot path) and `thiserror`.
+//!
+//! | ring | idea |
+//! |---|---|
+//! | `base` | ids, instants, slabs, free lists: nothing here knows of a loop |
+//! | `wait_list` | a queue of waiters that can also leave from the middle |
+//! | `error` | all errors, and the reason of a cancel |
+//! | `kernel` | **the executor**: the task record, the ready queue, the waker, the turn |
+//! | `kept_waker` | what a future stores of the waker that it was polled with |
+//! | `mailbox` | wake-ups from other threads, and how a parked loop hears of them |
+//! | `room` | how many tasks fit into the table, and when memory is given back |
+//! | `task_local` | values that a task has and its children inherit |
+//! | `delivery` | how a cancel reaches everything that a task awaits |
+//! | `time` | the clock, and the timer wheel |
+//! | `scope` | what can catch a cancel, or deliver one to what is inside it |
+//! | `cancel` | from `task.cancel()` to the polls that deliver it |
+//! | `join` | waiting for the end of one task, or of many |
+//! | `task` | handles, references and builders of tasks |
+//! | `catch` | `catch_cancel`, `finally`, `shield` |
+//! | `report` | the exception handler |
+//! | `gather` | `gather`, `try_gather` |
+//! | `sleep` | `sleep`, `interval`, `yield_now` |
+//! | `callback` | functions that the loop calls, without a task |
+//! | `sync/line` | waiting in line: `Lock`, `Semaphore`, `Event` |
+//! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
+//! | `sync/queue` | queues in three orders |
+//! | `sync` | the public names of these three |
+//! | `timeout` | time limits |
+//! | `wait` | `wait`, `as_completed` |
+//! | `exception_group` | several errors as one |
+//! | `group` | `TaskGroup`: tasks that end together |
+//! | `thread` | handles of a loop for other threads |
+//! | `to_thread` | blocking work, and its thread pool |
+//! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
+//! | `host` | the loop inside another loop: `turn`, `drive` |
+//!
+//! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:
+//!
+//! - **30 minutes.** One task, one loop: the headers of `kernel/mod.rs`, `base/id.rs` and `kernel/record/mod.rs`; then `state.rs`
+//!   beside that, and of the kernel `queue.rs`, `tasks.rs`, `waker.rs`, `turn.rs` and `life.rs`.
+//! - **An evening.** What wakes a loop: the whole kernel, `engine.rs`, `cold.rs`, `kept_waker`, `mailbox`, `time`, `sleep`, `run`.
+//! - **A week.** All rings, roughly in the order above, one idea each day: a task, time and threads, joining, cancelling
+//!   (`cancel`, `delivery`), catching (`scope`, `catch`, `timeout`), many tasks at once, and what is outermost.
 
-// The programs in these pages are compiled and run like those in the source.
+// The examples in these pages are compiled and run as doc tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]
@@ -47,60 +93,72 @@ mod pages {
     struct Embedding;
 }
 
-mod as_completed;
-mod builder;
+mod base;
 mod callback;
 mod cancel;
-mod drive;
+mod catch;
+mod cold;
+mod delivery;
 mod engine;
 mod error;
-mod event_loop;
 mod exception_group;
 #[cfg(feature = "futures")]
 mod futures;
 mod gather;
 mod group;
 mod host;
-mod shield;
+mod join;
+mod kept_waker;
+mod kernel;
+mod mailbox;
+mod report;
+mod room;
+mod run;
+mod scope;
+mod sleep;
 pub mod sync;
 mod task;
 mod task_local;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod time;
 mod timeout;
+mod to_thread;
 mod wait;
+mod wait_list;
 
 #[cfg(feature = "futures")]
 pub use crate::futures::Spawner;
-pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
-pub use builder::EventLoopBuilder;
+pub use base::instant::Instant;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
-pub use cancel::{catch_cancel, finally};
-pub use engine::clock::{Clock, HeldClock, VirtualClock};
-pub use engine::instant::Instant;
+pub use catch::{catch_cancel, finally, shield};
 pub use error::{
-    Cancelled, CreateTaskError, DeadlineOver, Deadlock, ExceptionContext, Failure, NoCurrentTask,
-    NoRunningLoop, Panic, ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks,
-    TooManyLoops, TooManyTasks,
+    Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,
+    ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,
+    TooManyTasks,
 };
-pub use event_loop::{EventLoop, run, run_virtual, set_exception_handler, try_run};
 pub use exception_group::{ExceptionGroup, Raised};
 pub use gather::{
     Children, Ending, FromIterable, FromTuple, Gather, GatherChild, GatherOutcomes, IntoGather,
     IntoTryGather, PlainChild, TryChild, gather, try_gather,
 };
 pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
-pub use host::{Budget, Next};
-pub use shield::shield;
+pub use host::Budget;
+pub use kernel::turn::Next;
+pub use report::{ExceptionContext, Failure};
+pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run};
+pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use task::{
     SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
     create_task, current_task, try_create_task, try_current_task,
 };
 pub use task_local::TaskLocal;
-pub use thread::{
-    CannotStartThread, Handle, LoopGone, RemoteError, RemoteTask, Reservation, ToThread, to_thread,
-    try_to_thread,
-};
-pub use time::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
+pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation};
+pub use time::{Clock, HeldClock, VirtualClock};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
-pub use wait::{AllCompleted, FirstCompleted, FirstException, ReturnWhen, Wait, wait};
+pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
+pub use wait::{
+    AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
+    as_completed, wait,
+};

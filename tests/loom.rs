@@ -1,162 +1,166 @@
-//! The wake-up protocols of `src/engine/inbox.rs` and `src/engine/hook.rs`, and the reason of a cancel (`reason.rs`), model-checked: loom runs each model below under every
-//! interleaving of its threads in which at most so many times one is torn away from what it is doing, and under every
-//! order in which weak memory lets them see each other's writes. `LOOM_MAX_PREEMPTIONS=3 cargo test --test loom` looks
-//! further than the two that are usual, for some minutes.
+//! Model checks of what crosses threads: the wake-up protocols (`src/mailbox/inbox.rs`, `src/mailbox/notifier.rs`) and the reason
+//! of a cancel (`src/error/reason.rs`).
 //!
-//! It is those very files that are checked. They take what crosses threads from their neighbours; so here they get other
-//! neighbours of the same names: loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
+//! A stress test sees the interleavings that its machine happens to produce. Loom runs each model below under *every* interleaving
+//! of its threads, up to a number of preemptions, and under every order in which weak memory lets the threads see each other's
+//! writes. `LOOM_MAX_PREEMPTIONS=3 cargo test --test loom` allows one preemption more than most models here, and takes some
+//! minutes.
 //!
-//! **The promise.** Whoever writes something down and then wakes a task can rely on a poll that sees it. The model of
-//! a loop below is a turn and a sleep, as in `turn.rs`: it takes letters until there are none, polls the task once if
-//! one of them was for it, and sleeps if none was. It ends when a poll has seen everything. A wake-up that is lost
-//! leaves it asleep for ever, and loom reports a deadlock.
+//! The files themselves are checked, not copies. They take everything that crosses threads from `crate::base::sync`. Here that
+//! module has loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
 //!
-//! The channel is stronger than the real one in one respect: everybody who uses it passes through one mutex, so a
-//! letter brings along the writes of whoever used the channel before. The coalescing cannot lean on that: whose
-//! wake-up is coalesced does not touch the channel.
+//! **The promise.** If a thread writes something and then wakes a task, a later poll of the task sees the write. The model of a
+//! loop below takes a turn and parks, as the real one does: it takes wake-ups until there are none, polls the task once if one of
+//! them was for it, and parks if none was. It ends when a poll has seen everything. If a wake-up is lost, it sleeps for ever, and
+//! loom reports a deadlock.
+//!
+//! In one respect the channel is stronger than the real one: all its users pass through one mutex, so a wake-up brings along the
+//! writes of every earlier user. The coalescing cannot rely on that: a wake-up that is coalesced does not touch the channel.
 
-mod sync {
-    use std::collections::VecDeque;
-    use std::time::Duration;
+mod base {
+    pub(crate) mod sync {
+        use std::collections::VecDeque;
+        use std::time::Duration;
 
-    use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
+        use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
 
-    /// std's: what the hook calls is a trait object, which loom's cannot hold. No count of it is in a race here.
-    pub(crate) use std::sync::Arc;
+        /// std's, because loom's cannot hold a trait object, which a host's callback is. Its count is not part of what is checked.
+        pub(crate) use std::sync::Arc;
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+        pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-    /// std's `park`, made of loom's mutex: loom's own `unpark` also wakes a thread that is waiting for another's end.
-    #[derive(Clone)]
-    pub(crate) struct Thread(Arc<(LoomMutex<bool>, Condvar)>);
+        /// std's `park`, made of loom's mutex: loom's own `unpark` also wakes a thread that joins another.
+        #[derive(Clone)]
+        pub(crate) struct Thread(Arc<(LoomMutex<bool>, Condvar)>);
 
-    loom::thread_local! {
-        static THIS: Thread = Thread(Arc::new((LoomMutex::new(false), Condvar::new())));
-    }
-
-    pub(crate) fn current() -> Thread {
-        THIS.with(Thread::clone)
-    }
-
-    pub(crate) fn park() {
-        let Thread(this) = current();
-        let mut token = this.0.lock().unwrap();
-        while !*token {
-            token = this.1.wait(token).unwrap();
+        loom::thread_local! {
+            static THIS: Thread = Thread(Arc::new((LoomMutex::new(false), Condvar::new())));
         }
-        *token = false;
-    }
 
-    impl Thread {
-        pub(crate) fn unpark(&self) {
-            *self.0.0.lock().unwrap() = true;
-            self.0.1.notify_one();
+        pub(crate) fn current() -> Thread {
+            THIS.with(Thread::clone)
+        }
+
+        pub(crate) fn park() {
+            let Thread(this) = current();
+            let mut token = this.0.lock().unwrap();
+            while !*token {
+                token = this.1.wait(token).unwrap();
+            }
+            *token = false;
+        }
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                *self.0.0.lock().unwrap() = true;
+                self.0.1.notify_one();
+            }
+        }
+
+        /// A model has no time: the timeout never passes.
+        pub(crate) fn park_timeout(_timeout: Duration) {
+            park();
+        }
+
+        #[derive(Default)]
+        pub(crate) struct Mutex<T>(LoomMutex<T>);
+
+        impl<T> Mutex<T> {
+            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.lock().unwrap()
+            }
+        }
+
+        type Queue<T> = Arc<LoomMutex<VecDeque<T>>>;
+
+        #[derive(Debug)]
+        pub(crate) struct Sender<T>(Queue<T>);
+
+        #[derive(Debug)]
+        pub(crate) struct Receiver<T>(Queue<T>);
+
+        #[derive(Debug)]
+        pub(crate) struct Empty;
+
+        pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+            let queue = Queue::default();
+            (Sender(queue.clone()), Receiver(queue))
+        }
+
+        impl<T> Sender<T> {
+            #[allow(clippy::unnecessary_wraps)] // the signature of the real one
+            pub(crate) fn send(&self, item: T) -> Result<(), Empty> {
+                self.0.lock().unwrap().push_back(item);
+                Ok(())
+            }
+        }
+
+        impl<T> Receiver<T> {
+            pub(crate) fn try_recv(&self) -> Result<T, Empty> {
+                self.0.lock().unwrap().pop_front().ok_or(Empty)
+            }
         }
     }
 
-    /// A model has no time: the deadline never comes.
-    pub(crate) fn park_timeout(_timeout: Duration) {
-        park();
-    }
+    pub(crate) mod segments {
+        /// As many slots as the models use, there from the start: the real table is made of std's `OnceLock`, which is not checked.
+        #[derive(Debug)]
+        pub(crate) struct Segments<T>([T; 2]);
 
-    #[derive(Default)]
-    pub(crate) struct Mutex<T>(LoomMutex<T>);
+        impl<T: Default> Segments<T> {
+            pub(crate) fn new() -> Segments<T> {
+                Segments([T::default(), T::default()])
+            }
 
-    impl<T> Mutex<T> {
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap()
+            pub(crate) fn get(&self, index: usize) -> &T {
+                &self.0[index]
+            }
         }
     }
 
-    type Queue<T> = Arc<LoomMutex<VecDeque<T>>>;
-
-    #[derive(Debug)]
-    pub(crate) struct Sender<T>(Queue<T>);
-
-    #[derive(Debug)]
-    pub(crate) struct Receiver<T>(Queue<T>);
-
-    #[derive(Debug)]
-    pub(crate) struct Empty;
-
-    pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-        let queue = Queue::default();
-        (Sender(queue.clone()), Receiver(queue))
-    }
-
-    impl<T> Sender<T> {
-        #[allow(clippy::unnecessary_wraps)] // the real one's signature
-        pub(crate) fn send(&self, letter: T) -> Result<(), Empty> {
-            self.0.lock().unwrap().push_back(letter);
-            Ok(())
+    pub(crate) mod id {
+        #[derive(Clone, Copy, PartialEq, Debug)]
+        pub(crate) struct TaskId {
+            pub(crate) slot: u32,
+            pub(crate) generation: u32,
         }
-    }
 
-    impl<T> Receiver<T> {
-        pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-            self.0.lock().unwrap().pop_front().ok_or(Empty)
+        impl TaskId {
+            pub(crate) fn slot(self) -> u32 {
+                self.slot
+            }
+
+            pub(crate) fn generation(self) -> u32 {
+                self.generation
+            }
         }
     }
 }
 
-mod segments {
-    /// As many slots as the models use, there from the start: the real table is std's `OnceLock`, not ours to check.
-    #[derive(Debug)]
-    pub(crate) struct Segments<T>([T; 2]);
-
-    impl<T: Default> Segments<T> {
-        pub(crate) fn new() -> Segments<T> {
-            Segments([T::default(), T::default()])
-        }
-
-        pub(crate) fn get(&self, number: usize) -> &T {
-            &self.0[number]
-        }
-    }
-}
-
-mod waker {
-    #[derive(Clone, Copy, PartialEq, Debug)]
-    pub(crate) struct TaskId {
-        pub(crate) slot: u32,
-        pub(crate) generation: u32,
-    }
-
-    impl TaskId {
-        pub(crate) fn slot(self) -> u32 {
-            self.slot
-        }
-
-        pub(crate) fn generation(self) -> u32 {
-            self.generation
-        }
-    }
-}
-
-#[path = "../src/engine/hook.rs"]
-mod hook;
-#[path = "../src/engine/inbox.rs"]
-#[allow(dead_code)] // the flag is a hint, on which nothing rests
+#[path = "../src/mailbox/inbox.rs"]
+#[allow(dead_code)] // the hint is not used here: nothing relies on it
 mod inbox;
-#[path = "../src/engine/reason.rs"]
+#[path = "../src/mailbox/notifier.rs"]
+mod notifier;
+#[path = "../src/error/reason.rs"]
 #[allow(dead_code)] // no task is cancelled here
 mod reason;
 
 use std::time::Duration;
 
-use hook::Hook;
+use base::id::TaskId;
+use base::sync::{AtomicBool, Ordering};
 use inbox::Inbox;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
-use sync::{AtomicBool, Ordering};
-use waker::TaskId;
+use notifier::Notifier;
 
-const TENANT: TaskId = TaskId { slot: 1, generation: 1 };
-/// Who had the tenant's slot before.
-const EARLIER_TENANT: TaskId = TaskId { slot: 1, generation: 7 };
+const TASK: TaskId = TaskId { slot: 1, generation: 1 };
+/// The task that was in the slot before.
+const EARLIER_TASK: TaskId = TaskId { slot: 1, generation: 7 };
 const NEIGHBOUR: TaskId = TaskId { slot: 0, generation: 1 };
 
-/// What several threads write down for a task to read. No order but that of the inbox: all accesses are relaxed.
+/// What several threads write, and a task reads. All accesses are relaxed: the only order is that of the inbox.
 #[derive(Clone)]
 struct Notes(Arc<Vec<AtomicBool>>);
 
@@ -165,56 +169,56 @@ impl Notes {
         Notes(Arc::new((0..len).map(|_| AtomicBool::new(false)).collect()))
     }
 
-    fn write(&self, which: usize) {
-        self.0[which].store(true, Ordering::Relaxed);
+    fn write(&self, index: usize) {
+        self.0[index].store(true, Ordering::Relaxed);
     }
 
-    /// The task's poll: true if it finds everything there.
+    /// A poll of the task: true if it sees all notes.
     fn poll(&self) -> bool {
         self.0.iter().all(|note| note.load(Ordering::Relaxed))
     }
 }
 
-/// What leads to a loop: inbox and hook, as in `registry.rs`.
+/// An inbox and a notifier, as in `src/mailbox/registry.rs`.
 #[derive(Default)]
-struct Door {
+struct Mailbox {
     inbox: Inbox,
-    hook: Hook,
+    notifier: Notifier,
 }
 
-impl Drop for Door {
+impl Drop for Mailbox {
     fn drop(&mut self) {
-        self.hook.clear();
+        self.notifier.clear();
     }
 }
 
-impl Door {
+impl Mailbox {
     fn post(&self, id: TaskId) {
         if self.inbox.post(id) {
-            self.hook.letter_came().unwrap();
+            self.notifier.notify().unwrap();
         }
     }
 
-    /// A sleep, with the letter that was there or has woken it, if any.
-    fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
-        let mut letter = None;
-        self.hook.sleep(timeout, || {
-            letter = self.inbox.take();
-            letter.is_some()
+    /// Parks. Returns the wake-up that was in the inbox, if there was one: then it has not slept.
+    fn park(&self, timeout: Option<Duration>) -> Option<TaskId> {
+        let mut wake = None;
+        self.notifier.park(timeout, || {
+            wake = self.inbox.take();
+            wake.is_some()
         });
-        letter
+        wake
     }
 }
 
-/// The loop: turns, and sleeps between them, until a poll of `tenant` has seen all notes.
-fn run(door: &Door, tenant: TaskId, notes: &Notes, timeout: Option<Duration>) {
+/// The loop: takes turns, and parks between them, until a poll of `task` has seen all notes.
+fn run(mailbox: &Mailbox, task: TaskId, notes: &Notes, timeout: Option<Duration>) {
     loop {
         let mut is_ready = false;
-        while let Some(id) = door.inbox.take() {
-            is_ready |= id == tenant;
+        while let Some(id) = mailbox.inbox.take() {
+            is_ready |= id == task;
         }
         if !is_ready {
-            is_ready = door.sleep(timeout) == Some(tenant);
+            is_ready = mailbox.park(timeout) == Some(task);
         }
         if is_ready && notes.poll() {
             return;
@@ -222,20 +226,25 @@ fn run(door: &Door, tenant: TaskId, notes: &Notes, timeout: Option<Duration>) {
     }
 }
 
-/// A thread that writes a note and wakes the tenant, for each of `notes`.
-fn writer(door: &Arc<Door>, notes: &Notes, which: std::ops::Range<usize>) -> JoinHandle<()> {
-    let (door, notes) = (door.clone(), notes.clone());
+/// A thread that, for each index, writes that note and wakes the task.
+fn writer(
+    mailbox: &Arc<Mailbox>,
+    notes: &Notes,
+    indices: std::ops::Range<usize>,
+) -> JoinHandle<()> {
+    let (mailbox, notes) = (mailbox.clone(), notes.clone());
     thread::spawn(move || {
-        for which in which {
-            notes.write(which);
-            door.post(TENANT);
+        for index in indices {
+            notes.write(index);
+            mailbox.post(TASK);
         }
     })
 }
 
-fn poster(door: &Arc<Door>, id: TaskId) -> JoinHandle<()> {
-    let door = door.clone();
-    thread::spawn(move || door.post(id))
+/// A thread that wakes a task.
+fn poster(mailbox: &Arc<Mailbox>, id: TaskId) -> JoinHandle<()> {
+    let mailbox = mailbox.clone();
+    thread::spawn(move || mailbox.post(id))
 }
 
 fn join_all(threads: [JoinHandle<()>; 2]) {
@@ -244,10 +253,10 @@ fn join_all(threads: [JoinHandle<()>; 2]) {
     }
 }
 
-fn open_door() -> Arc<Door> {
-    let door = Door::default();
-    door.inbox.open();
-    Arc::new(door)
+fn open_mailbox() -> Arc<Mailbox> {
+    let mailbox = Mailbox::default();
+    mailbox.inbox.open();
+    Arc::new(mailbox)
 }
 
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -259,9 +268,9 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn two_threads_wake_one_task_and_neither_is_lost() {
     check(3, || {
-        let (door, notes) = (open_door(), Notes::new(2));
-        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
-        run(&door, TENANT, &notes, None);
+        let (mailbox, notes) = (open_mailbox(), Notes::new(2));
+        let writers = [writer(&mailbox, &notes, 0..1), writer(&mailbox, &notes, 1..2)];
+        run(&mailbox, TASK, &notes, None);
         join_all(writers);
     });
 }
@@ -269,48 +278,48 @@ fn two_threads_wake_one_task_and_neither_is_lost() {
 #[test]
 fn threads_that_wake_again_and_again_are_not_lost() {
     check(2, || {
-        let (door, notes) = (open_door(), Notes::new(4));
-        let writers = [writer(&door, &notes, 0..2), writer(&door, &notes, 2..4)];
-        run(&door, TENANT, &notes, None);
+        let (mailbox, notes) = (open_mailbox(), Notes::new(4));
+        let writers = [writer(&mailbox, &notes, 0..2), writer(&mailbox, &notes, 2..4)];
+        run(&mailbox, TASK, &notes, None);
         join_all(writers);
     });
 }
 
 #[test]
-fn a_stale_waker_of_the_slot_costs_nobody_a_wake_up() {
+fn a_stale_waker_of_the_slot_loses_no_wake_up() {
     check(2, || {
-        let (door, notes) = (open_door(), Notes::new(2));
-        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
-        let stale = poster(&door, EARLIER_TENANT);
-        run(&door, TENANT, &notes, None);
+        let (mailbox, notes) = (open_mailbox(), Notes::new(2));
+        let writers = [writer(&mailbox, &notes, 0..1), writer(&mailbox, &notes, 1..2)];
+        let stale = poster(&mailbox, EARLIER_TASK);
+        run(&mailbox, TASK, &notes, None);
         join_all(writers);
         stale.join().unwrap();
     });
 }
 
 #[test]
-fn a_neighbour_costs_nobody_a_wake_up() {
+fn a_wake_up_of_another_slot_loses_no_wake_up() {
     check(2, || {
-        let (door, notes) = (open_door(), Notes::new(2));
-        let writers = [writer(&door, &notes, 0..1), writer(&door, &notes, 1..2)];
-        let neighbour = poster(&door, NEIGHBOUR);
-        run(&door, TENANT, &notes, None);
+        let (mailbox, notes) = (open_mailbox(), Notes::new(2));
+        let writers = [writer(&mailbox, &notes, 0..1), writer(&mailbox, &notes, 1..2)];
+        let neighbour = poster(&mailbox, NEIGHBOUR);
+        run(&mailbox, TASK, &notes, None);
         join_all(writers);
         neighbour.join().unwrap();
     });
 }
 
-/// One loop leaves, another moves in, and somebody still wakes a task of the first. `left_behind` is whom.
-fn a_loop_moves_in(left_behind: TaskId) {
+/// A loop is dropped and another takes over its mailbox, while `earlier`, a task of the first loop, is woken.
+fn a_loop_takes_over(earlier: TaskId) {
     check(2, move || {
-        let (door, notes) = (open_door(), Notes::new(2));
-        let late = poster(&door, left_behind);
-        door.post(left_behind); // a letter that the first loop never took
-        door.inbox.close();
-        door.inbox.open();
-        // Only now can there be wakers of the new tenant.
-        let writer = writer(&door, &notes, 0..2);
-        run(&door, TENANT, &notes, None);
+        let (mailbox, notes) = (open_mailbox(), Notes::new(2));
+        let late = poster(&mailbox, earlier);
+        mailbox.post(earlier); // a wake-up that the first loop never took
+        mailbox.inbox.close();
+        mailbox.inbox.open();
+        // There are no wakers of the new task before this.
+        let writer = writer(&mailbox, &notes, 0..2);
+        run(&mailbox, TASK, &notes, None);
         writer.join().unwrap();
         late.join().unwrap();
     });
@@ -318,57 +327,57 @@ fn a_loop_moves_in(left_behind: TaskId) {
 
 #[test]
 fn a_new_loop_loses_nothing_while_wakers_of_the_last_one_are_used() {
-    a_loop_moves_in(EARLIER_TENANT);
+    a_loop_takes_over(EARLIER_TASK);
 }
 
-/// Generations return some day: even then nobody is lost.
+/// Generations come round: even then no wake-up is lost.
 #[test]
-fn a_new_loop_loses_nothing_although_its_task_has_a_number_that_was_used_before() {
-    a_loop_moves_in(TENANT);
+fn a_new_loop_loses_nothing_even_if_its_task_has_an_id_that_was_used_before() {
+    a_loop_takes_over(TASK);
 }
 
 #[test]
-fn a_closed_inbox_throws_letters_away() {
+fn a_closed_inbox_drops_wakes() {
     check(2, || {
-        let door = open_door();
-        door.inbox.close();
-        poster(&door, TENANT).join().unwrap();
-        assert_eq!(door.inbox.take(), None);
+        let mailbox = open_mailbox();
+        mailbox.inbox.close();
+        poster(&mailbox, TASK).join().unwrap();
+        assert_eq!(mailbox.inbox.take(), None);
     });
 }
 
 #[test]
-fn a_sleep_with_a_time_limit_takes_letters_like_any_other() {
+fn a_park_with_a_time_limit_takes_wakes_like_any_other() {
     check(2, || {
-        let (door, notes) = (open_door(), Notes::new(2));
-        let writer = writer(&door, &notes, 0..2);
-        run(&door, TENANT, &notes, Some(Duration::from_secs(1)));
+        let (mailbox, notes) = (open_mailbox(), Notes::new(2));
+        let writer = writer(&mailbox, &notes, 0..2);
+        run(&mailbox, TASK, &notes, Some(Duration::from_secs(1)));
         writer.join().unwrap();
     });
 }
 
-/// A host that drives a loop: it turns, and sleeps until the hook is called. It must not sleep beside a letter.
+/// A host that drives a loop: it takes a turn, and sleeps until the notifier calls it. It must not sleep beside a wake-up.
 ///
-/// The letters are bare relaxed flags: the promise must not lean on how the inbox orders things.
+/// The wake-ups are relaxed flags without an inbox: the notifier may not rely on an order that the inbox gives.
 #[test]
-fn a_host_never_sleeps_beside_a_letter() {
+fn a_host_never_sleeps_beside_a_wake_up() {
     check(3, || {
-        let (hook, letters) = (Arc::new(Hook::default()), Notes::new(2));
+        let (notifier, wakes) = (Arc::new(Notifier::default()), Notes::new(2));
         let host = std::sync::Arc::new(Host::default());
         let called = host.clone();
-        hook.set_host(std::sync::Arc::new(move || called.call()));
-        let senders = [0, 1].map(|which| {
-            let (hook, letters) = (hook.clone(), letters.clone());
+        notifier.set_host(std::sync::Arc::new(move || called.call()));
+        let senders = [0, 1].map(|index| {
+            let (notifier, wakes) = (notifier.clone(), wakes.clone());
             thread::spawn(move || {
-                letters.write(which);
-                hook.letter_came().unwrap();
+                wakes.write(index);
+                notifier.notify().unwrap();
             })
         });
         let (mut turns, mut answered) = (0, 0);
         loop {
             turns += 1;
-            hook.arm();
-            if letters.poll() {
+            notifier.arm();
+            if wakes.poll() {
                 break;
             }
             host.sleep(&mut answered);
@@ -378,7 +387,7 @@ fn a_host_never_sleeps_beside_a_letter() {
     });
 }
 
-/// Two threads ask at once why: the one string is made, read and freed by both.
+/// Two threads read a reason for the first time at once: both format it, both read one string, and it is freed once.
 #[test]
 fn a_reason_that_two_threads_read_first_becomes_one_string() {
     loom::model(|| {
@@ -400,11 +409,11 @@ fn a_reason_that_two_threads_read_first_becomes_one_string() {
             })
             .collect();
         let read: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-        assert_eq!(read[0].0, read[1].0, "there is one string, whoever made it");
+        assert_eq!(read[0].0, read[1].0, "there is one string, whichever thread formatted it");
     });
 }
 
-/// The host's side of the hook: how often it was called.
+/// The host's side of the notifier: how often it was called.
 #[derive(Default)]
 struct Host {
     calls: loom::sync::Mutex<u32>,
@@ -417,7 +426,7 @@ impl Host {
         self.came.notify_one();
     }
 
-    /// Until it was called more often than `answered` says.
+    /// Sleeps until it was called more often than `answered` says.
     fn sleep(&self, answered: &mut u32) {
         let mut calls = self.calls.lock().unwrap();
         while *calls == *answered {

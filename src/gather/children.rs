@@ -1,6 +1,8 @@
-//! What `gather` takes: futures or handles of tasks, in an iterator or a tuple.
+//! **Children**: the arguments of `gather`, which are futures or handles of tasks, in an iterator or a tuple.
 //!
-//! These traits are how the compiler tells the cases apart; one need not know them to gather.
+//! A function for each case would do, and users would have to choose one of eight. Here traits let the compiler tell the cases
+//! apart; code that gathers need not know them. Traits cannot tell a handle from another future, so that is asked of its type id
+//! (`given`).
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -9,23 +11,23 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::engine::crowd::Members;
-use crate::engine::current;
-use crate::engine::reason::{Own, Reason};
-use crate::engine::record::{Fallible, Flag, Plain, RecordRef};
-use crate::engine::turn::Engine;
-use crate::error::{NoRunningLoop, TaskError, TooManyTasks};
+use crate::base::kind::{Fallible, Kind, Plain};
+use crate::engine::Engine;
+use crate::error::{NoRunningLoop, TaskError};
+use crate::join::Members;
+use crate::kernel::current;
+use crate::kernel::record::{Flag, RecordRef};
 use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf};
 
-/// One child: a task made here, or one that was given. `M` is what awaiting one's own gives, `O` what is gathered.
+/// One child: a task that was spawned here, or a given one. An await of the own task gives `M`; what is gathered is `O`.
 #[derive(Debug)]
-enum Child<M, O> {
+pub(super) enum Child<M, O> {
     Own(TaskOf<M>),
     Given(TaskOf<O>),
     Shared(SharedTaskOf<O>),
 }
 
-/// A given handle, or the future back.
+/// The future as a handle if it is one, or else the future back.
 fn given<M, F>(future: F) -> Result<Child<M, F::Output>, F>
 where
     F: Future<Output: 'static> + 'static,
@@ -39,15 +41,15 @@ where
     } else {
         None
     };
-    handle.ok_or_else(|| future.expect("it is still there, for it was no handle"))
+    handle.ok_or_else(|| future.expect("a future that is no handle was not taken"))
 }
 
 impl<M, O> Child<M, O> {
-    fn record(&self) -> &RecordRef {
+    fn member(&self) -> sealed::Member<'_> {
         match self {
-            Child::Own(task) => task.record(),
-            Child::Given(task) => task.record(),
-            Child::Shared(task) => task.record(),
+            Child::Own(task) => sealed::Member { record: task.record(), is_own: true },
+            Child::Given(task) => sealed::Member { record: task.record(), is_own: false },
+            Child::Shared(task) => sealed::Member { record: task.record(), is_own: false },
         }
     }
 
@@ -59,104 +61,87 @@ impl<M, O> Child<M, O> {
         };
         output.expect("a gathered task is over, and its outcome is gathered once")
     }
-
-    fn abandon(&self) {
-        if let Child::Own(task) = self {
-            task.record().cancel(&Reason::own(Own::GatherDropped, 0));
-        }
-    }
 }
 
-/// How a child ended, for who gathers.
+/// How a child ended.
 #[derive(Debug)]
 pub enum Ending<V, E> {
     /// With a value.
     Value(V),
-    /// With an error, to be raised.
+    /// With an error, which the gathering raises.
     Error(E),
-    /// Cancelled: so is who gathers.
+    /// As cancelled: the gathering is cancelled too.
     Cancelled,
 }
 
-/// One child of a gathering. Sealed: made from futures by [`gather`](crate::gather()) itself.
+/// One child of a gathering. Sealed: [`gather`](crate::gather()) creates it from a future.
 pub trait GatherChild: sealed::Child {
-    /// What is gathered of it.
+    /// Its value.
     type Value;
-    /// Its own error.
+    /// Its error.
     type Error;
-    /// What [`return_exceptions`](crate::Gather::return_exceptions) gives for it.
+    /// Its outcome in [`return_exceptions`](crate::Gather::return_exceptions).
     type Outcome;
 
     #[doc(hidden)]
     fn ending(&mut self) -> Ending<Self::Value, Self::Error>;
     #[doc(hidden)]
     fn outcome(&mut self) -> Self::Outcome;
-    #[doc(hidden)]
-    fn abandon(&self);
 }
 
 /// A child of [`gather`](crate::gather()).
 #[derive(Debug)]
-pub struct PlainChild<O>(Child<Result<O, TaskError>, O>);
+pub struct PlainChild<O>(pub(super) Child<Result<O, TaskError>, O>);
 
 /// A child of [`try_gather`](crate::try_gather).
 #[derive(Debug)]
-pub struct TryChild<T, E>(Child<Result<T, TaskError<E>>, Result<T, E>>);
+pub struct TryChild<T, E>(pub(super) Child<Result<T, TaskError<E>>, Result<T, E>>);
 
-/// Where children are made: looked up once for all of them.
-pub(super) struct Nest {
-    /// `None` if no loop is running, which matters only to who makes a task.
+/// The child that a future of this type becomes.
+type ChildOf<F, K> = Child<
+    Result<
+        <K as Kind<<F as Future>::Output>>::Value,
+        TaskError<<K as Kind<<F as Future>::Output>>::Error>,
+    >,
+    <F as Future>::Output,
+>;
+
+/// Where children are spawned: looked up once for all of them.
+pub(super) struct SpawnSite {
+    /// `None` if no loop is running. Given handles do not need one.
     engine: Option<Rc<Engine>>,
-    at: &'static Location<'static>,
+    spawned_at: &'static Location<'static>,
 }
 
-impl Nest {
-    pub(super) fn new(at: &'static Location<'static>) -> Nest {
-        Nest { engine: current::running(), at }
+impl SpawnSite {
+    pub(super) fn new(spawned_at: &'static Location<'static>) -> SpawnSite {
+        SpawnSite { engine: current::running(), spawned_at }
     }
 
-    fn engine(&self) -> &Rc<Engine> {
-        self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"))
-    }
-
-    #[cold]
-    fn is_full(&self, full: TooManyTasks) -> ! {
-        panic!("{full} (gathered at {})", self.at)
-    }
-}
-
-impl<O: 'static> PlainChild<O> {
+    /// A given handle, or a new task.
     #[inline]
-    pub(super) fn new<F: Future<Output = O> + 'static>(future: F, nest: &Nest) -> Self {
-        PlainChild(given(future).unwrap_or_else(|future| {
-            let builder = TaskBuilder::new();
-            let task = builder.try_spawn_on(nest.engine(), Plain, future, nest.at);
-            Child::Own(task.unwrap_or_else(|full| nest.is_full(full)))
-        }))
-    }
-}
-
-impl<T: 'static, E: fmt::Debug + 'static> TryChild<T, E> {
-    pub(super) fn new<F>(future: F, nest: &Nest) -> Self
+    pub(super) fn child<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output: 'static> + 'static,
+        K: Kind<F::Output, Value: 'static>,
     {
-        TryChild(given(future).unwrap_or_else(|future| {
-            let builder = TaskBuilder::new();
-            let task = builder.try_spawn_on(nest.engine(), Fallible, future, nest.at);
-            Child::Own(task.unwrap_or_else(|full| nest.is_full(full)))
-        }))
+        given(future).unwrap_or_else(|future| {
+            let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"));
+            let task = TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at);
+            let at = self.spawned_at;
+            Child::Own(task.unwrap_or_else(|full| panic!("{full} (gathered at {at})")))
+        })
     }
 }
 
 impl<O> sealed::Child for PlainChild<O> {
     fn member(&self) -> sealed::Member<'_> {
-        sealed::Member(self.0.record())
+        self.0.member()
     }
 
-    /// What a given task fails with is its value here.
+    /// The failure of a given task is part of its value.
     fn can_fail(&self) -> bool {
-        matches!(self.0, Child::Own(_))
+        self.0.member().is_own
     }
 }
 
@@ -179,19 +164,11 @@ impl<O> GatherChild for PlainChild<O> {
             given => Ok(given.take_given()),
         }
     }
-
-    fn abandon(&self) {
-        self.0.abandon();
-    }
 }
 
 impl<T, E> sealed::Child for TryChild<T, E> {
     fn member(&self) -> sealed::Member<'_> {
-        sealed::Member(self.0.record())
-    }
-
-    fn can_fail(&self) -> bool {
-        true
+        self.0.member()
     }
 }
 
@@ -212,10 +189,6 @@ impl<T, E> GatherChild for TryChild<T, E> {
             Child::Own(task) => task.take().expect("a gathered task is over, and gathered once"),
             given => given.take_given().map_err(TaskError::Failed),
         }
-    }
-
-    fn abandon(&self) {
-        self.0.abandon();
     }
 }
 
@@ -239,26 +212,24 @@ fn ending_without_value<T, E>(task: &Task<T, E>) -> Ending<T, E> {
 
 /// All children of a gathering. Sealed.
 pub trait Children: sealed::Children {
-    /// What awaiting gives.
+    /// The output of the gathering.
     type Values;
-    /// What awaiting gives with [`return_exceptions`](crate::Gather::return_exceptions).
+    /// The output of the gathering with [`return_exceptions`](crate::Gather::return_exceptions).
     type Outcomes;
 
-    /// When this child was the first to fail. `None` if the gathering is cancelled.
+    /// The output if this child was the first to fail. `None` if the gathering is cancelled.
     #[doc(hidden)]
     fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values>;
-    /// When all have ended with values.
+    /// The output when all have ended. `None` if the gathering is cancelled.
     #[doc(hidden)]
     fn values(self) -> Option<Self::Values>;
     #[doc(hidden)]
     fn outcomes(self) -> Self::Outcomes;
-    #[doc(hidden)]
-    fn abandon(&self);
 }
 
-/// The error of the child that failed first, if one did. `Err(())`: the gathering is cancelled.
+/// The error of the child that failed first. `Err(())`: the gathering is cancelled.
 pub(super) fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error, ()> {
-    let was_cancelled = child.member().0.has(Flag::CANCELLED);
+    let was_cancelled = child.member().record.has(Flag::CANCELLED);
     match child.ending() {
         Ending::Error(error) if !(was_cancelled && is_cancelled) => Ok(error),
         _ => Err(()),
@@ -278,12 +249,12 @@ impl<C: GatherChild + 'static> Members for Vec<C> {
         self.len()
     }
 
-    fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
-        self.iter().enumerate().for_each(|(number, child)| look(number, child.member().0));
+    fn each(&self, mut inspect: impl FnMut(usize, &RecordRef)) {
+        self.iter().enumerate().for_each(|(index, child)| inspect(index, child.member().record));
     }
 
-    fn can_fail(&self, number: usize) -> bool {
-        self[number].can_fail()
+    fn can_fail(&self, index: usize) -> bool {
+        self[index].can_fail()
     }
 }
 
@@ -292,13 +263,12 @@ impl<O: 'static> Children for Vec<PlainChild<O>> {
     type Outcomes = Vec<Result<O, TaskError>>;
 
     fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Vec<O>> {
-        let Err(()) = failure(&mut self[first], is_cancelled);
-        None
+        failure(&mut self[first], is_cancelled).ok().map(|never| match never {})
     }
 
     fn values(self) -> Option<Vec<O>> {
         let mut values = Vec::with_capacity(self.len());
-        // Each handle goes when its value has been taken: one way through the tasks, not two.
+        // Each handle is dropped as soon as its value is taken: one pass over the tasks, not two.
         for mut child in self {
             values.push(value(&mut child).ok()?);
         }
@@ -307,10 +277,6 @@ impl<O: 'static> Children for Vec<PlainChild<O>> {
 
     fn outcomes(self) -> Self::Outcomes {
         self.into_iter().map(|mut child| child.outcome()).collect()
-    }
-
-    fn abandon(&self) {
-        self.iter().for_each(GatherChild::abandon);
     }
 }
 
@@ -336,13 +302,9 @@ impl<T: 'static, E: 'static> Children for Vec<TryChild<T, E>> {
     fn outcomes(self) -> Self::Outcomes {
         self.into_iter().map(|mut child| child.outcome()).collect()
     }
-
-    fn abandon(&self) {
-        self.iter().for_each(GatherChild::abandon);
-    }
 }
 
-/// Marks what can be iterated.
+/// Marks iterables.
 #[derive(Debug)]
 pub enum FromIterable {}
 
@@ -350,66 +312,81 @@ pub enum FromIterable {}
 #[derive(Debug)]
 pub enum FromTuple {}
 
-/// What [`gather`](crate::gather()) takes. `M` tells iterables from tuples; the compiler finds it.
+/// An argument of [`gather`](crate::gather()). `M` tells iterables from tuples; the compiler finds it.
 pub trait IntoGather<M> {
-    /// The children made of it.
+    /// The children created from it.
     type Children: Children;
     #[doc(hidden)]
     fn into_children(self, at: &'static Location<'static>) -> Self::Children;
 }
 
-/// What [`try_gather`](crate::try_gather) takes. `M` tells iterables from tuples; the compiler finds it.
+/// An argument of [`try_gather`](crate::try_gather). `M` tells iterables from tuples; the compiler finds it.
 pub trait IntoTryGather<M> {
-    /// The children made of it.
+    /// The children created from it.
     type Children: Children;
     #[doc(hidden)]
     fn into_children(self, at: &'static Location<'static>) -> Self::Children;
 }
 
-impl<I> IntoGather<FromIterable> for I
-where
-    I: IntoIterator<Item: Future<Output: 'static> + 'static>,
-{
+impl<I: IntoIterator<Item: Future<Output: 'static> + 'static>> IntoGather<FromIterable> for I {
     type Children = Vec<PlainChild<<I::Item as Future>::Output>>;
 
     fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-        let nest = Nest::new(at);
-        self.into_iter().map(|future| PlainChild::new(future, &nest)).collect()
+        let site = SpawnSite::new(at);
+        self.into_iter().map(|future| PlainChild(site.child(Plain, future))).collect()
     }
 }
 
-impl<I, T, E> IntoTryGather<FromIterable> for I
+impl<I, T: 'static, E: fmt::Debug + 'static> IntoTryGather<FromIterable> for I
 where
     I: IntoIterator<Item: Future<Output = Result<T, E>> + 'static>,
-    T: 'static,
-    E: fmt::Debug + 'static,
 {
     type Children = Vec<TryChild<T, E>>;
 
     fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-        let nest = Nest::new(at);
-        self.into_iter().map(|future| TryChild::new(future, &nest)).collect()
+        let site = SpawnSite::new(at);
+        self.into_iter().map(|future| TryChild(site.child(Fallible, future))).collect()
     }
 }
 
 pub(super) mod sealed {
-    #![allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
+    #![allow(unreachable_pub)] // sealed: it appears in bounds, and cannot be named
 
-    use crate::engine::crowd::Members;
-    use crate::engine::record::RecordRef;
+    use crate::error::{Own, Reason};
+    use crate::join::Members;
+    use crate::kernel::record::RecordRef;
 
-    /// A child, as the crowd sees it.
+    /// A child as a member of a wait set.
     #[derive(Debug)]
-    pub struct Member<'a>(pub(crate) &'a RecordRef);
+    pub struct Member<'a> {
+        pub(crate) record: &'a RecordRef,
+        /// Its task was spawned by the gathering.
+        pub(super) is_own: bool,
+    }
 
     pub trait Child {
         fn member(&self) -> Member<'_>;
-        /// Whether its failure counts.
-        fn can_fail(&self) -> bool;
+
+        /// Whether its failure ends the gathering.
+        fn can_fail(&self) -> bool {
+            true
+        }
+
+        /// The gathering was dropped before its end.
+        fn abandon(&self) {
+            let Member { record, is_own: true } = self.member() else { return };
+            record.cancel(&Reason::own(Own::GatherDropped, 0));
+        }
     }
 
-    #[allow(private_bounds)] // what a crowd asks of them is nobody else's business
-    pub trait Children: Members {}
-    impl<O: 'static> Children for Vec<super::PlainChild<O>> {}
-    impl<T: 'static, E: 'static> Children for Vec<super::TryChild<T, E>> {}
+    #[allow(private_bounds)] // `Members` is private to the crate
+    pub trait Children: Members {
+        fn abandon(&self);
+    }
+
+    impl<C: super::GatherChild + 'static> Children for Vec<C> {
+        fn abandon(&self) {
+            self.iter().for_each(Child::abandon);
+        }
+    }
 }

@@ -1,7 +1,15 @@
-//! [`gather`] and [`try_gather`]: run many at once, and have their results in order.
+//! **Gathering**: [`gather`] and [`try_gather`] run many futures at once, and give their results in order.
 //!
-//! Futures become tasks, handles of tasks are taken as they are; either way what is awaited is a crowd of tasks
-//! (`engine/crowd.rs`), which tells when all are over or one has failed.
+//! The futures could be polled in place, as `join!` does; then every wake-up would poll all of them. Here futures become tasks, and
+//! handles of tasks are taken as they are. Both are awaited as a wait set, which is due when all have ended or one has failed.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the functions, and the future that awaits the set |
+//! | `children` | from an argument to children, and from children to results |
+//! | `tuples` | the same for tuples |
+//!
+//! It stands on `base`, `error`, the kernel, `delivery`, `cancel`, `join` and `task`.
 
 mod children;
 mod tuples;
@@ -13,11 +21,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::engine::crowd::{Crowd, Takers, WakeAt};
-use crate::engine::current;
-use crate::engine::leaf::{self, Told, Visit};
-use crate::engine::reason::Reason;
-use crate::engine::record::Flag;
+use crate::cancel::CancelTargets;
+use crate::delivery::{Told, Visit, checkpoint};
+use crate::error::Reason;
+use crate::join::{WaitSet, WakeAt};
+use crate::kernel::current;
+use crate::kernel::record::Flag;
 
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
@@ -26,17 +35,19 @@ pub use children::{
 
 /// Runs futures at the same time and gives their outputs in the order of the arguments.
 ///
-/// The futures become tasks at once. Handles of tasks can be given too; awaiting one gives a `Result`, so that is what
-/// comes out for it: a handle by value, or a [`SharedTask`](crate::SharedTask), but not `&mut task`. The argument is anything that can be iterated, or a tuple of up to eight of different types. As tasks,
-/// the futures must be `'static`: what they use they own (`async move`, with an `Rc` for what is shared).
+/// The argument is anything that can be iterated, or a tuple of up to eight futures of different types. The futures become tasks at
+/// once, so they must be `'static`, and own what they use (`async move`, with an `Rc` for what is shared). A handle of a task can
+/// be given too, by value or as a [`SharedTask`](crate::SharedTask), but not `&mut task`; its output is the `Result` of an await.
 ///
 /// # Cancellation
-/// Every child is cancelled, and their clean-up waited for: until the first ends as cancelled, as in asyncio. Dropped hard,
-/// it cancels the tasks that it made.
+/// Every child is cancelled, and their clean-up is awaited until the first child ends as cancelled, as in asyncio. If the gathering
+/// is dropped before its end, it cancels the tasks that it spawned. If a task that it spawned is cancelled from elsewhere, the
+/// await is cancelled too, as in asyncio; the cancel of a given task is part of its `Result`.
 ///
 /// # Panics
-/// Without a running loop. If a child that was made here panics, with its panic; if somebody else cancels one, this await is
-/// cancelled, as in asyncio. Of a handle that was given both are part of what awaiting it gives. With [`return_exceptions`](Gather::return_exceptions) both are values.
+/// If futures are given without a running loop, or if too many tasks are alive on it. If the outcome of a given task was taken
+/// before. If a task that was spawned here panics: the await goes on with that panic. The panic of a given task is part of its
+/// `Result`. With [`return_exceptions`](Gather::return_exceptions) cancels and panics are values.
 ///
 /// # Examples
 /// ```
@@ -57,16 +68,13 @@ pub use children::{
 /// `asyncio.gather(*aws)`.
 #[doc(alias = "join_all")]
 #[track_caller]
-pub fn gather<I, M>(futures: I) -> Gather<I::Children>
-where
-    I: IntoGather<M>,
-{
+pub fn gather<I: IntoGather<M>, M>(futures: I) -> Gather<I::Children> {
     Gather::of(futures.into_children(Location::caller()))
 }
 
-/// Runs futures that may fail at the same time; gives their values in the order of the arguments, or the first error.
+/// Runs futures that can fail at the same time, and gives their values in the order of the arguments, or the first error.
 ///
-/// The first error is raised at once. **It cancels nobody**: the other children go on, as tasks of their own.
+/// The first error is raised at once. **It cancels no other child**: those go on, as tasks of their own.
 ///
 /// # Cancellation
 /// As with [`gather`].
@@ -95,56 +103,53 @@ where
 /// `asyncio.gather(*aws)`, for coroutines that raise.
 #[doc(alias = "try_join_all")]
 #[track_caller]
-pub fn try_gather<I, M>(futures: I) -> Gather<I::Children>
-where
-    I: IntoTryGather<M>,
-{
+pub fn try_gather<I: IntoTryGather<M>, M>(futures: I) -> Gather<I::Children> {
     Gather::of(futures.into_children(Location::caller()))
 }
 
 /// The future of [`gather`] and [`try_gather`].
 #[must_use = "a future does nothing unless awaited"]
 pub struct Gather<C: Children> {
-    crowd: Rc<Crowd<C>>,
+    wait_set: Rc<WaitSet<C>>,
     polled: bool,
-    /// There was something to see.
+    /// The set was due: the children are awaited no more.
     ended: bool,
-    /// Its values have been given.
-    over: bool,
+    /// The output was returned.
+    finished: bool,
     told: Told,
 }
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
-        // A gathered failure is either raised, or known to have been left. (Not before all are there: the iterator may panic.)
+        // Failures of children are raised or deliberately left. (Marked only now: the iterator may have panicked before.)
         children.each(|_, record| record.set(Flag::SEEN));
         Gather {
-            crowd: Crowd::new(WakeAt::FirstFailure, children),
+            wait_set: WaitSet::new(WakeAt::FirstFailure, children),
             polled: false,
             ended: false,
-            over: false,
+            finished: false,
             told: Told::default(),
         }
     }
 
-    /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value then.
+    /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value.
     ///
     /// # Cancellation
-    /// Every child is cancelled, and all of them are waited for.
+    /// Every child is cancelled, and the ends of all are awaited.
     ///
     /// # In asyncio
     /// `return_exceptions=True`.
     pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
-        if let Some(children) = self.crowd.leave() {
-            self.crowd = Crowd::new(WakeAt::All, children);
+        if let Some(children) = self.wait_set.leave() {
+            self.wait_set = WaitSet::new(WakeAt::All, children);
         }
         GatherOutcomes { gather: self }
     }
 
-    /// Ready when there is something to see.
+    /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        assert!(!self.over, "a gathering was polled after its end");
-        if !leaf::is_quiet() {
+        assert!(!self.finished, "a gathering was polled after its end");
+        if !checkpoint::is_quiet() {
             return self.poll_cancelled(cx);
         }
         self.poll_on(cx)
@@ -152,67 +157,69 @@ impl<C: Children> Gather<C> {
 
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_due() {
-            leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
+            current::with_task(|current| current.stops_awaiting_set(&self.wait_set));
             self.ended = true;
             return Poll::Ready(());
         }
-        if self.crowd.is_due() {
-            cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all were over before
+        if self.wait_set.is_due() {
+            cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all had ended before
         }
         self.polled = true;
-        self.crowd.wait(cx);
-        leaf::with_current(|current| current.starts_awaiting_crowd(self.crowd.clone()));
-        leaf::waits();
+        self.wait_set.wait(cx);
+        current::with_task(|current| current.starts_awaiting_set(self.wait_set.clone()));
+        checkpoint::waits();
         Poll::Pending
     }
 
     fn is_due(&self) -> bool {
-        self.crowd.is_due() && self.polled || self.crowd.is_empty()
+        self.wait_set.is_due() && self.polled || self.wait_set.is_empty()
     }
 
     /// While a cancel is being delivered.
     #[cold]
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let pending = self.crowd.pending();
-        let is_forwarded = match leaf::visit(&self.told, cx, || format!("{pending} gathered tasks"))
-        {
-            Visit::Go => return self.poll_on(cx),
-            Visit::Wait => return Poll::Pending,
-            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-        };
+        // Is the cancel for this gathering? And has it been forwarded to the children already?
+        let pending = self.wait_set.pending();
+        let is_forwarded =
+            match checkpoint::visit(&self.told, cx, || format!("{pending} gathered tasks")) {
+                Visit::Go => return self.poll_on(cx),
+                Visit::Wait => return Poll::Pending,
+                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+            };
         if self.ended {
-            leaf::comes_out(cx); // as it has before: the children that are left are awaited no more
+            checkpoint::comes_out(cx); // again: the children that are left are awaited no more
             return Poll::Pending;
         }
         let engine = current::running();
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         if is_forwarded && self.is_due() {
-            engine.was_swallowed(&self.told); // or not: that is seen by what the children have ended with
+            engine.was_swallowed(&self.told); // if a child was cancelled after all, `poll` lets the cancel out again
             return self.poll_on(cx);
         }
+        // Otherwise forward it to all that are pending; hold the branch until the set is due.
         let is_told = is_forwarded
-            || leaf::current().is_some_and(|current| {
-                let takers = self.crowd.takers();
-                self.crowd.take_cancel();
-                let told = takers.iter().map(|child| child.cancel_through(&current));
+            || current::task().is_some_and(|current| {
+                let targets = self.wait_set.targets();
+                self.wait_set.note_forwarded();
+                let told = targets.iter().map(|child| child.cancel_through(&current));
                 told.fold(false, |any, is_told| any | is_told)
             });
         if is_told {
             if !self.told.holds() {
-                self.crowd.forget_waiter(); // a foreign waker is kept anew: that tells that it is alive
+                self.wait_set.forget_waiter(); // a foreign waker is kept anew: its scope sees by that that the branch is alive
             }
             engine.holds(&self.told);
             return self.poll_on(cx);
         }
-        leaf::comes_out(cx);
+        checkpoint::comes_out(cx); // no child took it
         Poll::Pending
     }
 }
 
-/// The gathering is cancelled: that goes on from here, however often it is polled again.
-fn goes_on_cancelled<T>(reason: Reason, cx: &Context<'_>) -> Poll<T> {
-    leaf::set_reason(reason);
-    leaf::comes_out(cx);
+/// The gathering is cancelled: the cancel comes out of each poll from now on.
+fn comes_out_cancelled<T>(reason: Reason, cx: &Context<'_>) -> Poll<T> {
+    checkpoint::set_reason(reason);
+    checkpoint::comes_out(cx);
     Poll::Pending
 }
 
@@ -223,18 +230,20 @@ impl<C: Children> Future for Gather<C> {
         if self.poll_due(cx).is_pending() {
             return Poll::Pending;
         }
-        let crowd = &self.crowd;
-        let is_cancelled = crowd.cancel_requested();
-        let gathered = if let Some(first) = crowd.first_failure() {
-            crowd.with_members(|children| children.failure(first, is_cancelled)).flatten()
+        let wait_set = &self.wait_set;
+        let is_cancelled = wait_set.cancel_requested();
+        let gathered = if let Some(first) = wait_set.first_failure() {
+            wait_set.with_members(|children| children.failure(first, is_cancelled)).flatten()
         } else if is_cancelled {
             None
         } else {
-            crowd.leave().and_then(C::values)
+            wait_set.leave().and_then(C::values)
         };
-        // One from which a cancel comes may be polled again, and it comes again: the children are still there.
-        let Some(gathered) = gathered else { return goes_on_cancelled(self.crowd.reason(), cx) };
-        self.over = true;
+        // Not finished: it may be polled again, and the cancel comes out again.
+        let Some(gathered) = gathered else {
+            return comes_out_cancelled(self.wait_set.reason(), cx);
+        };
+        self.finished = true;
         Poll::Ready(gathered)
     }
 }
@@ -242,10 +251,11 @@ impl<C: Children> Future for Gather<C> {
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
         if self.polled && !self.ended {
-            leaf::with_current(|current| current.stops_awaiting_crowd(&self.crowd));
+            current::with_task(|current| current.stops_awaiting_set(&self.wait_set));
         }
-        let children = self.crowd.leave();
-        if let Some(children) = children.filter(|_| !self.ended && !self.crowd.cancel_requested()) {
+        let children = self.wait_set.leave();
+        let is_abandoned = !self.ended && !self.wait_set.cancel_requested();
+        if let Some(children) = children.filter(|_| is_abandoned) {
             children.abandon();
         }
     }
@@ -255,7 +265,7 @@ impl<C: Children> Unpin for Gather<C> {}
 
 impl<C: Children> fmt::Debug for Gather<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gather").field("pending", &self.crowd.pending()).finish_non_exhaustive()
+        f.debug_struct("Gather").field("pending", &self.wait_set.pending()).finish_non_exhaustive()
     }
 }
 
@@ -273,11 +283,11 @@ impl<C: Children> Future for GatherOutcomes<C> {
         if self.gather.poll_due(cx).is_pending() {
             return Poll::Pending;
         }
-        if self.gather.crowd.cancel_requested() {
-            return goes_on_cancelled(self.gather.crowd.reason(), cx);
+        if self.gather.wait_set.cancel_requested() {
+            return comes_out_cancelled(self.gather.wait_set.reason(), cx);
         }
-        self.gather.over = true;
-        let children = self.gather.crowd.leave();
-        Poll::Ready(children.expect("a gathering is not polled when it is over").outcomes())
+        self.gather.finished = true;
+        let children = self.gather.wait_set.leave();
+        Poll::Ready(children.expect("a gathering is not polled after it was ready").outcomes())
     }
 }

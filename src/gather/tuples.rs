@@ -1,33 +1,32 @@
-//! Tuples of up to eight futures of different types: what [`children`](super::children) says of a `Vec`, said for each length.
+//! **Tuples** of up to eight futures of different types: the impls that [`children`](super::children) has for a `Vec`, for each
+//! length.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 
 use super::children::{
-    Children, FromTuple, GatherChild, IntoGather, IntoTryGather, Nest, PlainChild, TryChild,
+    Children, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild, SpawnSite, TryChild,
     failure, sealed, value,
 };
-use crate::engine::crowd::Members;
-use crate::engine::record::RecordRef;
+use crate::base::kind::{Fallible, Plain};
 use crate::error::TaskError;
+use crate::join::Members;
+use crate::kernel::record::RecordRef;
 
 macro_rules! tuples {
-    ($(($($name:ident $number:tt),+);)+) => {$(
+    ($(($($name:ident $value:ident $index:tt),+);)+) => {$(
         impl<$($name: GatherChild + 'static),+> Members for ($($name,)+) {
             fn len(&self) -> usize {
-                [$($number),+].len()
+                [$($index),+].len()
             }
 
-            fn each(&self, mut look: impl FnMut(usize, &RecordRef)) {
-                $(look($number, self.$number.member().0);)+
+            fn each(&self, mut inspect: impl FnMut(usize, &RecordRef)) {
+                $(inspect($index, self.$index.member().record);)+
             }
 
-            fn can_fail(&self, number: usize) -> bool {
-                match number {
-                    $($number => self.$number.can_fail(),)+
-                    _ => false,
-                }
+            fn can_fail(&self, index: usize) -> bool {
+                [$(self.$index.can_fail()),+][index]
             }
         }
 
@@ -37,24 +36,17 @@ macro_rules! tuples {
 
             fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
                 match first {
-                    $($number => {
-                        let Err(()) = failure(&mut self.$number, is_cancelled);
-                        None
-                    })+
+                    $($index => failure(&mut self.$index, is_cancelled).ok().map(|never| match never {}),)+
                     _ => None,
                 }
             }
 
             fn values(mut self) -> Option<Self::Values> {
-                Some(($(value(&mut self.$number).ok()?,)+))
+                Some(($(value(&mut self.$index).ok()?,)+))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {
-                ($(self.$number.outcome(),)+)
-            }
-
-            fn abandon(&self) {
-                $(self.$number.abandon();)+
+                ($(self.$index.outcome(),)+)
             }
         }
 
@@ -64,26 +56,25 @@ macro_rules! tuples {
 
             fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values> {
                 match first {
-                    $($number => failure(&mut self.$number, is_cancelled).ok().map(Err),)+
+                    $($index => failure(&mut self.$index, is_cancelled).ok().map(Err),)+
                     _ => None,
                 }
             }
 
             fn values(mut self) -> Option<Self::Values> {
-                Some(Ok(($(value(&mut self.$number).ok()?,)+)))
+                Some(Ok(($(value(&mut self.$index).ok()?,)+)))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {
-                ($(self.$number.outcome(),)+)
-            }
-
-            fn abandon(&self) {
-                $(self.$number.abandon();)+
+                ($(self.$index.outcome(),)+)
             }
         }
 
-        impl<$($name: 'static),+> sealed::Children for ($(PlainChild<$name>,)+) {}
-        impl<$($name: 'static,)+ E: 'static> sealed::Children for ($(TryChild<$name, E>,)+) {}
+        impl<$($name: GatherChild + 'static),+> sealed::Children for ($($name,)+) {
+            fn abandon(&self) {
+                $(self.$index.abandon();)+
+            }
+        }
 
         impl<$($name),+> IntoGather<FromTuple> for ($($name,)+)
         where
@@ -92,42 +83,27 @@ macro_rules! tuples {
             type Children = ($(PlainChild<$name::Output>,)+);
 
             fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                let nest = Nest::new(at);
-                ($(PlainChild::new(self.$number, &nest),)+)
+                let site = SpawnSite::new(at);
+                ($(PlainChild(site.child(Plain, self.$index)),)+)
             }
         }
-    )+};
-}
 
-tuples! {
-    (A 0);
-    (A 0, B 1);
-    (A 0, B 1, C 2);
-    (A 0, B 1, C 2, D 3);
-    (A 0, B 1, C 2, D 3, F 4);
-    (A 0, B 1, C 2, D 3, F 4, G 5);
-    (A 0, B 1, C 2, D 3, F 4, G 5, H 6);
-    (A 0, B 1, C 2, D 3, F 4, G 5, H 6, I 7);
-}
-
-macro_rules! try_tuples {
-    ($(($($name:ident $value:ident $number:tt),+);)+) => {$(
-        impl<$($name, $value,)+ E> IntoTryGather<FromTuple> for ($($name,)+)
+        impl<$($name, $value: 'static,)+ E: fmt::Debug + 'static> IntoTryGather<FromTuple> for ($($name,)+)
         where
-            $($name: Future<Output = Result<$value, E>> + 'static, $value: 'static,)+
-            E: fmt::Debug + 'static,
+            $($name: Future<Output = Result<$value, E>> + 'static),+
         {
             type Children = ($(TryChild<$value, E>,)+);
 
             fn into_children(self, at: &'static Location<'static>) -> Self::Children {
-                let nest = Nest::new(at);
-                ($(TryChild::new(self.$number, &nest),)+)
+                let site = SpawnSite::new(at);
+                ($(TryChild(site.child(Fallible, self.$index)),)+)
             }
         }
     )+};
 }
 
-try_tuples! {
+// Each element: the type of the future, the type of its value, and its index.
+tuples! {
     (A T 0);
     (A T 0, B U 1);
     (A T 0, B U 1, C V 2);

@@ -1,38 +1,42 @@
-//! [`TaskGroup`]: tasks that end together.
+//! **Task groups**: [`TaskGroup`], tasks that end together.
 //!
-//! A scope owns its children. It ends when all of them have ended, and however it ends, none of them lives on: not when
-//! a child fails (the others and the body are cancelled), not when the task around it is cancelled, and not when the
-//! scope's future is dropped in the middle (then they are dropped too, hard).
+//! Code that spawns tasks could join them one by one. But if the first join fails, or is cancelled or dropped, the other tasks run
+//! on and their errors are lost. So a scope owns its children: it ends when all of them have ended. If a child fails, the others
+//! and the body are cancelled; if the body fails or the scope is cancelled, the children are. The scope waits for their clean-up;
+//! only a scope that is dropped cannot, and drops its children hard. The rules and their order are those of `CPython`'s
+//! `taskgroups.py`. The cancel request that a group makes of its own task is taken back at the end, as that of a time limit is.
 //!
-//! The rules are those of `CPython`'s `taskgroups.py`, in the same order; where the body is cancelled because a child
-//! failed, the group takes back the one request that it made, as a time limit does.
+//! - `frame`: the future around the body, in which the group's cancel is delivered.
+//! - `state`: the children, their errors, and how far the group has come.
+//!
+//! It stands on `base`, `wait_list`, `error`, the kernel, `kept_waker`, `delivery`, `scope`, `cancel`, `join`, `task`, `catch`,
+//! `report`, `callback`, `sync` and `exception_group`.
 
 mod frame;
 mod state;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{Location, resume_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::cancel::Ending;
-use crate::engine::current::with_current_loop;
-use crate::engine::foreign;
-use crate::engine::frame::Held;
-use crate::engine::leaf;
-use crate::engine::reason::{Own, Reason};
-use crate::engine::record::Fallible;
-use crate::engine::turn::Engine;
-use crate::error::Cancelled;
+use crate::base::kind::Fallible;
+use crate::catch::{Ending, Held};
+use crate::delivery::checkpoint;
+use crate::engine::Engine;
+use crate::error::{Cancelled, Own, Reason};
 use crate::exception_group::{ExceptionGroup, Raised};
+use crate::kernel::current::{self, with_current_loop};
+use crate::kernel::foreign;
 use crate::task::{Task, TaskBuilder, running_loop};
-use frame::{Aborts, InTurn};
-use state::{Owned, State};
+use frame::{BodyFrame, drop_held};
+use state::{Phase, ScopeGuard, State};
 
-/// Tasks that end together. Made by [`scope`](TaskGroup::scope); a clone is the same group, for children that spawn.
+/// Tasks that end together. [`scope`](TaskGroup::scope) creates it. A clone is the same group, so that children can spawn as well.
 ///
 /// # In asyncio
 /// `asyncio.TaskGroup`.
@@ -40,7 +44,7 @@ pub struct TaskGroup<E = Infallible> {
     state: Rc<State<E>>,
 }
 
-/// A child was spawned into a group that takes none any more.
+/// A child was spawned into a group that no longer takes any.
 ///
 /// # In asyncio
 /// `RuntimeError`.
@@ -55,9 +59,9 @@ pub enum GroupClosed {
     Over,
 }
 
-/// Settings of a group that is about to be made.
+/// The settings of a group, before it exists.
 #[derive(Debug, Clone, Default)]
-#[must_use = "a builder makes nothing before `scope`"]
+#[must_use = "a builder creates nothing before `scope`"]
 pub struct TaskGroupBuilder {
     limit: Option<usize>,
 }
@@ -68,7 +72,7 @@ impl TaskGroupBuilder {
         TaskGroupBuilder::default()
     }
 
-    /// At most so many children run at once; the others begin when one of them ends, in the order of spawning.
+    /// Lets at most `running_at_once` children run at once. The others start as those end, in the order of spawning.
     pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
         self.limit = Some(running_at_once.max(1));
         self
@@ -77,45 +81,36 @@ impl TaskGroupBuilder {
     /// See [`TaskGroup::scope`].
     ///
     /// # Cancellation
-    /// As there.
+    /// As [`TaskGroup::scope`].
     ///
     /// # Errors
-    /// As there.
-    pub async fn scope<E, R, X>(
+    /// As [`TaskGroup::scope`].
+    pub async fn scope<E: fmt::Debug + 'static, R, X: Into<Raised<E>>>(
         self,
         body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> Result<R, ExceptionGroup<E>>
-    where
-        E: fmt::Debug + 'static,
-        X: Into<Raised<E>>,
-    {
-        let group = TaskGroup::new(self.limit);
-        let _owned = Owned(&group.state);
-        let ended = Held::new(body(&group), Aborts::new(&group.state)).await;
+    ) -> Result<R, ExceptionGroup<E>> {
+        let parent = current::task().expect("a task group can only be opened in a task");
+        let group = TaskGroup { state: Rc::new(State::new(parent, self.limit)) };
+        let _guard = ScopeGuard(&group.state);
+        let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
         group.exit(ended).await
     }
 }
 
 impl<E: fmt::Debug + 'static> TaskGroup<E> {
-    fn new(limit: Option<usize>) -> TaskGroup<E> {
-        let parent = leaf::current().expect("a task group can only be opened in a task");
-        let state = State::new(parent, limit);
-        TaskGroup { state: Rc::new(state) }
-    }
-
-    /// Runs `body`, waits for every task that was spawned into the group, and gives what `body` returned.
+    /// Runs `body`, waits for every task that was spawned into the group, and returns what `body` returned.
     ///
-    /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors
-    /// come out, in one [`ExceptionGroup`].
+    /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors are
+    /// returned in one [`ExceptionGroup`].
     ///
     /// # Cancellation
-    /// The children are cancelled and waited for; then the cancel goes on, unless a child failed: errors come first. If the
-    /// scope is dropped hard, its children's futures are dropped before `drop` returns; one that is being polled at that
-    /// moment, at the end of its poll.
+    /// The children are cancelled and waited for. Then the cancel goes on, unless a child failed: errors take precedence. If the
+    /// scope is dropped hard, its children's futures are dropped before `drop` returns; a child that is being polled at that moment
+    /// is dropped at the end of its poll.
     ///
     /// # Errors
-    /// The errors of the children and of the body. A child's panic is one of them; a panic of the body goes on as a panic
-    /// when the children have ended.
+    /// The errors of the children and of the body. A child's panic is one of them. A panic of the body goes on as a panic when the
+    /// children have ended.
     ///
     /// # Panics
     /// When polled outside a task.
@@ -148,29 +143,26 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # In asyncio
     /// `async with asyncio.TaskGroup() as group`.
     #[doc(alias = "nursery")]
-    pub async fn scope<R, X>(
+    pub async fn scope<R, X: Into<Raised<E>>>(
         body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> Result<R, ExceptionGroup<E>>
-    where
-        X: Into<Raised<E>>,
-    {
+    ) -> Result<R, ExceptionGroup<E>> {
         TaskGroupBuilder::default().scope(body).await
     }
 
-    /// Spawns a child. Its failure is the group's; its value is had through the handle, which gives
-    /// [`TaskError::Grouped`](crate::TaskError::Grouped) for a child that failed. (The body does not see that, for it is cancelled
-    /// first: whoever awaits the handle outside the body does.)
+    /// Spawns a child. Its value goes to its handle, its error to the group: the handle of a child that failed gives
+    /// [`TaskError::Grouped`](crate::TaskError::Grouped). The body does not see that, because it is cancelled first; code outside
+    /// the body that awaits the handle does.
     ///
-    /// Children and body must agree on `E`; where the compiler cannot see it, `Ok::<_, E>(…)` or
-    /// `TaskGroup::<E>::scope` says it, and `Err::<(), _>(…)` the type of a child without a value.
+    /// Children and body must agree on `E`. Where the compiler cannot infer it, write `Ok::<_, E>(…)` or `TaskGroup::<E>::scope`;
+    /// write `Err::<(), _>(…)` for the type of a child without a value.
     ///
     /// # Panics
-    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children;
+    /// [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
     #[track_caller]
-    pub fn create_task<T, F>(&self, future: F) -> Task<T, E>
+    pub fn create_task<T: 'static, F>(&self, future: F) -> Task<T, E>
     where
         F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
     {
         match self.spawn(TaskBuilder::new(), future, Location::caller()) {
             Ok(task) => task,
@@ -181,15 +173,14 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child.
     ///
     /// # Errors
-    /// If the group is shutting down or over; the future is dropped.
+    /// If the group is shutting down or has ended; the future is dropped.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_task<T, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
+    pub fn try_create_task<T: 'static, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
     where
         F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
     {
         self.spawn(TaskBuilder::new(), future, Location::caller())
     }
@@ -197,12 +188,12 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child with a name.
     ///
     /// # Panics
-    /// If too many tasks are alive on the loop. If the group takes no more children; [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
+    /// If too many tasks are alive on the loop. If the group takes no more children;
+    /// [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
     #[track_caller]
-    pub fn create_named<T, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
+    pub fn create_named<T: 'static, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
     where
         F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
     {
         match self.spawn(TaskBuilder::new().name(name), future, Location::caller()) {
             Ok(task) => task,
@@ -213,24 +204,23 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Spawns a child with a name.
     ///
     /// # Errors
-    /// If the group is shutting down or over; the future is dropped.
+    /// If the group is shutting down or has ended; the future is dropped.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_named<T, F>(
+    pub fn try_create_named<T: 'static, F>(
         &self,
         name: impl Into<String>,
         future: F,
     ) -> Result<Task<T, E>, GroupClosed>
     where
         F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
     {
         self.spawn(TaskBuilder::new().name(name), future, Location::caller())
     }
 
-    /// Spawns a child that fails with a group of errors, because it opens a scope of its own: the groups nest.
+    /// Spawns a child that opens a scope of its own, and so fails with a group of errors: the groups nest.
     ///
     /// # Panics
     /// If the group takes no more children, and if too many tasks are alive on the loop.
@@ -252,10 +242,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # });
     /// ```
     #[track_caller]
-    pub fn create_subgroup<T, F>(&self, future: F) -> Task<T, ExceptionGroup<E>>
+    pub fn create_subgroup<T: 'static, F>(&self, future: F) -> Task<T, ExceptionGroup<E>>
     where
         F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
-        T: 'static,
     {
         match self.spawn(TaskBuilder::new(), future, Location::caller()) {
             Ok(task) => task,
@@ -264,7 +253,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     }
 
     #[track_caller]
-    fn spawn<T, X, F>(
+    fn spawn<T: 'static, X, F>(
         &self,
         builder: TaskBuilder,
         future: F,
@@ -272,11 +261,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ) -> Result<Task<T, X>, GroupClosed>
     where
         F: Future<Output = Result<T, X>> + 'static,
-        T: 'static,
         X: Into<Raised<E>> + fmt::Debug + 'static,
     {
         let state = &self.state;
-        if state.over.get() || state.exiting.get() && state.running.get() == 0 {
+        let (phase, running) = (state.phase.get(), state.running.get());
+        if phase == Phase::Ended || phase == Phase::Waiting && running == 0 {
             return Err(GroupClosed::Over);
         }
         if state.aborting.get() {
@@ -289,26 +278,29 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                 let limit = limit.clone();
                 let limited = async move {
                     let _permit = limit.acquire().await;
-                    Held::new(future, InTurn).await
+                    let mut held = pin!(Some(future));
+                    let output =
+                        poll_fn(|cx| held.as_mut().as_pin_mut().expect("not ended").poll(cx)).await;
+                    drop_held(held, output).unwrap_or_else(|payload| resume_unwind(payload))
                 };
                 builder.spawn_on(&engine, Fallible, limited, at)
             }
         };
-        state.adopt::<X>(task.record());
+        state.add_child(task.typed_record());
         Ok(task)
     }
 
-    /// Ends the group quietly: cancels its children, and its body if that is still running.
+    /// Ends the group without an error: cancels its children, and its body if that is still running.
     ///
-    /// The scope then fails with an [empty](ExceptionGroup::is_empty) group of errors if the body was interrupted, and
-    /// gives the body's value if it was not.
+    /// The scope then fails with an [empty](ExceptionGroup::is_empty) group of errors if the body was interrupted, and returns the
+    /// body's value if it was not.
     ///
     /// # In asyncio
     /// `TaskGroup.cancel()` of Python 3.15.
     #[doc(alias = "cancel_scope")]
     pub fn cancel(&self) {
         self.state.quiet.set(true);
-        let reason = Reason::own(Own::GroupCancelled, self.state.parent().number);
+        let reason = Reason::own(Own::GroupCancelled, self.state.parent().serial);
         self.state.abort(&reason);
         self.state.cancel_body(&reason);
     }
@@ -318,14 +310,14 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         self.state.running.get()
     }
 
-    /// What `__aexit__` does.
+    /// The body has ended: waits for the children, then ends the scope. The `__aexit__` of asyncio.
     async fn exit<R, X>(&self, ended: Result<Result<R, X>, Ending>) -> Result<R, ExceptionGroup<E>>
     where
         X: Into<Raised<E>>,
     {
         let state = &*self.state;
-        state.exiting.set(true);
-        let body_ended = || Reason::own(Own::BodyEnded, state.parent().number);
+        state.phase.set(Phase::Waiting);
+        let body_ended = || Reason::own(Own::BodyEnded, state.parent().serial);
         let mut cancelled = match &ended {
             Err(Ending::Cancelled(cancelled)) => Some(cancelled.clone()),
             _ => None,
@@ -333,44 +325,42 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         if !matches!(ended, Ok(Ok(_))) && !state.aborting.get() {
             state.abort(&body_ended());
         }
+        // A cancel interrupts the wait, but may not end it: it is kept, and raised when the children have ended.
         while state.running.get() > 0 {
-            let wait = Held::new(state.all_done.wait(), Aborts::new(&self.state));
+            let wait = Held::new(state.all_done.wait(), BodyFrame::new(&self.state));
             if let Err(Ending::Cancelled(again)) = wait.await {
                 if !state.aborting.get() {
                     cancelled = Some(again);
                     state.abort(&body_ended());
                 } else if state.quiet.get() {
-                    cancelled.get_or_insert(again); // whose it was is found out below
+                    cancelled.get_or_insert(again); // perhaps the group's own: decided below
                 }
             }
         }
         if state.take_request_back() {
             cancelled = None; // it was the group's own
         }
-        state.over.set(true);
-        self.conclude(ended, cancelled).await
+        state.phase.set(Phase::Ended);
+        self.value_or_raise(ended, cancelled).await
     }
 
-    async fn conclude<R, X>(
+    /// No child is left: returns the body's value, or raises what there is to raise. Errors take precedence over a cancel.
+    async fn value_or_raise<R, X: Into<Raised<E>>>(
         &self,
         ended: Result<Result<R, X>, Ending>,
         cancelled: Option<Cancelled>,
-    ) -> Result<R, ExceptionGroup<E>>
-    where
-        X: Into<Raised<E>>,
-    {
+    ) -> Result<R, ExceptionGroup<E>> {
         let state = &*self.state;
         let (value, error) = match ended {
             Ok(Ok(value)) => (Some(value), None),
             Ok(Err(error)) => (None, Some(error.into())),
             Err(Ending::Cancelled(_)) => (None, None),
-            Err(Ending::Panicked(payload)) => resume_unwind(payload), // the children's errors are reported
+            Err(Ending::Panicked(payload)) => resume_unwind(payload), // the guard reports the children's errors
         };
         let mut errors = state.take_errors();
-        if let Some(cancelled) = cancelled
-            && errors.is_empty()
-        {
-            cancelled.reraise().await;
+        match cancelled {
+            Some(cancelled) if errors.is_empty() => cancelled.reraise().await,
+            _ => {}
         }
         errors.extend(error);
         match value {
@@ -378,11 +368,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             Some(value) => _ = foreign::call_for(&state.parent(), || drop(value)),
             None => {}
         }
+        // The task is being cancelled from outside as well. The errors are returned now, so the cancel is raised at the next await.
         let parent = state.parent();
         if parent.requests_but_of_scopes_beside() > 0 && !errors.is_empty() {
-            // It is being cancelled from outside as well: that is raised again, where this code awaits next.
             if with_current_loop(Engine::interrupt_next) == Some(true) {
-                leaf::set_reason(Reason::none());
+                checkpoint::set_reason(Reason::none());
             } else {
                 parent.uncancel();
                 parent.cancel(&Reason::none());

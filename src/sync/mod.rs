@@ -1,30 +1,25 @@
-//! What tasks wait for together: locks, events, semaphores, queues.
+//! Synchronization primitives: locks, events, semaphores, conditions, barriers, promises and queues.
 //!
-//! All of them wait in one way, [`waiters`]; each file adds one idea. None of them needs a loop to be made, and none
-//! needs the waiting to be done by a loopwheel task: any future may wait here, on the one thread.
+//! Each can be created without a loop, and any future on its thread may wait for it: a loopwheel task is not needed. The
+//! primitives are `!Send` and lock nothing. Share one among tasks with an [`Rc`](std::rc::Rc).
 //!
-//! They are `!Send` and lock nothing. Share one among tasks with an [`Rc`](std::rc::Rc).
+//! | ring | idea |
+//! |---|---|
+//! | `line` | the line in which all of them wait, and what needs nothing but a line: lock, event, semaphore |
+//! | `meet` | condition, barrier, promise |
+//! | `queue` | queues in three orders |
+//!
+//! It stands on `sync/line`, `sync/meet` and `sync/queue`.
 
-mod barrier;
-mod condition;
-mod event;
-mod heap;
-mod lock;
-mod promise;
+pub(crate) mod line;
+mod meet;
 mod queue;
-mod semaphore;
-mod store;
-mod waiters;
 
-pub use barrier::{Barrier, BrokenBarrier};
-pub use condition::{Condition, ConditionGuard};
-pub use event::Event;
-pub use heap::MinHeap;
-pub use lock::{Lock, LockGuard, NotLocked};
-pub use promise::{AlreadySet, Promise};
-pub use queue::{
-    LifoQueue, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, TooManyTasksDone,
-    TryGetError, TryPutError,
+pub use line::{
+    BoundedSemaphore, Event, Lock, LockGuard, NotLocked, Permit, ReleasedTooOften, Semaphore,
 };
-pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
-pub use store::Store;
+pub use meet::{AlreadySet, Barrier, BrokenBarrier, Condition, ConditionGuard, Promise};
+pub use queue::{
+    LifoQueue, MinHeap, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, Store,
+    TooManyTasksDone, TryGetError, TryPutError,
+};

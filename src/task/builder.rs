@@ -1,16 +1,16 @@
-//! [`TaskBuilder`]: settings of a task.
+//! **The builder** of a task: its name, and the way into the loop for every task that has a handle.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 
-use super::{Task, TaskOf, running_loop};
-use crate::engine::current;
-use crate::engine::record::{Fallible, Kind, Plain};
-use crate::engine::slots::Vacancy;
-use crate::engine::turn::Engine;
+use super::handle::{Task, TaskOf};
+use super::running_loop;
+use crate::base::kind::{Fallible, Kind, Plain};
+use crate::engine::Engine;
 use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
+use crate::kernel::current;
 
 /// Settings of a task that is about to be created.
 ///
@@ -23,13 +23,13 @@ use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 /// # });
 /// ```
 #[derive(Debug, Clone, Default)]
-#[must_use = "a builder makes nothing before `create_task`"]
+#[must_use = "a builder creates nothing before `create_task`"]
 pub struct TaskBuilder {
     name: Option<Rc<str>>,
 }
 
 impl TaskBuilder {
-    /// No settings yet.
+    /// A builder without settings.
     pub fn new() -> TaskBuilder {
         TaskBuilder::default()
     }
@@ -54,11 +54,9 @@ impl TaskBuilder {
     /// # Panics
     /// Without a running loop, and if too many tasks are alive on it.
     #[track_caller]
-    pub fn try_create_task<F, T, E>(self, future: F) -> Task<T, E>
+    pub fn try_create_task<F, T: 'static, E: fmt::Debug + 'static>(self, future: F) -> Task<T, E>
     where
         F: Future<Output = Result<T, E>> + 'static,
-        T: 'static,
-        E: fmt::Debug + 'static,
     {
         self.spawn_on(&running_loop(), Fallible, future, Location::caller())
     }
@@ -68,70 +66,43 @@ impl TaskBuilder {
     /// # Errors
     /// Without a running loop, and if too many tasks are alive on it; the future is dropped.
     #[track_caller]
-    pub fn create_task_if_running<F>(self, future: F) -> Result<Task<F::Output>, CreateTaskError>
-    where
-        F: Future + 'static,
-    {
+    pub fn create_task_if_running<F: Future + 'static>(
+        self,
+        future: F,
+    ) -> Result<Task<F::Output>, CreateTaskError> {
         let engine = current::running().ok_or(NoRunningLoop)?;
         Ok(self.try_spawn_on(&engine, Plain, future, Location::caller())?)
     }
 
+    /// With a panic if too many tasks are alive. The future is dropped before, because its destructor may panic too.
     #[track_caller]
-    pub(crate) fn spawn_on<F, K>(
+    pub(crate) fn spawn_on<F: Future + 'static, K: Kind<F::Output, Value: 'static>>(
         self,
         engine: &Rc<Engine>,
         kind: K,
         future: F,
         spawned_at: &'static Location<'static>,
-    ) -> Task<K::Value, K::Error>
-    where
-        F: Future + 'static,
-        K: Kind<F::Output, Value: 'static>,
-    {
-        let vacancy = match engine.room_for_task() {
-            Ok(vacancy) => vacancy,
-            Err(full) => {
-                drop(future); // before the panic: it may panic too
-                panic!("{full}")
-            }
-        };
-        self.spawn_at(vacancy, engine, kind, future, spawned_at)
+    ) -> Task<K::Value, K::Error> {
+        match self.try_spawn_on(engine, kind, future, spawned_at) {
+            Ok(task) => task,
+            Err(full) => panic!("{full}"),
+        }
     }
 
-    /// The same with an error in place of the panic; the future is dropped then.
+    /// The same with an error in place of the panic.
     #[inline]
-    pub(crate) fn try_spawn_on<F, K>(
+    pub(crate) fn try_spawn_on<F: Future + 'static, K: Kind<F::Output, Value: 'static>>(
         self,
         engine: &Rc<Engine>,
         kind: K,
         future: F,
         spawned_at: &'static Location<'static>,
-    ) -> Result<Task<K::Value, K::Error>, TooManyTasks>
-    where
-        F: Future + 'static,
-        K: Kind<F::Output, Value: 'static>,
-    {
-        let vacancy = engine.room_for_task()?;
-        Ok(self.spawn_at(vacancy, engine, kind, future, spawned_at))
-    }
-
-    #[inline]
-    fn spawn_at<F, K>(
-        self,
-        vacancy: Vacancy,
-        engine: &Rc<Engine>,
-        kind: K,
-        future: F,
-        spawned_at: &'static Location<'static>,
-    ) -> Task<K::Value, K::Error>
-    where
-        F: Future + 'static,
-        K: Kind<F::Output, Value: 'static>,
-    {
-        let record = engine.spawn(vacancy, kind, future, spawned_at);
+    ) -> Result<Task<K::Value, K::Error>, TooManyTasks> {
+        let free_slot = engine.reserve_for_task()?;
+        let record = engine.spawn(free_slot, kind, future, spawned_at);
         if let Some(name) = self.name {
             record.cold().name.replace(Some(name));
         }
-        TaskOf::new(record)
+        Ok(TaskOf::new(record))
     }
 }

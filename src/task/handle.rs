@@ -1,4 +1,4 @@
-//! [`Task`]: the handle to a task.
+//! **The handle** to a task: it owns the outcome, and awaits it with a join.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,76 +7,67 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::join::Join;
-use super::reference::{TaskRef, add_done_callback, describe, name_of, set_name_of};
+use super::reference::{TaskRef, add_done_callback, describe, set_name_of};
 use super::shared::{SharedTask, SharedTaskOf};
-use crate::engine::reason::Reason;
-use crate::engine::record::{Flag, RecordRef, Stage, Typed};
-use crate::error::{ResultError, TaskError};
+use crate::error::{Reason, ResultError, TaskError};
+use crate::join::Join;
+use crate::kernel::record::{Flag, RecordRef, Stage, Typed};
 
 /// A handle to a task: awaiting it gives the task's outcome.
 ///
-/// Dropping it *detaches* the task: the loop goes on running it. If a detached task fails, the loop's exception
-/// handler is told.
+/// Dropping it *detaches* the task: the loop goes on running it. If a detached task fails, the loop's exception handler is called.
+/// An await by value uses the handle up; `(&mut task).await` keeps it, for its name and its state.
 ///
 /// # Cancellation
-/// A task that is cancelled while it awaits another passes the cancel on, and unwinds when the other one has
-/// finished its clean-up (or goes on, if that one swallows it). [`shield`](crate::shield()) prevents this. When the
-/// awaited task is cancelled by somebody else, the await gives `Err(TaskError::Cancelled)`, a value.
+/// A task that is cancelled while it awaits another forwards the cancel. It unwinds when the other has finished its clean-up, or
+/// goes on if that one swallows the cancel. [`shield`](crate::shield()) prevents this. If the awaited task is cancelled from
+/// elsewhere, the await gives a value, `Err(TaskError::Cancelled)`.
 ///
 /// # Errors
-/// [`TaskError`]: it failed, was cancelled, or panicked. `task.await.unwrap()` is right where none of these is expected:
-/// then it panics with what happened.
-///
-/// Awaiting by value uses the handle up; `(&mut task).await` keeps it, for its name and its state.
+/// [`TaskError`]: the task failed, was cancelled, or panicked. Where none of these is expected, `task.await.unwrap()` panics with
+/// what happened.
 ///
 /// # Panics
 /// If a task awaits itself, or a handle whose outcome was taken with [`result`](Task::result).
 ///
 /// # In asyncio
-/// `asyncio.Task`. There it can be awaited many times; here that is a [`SharedTask`].
+/// `asyncio.Task`. That can be awaited many times; here a [`SharedTask`] can.
 pub type Task<T, E = Infallible> = TaskOf<Result<T, TaskError<E>>>;
 
-/// A handle to a task by what awaiting it gives. One writes [`Task<T, E>`](Task), which is
-/// `TaskOf<Result<T, TaskError<E>>>`.
+/// A handle to a task, generic over the output of its await. Write [`Task<T, E>`](Task), which is `TaskOf<Result<T,
+/// TaskError<E>>>`.
 pub struct TaskOf<O> {
     record: Typed<O>,
     join: Join,
 }
 
-impl<T, E> Task<T, E> {
-    /// Makes a handle that can be cloned and awaited from several places, each getting a clone of the outcome.
-    pub fn shared(self) -> SharedTask<T, E>
-    where
-        T: Clone,
-        E: Clone,
-    {
+impl<T: Clone, E: Clone> Task<T, E> {
+    /// Turns this into a handle that can be cloned. Each clone can be awaited, and gives a clone of the outcome.
+    pub fn shared(self) -> SharedTask<T, E> {
         self.join.leave(&self.record);
         SharedTaskOf::new(Rc::new(self), Task::clone_outcome)
     }
 
-    /// The value, if it ended with one.
+    fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>> {
+        self.record.set(Flag::SEEN);
+        let outcome = self.record.peek(Result::clone);
+        let outcome = outcome.map(|outcome| outcome.map_err(TaskError::Failed));
+        outcome.or_else(|| self.record.ending().map(Err))
+    }
+}
+
+impl<T, E> Task<T, E> {
+    /// The value, if the task ended with one.
     #[inline]
     pub(crate) fn take_value(&self) -> Option<T> {
         self.record.take_value()
     }
 
-    /// What else it ended with.
+    /// The outcome of a task that ended without a value.
     #[inline(never)]
     fn take_ending(&self) -> Result<T, TaskError<E>> {
-        let ending = self.take();
-        ending.unwrap_or_else(|| panic!("a `Task` was awaited although {}", ResultError::Taken))
-    }
-
-    fn clone_outcome(&self) -> Option<Result<T, TaskError<E>>>
-    where
-        T: Clone,
-        E: Clone,
-    {
-        self.record.set(Flag::SEEN);
-        let outcome = self.record.peek(Result::clone);
-        let outcome = outcome.map(|outcome| outcome.map_err(TaskError::Failed));
-        outcome.or_else(|| self.record.ending().map(Err))
+        self.take()
+            .unwrap_or_else(|| panic!("a `Task` was awaited although {}", ResultError::Taken))
     }
 }
 
@@ -85,10 +76,10 @@ impl<O> TaskOf<O> {
         TaskOf { record, join: Join::new() }
     }
 
-    /// The outcome, if the task is over: taken, without awaiting.
+    /// Takes the outcome without awaiting, if the task has ended.
     ///
     /// # Errors
-    /// [`ResultError`] if it is not over, or the outcome is gone.
+    /// [`ResultError`] if the task has not ended, or its outcome was taken.
     ///
     /// # Examples
     /// ```
@@ -112,11 +103,15 @@ impl<O> TaskOf<O> {
         self.take().ok_or(ResultError::Taken)
     }
 
+    pub(crate) fn typed_record(&self) -> &Typed<O> {
+        &self.record
+    }
+
     pub(crate) fn record(&self) -> &RecordRef {
         &self.record
     }
 
-    /// Whether it is over and nothing is left to be had.
+    /// Whether the task has ended and its outcome was taken. A cancel or a panic can be had again.
     #[cfg(feature = "futures")]
     pub(crate) fn is_taken(&self) -> bool {
         self.record.has(Flag::DONE)
@@ -125,12 +120,10 @@ impl<O> TaskOf<O> {
     }
 
     pub(crate) fn take(&self) -> Option<O> {
-        let outcome = self.record.take()?;
-        self.record.set(Flag::SEEN);
-        Some(outcome)
+        self.record.take().inspect(|_| self.record.set(Flag::SEEN))
     }
 
-    /// An untyped reference to the task: for cancelling it, its name and its state.
+    /// An untyped reference to the task.
     pub fn to_ref(&self) -> TaskRef {
         TaskRef::new((*self.record).clone())
     }
@@ -150,12 +143,12 @@ impl<O> TaskOf<O> {
         self.record.uncancel() as usize
     }
 
-    /// Whether the task is over.
+    /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
         self.record.has(Flag::DONE)
     }
 
-    /// Whether the task ended by being cancelled.
+    /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.record.has(Flag::CANCELLED)
     }
@@ -167,7 +160,7 @@ impl<O> TaskOf<O> {
 
     /// The task's name.
     pub fn name(&self) -> String {
-        name_of(&self.record)
+        self.record.name()
     }
 
     /// Gives the task another name.
@@ -200,11 +193,11 @@ impl<O> Drop for TaskOf<O> {
     fn drop(&mut self) {
         self.join.leave(&self.record);
         self.record.clear(Flag::HANDLE);
-        // Nothing is left of most, for they have been awaited.
+        // Most handles have been awaited: their records hold no outcome.
         if self.record.has(Flag::DONE)
             && self.record.has(Stage::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED)
         {
-            self.record.home.nobody_takes(&self.record);
+            self.record.owner.drop_unclaimed_outcome(&self.record);
         }
     }
 }
@@ -217,7 +210,7 @@ impl<O> fmt::Debug for TaskOf<O> {
     }
 }
 
-/// A handle to a task that can be awaited: [`Task`], [`SharedTask`], or `&mut` either. Sealed.
+/// A handle that can be awaited: [`Task`], [`SharedTask`], or `&mut` to either. Sealed.
 pub trait TaskHandle: Future + Unpin + sealed::Sealed {
     /// An untyped reference to the task.
     fn to_ref(&self) -> TaskRef;
@@ -242,7 +235,7 @@ impl<H: TaskHandle> TaskHandle for &mut H {
 }
 
 mod sealed {
-    #[allow(unreachable_pub)] // sealed: to be seen in bounds, and not to be named
+    #[allow(unreachable_pub)] // sealed: it appears in bounds, and cannot be named
     pub trait Sealed {}
     impl<O> Sealed for super::TaskOf<O> {}
     impl<O> Sealed for super::SharedTaskOf<O> {}

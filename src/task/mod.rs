@@ -1,11 +1,20 @@
-//! Tasks: made, held, awaited, asked.
+//! **Tasks**: how they are spawned, and the handles to them.
 //!
-//! A [`Task`] is a handle to a future that the loop runs by itself. Dropping the handle detaches the task; it
-//! never stops it. Awaiting the handle gives the outcome, and passes a cancel of the awaiting task on.
+//! A handle could stop its task when it is dropped, as a future does. Then every task would need an owner. As in asyncio, dropping
+//! a handle detaches the task and never stops it. To await a handle gives the outcome. A cancel of the awaiting task is forwarded
+//! to the awaited one.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `builder` | settings of a task, and its spawning |
+//! | `handle` | the handle that owns the outcome |
+//! | `shared` | a handle that can be cloned |
+//! | `reference` | what every task can do, whatever the type of its outcome |
+//!
+//! It stands on `base`, `error`, the kernel, `task_local` and `join`.
 
 mod builder;
 mod handle;
-mod join;
 mod reference;
 mod shared;
 
@@ -13,26 +22,24 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
-use crate::engine::current;
-use crate::engine::leaf;
-use crate::engine::turn::Engine;
+use crate::engine::Engine;
 use crate::error::{NoCurrentTask, NoRunningLoop};
+use crate::kernel::current;
 
 pub use builder::TaskBuilder;
 pub use handle::{Task, TaskHandle, TaskOf};
 pub use reference::TaskRef;
 pub use shared::{SharedTask, SharedTaskOf};
 
-/// Hands a future to the running loop, which will run it beside everything else.
+/// Spawns a future as a task of the running loop.
 ///
-/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Whatever it returns is
-/// the task's value, an `Err` too: a future that can fail belongs to [`try_create_task`], or nobody will hear of its error
-/// when the handle is dropped.
+/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Its output is the task's
+/// value, even if that is an `Err`. Use [`try_create_task`] for a future that can fail; else its error is lost when the handle is
+/// dropped.
 ///
 /// # Panics
-/// Without a running loop, and if too many tasks are alive on it (see
-/// [`EventLoopBuilder::max_tasks`](crate::EventLoopBuilder::max_tasks)); [`TaskBuilder::create_task_if_running`] returns an
-/// error instead.
+/// Without a running loop, and if too many tasks are alive on it (see [`max_tasks`](crate::EventLoopBuilder::max_tasks));
+/// [`TaskBuilder::create_task_if_running`] returns an error instead.
 ///
 /// # Examples
 /// ```
@@ -49,25 +56,20 @@ pub use shared::{SharedTask, SharedTaskOf};
 /// ```
 ///
 /// # In asyncio
-/// `asyncio.create_task(coro)`. A future that returns a `Result` whose error is the *task's* failure belongs to
-/// [`try_create_task`]: Rust cannot see from here that an output is an error, and an error of which nobody
-/// heard would be lost.
+/// `asyncio.create_task(coro)`. For a coroutine that raises: [`try_create_task`]. Rust cannot see here that an output is an error.
 #[doc(alias = "spawn")]
 #[doc(alias = "spawn_local")]
 #[track_caller]
-pub fn create_task<F>(future: F) -> Task<F::Output>
-where
-    F: Future + 'static,
-{
+pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
     TaskBuilder::new().create_task(future)
 }
 
-/// Hands a future that may fail to the running loop: its error is the task's failure.
+/// Spawns a future that can fail as a task of the running loop: its error is the task's failure.
 ///
-/// A failure that nobody takes is reported to the loop's exception handler, once.
+/// A failure that no handle takes is reported once, to the loop's exception handler.
 ///
 /// # Panics
-/// Without a running loop, and if too many tasks are alive on it, as [`create_task`].
+/// As with [`create_task`].
 ///
 /// # Examples
 /// ```
@@ -83,11 +85,9 @@ where
 /// `asyncio.create_task(coro)`, for a coroutine that raises.
 #[doc(alias = "spawn")]
 #[track_caller]
-pub fn try_create_task<F, T, E>(future: F) -> Task<T, E>
+pub fn try_create_task<F, T: 'static, E: fmt::Debug + 'static>(future: F) -> Task<T, E>
 where
     F: Future<Output = Result<T, E>> + 'static,
-    T: 'static,
-    E: fmt::Debug + 'static,
 {
     TaskBuilder::new().try_create_task(future)
 }
@@ -95,7 +95,7 @@ where
 /// The task that is running.
 ///
 /// # Panics
-/// In a callback or without a running loop; [`try_current_task`] returns an error instead.
+/// In a callback, and without a running loop; [`try_current_task`] returns an error instead.
 ///
 /// # Examples
 /// ```
@@ -108,21 +108,19 @@ where
 /// `asyncio.current_task()`.
 #[track_caller]
 pub fn current_task() -> TaskRef {
-    match try_current_task() {
-        Ok(task) => task,
-        Err(error) => panic!("{error}"),
-    }
+    let Ok(task) = try_current_task() else { panic!("{NoCurrentTask}") };
+    task
 }
 
 /// The task that is running, if one is.
 ///
 /// # Errors
-/// In a callback or without a running loop.
+/// In a callback, and without a running loop.
 pub fn try_current_task() -> Result<TaskRef, NoCurrentTask> {
-    leaf::current().as_ref().and_then(TaskRef::of_task).ok_or(NoCurrentTask)
+    current::task().as_ref().and_then(TaskRef::of_task).ok_or(NoCurrentTask)
 }
 
-/// All tasks of the running loop that are not over, oldest first.
+/// All tasks of the running loop that have not ended, oldest first.
 ///
 /// # Panics
 /// Without a running loop.
@@ -138,17 +136,15 @@ pub fn try_current_task() -> Result<TaskRef, NoCurrentTask> {
 /// ```
 ///
 /// # In asyncio
-/// `asyncio.all_tasks()`; a set there.
+/// `asyncio.all_tasks()`, which returns a set.
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskRef> {
     running_loop().tasks().into_iter().map(TaskRef::new).collect()
 }
 
-/// The loop of this thread, or a panic with the one sentence.
+/// The current loop. Panics if there is none.
 #[track_caller]
 pub(crate) fn running_loop() -> Rc<Engine> {
-    match current::running() {
-        Some(engine) => engine,
-        None => panic!("{NoRunningLoop}"),
-    }
+    let Some(engine) = current::running() else { panic!("{NoRunningLoop}") };
+    engine
 }

@@ -1,16 +1,16 @@
-//! [`TaskRef`]: what can be asked of any task.
+//! **The untyped reference** to a task: cancel it, name it, see its state, be called when it ends.
 
 use std::fmt;
 use std::panic::Location;
 
-use crate::engine::cold::{Cold, Joiner};
-use crate::engine::leaf;
-use crate::engine::reason::Reason;
-use crate::engine::record::{Flag, RecordRef};
+use crate::error::Reason;
+use crate::join::Joiner;
+use crate::kernel::record::{Flag, RecordRef};
+use crate::task_local::current_locals;
 
-/// An untyped reference to a task: what can be asked of any task, whatever its outcome.
+/// An untyped reference to a task: what every task can do, whatever the type of its outcome.
 ///
-/// It keeps neither the task running nor its outcome; cloning it is cheap.
+/// It keeps neither the task running nor its outcome alive. To clone it is cheap.
 ///
 /// # In asyncio
 /// `asyncio.Task`, without `await` and `result`.
@@ -28,15 +28,15 @@ impl TaskRef {
         &self.record
     }
 
-    /// `None` for a callback of the loop, which is no task.
+    /// `None` for a callback: it has a record but is no task.
     pub(crate) fn of_task(record: &RecordRef) -> Option<TaskRef> {
         record.is_task().then(|| TaskRef::new(record.clone()))
     }
 
-    /// Asks the task to stop: it is cancelled where it waits, or at its next await.
+    /// Requests the task to stop: it is cancelled where it waits, or at its next await.
     ///
-    /// True if the request was counted, false if the task is over. A task may clean up, and may even swallow the
-    /// cancel; so await it to know. One that has not begun never begins.
+    /// True if the request was counted, false if the task has ended. The task may clean up, and may even swallow the cancel; await
+    /// it to know. A task that has not begun never begins.
     ///
     /// # Examples
     /// ```
@@ -56,7 +56,7 @@ impl TaskRef {
         self.record.cancel(&Reason::none())
     }
 
-    /// Like [`cancel`](TaskRef::cancel), with a reason that the error will show.
+    /// Like [`cancel`](TaskRef::cancel), with a reason that the error shows.
     ///
     /// # In asyncio
     /// `task.cancel(msg)`.
@@ -64,7 +64,7 @@ impl TaskRef {
         self.record.cancel(&Reason::said(reason.into()))
     }
 
-    /// How many requests to cancel there have been, less those taken back.
+    /// The number of cancel requests that were not taken back.
     ///
     /// # In asyncio
     /// `task.cancelling()`.
@@ -72,10 +72,10 @@ impl TaskRef {
         self.record.cancel_requests() as usize
     }
 
-    /// Takes one request back and returns how many are left.
+    /// Takes one cancel request back, and returns the number of those that are left.
     ///
-    /// For whoever asked for the cancel and has caught it, as a time limit does. When none is left, a cancel that
-    /// has not been delivered yet is forgotten.
+    /// For code that requested the cancel and has caught it, as a time limit does. When none is left, a cancel that has not been
+    /// delivered is dropped.
     ///
     /// # In asyncio
     /// `task.uncancel()`.
@@ -83,12 +83,12 @@ impl TaskRef {
         self.record.uncancel() as usize
     }
 
-    /// Whether the task is over.
+    /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
         self.record.has(Flag::DONE)
     }
 
-    /// Whether the task ended by being cancelled.
+    /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.record.has(Flag::CANCELLED)
     }
@@ -100,7 +100,7 @@ impl TaskRef {
 
     /// The task's name.
     pub fn name(&self) -> String {
-        name_of(&self.record)
+        self.record.name()
     }
 
     /// Gives the task another name.
@@ -113,15 +113,13 @@ impl TaskRef {
         self.record.spawned_at
     }
 
-    /// Calls `callback` in the turn after the task has ended; at once in the next turn if it is over.
+    /// Calls `callback` in the turn after the task has ended; in the next turn if it has ended already.
     ///
-    /// The callback begins with the [task-locals](crate::TaskLocal) that the caller has now.
-    ///
-    /// Callbacks and those who await the task go on in the order in which they came. After the loop is gone nobody
-    /// is left to call `callback`: it is dropped.
+    /// The callback begins with the [task-locals](crate::TaskLocal) that the caller has now. Callbacks, and tasks that await this
+    /// one, run in the order in which they came. If the loop is closed, `callback` is dropped without a call.
     ///
     /// # Panics
-    /// In `callback` go to the loop's exception handler.
+    /// A panic in `callback` is reported to the loop's exception handler.
     ///
     /// # In asyncio
     /// `task.add_done_callback(callback)`.
@@ -136,13 +134,8 @@ impl fmt::Debug for TaskRef {
     }
 }
 
-pub(super) fn name_of(record: &RecordRef) -> String {
-    let given = record.cold_if_any().and_then(|cold| cold.name.borrow().clone());
-    given.map_or_else(|| format!("Task-{}", record.number), |name| name.as_ref().to_owned())
-}
-
 pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
-    let name = name.into().into(); // first: it may run anything
+    let name = name.into().into(); // first: a caller's `into` may run anything
     record.cold().name.replace(Some(name));
 }
 
@@ -157,22 +150,21 @@ pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_
         "done"
     };
     f.debug_struct(what)
-        .field("name", &name_of(record))
+        .field("name", &record.name())
         .field("state", &format_args!("{state}"))
         .field("spawned_at", &format_args!("{}", record.spawned_at))
         .finish()
 }
 
 pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRef) + 'static) {
-    if record.home.is_closed() {
-        drop(callback); // the loop is gone: nobody is left to call it
+    if record.owner.is_closed() {
+        drop(callback);
     } else if record.has(Flag::DONE) {
         let task = TaskRef::new(record.clone());
-        record.home.spawn_callback_or_report(async move { callback(task) }, record.spawned_at);
+        record.owner.spawn_callback_or_report(async move { callback(task) }, record.spawned_at);
     } else {
         let callback = Box::new(|record| callback(TaskRef::new(record)));
-        // As they are now: what is set later makes a copy.
-        let locals = leaf::with_current(|task| task.cold_if_any().and_then(Cold::locals)).flatten();
+        let locals = current_locals();
         record.cold().joiners.borrow_mut().join(Joiner::Callback(callback, locals));
     }
 }

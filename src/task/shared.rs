@@ -1,4 +1,4 @@
-//! [`SharedTask`]: a handle for several.
+//! **The shared handle**: its clones are awaited in several places, and each gives a clone of the outcome.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,17 +8,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::handle::TaskOf;
-use super::join::Join;
 use super::reference::{TaskRef, describe};
-use crate::engine::record::RecordRef;
 use crate::error::{ResultError, TaskError};
+use crate::join::Join;
+use crate::kernel::record::RecordRef;
 
-/// A handle that can be cloned: every clone can be awaited, and gets a clone of the outcome.
+/// A handle that can be cloned: every clone can be awaited, and gives a clone of the outcome.
 ///
-/// Made by [`Task::shared`](crate::Task::shared). When the last clone is dropped the task is detached, as with [`Task`](crate::Task).
+/// Created by [`Task::shared`](crate::Task::shared). Dropping the last clone detaches the task.
 ///
 /// # Cancellation
-/// As with [`Task`](crate::Task): awaiting it passes a cancel on to the task, however many await it.
+/// As with a [`Task`](crate::Task): a cancel of an awaiting task is forwarded to this one, even if others await it too.
+///
+/// # Panics
+/// An await, if the outcome was taken before the handle was shared.
 ///
 /// # Examples
 /// ```
@@ -36,19 +39,16 @@ use crate::error::{ResultError, TaskError};
 /// `asyncio.Task`, which can be awaited from several places.
 pub type SharedTask<T, E = Infallible> = SharedTaskOf<Result<T, TaskError<E>>>;
 
-/// A shared handle by what awaiting it gives. One writes [`SharedTask<T, E>`](SharedTask).
+/// A shared handle, generic over the output of its await. Write [`SharedTask<T, E>`](SharedTask).
 pub struct SharedTaskOf<O> {
     task: Rc<TaskOf<O>>,
-    /// Known where the handle was made: that the outcome can be cloned.
+    /// `Task::clone_outcome`, taken in `Task::shared`, where the types are known to be `Clone`.
     clone_outcome: fn(&TaskOf<O>) -> Option<O>,
     join: Join,
 }
 
 impl<O> SharedTaskOf<O> {
-    pub(super) fn new(
-        task: Rc<TaskOf<O>>,
-        clone_outcome: fn(&TaskOf<O>) -> Option<O>,
-    ) -> SharedTaskOf<O> {
+    pub(super) fn new(task: Rc<TaskOf<O>>, clone_outcome: fn(&TaskOf<O>) -> Option<O>) -> Self {
         SharedTaskOf { task, clone_outcome, join: Join::new() }
     }
 
@@ -56,7 +56,7 @@ impl<O> SharedTaskOf<O> {
         self.task.record()
     }
 
-    /// An untyped reference to the task: for cancelling it, its name and its state.
+    /// An untyped reference to the task.
     pub fn to_ref(&self) -> TaskRef {
         self.task.to_ref()
     }
@@ -71,12 +71,12 @@ impl<O> SharedTaskOf<O> {
         self.task.cancel_with_reason(reason)
     }
 
-    /// Whether the task is over.
+    /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
         self.task.is_done()
     }
 
-    /// Whether the task ended by being cancelled.
+    /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.task.is_cancelled()
     }
@@ -85,13 +85,11 @@ impl<O> SharedTaskOf<O> {
     pub fn name(&self) -> String {
         self.task.name()
     }
-}
 
-impl<O> SharedTaskOf<O> {
-    /// A clone of the outcome, if the task is over.
+    /// A clone of the outcome, if the task has ended.
     ///
     /// # Errors
-    /// [`ResultError::Pending`] if it is not.
+    /// [`ResultError`] if it has not, or if the outcome was taken before the handle was shared.
     pub fn result(&self) -> Result<O, ResultError> {
         if !self.is_done() {
             return Err(ResultError::Pending);
@@ -104,12 +102,8 @@ impl<O> Future for SharedTaskOf<O> {
     type Output = O;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
-        match self.join.poll(self.task.record(), cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                Poll::Ready(self.result().expect("a shared outcome is never taken, only cloned"))
-            }
-        }
+        let ended = self.join.poll(self.task.record(), cx);
+        ended.map(|()| self.result().expect("a shared outcome is never taken, only cloned"))
     }
 }
 

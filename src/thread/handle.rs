@@ -1,4 +1,4 @@
-//! [`Handle`]: a loop, seen from another thread.
+//! [`Handle`], and what is behind it: the loop's call queue, and the runner that empties it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,35 +14,35 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::remote::{Remote, RemoteTask};
+use crate::base::id::TaskId;
 use crate::callback;
-use crate::engine::current;
-use crate::engine::foreign::report;
-use crate::engine::turn::Engine;
-use crate::engine::waker::TaskId;
-use crate::error::{Failure, Panic};
+use crate::engine::Engine;
+use crate::error::Panic;
+use crate::kernel::current;
+use crate::report::{Failure, report};
 use crate::task::running_loop;
 
-/// A call from another thread, on its way to the loop. However it is lost, it does not go unnoticed.
-pub(super) struct Call {
-    /// `None` when it has been made.
+/// A call from another thread, on its way to the loop. If it is dropped before it has run, it does what [`IfLost`] says.
+pub(crate) struct Call {
+    /// `None` when it runs, or has run.
     function: Option<Box<dyn FnOnce() + Send>>,
     if_lost: IfLost,
     called_at: &'static Location<'static>,
 }
 
-/// What is to be done about a call that came too late.
+/// What happens to a call that the loop does not run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum IfLost {
-    /// Nobody else will know: report it.
+pub(crate) enum IfLost {
+    /// It is reported: the sender does not learn it in another way.
     Report,
-    /// Make it, wherever this is.
-    MakeIt,
-    /// Whoever sent it finds out.
+    /// It runs on the thread that drops it.
+    Run,
+    /// Nothing: the sender learns it in another way.
     Nothing,
 }
 
 impl Call {
-    pub(super) fn new(
+    pub(crate) fn new(
         function: impl FnOnce() + Send + 'static,
         if_lost: IfLost,
         called_at: &'static Location<'static>,
@@ -50,7 +50,7 @@ impl Call {
         Call { function: Some(Box::new(function)), if_lost, called_at }
     }
 
-    fn make(mut self) {
+    fn run(mut self) {
         if let Some(function) = self.function.take() {
             function();
         }
@@ -62,138 +62,138 @@ impl Drop for Call {
         let Some(function) = self.function.take() else { return };
         match self.if_lost {
             IfLost::Report => report(Failure::LostCall, self.called_at),
-            IfLost::MakeIt => return function(),
+            IfLost::Run => return function(),
             IfLost::Nothing => {}
         }
-        // Others may be lost with this one, and are to say so.
-        if let Some(panic) = drop_of_nobody(function) {
+        // Other calls may be lost with this one. A panic here would keep them from being reported.
+        if let Some(panic) = drop_catching(function) {
             report(Failure::Panicked(panic), self.called_at);
         }
     }
 }
 
-/// Drops what is nobody's any more; hands back what its destructor throws. No lock may be held.
-pub(super) fn drop_of_nobody<T>(value: T) -> Option<Panic> {
+/// Drops a value; returns the panic of its destructor. No lock may be held.
+pub(crate) fn drop_catching<T>(value: T) -> Option<Panic> {
     catch_unwind(AssertUnwindSafe(|| drop(value))).err().map(Panic::new)
 }
 
-/// Where calls from other threads lie until the loop answers the doorbell.
-pub(crate) struct Gate {
-    /// `None` when the loop is gone.
+/// The calls from other threads that the loop has not taken yet.
+pub(crate) struct CallQueue {
+    /// `None` when the loop has ended.
     calls: Mutex<Option<VecDeque<Call>>>,
-    /// Not there before the loop is: it answers when it comes.
-    doorbell: OnceLock<(TaskId, ThreadId)>,
-    /// How many handles there are: who has one may yet send something.
+    /// The callback that empties the queue, and its thread. Unset while the loop is only reserved: it is woken when it is created.
+    runner: OnceLock<(TaskId, ThreadId)>,
+    /// How many handles there are. While there is one, calls may come.
     handles: AtomicUsize,
 }
 
-impl Gate {
-    fn new() -> Arc<Gate> {
+impl CallQueue {
+    fn new() -> Arc<CallQueue> {
         let calls = Mutex::new(Some(VecDeque::new()));
-        Arc::new(Gate { calls, doorbell: OnceLock::new(), handles: AtomicUsize::new(0) })
+        Arc::new(CallQueue { calls, runner: OnceLock::new(), handles: AtomicUsize::new(0) })
     }
 
-    /// Leaves a call.
-    pub(super) fn leave(&self, mut call: Call) -> Result<(), LoopGone> {
+    /// Pushes a call, and wakes the runner.
+    pub(crate) fn push(&self, mut call: Call) -> Result<(), LoopGone> {
         let mut calls = self.calls.lock();
-        let Some(waiting) = calls.as_mut() else {
+        let Some(queue) = calls.as_mut() else {
             drop(calls); // before the call: it may run anything
             if call.if_lost == IfLost::Report {
-                call.if_lost = IfLost::Nothing; // the caller is told
+                call.if_lost = IfLost::Nothing; // the error below tells the sender
             }
             return Err(LoopGone);
         };
-        waiting.push_back(call);
+        queue.push_back(call);
         drop(calls);
-        self.ring();
+        self.wake_runner();
         Ok(())
     }
 
-    fn ring(&self) {
-        if let Some((doorbell, _)) = self.doorbell.get() {
-            doorbell.waker().wake();
+    fn wake_runner(&self) {
+        if let Some((runner, _)) = self.runner.get() {
+            runner.waker().wake();
         }
     }
 
-    fn next(&self) -> Option<Call> {
+    fn pop(&self) -> Option<Call> {
         self.calls.lock().as_mut()?.pop_front()
     }
 
-    /// The loop is gone, and what lies here too late.
+    /// The loop has ended: the calls that are left are lost, and no more are taken.
     pub(crate) fn close(&self) {
         let left = self.calls.lock().take();
-        drop(left); // after the lock: each says that it is lost
+        drop(left); // after the lock: it may run anything
     }
 
     pub(crate) fn has_handles(&self) -> bool {
         self.handles.load(Ordering::Acquire) > 0
     }
 
-    /// Whether the loop lives on this thread.
-    pub(super) fn is_of_this_thread(&self) -> bool {
-        self.doorbell.get().is_some_and(|(_, home)| *home == thread::current().id())
+    /// Whether this is the loop's thread.
+    pub(crate) fn is_of_this_thread(&self) -> bool {
+        self.runner.get().is_some_and(|(_, thread)| *thread == thread::current().id())
     }
 
-    fn is_gate_of(&self, engine: &Engine) -> bool {
-        self.doorbell.get().is_some_and(|(bell, _)| bell.loop_index() == engine.loop_index())
+    fn loop_index(&self) -> Option<usize> {
+        self.runner.get().map(|(runner, _)| runner.loop_index())
     }
 
-    /// The place of a waker of this loop's own, which needs no `clone`: what it waits for is counted.
-    pub(super) fn is_own(&self, waker: &Waker) -> bool {
-        let own = self.doorbell.get().map(|(doorbell, _)| doorbell.loop_index());
+    /// Whether `waker` wakes a task of this loop.
+    pub(crate) fn wakes_own_task(&self, waker: &Waker) -> bool {
+        let own = self.loop_index();
         own.is_some() && own == TaskId::of(waker).map(TaskId::loop_index)
     }
 
-    /// Tells the loop's exception handler of a panic that nobody will take, wherever this is.
-    pub(super) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
+    /// Reports an unclaimed panic to the loop's exception handler, from any thread.
+    pub(crate) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
         let report = move || report(Failure::Panicked(panic), spawned_at);
-        let is_here = current::running().is_some_and(|engine| self.is_gate_of(&engine));
+        let is_own = |engine: &Engine| self.loop_index() == Some(engine.loop_index());
+        let is_here = current::running().is_some_and(|engine| is_own(&engine));
         if is_here {
             report();
         } else {
-            let _ = self.leave(Call::new(report, IfLost::MakeIt, spawned_at)); // made even if it is lost
+            let _ = self.push(Call::new(report, IfLost::Run, spawned_at)); // it runs even if it is lost
         }
     }
 }
 
 impl Engine {
-    /// The gate of this loop, with its doorbell; made on first use.
-    pub(crate) fn gate(self: &Rc<Self>) -> Arc<Gate> {
-        self.gate_or_else(|| self.put_up(Gate::new()))
+    /// The call queue of this loop; created on first use.
+    pub(crate) fn call_queue(self: &Rc<Self>) -> Arc<CallQueue> {
+        self.call_queue_or_else(|| self.with_runner(CallQueue::new()))
     }
 
-    /// Hangs a doorbell at the gate.
-    fn put_up(self: &Rc<Self>, gate: Arc<Gate>) -> Arc<Gate> {
-        let doorbell = self.spawn_timed_callback(Location::caller(), |doorbell| {
-            let home = thread::current().id();
-            gate.doorbell.set((doorbell, home)).expect("a gate is put up once");
-            let (gate, engine) = (gate.clone(), Rc::downgrade(self));
+    /// Gives the call queue its runner: a callback that never ends, and is only woken.
+    fn with_runner(self: &Rc<Self>, call_queue: Arc<CallQueue>) -> Arc<CallQueue> {
+        let runner = self.spawn_timed_callback(Location::caller(), |runner| {
+            let thread = thread::current().id();
+            call_queue.runner.set((runner, thread)).expect("a call queue gets one runner");
+            let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
-                // Only as many as lie there now: who keeps sending must not keep the loop from its tasks.
-                let waiting = gate.calls.lock().as_ref().map_or(0, VecDeque::len);
-                for _ in 0..waiting {
-                    let (Some(call), Some(engine)) = (gate.next(), engine.upgrade()) else {
+                // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.
+                let queued = call_queue.calls.lock().as_ref().map_or(0, VecDeque::len);
+                for _ in 0..queued {
+                    let (Some(call), Some(engine)) = (call_queue.pop(), engine.upgrade()) else {
                         break;
                     };
                     let called_at = call.called_at;
                     if !engine.has_room_for_callback() {
-                        drop(call); // lost, and says so
+                        drop(call); // lost: its destructor does what `if_lost` says
                         continue;
                     }
-                    callback::soon(&engine, move || call.make(), called_at);
+                    // Run each call in a callback of its own: a panic is reported for that call, and the others run.
+                    callback::soon(&engine, move || call.run(), called_at);
                 }
                 Poll::<()>::Pending
             })
         });
-        let doorbell = doorbell.unwrap_or_else(|full| panic!("{full}"));
-        // Calls from elsewhere are nobody's children.
-        let locals = doorbell.cold_if_any().and_then(|cold| cold.locals.take());
-        drop(locals);
-        gate
+        let runner = runner.unwrap_or_else(|full| panic!("{full}"));
+        self.set_locals(&runner, None); // calls do not inherit the task-locals of the code that got the first handle
+        call_queue
     }
 }
 
-/// A loop, seen from another thread: to call functions there, and to run tasks there.
+/// A reference to a loop that any thread can use to call functions and run tasks there.
 ///
 /// Cheap to clone. It does not keep the loop alive.
 ///
@@ -215,25 +215,25 @@ impl Engine {
 /// # In asyncio
 /// The loop itself, with `call_soon_threadsafe` and `run_coroutine_threadsafe`.
 pub struct Handle {
-    pub(super) gate: Arc<Gate>,
+    pub(crate) call_queue: Arc<CallQueue>,
 }
 
 impl Clone for Handle {
     fn clone(&self) -> Handle {
-        Handle::through(self.gate.clone())
+        Handle::new(self.call_queue.clone())
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.gate.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.gate.ring(); // a loop that waits for nothing else can see now that it is stuck
+        if self.call_queue.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.call_queue.wake_runner(); // the loop may have waited for calls only: now it can see that it is stuck
         }
     }
 }
 
-/// The loop is gone: it was dropped. (A loop of one's own that has only come back from a run is not: what is sent to it waits
-/// for the next.)
+/// The loop has been dropped, or its reservation. (An [`EventLoop`](crate::EventLoop) whose run has ended is not gone: what is sent
+/// to it waits for the next run.)
 ///
 /// # In asyncio
 /// `RuntimeError: Event loop is closed`.
@@ -245,16 +245,16 @@ impl Handle {
     /// A handle to the running loop.
     ///
     /// # Panics
-    /// Without a running loop; [`EventLoop::handle`](crate::EventLoop::handle) needs none.
+    /// Without a running loop. [`EventLoop::handle`](crate::EventLoop::handle) needs none.
     #[track_caller]
     pub fn current() -> Handle {
         Handle::to(&running_loop())
     }
 
-    /// A handle to a loop that is yet to be made, perhaps on another thread: what is sent to it waits there. The reservation
-    /// goes to [`EventLoopBuilder::reservation`](crate::EventLoopBuilder::reservation).
+    /// A handle to a loop that does not exist yet, and may be built on another thread. What is sent to it waits until then. Pass
+    /// the reservation to [`EventLoopBuilder::reservation`](crate::EventLoopBuilder::reservation).
     ///
-    /// A loop itself never changes threads, for its tasks need not be `Send`.
+    /// A loop itself never changes threads, because its tasks need not be `Send`.
     ///
     /// # Examples
     /// ```
@@ -269,34 +269,34 @@ impl Handle {
     /// assert_eq!(task.wait(), Ok(42));
     /// ```
     pub fn reserve() -> (Handle, Reservation) {
-        let gate = Gate::new();
-        (Handle::through(gate.clone()), Reservation { gate: Some(gate) })
+        let call_queue = CallQueue::new();
+        (Handle::new(call_queue.clone()), Reservation { call_queue: Some(call_queue) })
     }
 
     pub(crate) fn to(engine: &Rc<Engine>) -> Handle {
-        Handle::through(engine.gate())
+        Handle::new(engine.call_queue())
     }
 
-    fn through(gate: Arc<Gate>) -> Handle {
-        gate.handles.fetch_add(1, Ordering::Relaxed);
-        Handle { gate }
+    fn new(call_queue: Arc<CallQueue>) -> Handle {
+        call_queue.handles.fetch_add(1, Ordering::Relaxed);
+        Handle { call_queue }
     }
 
-    /// Calls `callback` on the loop's thread, soon. Calls of one thread are made in their order.
+    /// Calls `callback` on the loop's thread, soon. Calls from one thread run in the order in which they were sent.
     ///
     /// # Errors
-    /// If the loop is gone. If it ends before it came to the call, its exception handler is told.
+    /// If the loop is gone. If the loop accepts the call but ends before it runs it, the loop's exception handler is told.
     ///
     /// # In asyncio
     /// `loop.call_soon_threadsafe(callback)`.
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
-        self.gate.leave(Call::new(callback, IfLost::Report, Location::caller()))
+        self.call_queue.push(Call::new(callback, IfLost::Report, Location::caller()))
     }
 
-    /// Runs a task on the loop: `make` is sent there, and makes the future, which need not be `Send`.
+    /// Runs a task on the loop: `make` is sent there and creates the future, which need not be `Send`.
     ///
-    /// Dropping what this returns detaches the task; if it panics then, the loop's exception handler is told.
+    /// Dropping the [`RemoteTask`] detaches the task. If the task panics then, the loop's exception handler is told.
     ///
     /// # Errors
     /// If the loop is gone.
@@ -312,15 +312,15 @@ impl Handle {
         F: Future<Output: Send + 'static> + 'static,
     {
         let remote = Remote::new(Location::caller());
-        let arrival = remote.arrival();
-        let begin = move || arrival.begin(make);
-        self.gate.leave(Call::new(begin, IfLost::Nothing, Location::caller()))?;
+        let sender = remote.sender();
+        let begin = move || sender.begin(make);
+        self.call_queue.push(Call::new(begin, IfLost::Nothing, Location::caller()))?;
         Ok(RemoteTask::new(remote, self.clone()))
     }
 
     /// Whether the loop is gone.
     pub fn is_gone(&self) -> bool {
-        self.gate.calls.lock().is_none()
+        self.call_queue.calls.lock().is_none()
     }
 }
 
@@ -330,28 +330,29 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// The place of a loop that is yet to be made; see [`Handle::reserve`].
+/// The right to build the loop of a handle that exists already; see [`Handle::reserve`].
 ///
-/// If it is dropped no loop will come: calls that wait for it are lost, which is written to stderr, and tasks that wait for it
-/// end with [`LoopGone`].
+/// If it is dropped, the loop will never exist. Calls that wait for it are lost: each is reported to the loop that runs on the
+/// dropping thread, or else written to stderr. Tasks that wait for it end with [`LoopGone`].
 #[must_use = "without it there is no loop for its handle"]
 pub struct Reservation {
-    /// `None` when the loop is there.
-    gate: Option<Arc<Gate>>,
+    /// `None` when the loop exists.
+    call_queue: Option<Arc<CallQueue>>,
 }
 
 impl Reservation {
+    /// Gives the call queue to the new loop.
     pub(crate) fn redeem(mut self, engine: &Rc<Engine>) {
-        if let Some(gate) = self.gate.take() {
-            engine.gate_or_else(|| engine.put_up(gate)).ring(); // for what lies there
+        if let Some(call_queue) = self.call_queue.take() {
+            engine.call_queue_or_else(|| engine.with_runner(call_queue)).wake_runner(); // calls may wait
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(gate) = self.gate.take() {
-            gate.close();
+        if let Some(call_queue) = self.call_queue.take() {
+            call_queue.close();
         }
     }
 }

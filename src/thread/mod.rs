@@ -1,21 +1,51 @@
-//! Other threads: how they reach a loop, and how a loop lends them work.
+//! **Other threads**: how they call functions and run tasks on a loop.
 //!
-//! - [`Handle`]: calls and tasks from other threads, and their results back.
-//! - [`to_thread()`]: blocking work on a small pool, awaited on the loop.
+//! A loop and its tasks belong to one thread, so another thread cannot touch them. The naive way is a lock around the loop, which
+//! each turn would pay for; or a second channel, with its own way to wake a loop that is parked. A [`Handle`] needs neither. It
+//! pushes a call into the loop's [call queue](CallQueue), under a lock that only senders and the runner take, and wakes the
+//! *runner*: a callback of the loop that takes the calls out of the queue. The runner has an id, so it is woken as any task is,
+//! through the mailbox, and what is checked of remote wake-ups (`tests/loom.rs`) holds for calls too. A handle does not keep its
+//! loop alive: a call that the loop no longer runs is lost, and the sender, or the exception handler, is told.
 //!
-//! Neither has a way of its own into the loop. A loop that has given out a handle keeps a *doorbell*: a callback with a
-//! task's number, which is rung by waking it, as any task is woken from anywhere, and which answers what lies at the
-//! gate. So what is checked of wake-ups (`tests/loom.rs`) holds for this too.
+//! - `handle`: the call queue, its runner, and the handle.
+//! - `remote`: a task that was sent to a loop, and the way back of its outcome.
+//!
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`, `join`, `task`, `report`
+//! and `callback`.
 
 mod handle;
-mod pool;
 mod remote;
-mod to_thread;
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+
+pub(crate) use handle::{Call, CallQueue, IfLost, drop_catching};
 pub use handle::{Handle, LoopGone, Reservation};
 pub use remote::{RemoteError, RemoteTask};
-pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
 
-pub(crate) use handle::Gate;
-pub(crate) use pool::{Pool, PoolSettings};
-pub(crate) use to_thread::WorkOut;
+/// What a loop keeps for other threads.
+#[derive(Default)]
+pub(crate) struct Threads {
+    /// Created with the first handle, or the first work on another thread.
+    call_queue: OnceCell<Arc<CallQueue>>,
+}
+
+impl Engine {
+    fn call_queue_or_else(&self, create: impl FnOnce() -> Arc<CallQueue>) -> Arc<CallQueue> {
+        self.threads.call_queue.get_or_init(create).clone()
+    }
+
+    /// Whether there is a handle to the loop, on any thread.
+    pub(crate) fn has_handles(&self) -> bool {
+        self.threads.call_queue.get().is_some_and(|queue| queue.has_handles())
+    }
+
+    /// The loop has ended: the calls that are left in the queue are lost.
+    pub(crate) fn close_call_queue(&self) {
+        if let Some(queue) = self.threads.call_queue.get() {
+            queue.close();
+        }
+    }
+}

@@ -1,4 +1,9 @@
-//! [`RemoteTask`]: a task of a loop on another thread.
+//! [`RemoteTask`]: a task on another thread's loop, and the way back of its outcome.
+//!
+//! The two threads share a [`Remote`]: one locked slot for the outcome. The loop's thread has its [`Sender`], the other thread the
+//! [`RemoteTask`]. The future is created on the loop, so it need not be `Send`; only the closure that creates it and the outcome
+//! are sent. Neither end leaves the other waiting: a sender that is dropped completes the task with [`LoopGone`]; when the handle
+//! is dropped, the outcome is dropped as well, and a panic is reported to the loop.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,16 +18,17 @@ use std::thread::{self, Thread};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::handle::{Call, Handle, IfLost, LoopGone, drop_of_nobody};
-use crate::engine::cold::Joiner;
-use crate::engine::current;
-use crate::engine::foreign::{self, GuardedWaker};
-use crate::engine::leaf::{self, Told};
-use crate::engine::reason::Reason;
-use crate::engine::record::{Plain, RecordRef};
-use crate::engine::waker::TaskId;
-use crate::engine::watchers::Watcher;
-use crate::error::{Cancelled, Failure, Panic, TaskError, TooManyTasks};
+use super::handle::{Call, Handle, IfLost, LoopGone, drop_catching};
+use crate::base::id::TaskId;
+use crate::base::kind::Plain;
+use crate::delivery::{Told, checkpoint};
+use crate::error::{Cancelled, Panic, Reason, TaskError, TooManyTasks};
+use crate::join::{Joiner, Subscriber};
+use crate::kept_waker::GuardedWaker;
+use crate::kernel::current;
+use crate::kernel::record::RecordRef;
+use crate::report::Failure;
+use crate::report::report;
 use crate::task::{Task, TaskBuilder, running_loop};
 
 /// Why a task on another thread's loop gave no value.
@@ -32,7 +38,7 @@ pub enum RemoteError {
     /// The task was cancelled.
     #[error(transparent)]
     Cancelled(Cancelled),
-    /// The task panicked, or the closure that was to make its future.
+    /// The task panicked, or the closure that creates its future.
     #[error(transparent)]
     Panicked(Panic),
     /// The loop ended before the task did.
@@ -43,22 +49,24 @@ pub enum RemoteError {
     TooManyTasks(#[from] TooManyTasks),
 }
 
-/// What both threads see of one task.
+/// The part of one task that both threads share.
 pub(super) struct Remote<T> {
     state: Mutex<State<T>>,
     spawned_at: &'static Location<'static>,
 }
 
 struct State<T> {
+    /// From the task's end until the handle takes it.
     outcome: Option<Result<T, RemoteError>>,
-    is_settled: bool,
-    /// Nobody will take the outcome.
+    is_done: bool,
+    /// The handle was dropped, and will not take the outcome.
     is_abandoned: bool,
-    /// Where the task is, once it has begun.
+    /// The task's id, once it has been spawned.
     task: Option<TaskId>,
+    /// The waker of the task that awaits the handle.
     waiter: Option<Arc<GuardedWaker>>,
-    /// A thread that is parked until the task is settled. (A thread that waits in `parking_lot` stands in a list of the whole
-    /// process, which a forked process would keep, with the stack of a thread that it does not have.)
+    /// The thread in [`RemoteTask::wait`]. It parks with std: `parking_lot` keeps waiting threads in a list of the whole process. A
+    /// forked process would inherit that list, with the stack of a thread that it does not have.
     sleeper: Option<Thread>,
 }
 
@@ -66,7 +74,7 @@ impl<T> Remote<T> {
     pub(super) fn new(spawned_at: &'static Location<'static>) -> Arc<Remote<T>> {
         let state = State {
             outcome: None,
-            is_settled: false,
+            is_done: false,
             is_abandoned: false,
             task: None,
             waiter: None,
@@ -75,20 +83,20 @@ impl<T> Remote<T> {
         Arc::new(Remote { state: Mutex::new(state), spawned_at })
     }
 
-    pub(super) fn arrival(self: &Arc<Self>) -> Arrival<T> {
-        Arrival { remote: self.clone() }
+    pub(super) fn sender(self: &Arc<Self>) -> Sender<T> {
+        Sender { remote: self.clone() }
     }
 
-    /// Hands back a panic that nobody will take.
-    fn settle(&self, outcome: Result<T, RemoteError>) -> Option<Panic> {
+    /// Stores the outcome, once, and wakes what waits for it. Returns an unclaimed panic.
+    fn complete(&self, outcome: Result<T, RemoteError>) -> Option<Panic> {
         let mut state = self.state.lock();
-        if state.is_settled {
+        if state.is_done {
             return None;
         }
-        state.is_settled = true;
+        state.is_done = true;
         if state.is_abandoned {
             drop(state); // before the outcome: its destructor may run anything
-            return panic_of_nobody(outcome);
+            return unclaimed_panic(outcome);
         }
         state.outcome = Some(outcome);
         let (waiter, sleeper) = (state.waiter.take(), state.sleeper.take());
@@ -103,21 +111,21 @@ impl<T> Remote<T> {
     }
 }
 
-/// Drops an outcome that nobody will take; no lock is held. Hands back the panic that it is, or that its destructor throws.
-fn panic_of_nobody<T>(outcome: Result<T, RemoteError>) -> Option<Panic> {
+/// Drops an unclaimed outcome; returns its panic, or that of its destructor. No lock may be held.
+fn unclaimed_panic<T>(outcome: Result<T, RemoteError>) -> Option<Panic> {
     match outcome {
         Err(RemoteError::Panicked(panic)) => Some(panic),
-        outcome => drop_of_nobody(outcome),
+        outcome => drop_catching(outcome),
     }
 }
 
-/// The loop's end of it. However it is lost, the other end is told.
-pub(super) struct Arrival<T> {
+/// The loop's end of a [`Remote`]. If it is dropped early, the task has lost its loop.
+pub(super) struct Sender<T> {
     remote: Arc<Remote<T>>,
 }
 
-impl<T: Send + 'static> Arrival<T> {
-    /// On the loop: makes the task.
+impl<T: Send + 'static> Sender<T> {
+    /// Spawns the task. Called on the loop.
     pub(super) fn begin<F: Future<Output = T> + 'static>(self, make: impl FnOnce() -> F) {
         let spawned_at = self.remote.spawned_at;
         match catch_unwind(AssertUnwindSafe(make)) {
@@ -126,57 +134,57 @@ impl<T: Send + 'static> Arrival<T> {
                 let task = builder.try_spawn_on(&running_loop(), Plain, future, spawned_at);
                 let task: Task<T> = match task {
                     Ok(task) => task,
-                    Err(full) => return self.settle(Err(full.into())),
+                    Err(full) => return self.complete(Err(full.into())),
                 };
                 let record = task.record().clone();
                 self.remote.state.lock().task = Some(record.id);
-                let settler = Settler { held: Cell::new(Some((task, self))) };
-                let watcher = Joiner::Watcher(Rc::new(settler), 0);
-                record.cold().joiners.borrow_mut().join(watcher);
+                let on_end = OnEnd { held: Cell::new(Some((task, self))) };
+                let subscriber = Joiner::Subscriber(Rc::new(on_end), 0);
+                record.cold().joiners.borrow_mut().join(subscriber);
             }
-            Err(payload) => self.settle(Err(RemoteError::Panicked(Panic::new(payload)))),
+            Err(payload) => self.complete(Err(RemoteError::Panicked(Panic::new(payload)))),
         }
     }
 
-    fn settle(&self, outcome: Result<T, RemoteError>) {
-        if let Some(panic) = self.remote.settle(outcome) {
-            foreign::report(Failure::Panicked(panic), self.remote.spawned_at);
+    fn complete(&self, outcome: Result<T, RemoteError>) {
+        if let Some(panic) = self.remote.complete(outcome) {
+            report(Failure::Panicked(panic), self.remote.spawned_at);
         }
     }
 }
 
-impl<T> Drop for Arrival<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.remote.settle(Err(LoopGone.into()));
+        self.remote.complete(Err(LoopGone.into()));
     }
 }
 
-/// Waits, on the loop, for the task's end. It holds the task's only handle, until then.
-struct Settler<T> {
-    held: Cell<Option<(Task<T>, Arrival<T>)>>,
+/// Sends the outcome when the task ends. Until then it holds the task's only handle.
+struct OnEnd<T> {
+    held: Cell<Option<(Task<T>, Sender<T>)>>,
 }
 
-impl<T: Send + 'static> Watcher for Settler<T> {
-    fn ended(self: Rc<Self>, _: usize, record: &RecordRef) {
-        let Some((task, arrival)) = self.held.take() else { return };
-        let outcome = match task.take().expect("the task is over, and nobody else has its handle") {
+impl<T: Send + 'static> Subscriber for OnEnd<T> {
+    fn task_ended(self: Rc<Self>, _: usize, record: &RecordRef) {
+        let Some((task, sender)) = self.held.take() else { return };
+        let outcome = match task.take().expect("the task has ended, and this is its only handle") {
             Ok(value) => Ok(value),
             Err(TaskError::Panicked(panic)) => Err(RemoteError::Panicked(panic)),
-            Err(TaskError::Cancelled(_)) if record.home.is_closed() => Err(LoopGone.into()),
+            Err(TaskError::Cancelled(_)) if record.owner.is_closed() => Err(LoopGone.into()),
             Err(TaskError::Cancelled(cancelled)) => Err(RemoteError::Cancelled(cancelled)),
             Err(TaskError::Failed(never)) => match never {},
             Err(TaskError::Grouped) => unreachable!("it is in no group"),
         };
-        arrival.settle(outcome);
+        sender.complete(outcome);
     }
 }
 
-/// A task that runs on the loop of another thread. Can be awaited anywhere, or [waited for](RemoteTask::wait).
+/// The handle of a task on another thread's loop. It can be awaited anywhere, or [waited for](RemoteTask::wait) on a thread.
 ///
 /// Dropping it detaches the task.
 ///
 /// # Cancellation
-/// Giving up the wait does not cancel the task; [`cancel`](RemoteTask::cancel) does.
+/// Cancelling the wait does not cancel the task; [`cancel`](RemoteTask::cancel) does.
 ///
 /// # Errors
 /// [`RemoteError`].
@@ -194,38 +202,38 @@ impl<T: Send + 'static> RemoteTask<T> {
         RemoteTask { remote, handle, told: Told::default() }
     }
 
-    /// Asks the task to stop. True if it is not over and its loop is not gone.
+    /// Requests that the task stop. True if it has not ended and its loop is not gone.
     pub fn cancel(&self) -> bool {
         if self.is_done() {
             return false;
         }
-        // The call that makes the task lies before this one, so there is a task when this is made.
+        // Calls of one queue run in order, so the task has been spawned when this call runs.
         let remote = self.remote.clone();
         let cancel = move || {
             let task = remote.state.lock().task;
             let record =
-                current::running().zip(task).and_then(|(engine, task)| engine.record_of(task));
+                current::running().zip(task).and_then(|(engine, task)| engine.tasks.get(task));
             if let Some(record) = record {
                 record.cancel(&Reason::none());
             }
         };
         let call = Call::new(cancel, IfLost::Nothing, self.remote.spawned_at);
-        self.handle.gate.leave(call).is_ok()
+        self.handle.call_queue.push(call).is_ok()
     }
 
-    /// Whether the task is over.
+    /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
-        self.remote.state.lock().is_settled
+        self.remote.state.lock().is_done
     }
 
-    /// Blocks this thread until the task is over.
+    /// Blocks this thread until the task has ended.
     ///
     /// # Errors
     /// [`RemoteError`].
     ///
     /// # Panics
-    /// On the thread of the task's own loop, unless the task is over, and on the thread of any running loop: it would hold
-    /// that up, perhaps for ever. Await it there. And if its outcome was taken before, by awaiting `&mut` it.
+    /// In a running loop, and on the thread of the task's own loop unless the task has ended: it would block that loop, perhaps for
+    /// ever. Await the task there instead. Also if the outcome was taken before, by awaiting `&mut` it.
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
             current::running().is_none(),
@@ -236,14 +244,14 @@ impl<T: Send + 'static> RemoteTask<T> {
             if let Some(outcome) = state.outcome.take() {
                 return outcome;
             }
-            assert!(!state.is_settled, "{TAKEN}");
+            assert!(!state.is_done, "{TAKEN}");
             assert!(
-                !self.handle.gate.is_of_this_thread(),
+                !self.handle.call_queue.is_of_this_thread(),
                 "`RemoteTask::wait` would block the thread of the task's own loop: turn that, or await the task"
             );
             state.sleeper = Some(thread::current());
             drop(state);
-            thread::park(); // it may return early
+            thread::park(); // it may return early: check again
             state = self.remote.state.lock();
         }
     }
@@ -253,19 +261,19 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if leaf::interrupted(&self.told, cx, || "a task of another loop".to_owned()) {
+        if checkpoint::interrupted(&self.told, cx, || "a task of another loop".to_owned()) {
             return Poll::Pending;
         }
-        let waker = GuardedWaker::of(cx.waker()); // a real clone: it is kept where the outside can wake it
+        let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it
         let mut state = self.remote.state.lock();
         if let Some(outcome) = state.outcome.take() {
             return Poll::Ready(outcome);
         }
-        assert!(!state.is_settled, "{TAKEN}");
+        assert!(!state.is_done, "{TAKEN}");
         let old = state.waiter.replace(waker);
         drop(state);
-        drop(old);
-        leaf::waits();
+        drop(old); // after the lock: it may run anything
+        checkpoint::waits();
         Poll::Pending
     }
 }
@@ -279,15 +287,15 @@ impl<T> Drop for RemoteTask<T> {
         let (outcome, waiter) = (state.outcome.take(), state.waiter.take());
         drop(state);
         drop(waiter); // after the lock: it may run anything
-        if let Some(panic) = outcome.and_then(panic_of_nobody) {
-            self.handle.gate.report(panic, self.remote.spawned_at);
+        if let Some(panic) = outcome.and_then(unclaimed_panic) {
+            self.handle.call_queue.report(panic, self.remote.spawned_at);
         }
     }
 }
 
 impl<T> fmt::Debug for RemoteTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_done = self.remote.state.lock().is_settled;
+        let is_done = self.remote.state.lock().is_done;
         f.debug_struct("RemoteTask").field("is_done", &is_done).finish_non_exhaustive()
     }
 }

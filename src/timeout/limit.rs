@@ -1,11 +1,19 @@
-//! One running time limit: when its time begins, whose cancel is whose, and the frame that catches its own.
+//! **One time limit**: its phases, its cancel request, and the frame that catches its cancel.
 //!
-//! A limit cancels its body, and nothing beside it. Its timer wakes the task that has polled it; when the limit is polled
-//! then, and finds that its time is up, it delivers a cancel to its body (`engine/delivery.rs`), wherever that is. One
-//! that is kept and not polled does nothing.
+//! ```text
+//!  Created ─ first poll ─▶ Running ─┬─ the body ends, or the limit is dropped ─────────────────────▶ Left
+//!                                   ├─ only this limit's cancel comes out of the body: `TimedOut` ─▶ Left
+//!                                   ├─ a cancel comes out, and other requests are left ────────────▶ Passed
+//!                                   └─ zero, around one task ─▶ CancelledAtOnce ─┬─ the body ends ─▶ Left
+//!                                                                                └─ cancelled ─────▶ Passed
+//! ```
 //!
-//! As asyncio's, it counts as a request of the task, which it takes back in the end. If requests are left then, they are of
-//! something else, and the cancel goes on.
+//! The timer only wakes the task that polls the limit. A poll in `Running` then finds that the timer has fired, counts a cancel
+//! request of the task, and delivers a cancel to the body (how: see `delivery`). So the end of the time is seen in two steps:
+//!
+//! - `has_fired`: the timer has fired; the limit may not have been polled since.
+//! - `expired`: a poll has found that and counted the request, or the body has ended after its time. Never unset.
+//! - `is_up`: either of the two. It is what `Deadline` reports.
 
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -14,20 +22,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::engine::alarm::Alarm;
-use crate::engine::current::{self, with_current_loop};
-use crate::engine::foreign::KeptWaker;
-use crate::engine::frame::Frame;
-use crate::engine::instant::Instant;
-use crate::engine::leaf::{self, Told, Visit};
-use crate::engine::reason::{Own, Reason};
-use crate::engine::record::{Flag, RecordRef};
-use crate::engine::scope::{How, Scope, Seen};
-use crate::engine::turn::Engine;
-use crate::engine::waker::TaskId;
-use crate::error::{DeadlineOver, TimedOut};
+use super::at_once::{cancel_at_once, cancelled_at_once};
+use crate::base::id::TaskId;
+use crate::base::instant::Instant;
+use crate::catch::Frame;
+use crate::delivery::{Told, checkpoint};
+use crate::engine::Engine;
+use crate::error::{DeadlineOver, Own, Reason, TimedOut};
+use crate::kept_waker::KeptWaker;
+use crate::kernel::current::{self, with_current_loop};
+use crate::kernel::record::{Flag, RecordRef};
+use crate::scope::{How, Scope, Seen};
+use crate::sleep::Timer;
 use crate::task::running_loop;
-use crate::time::Timer;
+use crate::time::TimerAction;
 
 #[derive(Clone, Copy)]
 pub(super) enum Until {
@@ -36,59 +44,59 @@ pub(super) enum Until {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Phase {
+pub(super) enum Phase {
     /// Not polled yet.
     Created,
     Running,
-    /// There was no time, and the task that the body awaits has been cancelled.
+    /// The limit was zero, and the task that the body awaits has been cancelled.
     CancelledAtOnce,
-    /// The body was cancelled, by something else as well: the cancel goes on.
+    /// A cancel that is not this limit's alone has come out, and goes on. The body is dropped.
     Passed,
-    /// The body has ended, or was left.
+    /// The body has ended, or was dropped.
     Left,
 }
 
 /// One time limit.
 pub(super) struct Limit {
-    until: Option<Until>,
-    phase: Cell<Phase>,
-    /// It was moved: what it was given at first counts no more.
+    pub(super) until: Option<Until>,
+    pub(super) phase: Cell<Phase>,
+    /// It was moved: `until` does not count any more.
     rescheduled: Cell<bool>,
-    /// The time was up while the body ran: one of the task's cancel requests is this limit's.
+    /// Set by `expire`, which counts a cancel request of the task; and by `leave`, if the body has ended after its time.
     expired: Cell<bool>,
-    /// The cancel is still to be delivered to the body.
+    /// The cancel has not been delivered to the body yet.
     to_deliver: Cell<bool>,
-    /// How many cancel requests the task had on entry. (In 32 bits, which leaves no gap here: what is made of words without
-    /// gaps is written where it belongs, and not elsewhere and copied.)
+    /// How many cancel requests the task had on entry. (32 bits leave no padding: so the struct is built in place and not copied.)
     requests_before: Cell<u32>,
-    /// In the first poll: its place among those that have not begun, see `engine/timers.rs`.
+    /// The index of the open limit, in the first poll; see `open.rs`.
     open: Cell<Option<u32>>,
-    /// Of most there is nothing more: their body is ready at once.
-    begun: OnceCell<Begun>,
+    /// Empty for most limits: their body is ready at once.
+    pub(super) begun: OnceCell<Begun>,
 }
 
-/// A limit whose body waits, or that was moved.
-struct Begun {
-    /// The task that polled it last; until it is left.
+/// The rest of a limit, if its body waits, it ends at a moment, or it was moved.
+pub(super) struct Begun {
+    /// The task that polled the limit last. Empty when the limit is left.
     task: RefCell<Option<RecordRef>>,
     when: Cell<Option<Instant>>,
-    timer: RefCell<Option<Timer>>,
-    /// The waker with which it was polled last, if that is foreign: a set of futures polls only what was woken.
-    set: RefCell<Option<KeptWaker>>,
-    scope: Scope,
-    /// Without any time: the task that was cancelled, and what has come by here meanwhile, see [`cancel_at_once`].
-    cancelled: OnceCell<RecordRef>,
-    told: Told,
+    pub(super) timer: RefCell<Option<Timer>>,
+    /// The waker of the last poll, if it is foreign. A set of futures polls only what was woken, so the timer must wake this one.
+    foreign_waker: RefCell<Option<KeptWaker>>,
+    pub(super) scope: Scope,
+    /// For [`cancel_at_once`]: the task that was cancelled.
+    pub(super) cancelled: OnceCell<RecordRef>,
+    /// For [`cancelled_at_once`], which is a checkpoint.
+    pub(super) told: Told,
 }
 
 impl Begun {
     /// In the task that is being polled.
-    fn here() -> Begun {
+    fn in_current_task() -> Begun {
         Begun {
-            task: RefCell::new(leaf::current()),
+            task: RefCell::new(current::task()),
             when: Cell::new(None),
             timer: RefCell::default(),
-            set: RefCell::default(),
+            foreign_waker: RefCell::default(),
             scope: Scope::default(),
             cancelled: OnceCell::new(),
             told: Told::default(),
@@ -99,19 +107,19 @@ impl Begun {
         self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
     }
 
+    /// Sets the timer anew: for this moment, this task, this waker.
     fn arm(&self, when: Option<Instant>) {
         self.when.set(when);
         let task = self.task.borrow().clone();
-        let set = self.set.borrow().clone();
+        let foreign_waker = self.foreign_waker.borrow().clone();
         let timer = when.zip(task).map(|(when, task)| {
-            let alarm = match set {
-                Some(KeptWaker::Foreign(waker)) => task.home.alarm_for(waker.waker()),
-                _ => Alarm::cancel(task.id),
+            let action = match foreign_waker {
+                Some(KeptWaker::Foreign(waker)) => task.owner.action_for(waker.waker()),
+                _ => TimerAction::poll_scope(task.id),
             };
-            Timer::arm(task.home.clone(), when, alarm)
+            Timer::set(task.owner.clone(), when, action)
         });
-        let old = self.timer.replace(timer);
-        drop(old); // after the borrow: it may drop a foreign waker
+        drop(self.timer.replace(timer)); // after the borrow: it may drop a foreign waker
     }
 }
 
@@ -129,8 +137,9 @@ impl Limit {
         }
     }
 
+    /// The first poll begins.
     fn enter(&self) {
-        let requests = leaf::with_current(RecordRef::requests_but_of_scopes_beside);
+        let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
         self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
         self.phase.set(Phase::Running);
         match self.until {
@@ -142,23 +151,23 @@ impl Limit {
         }
     }
 
-    /// The first poll is over. If the body waits the time runs now.
+    /// The first poll has ended. If the body waits, the time begins now at the latest.
     #[inline]
     fn close(&self, body_waits: bool) {
-        if let Some(place) = self.open.take() {
-            self.close_at(place, body_waits);
+        if let Some(index) = self.open.take() {
+            self.close_open(index, body_waits);
         }
     }
 
-    fn close_at(&self, place: u32, body_waits: bool) {
+    fn close_open(&self, index: u32, body_waits: bool) {
         if body_waits {
             with_current_loop(Engine::begin_limits);
         }
-        let begun = with_current_loop(|engine| engine.close_limit(place)).flatten();
+        let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
         if let Some((when, timer)) = begun {
-            let timer = Timer::of(running_loop(), timer);
+            let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
             if body_waits && !self.rescheduled.get() {
-                let begun = self.begun.get_or_init(Begun::here);
+                let begun = self.begun.get_or_init(Begun::in_current_task);
                 begun.when.set(Some(when));
                 begun.timer.replace(Some(timer));
             }
@@ -167,81 +176,83 @@ impl Limit {
 
     pub(super) fn when(&self) -> Option<Instant> {
         match self.open.get() {
-            Some(place) if !self.rescheduled.get() => {
-                with_current_loop(|engine| engine.end_of_limit(place)).flatten()
+            Some(index) if !self.rescheduled.get() => {
+                with_current_loop(|engine| engine.deadline_of_open_limit(index)).flatten()
             }
             _ => self.begun.get()?.when.get(),
         }
     }
 
-    /// In the first poll the task that is being polled is this limit's.
+    /// Sets the timer. A limit without a `Begun` is in its first poll, so its task is the current one.
     fn arm(&self, when: Option<Instant>) {
-        self.begun.get_or_init(Begun::here).arm(when);
+        self.begun.get_or_init(Begun::in_current_task).arm(when);
     }
 
-    /// Its body waits: from here on its timer wakes what polls it now.
+    /// The body waits: the timer must wake the waker of this poll.
     #[inline]
-    fn see(&self, cx: &Context<'_>) {
+    fn keep_waker(&self, cx: &Context<'_>) {
         let Some(begun) = self.begun.get() else { return };
-        let is_usual = TaskId::of(cx.waker()).is_some() && begun.set.borrow().is_none();
+        // A timer polls the limit's task, unless there is a foreign waker to wake.
+        let is_usual = TaskId::of(cx.waker()).is_some() && begun.foreign_waker.borrow().is_none();
         if !is_usual {
-            self.see_set(begun, cx);
+            self.replace_foreign_waker(begun, cx);
         }
     }
 
+    /// The waker is foreign, or the last one was.
     #[inline(never)]
-    fn see_set(&self, begun: &Begun, cx: &Context<'_>) {
-        if begun.set.borrow().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+    fn replace_foreign_waker(&self, begun: &Begun, cx: &Context<'_>) {
+        if begun.foreign_waker.borrow().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
             return;
         }
-        let kept = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
-        let old = begun.set.replace(Some(kept).filter(|kept| kept.id().is_none()));
-        drop(old);
+        let kept = KeptWaker::of(cx.waker()); // outside the borrow: a foreign waker may run any code
+        drop(begun.foreign_waker.replace(Some(kept).filter(|kept| kept.id().is_none())));
+        self.rearm_if_running(begun);
+    }
+
+    /// A timer that has not fired is set anew, for the task and the waker that changed.
+    fn rearm_if_running(&self, begun: &Begun) {
         if !self.expired.get() && !begun.has_fired() {
             begun.arm(begun.when.get());
         }
     }
 
-    /// It is polled again, perhaps by another task than before: what it has asked of that moves along.
-    fn comes_to_this_task(&self, begun: &Begun) {
-        let is_here = leaf::with_current(|current| begun.task.borrow().as_ref() == Some(current));
-        if is_here == Some(true) {
+    /// If another task polls the limit than before, the limit's request and its timer move to that task.
+    fn move_to_current_task(&self, begun: &Begun) {
+        let is_same = current::with_task(|current| begun.task.borrow().as_ref() == Some(current));
+        if is_same == Some(true) {
             return;
         }
-        let here = leaf::current();
-        let before = begun.task.replace(here.clone());
+        let task = current::task();
+        let before = begun.task.replace(task.clone());
         if self.expired.get() {
             before.iter().for_each(RecordRef::uncancel_of_scope);
-            here.iter().for_each(request);
+            task.iter().for_each(request_cancel);
         }
-        if let Some(here) = &here {
-            self.requests_before.set(here.requests_of_no_scope());
+        // Requests that the new task has already are older than this limit's: `leave` compares with them.
+        if let Some(task) = &task {
+            self.requests_before.set(task.requests_of_no_scope());
         }
         drop(before);
-        if !self.expired.get() && !begun.has_fired() {
-            begun.arm(begun.when.get());
-        }
+        self.rearm_if_running(begun);
     }
 
-    /// Its time is up: the cancel is to be delivered, and counts from here.
+    /// If the timer has fired, counts the cancel request: its delivery is due from now on.
     fn expire(&self, begun: &Begun) {
         if !self.expired.get() && begun.has_fired() {
             self.expired.set(true);
             self.to_deliver.set(true);
-            begun.task.borrow().iter().for_each(request);
+            begun.task.borrow().iter().for_each(request_cancel);
         }
     }
 
-    pub(super) fn has_fired(&self) -> bool {
-        self.begun.get().is_some_and(Begun::has_fired)
-    }
-
-    pub(super) fn is_expired(&self) -> bool {
-        self.expired.get()
+    /// Whether the time is up, polled since or not.
+    pub(super) fn is_up(&self) -> bool {
+        self.expired.get() || self.begun.get().is_some_and(Begun::has_fired)
     }
 
     pub(super) fn reschedule(&self, when: Option<Instant>) -> Result<(), DeadlineOver> {
-        let is_up = self.is_expired() || self.has_fired();
+        let is_up = self.is_up();
         if self.phase.get() != Phase::Running || is_up {
             return Err(DeadlineOver { expired: is_up });
         }
@@ -250,23 +261,24 @@ impl Limit {
         Ok(())
     }
 
-    /// The body has ended or is being dropped. True if a cancel that came out of it was this limit's alone.
+    /// The body has ended or is being dropped. True if a cancel that came out of it is this limit's alone.
     #[inline]
-    fn leave(&self) -> bool {
+    pub(super) fn leave(&self) -> bool {
         let was_running = self.phase.replace(Phase::Left) == Phase::Running;
         let begun = self.begun.get().filter(|_| was_running);
         begun.is_some_and(|begun| self.leave_begun(begun))
     }
 
     fn leave_begun(&self, begun: &Begun) -> bool {
-        let is_too_late = begun.has_fired() && !self.expired.get();
+        let fired_unseen = begun.has_fired() && !self.expired.get();
         drop(begun.timer.take());
-        drop(begun.set.take());
+        drop(begun.foreign_waker.take());
         let task = begun.task.take();
-        if is_too_late {
-            self.expired.set(true); // its time was up, but the body has ended first
+        if fired_unseen {
+            self.expired.set(true); // no poll has seen that, so no request was counted
             return false;
         }
+        // Take the request back. If the task has no more requests than on entry, this limit's was the only new one.
         match task {
             Some(task) if self.expired.get() && !task.has(Flag::DONE) => {
                 task.uncancel_of_scope();
@@ -277,22 +289,24 @@ impl Limit {
     }
 }
 
-fn request(task: &RecordRef) {
-    task.count_cancel_of_scope(&Reason::own(Own::LimitUp, task.number));
+fn request_cancel(task: &RecordRef) {
+    task.count_cancel_of_scope(&Reason::own(Own::LimitUp, task.serial));
 }
 
-/// The frame of a time limit: `Limit` itself, or shared with the body's `Deadline`s.
+/// The frame of a time limit. It owns the `Limit`, or shares it with the body's `Deadline`s.
 ///
-/// If it `WAITS` it is that of `wait_for`, which without any time cancels a task before it waits for it.
-pub(super) struct Limited<L: Borrow<Limit>, const WAITS: bool>(pub(super) L);
+/// The frame of `wait_for` `CANCELS_AT_ZERO`: with a limit of zero it cancels a task at once, see `at_once.rs`.
+pub(super) struct Limited<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool>(pub(super) L);
 
-impl<L: Borrow<Limit>, const WAITS: bool> Drop for Limited<L, WAITS> {
+impl<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Drop for Limited<L, CANCELS_AT_ZERO> {
     fn drop(&mut self) {
-        self.0.borrow().leave(); // dropped hard: its request goes with it
+        self.0.borrow().leave(); // takes the request back, if the limit was dropped hard
     }
 }
 
-impl<F: Future, L: Borrow<Limit>, const WAITS: bool> Frame<F> for Limited<L, WAITS> {
+impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
+    for Limited<L, CANCELS_AT_ZERO>
+{
     type Output = Result<F::Output, TimedOut>;
 
     #[inline]
@@ -304,7 +318,7 @@ impl<F: Future, L: Borrow<Limit>, const WAITS: bool> Frame<F> for Limited<L, WAI
         let Some(mut future) = held.as_mut().as_pin_mut() else {
             unreachable!("it was not polled")
         };
-        /// If the body panics the limit is closed all the same.
+        /// Closes the limit even if the body panics.
         struct FirstPoll<'a>(&'a Limit);
         impl Drop for FirstPoll<'_> {
             fn drop(&mut self) {
@@ -320,115 +334,44 @@ impl<F: Future, L: Borrow<Limit>, const WAITS: bool> Frame<F> for Limited<L, WAI
             }
             Poll::Pending => {
                 first_poll.0.close(true);
-                limit.see(cx);
-                match limit.until {
-                    Some(Until::After(Duration::ZERO)) if WAITS => cancel_at_once(limit, held, cx),
-                    _ => Poll::Pending,
+                limit.keep_waker(cx);
+                let is_zero = matches!(limit.until, Some(Until::After(Duration::ZERO)));
+                if CANCELS_AT_ZERO && is_zero {
+                    cancel_at_once(limit, held, cx)
+                } else {
+                    Poll::Pending
                 }
             }
         }
     }
 }
 
-/// There is no time. If all that the body awaits is one task, that is cancelled now, as by asyncio's `wait_for`, which does this
-/// with everything: the cancel counts as nobody's request, and a cancel of the task that waits here ends the wait and goes no
-/// further.
-#[cold]
-fn cancel_at_once<F: Future>(
-    limit: &Limit,
-    mut held: Pin<&mut Option<F>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, TimedOut>> {
-    let mut output = None;
-    let awaited = leaf::the_one_task_awaited_in(|| {
-        let future = held.as_mut().as_pin_mut().expect("its body waits");
-        output = Some(future.poll(cx));
-    });
-    if let Some(Poll::Ready(output)) = output {
-        limit.leave();
-        return Poll::Ready(Ok(output)); // foreign code may go on whenever it is polled
-    }
-    let (Some(awaited), Some(begun)) = (awaited, limit.begun.get()) else {
-        return Poll::Pending;
-    };
-    limit.phase.set(Phase::CancelledAtOnce);
-    drop(begun.timer.take());
-    begun.cancelled.get_or_init(|| awaited);
-    poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several))
-}
-
-/// It waits for what it has cancelled.
-#[cold]
-fn cancelled_at_once<F: Future>(
-    limit: &Limit,
-    mut held: Pin<&mut Option<F>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, TimedOut>> {
-    let begun = limit.begun.get().expect("its body waits");
-    match leaf::visit(&begun.told, cx, || "a cancelled task".to_owned()) {
-        Visit::Go => poll_cancelled_at_once(begun, limit, held, cx, None),
-        Visit::Wait => Poll::Pending,
-        Visit::Interrupted(_) => {
-            held.set(None);
-            limit.phase.set(Phase::Passed);
-            leaf::comes_out(cx);
-            Poll::Pending
-        }
-    }
-}
-
-fn poll_cancelled_at_once<F: Future>(
-    begun: &Begun,
-    limit: &Limit,
-    mut held: Pin<&mut Option<F>>,
-    cx: &mut Context<'_>,
-    how: Option<How>,
-) -> Poll<Result<F::Output, TimedOut>> {
-    let engine = current::running().expect("a task is polled by a loop");
-    let mut future = held.as_mut().as_pin_mut().expect("its body waits");
-    let waker = cx.waker();
-    match begun.scope.poll(&engine, how, waker, || future.as_mut().poll(cx)) {
-        Seen::Pending => {
-            // A cancel is to come here, and not to go on to that task.
-            begun.cancelled.get().iter().for_each(|cancelled| {
-                leaf::with_current(|current| current.stops_awaiting(cancelled));
-            });
-            Poll::Pending
-        }
-        Seen::Ready(output) => {
-            limit.phase.set(Phase::Left);
-            Poll::Ready(Ok(output))
-        }
-        Seen::CameOut => {
-            held.set(None);
-            limit.phase.set(Phase::Left);
-            engine.catches();
-            Poll::Ready(Err(TimedOut))
-        }
-    }
-}
-
+/// Every poll after the first.
 #[inline(never)]
 fn poll_again<F: Future>(
     limit: &Limit,
     mut held: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, TimedOut>> {
+    // The body is gone, and its cancel went on from here. A combinator polls all the same, so the cancel goes on once more.
     let Some(mut future) = held.as_mut().as_pin_mut() else {
         assert!(limit.phase.get() == Phase::Passed, "a time limit was polled after its end");
-        leaf::comes_out(cx); // the cancel has gone on from here, and does so again
+        checkpoint::comes_out(cx);
         return Poll::Pending;
     };
     if limit.phase.get() == Phase::CancelledAtOnce {
         return cancelled_at_once(limit, held, cx);
     }
     assert!(limit.phase.get() == Phase::Running, "a time limit was polled after its end");
-    let engine = current::running();
-    let (Some(begun), Some(engine)) = (limit.begun.get(), engine) else {
+    // Without a loop there is no time, and no cancel to deliver.
+    let (Some(begun), Some(engine)) = (limit.begun.get(), current::running()) else {
         return future.poll(cx).map(Ok);
     };
-    limit.comes_to_this_task(begun);
+    // The request counts in the task that polls the body, so the limit must be in that task first.
+    limit.move_to_current_task(begun);
+    // Count it before the body is polled: limits and groups in the body compare the task's requests.
     limit.expire(begun);
+    // There is time left: the body runs without a scope, so that a cancel from outside passes the limit.
     if !limit.expired.get() {
         return match future.poll(cx) {
             Poll::Ready(output) => {
@@ -436,41 +379,44 @@ fn poll_again<F: Future>(
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {
-                limit.see(cx);
+                limit.keep_waker(cx);
                 Poll::Pending
             }
         };
     }
+    // The task itself is cancelled in this very poll, and awaits one thing, in this body. As in asyncio the two cancels are one.
     if engine.is_interrupting_one() {
-        limit.to_deliver.set(false); // another cancel comes by at this moment: as in asyncio the two are one
+        limit.to_deliver.set(false);
     }
+    // Start the delivery, once, if the engine can start one in this poll; else it stays due.
     let how = (engine.may_deliver() && limit.to_deliver.take()).then_some(How::Several);
     let waker = cx.waker();
-    let seen = {
-        engine.under_one_that_asks(|| {
-            begun.scope.poll(&engine, how, waker, || future.as_mut().poll(cx))
-        })
-    };
+    // For scopes in the body, a request of this limit around them counts; one of a limit beside them would not.
+    let seen = engine
+        .under_one_that_asks(|| begun.scope.poll(&engine, how, waker, || future.as_mut().poll(cx)));
     match seen {
+        // The body returned in spite of the cancel: it came too late, or was swallowed. Its value counts.
         Seen::Ready(output) => {
-            limit.leave(); // its cancel came too late to stop anything, or was swallowed
+            limit.leave();
             Poll::Ready(Ok(output))
         }
+        // The body cleans up; or the delivery could not start, and is due in the next poll.
         Seen::Pending => {
-            limit.see(cx);
+            limit.keep_waker(cx);
             if limit.to_deliver.get() {
-                cx.waker().wake_by_ref(); // another cancel was being delivered; its own comes next
+                cx.waker().wake_by_ref();
             }
             Poll::Pending
         }
+        // A cancel came out, and nothing in the body is alive any more. The limit's own cancel ends here; another one goes on.
         Seen::CameOut => {
             held.set(None);
             if limit.leave() {
                 engine.catches();
                 return Poll::Ready(Err(TimedOut));
             }
-            limit.phase.set(Phase::Passed); // something else's cancel as well
-            leaf::comes_out(cx);
+            limit.phase.set(Phase::Passed);
+            checkpoint::comes_out(cx);
             Poll::Pending
         }
     }

@@ -1,35 +1,49 @@
-//! Time limits: [`wait_for`], [`timeout`], [`timeout_at`].
+//! **Time limits**: [`wait_for`], [`timeout`], [`timeout_at`].
 //!
-//! A time limit cancels its body, wherever it is polled, and nothing beside that: in a `join!` the other branches go on. It catches
-//! the cancel when that comes out of the body, which can so clean up and await while it is being stopped. As asyncio's, it counts as a
-//! request of the task, by which a cancel from outside that arrives at the same moment is told apart: the limit takes its own
-//! request back, and if others are left the cancel goes on.
+//! A `select!` of the body and a timer would drop the body when the time is up, so the body could not await anything to clean up. A
+//! limit that cancels its task would stop too much: the other branches of a `join!` too. So a limit delivers a cancel to its body
+//! alone, and catches it when it comes out. Until then the body may clean up, and await.
+//!
+//! As in asyncio, that cancel counts as a request of the task. The limit takes its own request back at the end; if others are left,
+//! the task was cancelled from outside at the same time, and the cancel goes on. A limit that is not polled does nothing.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `open` | limits in their first poll: most end there, and cost neither a timer nor a clock |
+//! | `limit` | one limit: its phases, its cancel request, its frame |
+//! | `at_once` | a limit of zero around a task |
+//!
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and `sleep`.
+
+mod at_once;
+mod limit;
+mod open;
 
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::limit::{Limit, Limited, Until};
-use crate::engine::frame::Held;
-use crate::engine::instant::Instant;
+use crate::base::instant::Instant;
+use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
+use limit::{Limit, Limited, Until};
 
-mod limit;
+pub(crate) use open::OpenLimits;
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
 ///
-/// The time begins when the future first waits, or arms a timer itself: what is ready at once costs neither a timer nor a look
-/// at the clock. With a limit of zero the future is polled once, and what is ready then is in time.
+/// The time begins when the future first waits or sets a timer. A future that is ready at once costs neither a timer nor a read of
+/// the clock. With a limit of zero the future is polled once, and is in time if it is ready then.
 ///
 /// # Cancellation
-/// When the time is up the future is *cancelled*: it may clean up, and this waits for that. What it had not
-/// returned by then is lost; if it swallows the cancel and returns, its value is returned here, late. A [`Task`]
-/// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
+/// When the time is up the future is *cancelled*: it may clean up, and `wait_for` waits for that. Results that it had not returned
+/// by then are lost. If it swallows the cancel and returns a value, `wait_for` returns that value, late. A [`Task`] passed by value
+/// is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
 ///
-/// Nothing but `future` is cancelled: in a `join!` the other branches go on. A limit that has lost a `select!` and is kept does
-/// nothing while it is not polled; when it is polled after its time it cancels `future` then, also if `future` could have ended in
-/// time: the moment of the poll counts. At the same moment the limit wins.
+/// Only `future` is cancelled: in a `join!` the other branches go on. A limit that has lost a `select!` and is kept does nothing
+/// while it is not polled. If it is polled after its time, it cancels `future` then, even if `future` could have ended in time: the
+/// moment of the poll counts. If `future` waits for a timer that is due at the same moment, the limit wins.
 ///
 /// [`Task`]: crate::Task
 /// [`shield`]: crate::shield()
@@ -52,7 +66,7 @@ mod limit;
 /// ```
 ///
 /// # In asyncio
-/// `asyncio.wait_for(aw, timeout)`; with a timeout of zero a coroutine is not even begun there.
+/// `asyncio.wait_for(aw, timeout)`. There, with a timeout of zero, a coroutine does not even begin.
 pub fn wait_for<F: Future>(
     future: F,
     limit: impl Into<Option<Duration>>,
@@ -62,7 +76,7 @@ pub fn wait_for<F: Future>(
 
 /// Runs `body` for at most `limit`; `None` is no limit yet.
 ///
-/// The body is given a [`Deadline`] by which it, or anybody it hands a clone to, can move the limit.
+/// The body is called with a [`Deadline`]. With it, or with a clone of it, other code can move the limit.
 ///
 /// # Cancellation
 /// As with [`wait_for`].
@@ -71,7 +85,7 @@ pub fn wait_for<F: Future>(
 /// [`TimedOut`].
 ///
 /// # Panics
-/// When polled outside a task.
+/// When polled outside a task, or after its end.
 ///
 /// # Examples
 /// ```
@@ -109,7 +123,7 @@ where
 /// [`TimedOut`].
 ///
 /// # Panics
-/// When polled outside a task.
+/// When polled outside a task, or after its end.
 ///
 /// # Examples
 /// ```
@@ -145,7 +159,7 @@ where
     Held::new(body(Deadline { limit: limit.clone() }), Limited::<_, false>(limit))
 }
 
-/// A running time limit, to be looked at or moved. Given to the body of [`timeout`]; a clone is the same limit.
+/// A running time limit, to inspect or move it. Passed to the body of [`timeout`]; a clone is the same limit.
 ///
 /// # In asyncio
 /// `asyncio.Timeout`.
@@ -155,22 +169,23 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// When the time is up; `None` is never. A limit whose time has not begun to run begins now.
+    /// The moment at which the time is up; `None` is no limit. If the time has not begun to run, it begins now; after a body that
+    /// has ended without waiting it never does, and this is `None`.
     pub fn when(&self) -> Option<Instant> {
         self.limit.when()
     }
 
-    /// Sets another moment; `None` is no limit. A moment that has passed ends the body when it next waits.
+    /// Moves the limit to another moment; `None` is no limit. If the moment has passed, the body is cancelled when it next waits.
     ///
     /// # Errors
-    /// If the time was up already or the body has ended.
+    /// If the time was up already, or the body has ended.
     pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
         self.limit.reschedule(when.into())
     }
 
-    /// Whether the time is up.
+    /// Whether the time is up, or was up when the body ended.
     pub fn expired(&self) -> bool {
-        self.limit.is_expired() || self.limit.has_fired()
+        self.limit.is_up()
     }
 }
 

@@ -1,0 +1,45 @@
+//! **A slab**: values by a small key. The keys of removed values are used again.
+//!
+//! A key has no generation, as ids have: it belongs to the code that inserted the value, until that code removes it.
+
+/// Values by key.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    entries: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab { entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// # Panics
+    /// If there are more than four billion values.
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(key) = self.free.pop() {
+            self.entries[key as usize] = Some(value);
+            return key;
+        }
+        let key = u32::try_from(self.entries.len()).expect("more than four billion values");
+        self.entries.push(Some(value));
+        key
+    }
+
+    pub(crate) fn get(&self, key: u32) -> Option<&T> {
+        self.entries.get(key as usize)?.as_ref()
+    }
+
+    /// Takes the value out. The key stays in use until `remove`.
+    pub(crate) fn take(&mut self, key: u32) -> Option<T> {
+        self.entries[key as usize].take()
+    }
+
+    /// Frees the key, and returns the value if it was not taken.
+    pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
+        self.free.push(key);
+        self.entries[key as usize].take()
+    }
+}

@@ -1,0 +1,97 @@
+//! **Slack**: when a table that has been large frees memory.
+//!
+//! The entries of the timer wheel and the task slots are named by their index, so an entry in use cannot move, and only the free
+//! end of the table can be cut off. The naive answer is to cut whenever the end is free; a table that grows and shrinks all the
+//! time then allocates all the time. The rules, for both tables:
+//!
+//! - A table of up to [`KEPT`] entries is never cut.
+//! - A larger one is cut if at most a quarter of it is in use: to twice the number in use, or to `KEPT`. Between two cuts, or a cut
+//!   and the next growth, a number of entries in proportion to the length must come or go, so the cost for each entry stays
+//!   constant.
+//! - An entry in use near the end blocks the cut there. Such an attempt walks through the table for little gain, so the next one is
+//!   delayed: the loop skips one question, then two, four and so on, at most for as many checks as the table is long. The delay
+//!   ends early if the number in use has halved, or the length has changed. Meanwhile free entries beyond the wanted end are used
+//!   only if there are no others, so the end becomes free when the entries in use there are removed.
+//!
+//! The loop asks at some of its checks (`turn.rs`), and before it parks: never when an entry is added or removed.
+
+/// The loop asks whether a table should be cut once in this many checks, and before it parks.
+pub(crate) const TRIM_EVERY: usize = 64;
+
+/// How many entries a table always keeps.
+pub(crate) const KEPT: usize = 4096;
+
+/// Decides when one table is cut.
+#[derive(Debug, Default)]
+pub(crate) struct Slack {
+    /// Length and number in use after the last attempt.
+    after_last: (usize, usize),
+    /// How many questions are skipped between that attempt and the next, and how many of these are left.
+    delay: usize,
+    skips_left: usize,
+}
+
+impl Slack {
+    /// The length to which the table should be cut, if it should be cut now.
+    pub(crate) fn wanted(&mut self, len: usize, in_use: usize) -> Option<usize> {
+        if len <= KEPT || in_use > len / 4 {
+            return None;
+        }
+        let (len_then, in_use_then) = self.after_last;
+        let has_halved = in_use < in_use_then && in_use <= in_use_then / 2;
+        if self.skips_left > 0 && len == len_then && !has_halved {
+            self.skips_left -= 1;
+            return None;
+        }
+        Some((2 * in_use).max(KEPT))
+    }
+
+    /// Notes an attempt to cut the table to `wanted`, which left it with `len` entries.
+    pub(crate) fn was_cut(&mut self, wanted: usize, len: usize, in_use: usize) {
+        let has_grown = len > self.after_last.0;
+        self.delay = match (len > wanted, has_grown) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => (2 * self.delay).min(len / TRIM_EVERY),
+        };
+        self.skips_left = self.delay;
+        self.after_last = (len, in_use);
+    }
+}
+
+/// Frees memory of a list that is empty between two uses, and holds at most `most` values in its next use.
+pub(crate) fn shrink<T>(list: &mut Vec<T>, most: usize) {
+    if list.capacity() > KEPT && most <= list.capacity() / 4 {
+        list.shrink_to((2 * most).max(KEPT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_cannot_be_cut_is_not_walked_again_and_again() {
+        let mut slack = Slack::default();
+        let mut attempts = 0;
+        for _ in 0..100_000 / TRIM_EVERY {
+            if let Some(wanted) = slack.wanted(50_000, 10) {
+                attempts += 1;
+                slack.was_cut(wanted, 50_000, 10); // the last entry is in use
+            }
+        }
+        assert!(attempts <= 12, "{attempts} attempts");
+        let asks = (0..2 * 50_000 / TRIM_EVERY).filter(|_| slack.wanted(50_000, 10).is_some());
+        assert!(asks.count() > 0, "it is tried again after as many checks as the table is long");
+        assert!(slack.wanted(50_000, 5).is_some(), "half of the entries in use are gone");
+    }
+
+    #[test]
+    fn a_table_that_is_used_or_small_is_left_alone() {
+        let mut slack = Slack::default();
+        assert_eq!(slack.wanted(KEPT, 0), None);
+        assert_eq!(slack.wanted(100_000, 25_001), None);
+        assert_eq!(slack.wanted(100_000, 25_000), Some(50_000));
+        assert_eq!(slack.wanted(100_000, 0), Some(KEPT));
+    }
+}

@@ -1,0 +1,221 @@
+//! **The polls of a cancelled task**, and what happens when a cancel comes out of a poll.
+//!
+//! To drop the future of a cancelled task would be simple; here the task is polled, so that what it awaits is interrupted and its
+//! code can clean up. A task that awaits one thing needs one poll (`poll_interrupted`), any other two (`scope/`). A task ends
+//! cancelled when the cancel has come out of its future and nothing in it is alive.
+
+use std::task::Poll;
+
+use crate::base::instant::Instant;
+use crate::cold::Cold;
+use crate::delivery::Signal;
+use crate::engine::Engine;
+use crate::kernel::record::{Flag, Polled, RecordRef};
+use crate::scope::{How, Scope, Seen};
+
+impl Engine {
+    /// Polls the body of a limit or a group that has requested a cancel of it.
+    pub(crate) fn under_one_that_asks<R>(&self, poll: impl FnOnce() -> R) -> R {
+        /// The poll may panic.
+        struct PutBack<'a>(&'a Engine);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.deliveries.asking_around.update(|around| around - 1);
+            }
+        }
+        self.deliveries.asking_around.update(|around| around + 1);
+        let _put_back = PutBack(self);
+        poll()
+    }
+
+    /// Polls a task that was cancelled, or is still being unwound.
+    #[inline(never)]
+    pub(crate) fn poll_cancelled(&self, record: &RecordRef) {
+        let is_new = record.has(Flag::CANCEL_PENDING);
+        let how = if !is_new {
+            record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
+        } else if record.has(Flag::AWAITS_SEVERAL | Flag::WAKER_ESCAPED | Flag::UNWINDING) {
+            Some(How::Several)
+        } else {
+            return self.poll_interrupted(record);
+        };
+        record.clear(
+            Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
+        );
+        if is_new && !record.has(Flag::STARTED) {
+            return self.end_cancelled(record); // a task that has not begun never begins
+        }
+        record.forget_awaited();
+        self.forget_caught();
+        let fresh = Scope::default(); // most tasks need no cold part to be cancelled
+        let scope = record.cold_if_any().map_or(&fresh, |cold| &cold.scope);
+        let seen = scope.poll_task(record, how, || match record.begin_poll(Flag::NONE) {
+            None => Poll::Ready(None), // a destructor has ended it
+            Some(polling) => match self.poll_future(record, polling) {
+                Polled::Pending => Poll::Pending,
+                polled => Poll::Ready(Some(polled)),
+            },
+        });
+        match seen {
+            Seen::Ready(None) => {}
+            Seen::Ready(Some(Polled::Value)) => {
+                // The task returned a value without having caught the cancel: it has not swallowed it.
+                if how.is_some() && !self.has_caught() || record.has(Flag::CANCEL_PENDING) {
+                    self.end_cancelled(record);
+                } else {
+                    self.end(record, Flag::NONE);
+                }
+            }
+            Seen::Ready(Some(polled)) => self.end_as(record, polled),
+            Seen::CameOut => self.end_cancelled(record),
+            Seen::Pending => {
+                self.note_what_waits(record);
+                if scope.has_interrupted() {
+                    record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
+                }
+                if scope.is_at_work() {
+                    record.cold().scope.becomes(scope);
+                    record.set(Flag::UNWINDING);
+                }
+                self.after_pending(record);
+            }
+        }
+    }
+
+    /// The same in one poll, for a task that awaits one thing and is not being unwound.
+    fn poll_interrupted(&self, record: &RecordRef) {
+        record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED);
+        if !record.has(Flag::STARTED) {
+            return self.end_cancelled(record); // a task that has not begun never begins
+        }
+        record.forget_awaited();
+        let Some(polling) = record.begin_poll(Flag::NONE) else { return }; // a destructor has ended it
+        self.forget_caught();
+        let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
+        match polled {
+            Polled::Pending if delivered.came_out && !delivered.is_alive => {
+                self.end_cancelled(record);
+            }
+            Polled::Pending => {
+                self.note_what_waits(record);
+                if delivered.came_out {
+                    record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
+                    self.make_record_ready(record); // or not: what has waited may have lost a `select!` later in this poll
+                }
+                if delivered.came_out || delivered.holds {
+                    record.cold().scope.goes_on(&delivered);
+                    record.set(Flag::UNWINDING);
+                }
+                self.after_pending(record);
+            }
+            // As above: a cancel that was not caught was not swallowed.
+            Polled::Value
+                if !self.has_caught()
+                    || delivered.is_to_go_on
+                    || record.has(Flag::CANCEL_PENDING) =>
+            {
+                self.end_cancelled(record);
+            }
+            polled => self.end_as(record, polled),
+        }
+    }
+
+    /// A cancel came out of a poll that delivered none: a frame let one go on that it had caught before.
+    #[cold]
+    pub(crate) fn cancel_came_out(&self, record: &RecordRef) {
+        let keeps_wakers = |cold: &Cold| cold.foreign_wakers.borrow().keeps_any();
+        let has_sets = record.cold_if_any().is_some_and(keeps_wakers);
+        if record.has(Flag::DISCARD) || self.nothing_waited() && !has_sets {
+            return self.end_cancelled(record);
+        }
+        record.cold().scope.waits_for_the_rest(record);
+        record.set(Flag::UNWINDING);
+        record.set(Flag::AWAITS_SEVERAL);
+        self.make_record_ready(record); // what has waited may have lost a `select!` later in this poll
+        self.after_pending(record);
+    }
+
+    /// A poll has ended, and the task waits.
+    #[inline]
+    pub(crate) fn after_pending(&self, record: &RecordRef) {
+        if record.has(Flag::DISCARD | Flag::CANCEL_PENDING) {
+            self.after_pending_with_cancel(record);
+        }
+    }
+
+    #[cold]
+    fn after_pending_with_cancel(&self, record: &RecordRef) {
+        if record.has(Flag::DISCARD) {
+            return self.end_cancelled(record);
+        }
+        // The task was cancelled while it ran, and now it waits. As in asyncio the cancel is forwarded to what it awaits.
+        let reason = record.reason();
+        if record.forward(&reason, None) {
+            record.clear(Flag::CANCEL_PENDING);
+        } else {
+            if !record.is_queued() {
+                record.set(Flag::CANCEL_FIRM); // from here on it cannot be taken back: what is awaited is interrupted
+                self.note_interrupted();
+            }
+            self.make_record_ready(record);
+        }
+    }
+
+    /// A limit that this task has polled is up, or a group cancels its body in this task.
+    ///
+    /// As in asyncio, a task that is awaited in the body is to be cancelled at once. So if this task awaits one task it is polled
+    /// now: the limit, if it is polled too, forwards the cancel. Otherwise the task is queued. No code of the user's may be
+    /// running.
+    pub(crate) fn scope_is_to_be_polled(&self, record: &RecordRef) {
+        if record.awaits_one() && !record.is_queued() {
+            self.current.hidden(|| {
+                if record.has(Flag::CANCEL_FORWARDED) {
+                    self.poll_now(record); // the join learns first that an earlier cancel was forwarded
+                }
+                self.poll_now(record);
+            });
+        } else {
+            self.make_record_ready(record);
+        }
+    }
+}
+
+impl Engine {
+    /// A poll before which there is more to do. Polls nothing if the task has ended.
+    #[inline(never)]
+    pub(crate) fn poll_slow_path(&self, record: &RecordRef, started: Option<Instant>) {
+        self.deliveries.several_awaited.set(record.has(Flag::AWAITS_SEVERAL));
+        self.poll_after_preparing(record, started);
+        self.deliveries.several_awaited.set(false);
+    }
+
+    fn poll_after_preparing(&self, record: &RecordRef, started: Option<Instant>) {
+        let is_cancelled =
+            record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
+        if is_cancelled && self.deliveries.signal.get() != Signal::Asking {
+            self.poll_cancelled(record);
+            if let Some(started) = started {
+                self.report_if_slow(record, started);
+            }
+            return;
+        }
+        record.forget_awaited();
+        if let Some(polling) = record.begin_poll(Flag::NONE) {
+            self.poll(record, polling, started);
+        }
+    }
+
+    /// The end of a poll if it was the task's last, or if a cancel came out of it.
+    #[inline(never)]
+    pub(crate) fn finish_poll(&self, record: &RecordRef, polled: Polled) {
+        let signal = self.deliveries.signal.replace(Signal::Quiet);
+        match polled {
+            Polled::Pending if signal == Signal::Asking => self.after_pending(record),
+            Polled::Pending => self.cancel_came_out(record),
+            Polled::Value if record.has(Flag::CANCEL_PENDING) || signal == Signal::Next => {
+                self.end_cancelled(record);
+            }
+            polled => self.end_as(record, polled),
+        }
+    }
+}

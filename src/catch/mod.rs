@@ -1,0 +1,197 @@
+//! **Catching a cancel**: what `except CancelledError` and `finally` are in asyncio.
+//!
+//! A cancelled task is unwound by dropping its futures, from the innermost out, until a frame catches the cancel. Destructors run
+//! on the way, so `Drop` is enough for clean-up without an `await`, as always in Rust. But a destructor cannot await. For clean-up
+//! that awaits there is [`catch_cancel`] and, on top of it, [`finally`].
+//!
+//! | file | idea |
+//! |---|---|
+//! | `frame` | a future that is held in place, and dropped in place when a cancel is caught |
+//! | `shield` | awaiting a task without passing a cancel on to it |
+//!
+//! It stands on `base`, `error`, the kernel, `delivery`, `scope` and `task`.
+
+mod frame;
+mod shield;
+
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::base::panic::{self, Payload};
+use crate::delivery::checkpoint;
+use crate::error::Cancelled;
+use crate::kernel::current;
+use crate::scope::{Scope, Seen};
+pub(crate) use frame::{Frame, Held};
+pub use shield::shield;
+
+/// Awaits `future`. A cancel of the task that arrives meanwhile is caught and becomes a value.
+///
+/// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the cancel go on with
+/// [`Cancelled::reraise`], or swallow it by going on. Code that swallows it for good also takes the request back, with
+/// [`TaskRef::uncancel`](crate::TaskRef::uncancel): while the request counts, a time limit or a group around this code takes the
+/// cancel for one that has to go on.
+///
+/// A future that is *dropped* is not cancelled, and the code after this does not run: the loser of a `select!`, a branch beside an
+/// `Err` in `try_join!`, what a cancelled task merely kept. To stop such a future with its clean-up, await
+/// `wait_for(&mut future, Duration::ZERO)`.
+///
+/// In a foreign `join!` or set of futures each branch gets the cancel: each that catches runs its own clean-up, at the same time,
+/// and the task ends when all of them have let the cancel go on. If `future` itself is a `join!`, this catches when all its
+/// branches have ended. A future that is kept, and not awaited when the cancel comes, is not cancelled: the code after this may
+/// await it.
+///
+/// # Cancellation
+/// Caught. A second cancel, during the clean-up, is raised there.
+///
+/// # Errors
+/// [`Cancelled`], with the reason if there is one.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{catch_cancel, create_task, sleep, yield_now};
+///
+/// let task = create_task(async {
+///     if let Err(cancelled) = catch_cancel(sleep(Duration::from_secs(60))).await {
+///         sleep(Duration::from_millis(10)).await; // clean-up may wait
+///         cancelled.reraise().await;
+///     }
+/// });
+/// yield_now().await;
+/// task.cancel();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `try: await future` / `except CancelledError:`.
+pub fn catch_cancel<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
+    Held::new(future, CatchCancel::default())
+}
+
+#[derive(Default)]
+struct CatchCancel {
+    scope: Scope,
+}
+
+impl<F: Future> Frame<F> for CatchCancel {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
+        let Some(engine) = current::running() else { return future.poll(cx).map(Ok) };
+        let waker = cx.waker();
+        match self.scope.poll(&engine, None, waker, || future.as_mut().poll(cx)) {
+            Seen::Ready(output) => {
+                held.set(None); // it has ended: a further poll panics
+                Poll::Ready(Ok(output))
+            }
+            Seen::Pending => Poll::Pending,
+            Seen::CameOut => {
+                engine.catches();
+                held.set(None);
+                Poll::Ready(Err(Cancelled { reason: checkpoint::reason() }))
+            }
+        }
+    }
+}
+
+impl Cancelled {
+    /// Lets the cancel go on: the task unwinds from here, to the next frame that catches it or to the task's end.
+    ///
+    /// In a branch of a `join!` or a set only this branch unwinds. The other branches are not cancelled, and the task ends
+    /// cancelled when they have ended. In a `select!` that another branch wins, the cancel is lost with this branch.
+    ///
+    /// # Panics
+    /// When polled outside a task.
+    ///
+    /// # In asyncio
+    /// `raise`.
+    pub async fn reraise(self) -> ! {
+        poll_fn(|cx| {
+            assert!(current::task().is_some(), "`reraise` can only be awaited in a task");
+            checkpoint::comes_out(cx);
+            checkpoint::set_reason(self.reason.clone());
+            Poll::<()>::Pending
+        })
+        .await;
+        pending().await
+    }
+}
+
+/// Awaits `body`, and then `cleanup`, however `body` ended: with a value, cancelled, or in a panic.
+///
+/// # Cancellation
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is dropped before
+/// its end, `cleanup` does not run: in a task that is dropped hard, as the loser of a `select!`, or kept by a task that ends.
+///
+/// # Panics
+/// A panic of `body` goes on after `cleanup`.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{finally, sleep, wait_for};
+///
+/// let work = finally(sleep(Duration::from_secs(60)), async || {
+///     sleep(Duration::from_millis(10)).await;
+///     println!("closed");
+/// });
+/// assert!(wait_for(work, Duration::from_secs(1)).await.is_err());
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `try: … finally: …`.
+pub async fn finally<F: Future>(body: F, cleanup: impl AsyncFnOnce()) -> F::Output {
+    let ended = catch_all(body).await;
+    cleanup().await;
+    match ended {
+        Ok(output) => output,
+        Err(Ending::Cancelled(cancelled)) => cancelled.reraise().await,
+        Err(Ending::Panicked(payload)) => resume_unwind(payload),
+    }
+}
+
+/// How a body ended, if it did not end with a value.
+pub(crate) enum Ending {
+    Cancelled(Cancelled),
+    Panicked(Payload),
+}
+
+/// Like [`catch_cancel`], and catches a panic too.
+pub(crate) fn catch_all<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Ending>> {
+    Held::new(future, CatchAll::default())
+}
+
+#[derive(Default)]
+struct CatchAll {
+    catch_cancel: CatchCancel,
+}
+
+impl<F: Future> Frame<F> for CatchAll {
+    type Output = Result<F::Output, Ending>;
+
+    fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.catch_cancel.poll(held.as_mut(), cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(ended)) => {
+                let kept = panic::keep_during(ended, || held.set(None));
+                Poll::Ready(match kept {
+                    Ok(ended) => ended.map_err(Ending::Cancelled),
+                    Err(payload) => Err(Ending::Panicked(payload)),
+                })
+            }
+            Err(payload) => {
+                panic::quietly(|| held.set(None));
+                Poll::Ready(Err(Ending::Panicked(payload)))
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! **Checkpoints**: what the futures that wait themselves (a sleep, a lock, a join) do so that a cancel can reach them.
+//!
+//! A checkpoint that is polled asks first whether it is [`interrupted`], and says that it [`waits`] when it does. How a cancel gets
+//! there, and out again, is in `delivery/mod.rs`. A foreign future does nothing of this, and can be cancelled all the same: it is
+//! dropped with the future around it.
+
+use std::task::Context;
+
+use crate::engine::Engine;
+use crate::error::Reason;
+use crate::kernel::current::{self, with_current_loop};
+use crate::kernel::record::RecordRef;
+
+pub(crate) use crate::delivery::{Told, Visit};
+
+/// Each checkpoint asks this first when it is polled. If it is true, the checkpoint returns `Pending` and changes nothing.
+#[inline]
+pub(crate) fn interrupted(
+    told: &Told,
+    cx: &Context<'_>,
+    waits_for: impl FnOnce() -> String,
+) -> bool {
+    !is_quiet() && is_interrupted(told, cx, waits_for)
+}
+
+#[cold]
+fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
+    let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx, waits_for) {
+        Visit::Go => false,
+        Visit::Wait => true,
+        Visit::Interrupted(_) => {
+            engine.comes_out(cx);
+            true
+        }
+    });
+    is_interrupted.unwrap_or(false)
+}
+
+/// The same for a checkpoint that passes a cancel on.
+#[cold]
+pub(crate) fn visit(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> Visit {
+    with_current_loop(|engine| engine.visit(told, cx, waits_for)).unwrap_or(Visit::Go)
+}
+
+/// Whether nothing is being delivered to what is being polled.
+#[inline]
+pub(crate) fn is_quiet() -> bool {
+    with_current_loop(Engine::is_quiet).unwrap_or(true)
+}
+
+/// A checkpoint waits: it was not interrupted, and returns `Pending`.
+#[inline]
+pub(crate) fn waits() {
+    with_current_loop(Engine::waits);
+}
+
+/// A cancel comes out of what is being polled; the caller returns `Pending`.
+pub(crate) fn comes_out(cx: &Context<'_>) {
+    with_current_loop(|engine| engine.comes_out(cx));
+}
+
+/// Polls, and returns whether a cancel came out of that.
+pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, bool) {
+    let out = || with_current_loop(Engine::cancels_out).unwrap_or(0);
+    let before = out();
+    let polled = poll();
+    (polled, out() > before)
+}
+
+/// The task that `poll` awaits, if that is all that it awaits. `poll` is called once, and each checkpoint answers what it waits
+/// for.
+pub(crate) fn the_one_task_awaited_in(poll: impl FnOnce()) -> Option<RecordRef> {
+    let engine = current::running()?;
+    engine.is_quiet().then(|| engine.ask_for_the_one_task(poll)).flatten()
+}
+
+/// A join answers which task it waits for.
+#[cold]
+pub(crate) fn is_asked(awaited: &RecordRef) {
+    with_current_loop(|engine| engine.is_asked(awaited));
+}
+
+/// Why the current task was cancelled, if that is known.
+pub(crate) fn reason() -> Reason {
+    current::with_task(|current| current.reason()).unwrap_or_default()
+}
+
+/// The current task ends with this reason, if its cancel is not caught.
+pub(crate) fn set_reason(reason: Reason) {
+    current::with_task(|current| current.set_reason(reason));
+}
+
+/// Polls a join to whose task no cancel is to be passed on.
+pub(crate) fn shielded<R>(poll: impl FnOnce() -> R) -> R {
+    let Some(engine) = current::running() else { return poll() };
+    engine.current.hidden(poll)
+}

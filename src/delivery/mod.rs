@@ -1,0 +1,433 @@
+//! **Delivering a cancel**: how it reaches everything that is awaited, in every branch, and nothing else.
+//!
+//! asyncio throws `CancelledError` into a coroutine at its `await`. A future cannot be thrown into; it can only be dropped, by the
+//! code that holds it. To drop the task's whole future would be simple, but nothing in it could catch the cancel, or await in its
+//! clean-up. So a cancel is *delivered by polling*. A checkpoint (a sleep, a lock, a join) that is interrupted returns `Pending`,
+//! and notes that a cancel comes out. The innermost frame around it that can catch a cancel drops the future that it holds. The
+//! outermost is the task itself.
+//!
+//! With one await this is simple: the first checkpoint that is polled is interrupted. But a task may await several things at once,
+//! in a `join!`, a `select!`, a set, and may keep futures that it does not await. Only its combinators know which ones it awaits,
+//! and only by polling do they tell. So if there are several, the future is polled twice:
+//!
+//! ```text
+//!  mark     each checkpoint that is polled notes the number of this delivery, and does nothing else
+//!  deliver  a checkpoint that has noted the number is interrupted; any other goes on as always
+//! ```
+//!
+//! Nothing else runs between the two. A future that is kept (it lost a `select!`) is not polled in the first. So the second leaves
+//! it alone, even if clean-up code awaits it there. A join that is interrupted passes the cancel on to its task, and *holds* its
+//! branch until that task has ended.
+//!
+//! Every poll pays a little for this: each checkpoint tests the [`Signal`], and counts itself if it waits. So at the end of each
+//! poll it is known whether the task awaits one thing or several.
+//!
+//! `checkpoint` is what the checkpoints call; the rest is here. What catches a cancel that comes out, and when, is in `scope/`.
+//!
+//! It stands on `base`, `error`, the kernel and `kept_waker`.
+
+pub(crate) mod checkpoint;
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Waker};
+
+use crate::base::id::TaskId;
+use crate::engine::Engine;
+use crate::kept_waker::KeptWaker;
+use crate::kernel::current::with_current_loop;
+use crate::kernel::record::{Flag, RecordRef};
+
+/// What a checkpoint is to do when it is polled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Go on: nothing is being delivered.
+    #[default]
+    Quiet,
+    /// Answer what it waits for, and return `Pending`: for the report of a deadlock, and for a limit without any time.
+    Asking,
+    /// Note the number, and return `Pending`.
+    Mark,
+    /// The first that is polled is interrupted: the task awaits one thing.
+    First,
+    /// The same, but the cancel has been forwarded already to the task that the first awaits.
+    Forwarded,
+    /// The next that is polled is interrupted: the code that is running now has turned a cancel into an error, and gets the
+    /// cancel again where it awaits next.
+    Next,
+    /// Those that have noted the number of a delivery that is going on are interrupted.
+    Deliver,
+}
+
+/// What a loop knows of the cancels in the poll that is going on.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    pub(crate) signal: Cell<Signal>,
+    /// When so many tasks have been popped from the ready queue, all tasks that a cancel has interrupted have run.
+    interrupted_until: Cell<u64>,
+    /// While the signal is `Asking`: what the checkpoints wait for.
+    pub(crate) answers: RefCell<Vec<String>>,
+    /// The number of the last delivery. See [`next_number`](Deliveries::next_number).
+    pub(crate) last_number: Cell<u32>,
+    /// The number of the innermost scope around what is being polled; zero if nothing is being delivered.
+    pub(crate) innermost: Cell<u32>,
+    /// The numbers of the scopes around that one.
+    pub(crate) active: RefCell<Vec<u32>>,
+    /// Counts the deliveries to several: a scope that was marked in one is not marked again.
+    pub(crate) round: Cell<u64>,
+    /// How often a checkpoint was polled while something was being delivered.
+    pub(crate) visits: Cell<u32>,
+    /// How often something was polled that can be marked. It may wrap: it is only tested for a change.
+    pub(crate) met: Cell<u32>,
+    /// The foreign wakers of checkpoints that were marked.
+    pub(crate) marked_wakers: RefCell<Vec<KeptWaker>>,
+    /// How many cancels have come out of what was polled, and were not caught.
+    pub(crate) out: Cell<u32>,
+    /// How many checkpoints have waited in this poll, and were not interrupted. Counted in every poll, quiet or not.
+    pub(crate) waiting: Cell<u32>,
+    /// How many joins hold their branch, and how many scopes wait until nothing in them is alive.
+    pub(crate) holding: Cell<u32>,
+    /// A cancel was caught or swallowed in this poll.
+    pub(crate) caught: Cell<bool>,
+    /// How many scopes are being polled by `scope/look.rs`, one within the other.
+    pub(crate) looks_nested: Cell<u32>,
+    /// While the signal is `Asking` for the one task: the tasks of the joins that were polled.
+    asked: RefCell<Option<Vec<RecordRef>>>,
+    /// The task that is being polled awaited several things before this poll.
+    pub(crate) several_awaited: Cell<bool>,
+    /// How many limits and groups around what is being polled have requested a cancel of their body.
+    pub(crate) asking_around: Cell<u32>,
+}
+
+/// What was counted so far in a poll: see the fields of [`Deliveries`].
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) met: u32,
+    pub(crate) out: u32,
+    pub(crate) waiting: u32,
+    pub(crate) holding: u32,
+}
+
+/// What a checkpoint has noted: the number of a delivery, and in the lowest bit whether it holds its branch.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Cell<u32>);
+
+impl Told {
+    const HOLDS: u32 = 1;
+    const NUMBERS: u32 = u32::MAX >> 1;
+
+    fn number(&self) -> u32 {
+        self.0.get() >> 1
+    }
+
+    /// False if the number was noted before.
+    fn note(&self, number: u32) -> bool {
+        let is_new = self.number() != number;
+        if is_new {
+            self.0.set(number << 1); // a new delivery is forwarded anew: it holds no more
+        }
+        is_new
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.0.get() & Told::HOLDS != 0
+    }
+
+    pub(crate) fn forget(&self) {
+        self.0.set(0);
+    }
+}
+
+/// What a cancel does to a checkpoint that passes it on, a join or a gathering.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Visit {
+    /// It goes on as always.
+    Go,
+    /// It returns `Pending`, and does nothing else.
+    Wait,
+    /// It is interrupted. `true` if the cancel was forwarded before, to what it awaits: then it need not pass it on.
+    Interrupted(bool),
+}
+
+impl Engine {
+    /// What a checkpoint that is polled is to do; the signal is not quiet.
+    #[cold]
+    pub(crate) fn visit(
+        &self,
+        told: &Told,
+        cx: &Context<'_>,
+        waits_for: impl FnOnce() -> String,
+    ) -> Visit {
+        let d = &self.deliveries;
+        d.visits.set(d.visits.get().wrapping_add(1));
+        match d.signal.get() {
+            Signal::Asking => {
+                let answer = waits_for();
+                self.deliveries.answers.borrow_mut().push(answer);
+                Visit::Wait
+            }
+            Signal::Mark => {
+                d.met.update(|met| met.wrapping_add(1));
+                if !told.note(d.innermost.get()) {
+                    return Visit::Wait;
+                }
+                self.note_marked_waker(cx.waker());
+                Visit::Wait
+            }
+            first @ (Signal::First | Signal::Forwarded | Signal::Next) => {
+                told.forget();
+                told.note(d.innermost.get());
+                d.signal.set(Signal::Deliver);
+                Visit::Interrupted(first == Signal::Forwarded)
+            }
+            Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
+                Visit::Interrupted(false)
+            }
+            Signal::Quiet | Signal::Deliver => Visit::Go,
+        }
+    }
+
+    /// Notes the waker of a checkpoint that was marked, if it is a set's: it is woken before the second poll, or the set would not
+    /// poll the checkpoint again. Not now, because a set whose futures wake themselves stops early.
+    pub(crate) fn note_marked_waker(&self, waker: &Waker) {
+        if TaskId::of(waker).is_none() {
+            let waker = KeptWaker::of_foreign(waker);
+            self.deliveries.marked_wakers.borrow_mut().push(waker);
+        }
+    }
+
+    /// A checkpoint waits in this poll.
+    #[inline]
+    pub(crate) fn waits(&self) {
+        self.deliveries.waiting.set(self.deliveries.waiting.get() + 1);
+    }
+
+    /// A poll begins.
+    #[inline]
+    pub(crate) fn forget_what_waited(&self) {
+        self.deliveries.waiting.set(0);
+    }
+
+    /// A poll ends, and the task waits: notes whether for several things.
+    #[inline]
+    pub(crate) fn note_what_waits(&self, record: &RecordRef) {
+        if self.deliveries.waiting.get() > 1 {
+            record.set(Flag::AWAITS_SEVERAL);
+        }
+    }
+
+    /// A join holds its branch until the task to which it has passed the cancel on has ended.
+    pub(crate) fn holds(&self, told: &Told) {
+        told.0.set(told.0.get() | Told::HOLDS);
+        self.deliveries.holding.update(|holding| holding + 1);
+    }
+
+    /// The task to which a join has passed the cancel on has ended with a value: it has swallowed the cancel.
+    pub(crate) fn was_swallowed(&self, told: &Told) {
+        told.forget();
+        self.deliveries.caught.set(true);
+    }
+
+    /// A cancel comes out of what is being polled, which returns `Pending`.
+    pub(crate) fn comes_out(&self, cx: &Context<'_>) {
+        let d = &self.deliveries;
+        match d.signal.get() {
+            Signal::Mark => {
+                d.met.update(|met| met.wrapping_add(1));
+                self.note_marked_waker(cx.waker());
+            }
+            Signal::Asking => {}
+            Signal::Quiet => {
+                self.raise_deliver();
+                d.out.set(1);
+            }
+            Signal::First | Signal::Forwarded | Signal::Next | Signal::Deliver => {
+                d.signal.set(Signal::Deliver);
+                d.out.update(|out| out + 1);
+            }
+        }
+    }
+
+    /// The code that is running now is interrupted at its next checkpoint, and nothing beside it. False if its task awaits one
+    /// thing, or if this poll has another signal.
+    pub(crate) fn interrupt_next(&self) -> bool {
+        if !self.deliveries.several_awaited.get() {
+            return false;
+        }
+        match self.deliveries.signal.get() {
+            Signal::Quiet => self.raise_deliver(),
+            Signal::Deliver => {}
+            _ => return false,
+        }
+        self.deliveries.signal.set(Signal::Next);
+        true
+    }
+
+    /// Whether the code that was to be interrupted at its next checkpoint has ended without reaching one. Asking ends the signal
+    /// `Next`.
+    pub(crate) fn has_no_next(&self) -> bool {
+        let has_none = self.deliveries.signal.get() == Signal::Next;
+        if has_none {
+            self.deliveries.signal.set(Signal::Deliver);
+        }
+        has_none
+    }
+
+    /// From here on the poll delivers, and counts what comes out.
+    pub(crate) fn raise_deliver(&self) {
+        let d = &self.deliveries;
+        d.signal.set(Signal::Deliver);
+        d.out.set(0);
+        d.holding.set(0);
+    }
+
+    /// How many cancels have come out of what was polled in this poll, if any is being delivered.
+    pub(crate) fn cancels_out(&self) -> u32 {
+        if self.is_quiet() { 0 } else { self.deliveries.out.get() }
+    }
+
+    /// A cancel that came out was caught.
+    pub(crate) fn catches(&self) {
+        self.deliveries.caught.set(true);
+    }
+
+    /// A cancelled task is about to be polled.
+    pub(crate) fn forget_caught(&self) {
+        self.deliveries.caught.set(false);
+    }
+
+    /// Polls with the signal `Asking`. Returns the task that is awaited, if that is all that is awaited.
+    pub(crate) fn ask_for_the_one_task(&self, poll: impl FnOnce()) -> Option<RecordRef> {
+        /// The poll may panic.
+        struct Quiet<'a>(&'a Engine);
+        impl Drop for Quiet<'_> {
+            fn drop(&mut self) {
+                self.0.deliveries.signal.set(Signal::Quiet);
+                self.0.deliveries.answers.take();
+                let asked = self.0.deliveries.asked.take();
+                drop(asked); // after the borrow: it may be the last references
+            }
+        }
+        self.deliveries.asked.replace(Some(Vec::new()));
+        self.deliveries.signal.set(Signal::Asking);
+        let quiet = Quiet(self);
+        poll();
+        let mut asked = self.deliveries.asked.take().unwrap_or_default();
+        let is_one = self.deliveries.answers.borrow().len() == 1;
+        drop(quiet);
+        asked.pop().filter(|_| is_one)
+    }
+
+    /// A join of this task is polled, and the signal is not quiet.
+    pub(crate) fn is_asked(&self, awaited: &RecordRef) {
+        if let Some(asked) = &mut *self.deliveries.asked.borrow_mut() {
+            asked.push(awaited.clone());
+        }
+    }
+
+    /// Whether no checkpoint waited in this poll, beside what came out of it.
+    pub(crate) fn nothing_waited(&self) -> bool {
+        self.deliveries.waiting.get() == 0
+    }
+
+    /// Whether a cancel was caught or swallowed in this poll.
+    pub(crate) fn has_caught(&self) -> bool {
+        self.deliveries.caught.get()
+    }
+
+    /// Whether a scope inside may begin a delivery of its own in this poll.
+    pub(crate) fn may_deliver(&self) -> bool {
+        matches!(self.deliveries.signal.get(), Signal::Quiet | Signal::Deliver)
+    }
+
+    /// Whether the one thing that the task awaits is about to be interrupted.
+    pub(crate) fn is_interrupting_one(&self) -> bool {
+        self.deliveries.signal.get() == Signal::First
+    }
+
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.deliveries.signal.get() == Signal::Quiet
+    }
+}
+
+impl Deliveries {
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            met: self.met.get(),
+            out: self.out.get(),
+            waiting: self.waiting.get(),
+            holding: self.holding.get(),
+        }
+    }
+
+    /// The number of a new delivery. After 2³¹ − 1 it restarts at 1: zero is none, and a [`Told`] has 31 bits for it.
+    pub(crate) fn next_number(&self) -> u32 {
+        let number = self.last_number.get() % Told::NUMBERS + 1;
+        self.last_number.set(number);
+        number
+    }
+
+    fn is_active(&self, number: u32) -> bool {
+        self.innermost.get() == number || self.active.borrow().contains(&number)
+    }
+}
+
+/// What the poll of a task that awaits one thing has shown.
+#[allow(clippy::struct_excessive_bools)] // four things that were seen
+pub(crate) struct Delivered {
+    pub(crate) number: u32,
+    /// A cancel came out, and was not caught.
+    pub(crate) came_out: bool,
+    /// The code that was to be interrupted at its next checkpoint has reached none.
+    pub(crate) is_to_go_on: bool,
+    /// A checkpoint waits that was not interrupted.
+    pub(crate) is_alive: bool,
+    /// A join holds its branch.
+    pub(crate) holds: bool,
+}
+
+impl Engine {
+    /// Delivers a cancel to a task that awaits one thing, in one poll by `body`: the usual case.
+    #[inline]
+    pub(crate) fn deliver_to_one<R>(&self, body: impl FnOnce() -> R) -> (R, Delivered) {
+        let d = &self.deliveries;
+        self.raise_deliver();
+        let number = d.next_number();
+        d.signal.set(Signal::First);
+        d.innermost.set(number);
+        let polled = body(); // of a task: it does not panic
+        d.innermost.set(0);
+        // If no checkpoint was reached, only foreign code waits, and is interrupted.
+        let signal = d.signal.replace(Signal::Quiet);
+        let delivered = Delivered {
+            number,
+            came_out: d.out.get() > 0 || matches!(signal, Signal::First | Signal::Next),
+            is_to_go_on: signal == Signal::Next,
+            is_alive: d.waiting.get() > 0,
+            holds: d.holding.get() > 0,
+        };
+        (polled, delivered)
+    }
+}
+
+impl Engine {
+    /// A cancel interrupts a task, which the caller queues next.
+    pub(crate) fn note_interrupted(&self) {
+        self.deliveries.interrupted_until.set(self.tasks.ready.next_position() + 1);
+    }
+}
+
+/// Whether a task of this loop that a cancel has interrupted may not have run yet.
+#[inline]
+pub(crate) fn any_is_interrupted() -> bool {
+    let any =
+        |engine: &Engine| engine.tasks.ready.popped() < engine.deliveries.interrupted_until.get();
+    with_current_loop(any).unwrap_or(false)
+}
+
+/// Whether a cancel has interrupted this task of this loop, and the task has not run since.
+pub(crate) fn is_interrupted(id: TaskId) -> bool {
+    let has_firm = |task: &RecordRef| task.has(Flag::CANCEL_FIRM);
+    with_current_loop(|engine| engine.tasks.table.borrow().get(id).is_some_and(has_firm))
+        .unwrap_or(false)
+}

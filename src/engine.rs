@@ -1,0 +1,133 @@
+//! **The engine**: one event loop. It owns the kernel's parts, and one field for each of the other rings.
+//!
+//! The naive loop is one struct with a method for every feature; soon each feature depends on all others. Here each ring is a type
+//! of its own that knows only the rings inside it, and this struct owns one of each. `cold.rs` does the same for the rarely used
+//! parts of a task. So these two files name types of all rings; they only create, drop and empty them. A record knows its loop and
+//! a loop its records: so these two files and the kernel know each other, which is the one circle of the crate.
+//!
+//! At a few places the kernel asks another ring to act. Each is a method of the engine (or of a record, or the task table), which
+//! that ring implements:
+//!
+//! | the kernel calls | when | ring |
+//! |---|---|---|
+//! | `drain_remote_wakes`, `has_remote_wakes_hint` | when a turn begins | `mailbox` |
+//! | `post_remote_wake`, `note_escape_elsewhere` | when a waker is used away from its loop | `mailbox` |
+//! | `fire_timers`, `next_deadline`, `clock_now` | when a turn begins and ends; around a watched poll | `time` |
+//! | `is_quiet`, `forget_what_waited`, `note_what_waits` | around a poll: what waits in it, is a cancel on its way | `delivery` |
+//! | `poll_slow_path`, `after_pending`, `finish_poll`, `forget_awaited` | around a poll, if a cancel is on its way | `cancel` |
+//! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
+//! | `inherit_locals`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
+//! | `poll_timed` | in place of the plain loop of polls, if polls are timed | `host` |
+//! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out | `report` |
+//! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed | `room` |
+//!
+//! The kernel alone would be a complete executor: it polls tasks, tasks wake each other with their wakers, and they end.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use crate::base::free_lists::FreeLists;
+use crate::delivery::Deliveries;
+use crate::join::Subscribers;
+use crate::kernel::current::Current;
+use crate::kernel::record::RecordRef;
+use crate::kernel::tasks::Tasks;
+use crate::kernel::turn::POLLS_PER_CHECK;
+use crate::mailbox::Registration;
+use crate::report::Reporting;
+use crate::room::TrimClock;
+use crate::task_local::LoopLocals;
+use crate::thread::Threads;
+use crate::time::Time;
+use crate::timeout::OpenLimits;
+use crate::to_thread::Blocking;
+
+/// One event loop.
+pub(crate) struct Engine {
+    // The kernel's own.
+    pub(crate) tasks: Tasks,
+    /// The memory of records that were freed.
+    pub(crate) free_lists: FreeLists,
+    pub(crate) current: Current,
+    /// Polls since the last check of the mailbox and the clock.
+    pub(crate) polls_since_check: Cell<usize>,
+    /// The serial of the task that was spawned last.
+    pub(crate) last_serial: Cell<u32>,
+    /// How many hard drops are nested on the stack, and the tasks that are dropped after them; see `Engine::discard`.
+    pub(crate) nested_discards: Cell<u32>,
+    pub(crate) to_discard: RefCell<Vec<RecordRef>>,
+    /// The `EventLoop` has been dropped, and only handles keep the engine alive.
+    pub(crate) is_closed: Cell<bool>,
+    name: Rc<str>,
+
+    // One field for each ring.
+    pub(crate) mailbox: Registration,
+    pub(crate) time: Time,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) open_limits: OpenLimits,
+    pub(crate) subscribers: RefCell<Subscribers>,
+    pub(crate) locals: LoopLocals,
+    pub(crate) threads: Threads,
+    pub(crate) blocking: Blocking,
+    pub(crate) reporting: Reporting,
+    pub(crate) trim_clock: TrimClock,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        name: Rc<str>,
+        max_tasks: usize,
+        mailbox: Registration,
+        time: Time,
+        blocking: Blocking,
+        reporting: Reporting,
+    ) -> Engine {
+        Engine {
+            tasks: Tasks::new(mailbox.first_generation, max_tasks),
+            free_lists: FreeLists::default(),
+            current: Current::default(),
+            polls_since_check: Cell::new(POLLS_PER_CHECK),
+            last_serial: Cell::new(0),
+            nested_discards: Cell::new(0),
+            to_discard: RefCell::default(),
+            is_closed: Cell::new(false),
+            name,
+            mailbox,
+            time,
+            deliveries: Deliveries::default(),
+            open_limits: OpenLimits::default(),
+            subscribers: RefCell::default(),
+            locals: LoopLocals::default(),
+            threads: Threads::default(),
+            blocking,
+            reporting,
+            trim_clock: TrimClock::default(),
+        }
+    }
+
+    /// The loop's index in the process. The ids of its tasks contain it.
+    pub(crate) fn loop_index(&self) -> usize {
+        self.mailbox.loop_index
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The loop has been dropped, or is being dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("name", &self.name)
+            .field("tasks", &self.tasks.table.borrow().len())
+            .field("ready", &self.tasks.ready.len())
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}

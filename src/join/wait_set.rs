@@ -1,0 +1,293 @@
+//! **Wait set**: many tasks awaited as one.
+//!
+//! To check every member whenever one ends would do, at O(n²) for the whole set. Here each member reports its index when it ends,
+//! which is O(1), and the set wakes its waiter only when there is something to see: an end, a failure, or the last end. A task
+//! that is cancelled while it awaits a set forwards the cancel to the members (see `CancelTargets`).
+//!
+//! A set does not take outcomes, and does not cancel its members: its owner does both.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Context;
+
+use super::subscribers::{Subscriber, Subscription};
+use crate::base::instant::Instant;
+use crate::cancel::CancelTargets;
+use crate::error::Reason;
+use crate::kept_waker::KeptWaker;
+use crate::kernel::record::{Flag, RecordRef};
+use crate::wait_list::WaitKey;
+
+/// Which ends wake the waiter, besides the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WakeAt {
+    /// Every end.
+    Each,
+    /// The first error, panic or cancel.
+    FirstFailure,
+    /// The first error or panic: a cancelled task does not count.
+    FirstException,
+    /// None.
+    All,
+}
+
+/// The members of a wait set: the handles of its tasks, or their records.
+pub(crate) trait Members: 'static {
+    /// How many there are before any is released.
+    fn len(&self) -> usize;
+
+    /// Passes each member's index and record to `inspect`, which must not run foreign code.
+    fn each(&self, inspect: impl FnMut(usize, &RecordRef));
+
+    /// Whether a failure of this member wakes the waiter.
+    fn can_fail(&self, _index: usize) -> bool {
+        true
+    }
+}
+
+/// Tasks that are awaited together.
+pub(crate) struct WaitSet<M> {
+    wake_at: WakeAt,
+    /// `wake_at` as flags: the end of a member that has one of them makes the set due.
+    due_flags: Flag,
+    /// `None` once the set was left, and while they are lent to `with_members`.
+    members: RefCell<Option<M>>,
+    len: usize,
+    /// `None` once the set was left, or if all members had ended when it was created.
+    subscription: RefCell<Option<Subscription>>,
+    /// The index and the key of each member that has the set in its cold part. In the order of the indices.
+    listed: RefCell<Vec<(usize, WaitKey)>>,
+    pending: Cell<usize>,
+    /// For [`WakeAt::Each`]: the members that ended and were not returned yet, in the order of their ends, and when that was.
+    ended: RefCell<VecDeque<(usize, Instant)>>,
+    /// There is something for the waiter to see.
+    is_due: Cell<bool>,
+    /// The first member whose failure made the set due.
+    first_failure: Cell<Option<usize>>,
+    /// The member that ended last, when all have ended.
+    last: Cell<Option<usize>>,
+    /// A cancel of the waiter was forwarded to the members.
+    cancel_requested: Cell<bool>,
+    waiter: RefCell<Option<KeptWaker>>,
+}
+
+impl<M: Members> WaitSet<M> {
+    pub(crate) fn new(wake_at: WakeAt, members: M) -> Rc<WaitSet<M>> {
+        let len = members.len();
+        let due_flags = match wake_at {
+            WakeAt::Each => Flag::DONE,
+            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
+            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
+            WakeAt::All => Flag::NONE,
+        };
+        let wait_set = Rc::new(WaitSet {
+            wake_at,
+            due_flags,
+            members: RefCell::new(Some(members)),
+            len,
+            subscription: RefCell::default(),
+            listed: RefCell::default(),
+            pending: Cell::new(len),
+            ended: RefCell::default(),
+            is_due: Cell::new(false),
+            first_failure: Cell::new(None),
+            last: Cell::new(None),
+            cancel_requested: Cell::new(false),
+            waiter: RefCell::default(),
+        });
+        let mut subscription = None;
+        wait_set.each_member(|index, record| {
+            if record.has(Flag::DONE) {
+                return wait_set.member_ended(index, record);
+            }
+            let subscription = subscription
+                .get_or_insert_with(|| Subscription::new(&record.owner, wait_set.clone()));
+            if let Some(key) = subscription.subscribe(record, index, || wait_set.clone()) {
+                wait_set.listed.borrow_mut().push((index, key));
+            }
+        });
+        *wait_set.subscription.borrow_mut() = subscription;
+        wait_set
+    }
+
+    /// Lends the members, if they are still there, to code that may run foreign code. Meanwhile the set is without them.
+    pub(crate) fn with_members<R>(&self, foreign: impl FnOnce(&mut M) -> R) -> Option<R> {
+        /// Puts the members back, also if `foreign` panics.
+        struct PutBack<'a, M>(&'a RefCell<Option<M>>, Option<M>);
+        impl<M> Drop for PutBack<'_, M> {
+            fn drop(&mut self) {
+                *self.0.borrow_mut() = self.1.take();
+            }
+        }
+        let members = self.members.take();
+        PutBack(&self.members, members).1.as_mut().map(foreign)
+    }
+
+    fn each_member(&self, inspect: impl FnMut(usize, &RecordRef)) {
+        if let Some(members) = &*self.members.borrow() {
+            members.each(inspect);
+        }
+    }
+
+    /// A member has ended.
+    #[inline]
+    fn member_ended(&self, index: usize, record: &RecordRef) {
+        let pending = self.pending.get() - 1;
+        self.pending.set(pending);
+        if pending == 0 || record.has(self.due_flags) {
+            self.becomes_due(index, record);
+        }
+    }
+
+    /// Makes the set due, unless the failure of this member does not count and others are pending. Wakes the waiter once.
+    #[inline(never)]
+    fn becomes_due(&self, index: usize, record: &RecordRef) {
+        if self.pending.get() == 0 {
+            self.last.set(Some(index));
+        }
+        if self.wake_at == WakeAt::Each {
+            self.ended.borrow_mut().push_back((index, record.owner.latest()));
+        } else if record.has(self.due_flags) && self.is_first_failure(index) {
+            self.first_failure.set(Some(index));
+        } else if self.pending.get() > 0 {
+            return;
+        }
+        if !self.is_due.replace(true) {
+            let waiter = self.waiter.take();
+            if let Some(waiter) = waiter {
+                waiter.wake();
+            }
+        }
+    }
+
+    fn is_first_failure(&self, index: usize) -> bool {
+        self.first_failure.get().is_none()
+            && self.members.borrow().as_ref().is_some_and(|all| all.can_fail(index))
+    }
+
+    /// The next member that ended and was not returned yet, and when it ended. Only for [`WakeAt::Each`].
+    pub(crate) fn next_ended(&self) -> Option<(usize, Instant)> {
+        let next = self.ended.borrow_mut().pop_front();
+        if self.ended.borrow().is_empty() && self.pending.get() > 0 {
+            self.is_due.set(false);
+        }
+        next
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_due.get()
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.get()
+    }
+
+    /// The reason of the cancel with which the decisive member ended: the first that failed, or else the last that ended. None if
+    /// that member was not cancelled.
+    pub(crate) fn reason(&self) -> Reason {
+        let decisive = self.first_failure.get().or(self.last.get());
+        let mut reason = Reason::none();
+        self.each_member(|index, record| {
+            if Some(index) == decisive && record.has(Flag::CANCELLED) {
+                reason = record.reason();
+            }
+        });
+        reason
+    }
+
+    pub(crate) fn first_failure(&self) -> Option<usize> {
+        self.first_failure.get()
+    }
+
+    pub(crate) fn cancel_requested(&self) -> bool {
+        self.cancel_requested.get()
+    }
+
+    /// Drops the waiter's waker, so that the next `wait` keeps it anew.
+    pub(crate) fn forget_waiter(&self) {
+        let waiter = self.waiter.take();
+        drop(waiter); // after the borrow: it may run anything
+    }
+
+    /// Wakes the waker of `cx` when the set becomes due. If it is due already, that is at once.
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        if KeptWaker::replace_in(&self.waiter, cx.waker()) && self.is_due() {
+            cx.waker().wake_by_ref(); // it was due before, or became due while a foreign waker was cloned
+        }
+    }
+
+    /// Stops waiting. Returns the members, if they are still there.
+    pub(crate) fn leave(&self) -> Option<M> {
+        if self.members.borrow().is_none() {
+            return None; // it has been left
+        }
+        let (subscription, listed) = (self.subscription.take(), self.listed.take());
+        if let Some(subscription) = subscription.filter(|_| self.pending.get() > 0) {
+            let mut listed = listed.into_iter().peekable();
+            self.each_member(|index, record| {
+                let key = listed.next_if(|(listed, _)| *listed == index).map(|(_, key)| key);
+                subscription.unsubscribe(record, index, key);
+            });
+        }
+        drop(self.waiter.take());
+        self.members.take()
+    }
+}
+
+impl<M: Members> Subscriber for WaitSet<M> {
+    fn task_ended(self: Rc<Self>, index: usize, record: &RecordRef) {
+        self.member_ended(index, record);
+    }
+}
+
+impl<M: Members> CancelTargets for WaitSet<M> {
+    fn targets(&self) -> Vec<RecordRef> {
+        let mut alive = Vec::new();
+        self.each_member(|_, record| {
+            if !record.has(Flag::DONE) {
+                alive.push(record.clone());
+            }
+        });
+        alive
+    }
+
+    /// Only notes it: the caller has forwarded the cancel. If all members have ended, it has reached none.
+    fn note_forwarded(&self) {
+        if self.pending.get() > 0 {
+            self.cancel_requested.set(true);
+        }
+    }
+}
+
+/// Records, each until it is released.
+impl Members for Vec<Option<RecordRef>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn each(&self, mut inspect: impl FnMut(usize, &RecordRef)) {
+        let records = self.iter().enumerate();
+        records
+            .for_each(|(index, record)| _ = record.as_ref().map(|record| inspect(index, record)));
+    }
+}
+
+impl WaitSet<Vec<Option<RecordRef>>> {
+    pub(crate) fn of_records(
+        wake_at: WakeAt,
+        records: impl Iterator<Item = RecordRef>,
+    ) -> Rc<WaitSet<Vec<Option<RecordRef>>>> {
+        WaitSet::new(wake_at, records.map(Some).collect())
+    }
+
+    /// Drops the record of a member that has ended: its handle has been given back.
+    pub(crate) fn release(&self, index: usize) {
+        let record = self.members.borrow_mut().as_mut().and_then(|all| all[index].take());
+        drop(record); // after the borrow: it may be the last reference
+    }
+}

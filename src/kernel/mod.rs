@@ -1,0 +1,35 @@
+//! **The kernel**: a future, a record, a queue, a waker, a turn. No time, no cancel, no threads, no groups.
+//!
+//! The whole idea: `spawn` moves a future into a *record* and pushes the record to the *ready queue*. A *turn* pops the records
+//! that were queued when it began, and polls each future once. A future that has to wait keeps the task's *waker* and returns
+//! `Pending`; the task is then in no queue. A *wake-up* looks up the id in the waker and pushes the record again. After the last
+//! poll the record holds the outcome, and the tasks that await it are woken.
+//!
+//! Read the files in this order. If a file names a type that comes later, take it as a name until you are there; `Engine` is the
+//! loop. At a first reading skip the methods that the kernel calls and does not define: they belong to other rings, and `engine.rs`
+//! says which. Two short files are best read first: `base/id.rs` and `base/kind.rs`.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `record/` | everything about one task in one allocation |
+//! | `queue` | the tasks that are ready to be polled |
+//! | `table` | from an id to a record |
+//! | `tasks` | the table and the queue together |
+//! | `current` | the loop that runs on this thread, and the task that it polls |
+//! | `waker` | an id, and a table of functions |
+//! | `foreign` | how the crate calls code that is not its own |
+//! | `turn` | **one turn**: everything that a loop does |
+//! | `life` | how a task begins, and how it ends |
+//!
+//! It stands on `base` and `error`; and on `engine.rs` and `cold.rs` beside it, which own the loop's parts and a task's rarely used
+//! ones, one field for each ring.
+
+pub(crate) mod current;
+pub(crate) mod foreign;
+pub(crate) mod life;
+pub(crate) mod queue;
+pub(crate) mod record;
+pub(crate) mod table;
+pub(crate) mod tasks;
+pub(crate) mod turn;
+pub(crate) mod waker;

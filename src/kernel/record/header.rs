@@ -1,0 +1,182 @@
+//! **The header of a record**: the part that does not depend on the type of the future.
+//!
+//! A record never leaves the thread of its loop, so every field that changes is a `Cell`. Data that few tasks need is in the cold
+//! part (`cold.rs`), which is allocated on first use: a task that is only spawned, polled and awaited has none.
+//!
+//! The unsafe files of this folder rest on this file and on `state.rs`, which have no `unsafe`. Only this folder can change the
+//! fields that memory safety rests on: `vtable`, `next`, `references`, `queued` and the `Stage` bits of `state`. The kernel gives
+//! no meaning to the fields of other rings (`awaited`, `first_joiner`, `cancel_requests`).
+
+use std::cell::{Cell, OnceCell};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::RecordRef;
+use super::chain::{Next, Queued};
+use super::stage::VTable;
+use super::state::{Bits, Flag, Stage};
+use crate::base::id::TaskId;
+use crate::cold::Cold;
+use crate::engine::Engine;
+use crate::error::{Cancelled, Reason, TaskError};
+
+/// The serial of a callback. A callback has no name, is in no list of tasks, and is not cancelled but dropped.
+pub(crate) const CALLBACK_SERIAL: u32 = 0;
+
+/// The part of a record that does not depend on the type of the future.
+pub(crate) struct Header {
+    /// The functions for the type of the future; see `stage.rs`.
+    pub(super) vtable: &'static VTable,
+    /// The loop that the task belongs to. It lives as long as the record.
+    pub(crate) owner: Rc<Engine>,
+    /// The task that this one awaits. Owned by `cancel/`.
+    pub(crate) awaited: Cell<Option<RecordRef>>,
+    /// The first joiner, packed into a word; the others are in the cold part. Owned by `join/`.
+    pub(crate) first_joiner: Cell<usize>,
+    pub(crate) spawned_at: &'static Location<'static>,
+    /// Allocated on first use, kept until the record is freed.
+    pub(super) cold: OnceCell<Box<Cold>>,
+    /// Why the task is cancelled, or was.
+    reason: Cell<Reason>,
+    /// The word inside the task's wakers.
+    pub(crate) id: TaskId,
+    /// While the task is queued: the next task in the queue.
+    pub(super) next: Next,
+    /// How many [`RecordRef`]s to this record exist (*Counted*).
+    pub(super) references: Cell<u32>,
+    /// The tasks of a loop, counted in the order of their spawns; [`CALLBACK_SERIAL`] for a callback.
+    pub(crate) serial: u32,
+    /// The bits of `state.rs`. An atomic for its width, not for threads: with a `Cell` the compiler writes one byte and reads four,
+    /// and the load stalls on the partial store.
+    state: AtomicU32,
+    /// Cancels that were requested and not taken back. Owned by `cancel/`.
+    pub(crate) cancel_requests: Cell<u16>,
+    /// Whether the task is in the ready queue. Not a bit of `state`: a wake-up and a poll would stall on each other's stores.
+    pub(super) queued: Queued,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Header>() == 88);
+
+/// The fields of a new record that the loop chooses.
+pub(crate) struct SpawnParams {
+    pub(crate) owner: Rc<Engine>,
+    pub(crate) id: TaskId,
+    pub(crate) serial: u32,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+impl Header {
+    pub(super) fn new(vtable: &'static VTable, params: SpawnParams) -> Header {
+        let SpawnParams { owner, id, serial, spawned_at } = params;
+        let kind = if serial == CALLBACK_SERIAL { Flag::CALLBACK } else { Flag::HANDLE };
+        Header {
+            vtable,
+            owner,
+            awaited: Cell::new(None),
+            first_joiner: Cell::new(0),
+            spawned_at,
+            cold: OnceCell::new(),
+            reason: Cell::new(Reason::none()),
+            id,
+            next: Next::default(),
+            references: Cell::new(1),
+            serial,
+            state: AtomicU32::new((Stage::HOLDS_FUTURE | kind).0),
+            cancel_requests: Cell::new(0),
+            queued: Queued::default(),
+        }
+    }
+
+    /// Whether any of these bits is set.
+    #[inline]
+    pub(crate) fn has(&self, bits: impl Into<Bits>) -> bool {
+        self.state.load(Relaxed) & bits.into().0 != 0
+    }
+
+    /// Whether all of `set` are set and all of `clear` are not.
+    #[inline]
+    pub(crate) fn has_but_not(&self, set: impl Into<Bits>, clear: impl Into<Bits>) -> bool {
+        let (set, clear) = (set.into().0, clear.into().0);
+        self.state.load(Relaxed) & (set | clear) == set
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, flags: Flag) {
+        self.change(flags, Flag::NONE);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&self, flags: Flag) {
+        self.change(Flag::NONE, flags);
+    }
+
+    #[inline]
+    pub(crate) fn set_and_clear(&self, set: Flag, clear: Flag) {
+        self.change(set, clear);
+    }
+
+    /// Changes bits of either kind.
+    #[inline]
+    pub(super) fn change(&self, set: impl Into<Bits>, clear: impl Into<Bits>) {
+        let (set, clear) = (set.into().0, clear.into().0);
+        self.state.store(self.state.load(Relaxed) & !clear | set, Relaxed);
+    }
+
+    /// Whether the task is in the ready queue.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued.get()
+    }
+
+    /// Whether this is a task, and not a callback.
+    pub(crate) fn is_task(&self) -> bool {
+        self.serial != CALLBACK_SERIAL
+    }
+
+    /// The cold part, allocated if there is none yet.
+    #[inline]
+    pub(crate) fn cold(&self) -> &Cold {
+        self.cold.get_or_init(Box::default)
+    }
+
+    /// The cold part, if there is one.
+    #[inline]
+    pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
+        self.cold.get().map(|cold| &**cold)
+    }
+
+    /// The name that the user gave the task, or else `Task-` and its serial.
+    pub(crate) fn name(&self) -> String {
+        let given = self.cold_if_any().and_then(|cold| cold.name.borrow().clone());
+        given.map_or_else(|| format!("Task-{}", self.serial), |name| name.as_ref().to_owned())
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        let reason = self.reason.take();
+        self.reason.set(reason.clone());
+        reason
+    }
+
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        if !reason.is_none() || self.has(Flag::REASON) {
+            self.set(Flag::REASON);
+            self.reason.set(reason);
+        }
+    }
+
+    /// How the task ended, if the stage does not hold the answer: cancelled, panicked, or failed inside a group.
+    pub(crate) fn ending<E>(&self) -> Option<TaskError<E>> {
+        if self.has(Flag::CANCELLED) {
+            Some(TaskError::Cancelled(Cancelled { reason: self.reason() }))
+        } else if self.has(Flag::PANICKED) {
+            self.cold_if_any()?.panic.borrow().clone().map(TaskError::Panicked)
+        } else if self.has(Flag::GROUPED) && self.has(Flag::FAILED) {
+            Some(TaskError::Grouped)
+        } else {
+            None
+        }
+    }
+}

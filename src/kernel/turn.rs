@@ -1,0 +1,157 @@
+//! **The turn**: one function does everything that a loop does.
+//!
+//! ```text
+//!         ┌─▶ 1. drain the mailbox    wake-ups from other threads join the ready queue
+//!  turn ──┤   2. fire timers          tasks whose time has come join the ready queue
+//!         │   3. poll the snapshot    as many tasks as were in the queue when this step began
+//!         └── 4. say what comes next  Ready, At(deadline) or Idle
+//! ```
+//!
+//! `run`, a host that drives the loop, and virtual time all call this function. They differ in what they do between two turns
+//! (`run/driver.rs`).
+//!
+//! **The snapshot** makes the loop fair. A task that wakes itself is polled again in the *next* turn, after everything else that
+//! was ready, as with asyncio's `sleep(0)`. A loop that polls until the queue is empty would never return from such a task.
+//!
+//! **Checks are not free.** Reading a monotonic clock costs as much as four polls, and taking from the mailbox is an atomic
+//! operation. So while tasks are ready, steps 1 and 2 are skipped until [`POLLS_PER_CHECK`] polls have passed since the last check.
+//! (A remote wake-up sets a flag, which a plain load tests: if it is set, step 1 is not skipped.) The price: on a busy loop a timer
+//! fires up to 63 polls and one snapshot late.
+
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Duration;
+
+use super::record::{Flag, Polled, Polling, RecordRef};
+use crate::base::id::TaskId;
+use crate::base::instant::Instant;
+use crate::engine::Engine;
+
+/// A turn checks the mailbox and the clock if nothing is ready when it begins, or if this many polls have passed since the last
+/// check. It checks at its beginning only, and then polls the whole snapshot.
+pub(crate) const POLLS_PER_CHECK: usize = 64;
+
+/// What a loop does after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Tasks are ready: take another turn.
+    Ready,
+    /// Nothing happens before this moment, unless the loop is woken from outside.
+    At(Instant),
+    /// Nothing happens, unless the loop is woken from outside.
+    Idle,
+}
+
+impl Engine {
+    /// One turn of the loop, with at most `max_polls` polls. The loop must be the current one of this thread.
+    #[inline(never)]
+    pub(crate) fn turn(self: &Rc<Self>, max_polls: usize) -> Next {
+        self.turn_within(max_polls, None)
+    }
+
+    /// The same, but no poll begins after `time` has passed.
+    #[allow(clippy::inline_always)] // into `run`: a loop with one task takes a turn for each poll
+    #[inline(always)]
+    pub(crate) fn turn_within(self: &Rc<Self>, max_polls: usize, time: Option<Duration>) -> Next {
+        let mut snapshot = self.tasks.ready.len();
+        if snapshot == 0 || self.polls_since_check.get() >= POLLS_PER_CHECK {
+            self.trim_sometimes(); // before timers fire, while the entries of those that fired last time are free
+            self.drain_remote_wakes();
+            self.fire_timers();
+            self.polls_since_check.set(0);
+            snapshot = self.tasks.ready.len();
+        } else if self.has_remote_wakes_hint() {
+            self.drain_remote_wakes();
+            snapshot = self.tasks.ready.len();
+        }
+        let snapshot = snapshot.min(max_polls);
+        // The usual loop times no poll, so it reads no clock.
+        let is_watched = self.watches_slow_polls();
+        let polled = match time {
+            None if !is_watched => {
+                for _ in 0..snapshot {
+                    self.poll_next::<false>();
+                }
+                snapshot
+            }
+            _ => self.poll_timed(snapshot, time, is_watched),
+        };
+        self.polls_since_check.set(self.polls_since_check.get() + polled);
+        if !self.tasks.ready.is_empty() {
+            return Next::Ready;
+        }
+        match self.next_deadline() {
+            Some(deadline) => Next::At(deadline),
+            None => Next::Idle,
+        }
+    }
+
+    /// Makes the next turn check the mailbox and the clock, however few polls have passed since the last check.
+    pub(crate) fn check_in_next_turn(&self) {
+        self.polls_since_check.set(POLLS_PER_CHECK);
+    }
+
+    /// Polls the first task in the queue; if that has ended meanwhile, it has no future, and is skipped. `WATCHED`: times the poll.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
+        let started = WATCHED.then(|| self.clock_now());
+        let Some(record) = self.tasks.ready.pop() else { return };
+        match record.begin_poll(Flag::SLOW_PATH) {
+            Some(polling) => self.poll(&record, polling, started),
+            None => self.poll_slow_path(&record, started),
+        }
+    }
+
+    /// Polls a task that is not queued.
+    pub(crate) fn poll_now(&self, record: &RecordRef) {
+        match record.begin_poll(Flag::SLOW_PATH) {
+            Some(polling) => self.poll(record, polling, None),
+            None => self.poll_slow_path(record, None),
+        }
+    }
+
+    /// Polls the task and acts on the result. The first two branches are nearly all polls; the third is every other way to end one.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, started: Option<Instant>) {
+        let polled = self.poll_future(record, polling);
+        if let Some(started) = started {
+            self.report_if_slow(record, started);
+        }
+        let is_quiet = self.is_quiet();
+        if polled == Polled::Pending && is_quiet {
+            // The task waits. If a cancel was requested during the poll, it is forwarded to what the task awaits.
+            self.note_what_waits(record);
+            self.after_pending(record);
+        } else if polled == Polled::Value && is_quiet && !record.has(Flag::CANCEL_PENDING) {
+            self.end(record, Flag::NONE);
+        } else {
+            self.finish_poll(record, polled);
+        }
+    }
+
+    /// Polls the future, with the task's waker, and with the task as the current one.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn poll_future(&self, record: &RecordRef, polling: Polling<'_>) -> Polled {
+        let has_escaped = record.has(Flag::WAKER_ESCAPED);
+        let waker = if has_escaped { record.id.escaped_waker() } else { record.id.waker() };
+        let waker = ManuallyDrop::new(waker); // saves the call of a drop that does nothing
+        let mut context = Context::from_waker(&waker);
+        self.forget_what_waited();
+        self.current.during(record, || polling.poll(&mut context))
+    }
+
+    /// Wakes a task of this loop. False if the task has ended.
+    #[inline]
+    pub(crate) fn make_ready(&self, id: TaskId) -> bool {
+        self.tasks.wake(id.word())
+    }
+
+    /// Queues a task that is known not to have ended.
+    pub(crate) fn make_record_ready(&self, record: &RecordRef) {
+        self.tasks.ready.push(record);
+    }
+}

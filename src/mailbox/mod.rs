@@ -1,0 +1,77 @@
+//! **Mailboxes**: how a loop is woken from outside.
+//!
+//! A waker may be used on another thread, while its loop polls, parks, or does not exist any more. With a lock around the ready
+//! queue that would be safe, and every wake-up on the loop's own thread would pay for it. So a loop has a mailbox beside its queue:
+//! a remote wake-up finds it in the process-wide [registry] and sends the id of the task to the [inbox](inbox::Inbox). The
+//! [notifier](notifier::Notifier) then unparks the thread or calls the host, if one is waiting. At a check the loop drains the
+//! inbox into its queue.
+//!
+//! Only ids cross threads. A call from another thread is in a queue of its own (`thread/`).
+//!
+//! | file | idea |
+//! |---|---|
+//! | `inbox` | wake-ups from other threads, each task once |
+//! | `notifier` | how a parked loop, or a host, learns of them |
+//! | `registry` | from the index of a loop to its mailbox |
+//! | `mod` (this file) | the loop's side of it |
+//!
+//! It stands on `base` and the kernel.
+
+mod inbox;
+mod notifier;
+mod registry;
+
+use std::panic::Location;
+
+use crate::base::id::TaskId;
+use crate::engine::Engine;
+use crate::kernel::foreign::drop_reported;
+
+pub(crate) use notifier::WakeCallback;
+pub(crate) use registry::Registration;
+
+/// How many wake-ups one check takes from the inbox.
+const MAX_WAKES_PER_DRAIN: usize = 1024;
+
+impl Engine {
+    /// Whether wake-ups have come since the last drain. A plain load, and only a hint.
+    #[inline]
+    pub(crate) fn has_remote_wakes_hint(&self) -> bool {
+        self.mailbox.inbox().has_wakes_hint()
+    }
+
+    /// Step 1 of a turn: queues the tasks that were woken remotely.
+    pub(crate) fn drain_remote_wakes(&self) {
+        let inbox = self.mailbox.inbox();
+        inbox.set_hint(false);
+        // Not until it is empty: a thread that sends without end would keep the loop from its tasks.
+        for _ in 0..MAX_WAKES_PER_DRAIN {
+            let Some(id) = inbox.take() else { return };
+            self.make_ready(id);
+        }
+        inbox.set_hint(true);
+    }
+
+    /// Wakes a task of a loop that does not run on this thread.
+    pub(crate) fn post_remote_wake(id: TaskId) {
+        if let Err(payload) = registry::post(id) {
+            Engine::report_stray_panic("the wake hook", payload, Location::caller());
+        }
+    }
+
+    /// Notes that a waker was cloned whose loop does not run on this thread.
+    pub(crate) fn note_escape_elsewhere(id: TaskId) {
+        registry::note_escape(id);
+    }
+
+    /// Sets the callback that tells the host of a remote wake-up.
+    pub(crate) fn set_on_wake(&self, callback: WakeCallback) {
+        let before = self.mailbox.set_on_wake(callback);
+        drop_reported(before);
+    }
+
+    /// From here on, remote wake-ups are dropped.
+    pub(crate) fn close_mailbox(&self) {
+        self.mailbox.inbox().close();
+    }
+}

@@ -1,0 +1,150 @@
+//! **Reports**: the last way out of a failure.
+//!
+//! The error of a task goes to the handle that awaits it. If that handle is dropped, the error would be dropped with it, and a
+//! program could fail without a word. So a failure that no handle can take any more is reported, once. A panic that has no caller
+//! to go to is reported too, and a poll that took long, if polls are watched. The report goes to the user's exception handler, or
+//! to stderr if there is none.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `context` | what the exception handler is given |
+//! | `mod` (this file) | when a failure is reported, and where the report goes |
+//!
+//! Rings further inside report through the methods of the engine here. So the kernel can report without knowing what a report is.
+//!
+//! It stands on `base`, `error`, the kernel and `task`.
+
+mod context;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::instant::Instant;
+use crate::base::panic::{Payload, discard, text_of};
+use crate::engine::Engine;
+use crate::error::Panic;
+use crate::kernel::current;
+use crate::kernel::record::{Flag, RecordRef};
+
+pub use context::{ExceptionContext, Failure};
+
+/// Called with failures that no task and no handle will see.
+pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
+
+/// The part of a loop that belongs to this ring.
+pub(crate) struct Reporting {
+    handler: RefCell<ExceptionHandler>,
+    /// Polls that take longer than this are reported. `None` if polls are not watched.
+    slow_poll: Cell<Option<Duration>>,
+}
+
+impl Reporting {
+    pub(crate) fn new(handler: ExceptionHandler, slow_poll: Option<Duration>) -> Reporting {
+        Reporting { handler: RefCell::new(handler), slow_poll: Cell::new(slow_poll) }
+    }
+}
+
+impl Engine {
+    /// Calls the exception handler.
+    pub(crate) fn report(&self, context: &ExceptionContext) {
+        let handler = self.reporting.handler.borrow().clone();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
+            // The last resort: the report is at least written to stderr.
+            eprintln!("{context}");
+            eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
+            discard(payload);
+        }
+    }
+
+    /// Reports a panic of foreign code that belongs to this task, such as a destructor.
+    pub(crate) fn report_panic(&self, record: &RecordRef, payload: Payload) {
+        self.report(&ExceptionContext::of(record, Failure::Panicked(Panic::new(payload))));
+    }
+
+    /// Reports a panic of foreign code that belongs to no task, to the loop that runs on this thread or else to stderr.
+    #[cold]
+    pub(crate) fn report_stray_panic(
+        what: &'static str,
+        payload: Payload,
+        location: &'static Location<'static>,
+    ) {
+        let failure = Failure::Panicked(Panic::new(payload));
+        report_context(&ExceptionContext {
+            what,
+            ..ExceptionContext::of_no_task(failure, location)
+        });
+    }
+
+    /// No handle is left that could take the outcome: reports it if it is a failure, and drops it.
+    pub(crate) fn drop_unclaimed_outcome(&self, record: &RecordRef) {
+        self.report_failure(record);
+        if record.has(Flag::GROUPED) && record.has(Flag::FAILED) {
+            return; // its group takes the error
+        }
+        if let Some(payload) = record.drop_outcome() {
+            self.report_panic(record, payload);
+        }
+    }
+
+    /// Reports a failure that was neither seen nor reported before.
+    fn report_failure(&self, record: &RecordRef) {
+        if record.has(Flag::FAILED | Flag::PANICKED) && !record.has(Flag::SEEN) {
+            record.set(Flag::SEEN); // first: the handler may run any code
+            let failure = if record.has(Flag::PANICKED) {
+                let panic = record.cold_if_any().and_then(|cold| cold.panic.borrow().clone());
+                panic.map(Failure::Panicked)
+            } else {
+                record.failure().map(Failure::Failed)
+            };
+            if let Some(failure) = failure {
+                self.report(&ExceptionContext::of(record, failure));
+            }
+        }
+    }
+
+    /// Reports the failure of a task whose shield was cancelled, even if it was seen: as in asyncio.
+    pub(crate) fn report_orphan_of_shield(&self, record: &RecordRef) {
+        if record.cold_if_any().is_some_and(|cold| cold.is_orphan_of_shield.get()) {
+            record.clear(Flag::SEEN);
+            self.report_failure(record);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn watches_slow_polls(&self) -> bool {
+        self.reporting.slow_poll.get().is_some()
+    }
+
+    /// A poll that is watched has ended: reports it if it was slow.
+    #[cold]
+    pub(crate) fn report_if_slow(&self, record: &RecordRef, started: Instant) {
+        let took = self.clock_now() - started;
+        if self.reporting.slow_poll.get().is_some_and(|limit| took > limit) {
+            self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
+        }
+    }
+
+    pub(crate) fn set_exception_handler(&self, handler: ExceptionHandler) {
+        let before = self.reporting.handler.replace(handler);
+        drop(before); // after the borrow: it may run any code
+    }
+
+    pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
+        self.reporting.slow_poll.set(limit);
+    }
+}
+
+/// Reports the failure of a call, or of blocking work, that was scheduled at `location`.
+pub(crate) fn report(failure: Failure, location: &'static Location<'static>) {
+    report_context(&ExceptionContext::of_no_task(failure, location));
+}
+
+/// Reports to the loop that runs on this thread (or is being closed), or else to stderr.
+fn report_context(context: &ExceptionContext) {
+    match current::running() {
+        Some(engine) => engine.report(context),
+        None => eprintln!("loopwheel: {context}"),
+    }
+}

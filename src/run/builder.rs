@@ -1,0 +1,186 @@
+//! [`EventLoopBuilder`]: settings of a loop.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::EventLoop;
+use crate::base::id::MAX_LOOPS;
+use crate::base::room::MAX_TASKS;
+use crate::engine::Engine;
+use crate::error::TooManyLoops;
+use crate::mailbox::{Registration, WakeCallback};
+use crate::report::{ExceptionContext, ExceptionHandler, Reporting};
+use crate::thread::Reservation;
+use crate::time::{Clock, Time};
+use crate::to_thread::{Blocking, PoolSettings};
+
+/// The default of asyncio's `slow_callback_duration`.
+pub(crate) const SLOW_CALLBACK: Duration = Duration::from_millis(100);
+
+/// Settings of a loop. Created by [`EventLoop::builder`].
+#[derive(Default)]
+#[must_use = "a builder makes nothing before `build`"]
+pub struct EventLoopBuilder {
+    clock: Option<Clock>,
+    name: Option<String>,
+    exception_handler: Option<ExceptionHandler>,
+    slow_callback_duration: Option<Duration>,
+    pool: PoolSettings,
+    wake_hook: Option<WakeCallback>,
+    max_tasks: Option<usize>,
+    reservation: Option<Reservation>,
+}
+
+impl EventLoopBuilder {
+    /// The loop's clock. The default is [`Clock::monotonic`].
+    pub fn clock(mut self, clock: impl Into<Clock>) -> EventLoopBuilder {
+        self.clock = Some(clock.into());
+        self
+    }
+
+    /// The loop's name, for its reports.
+    pub fn name(mut self, name: impl Into<String>) -> EventLoopBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Called with failures that no task or handle will see. By default they are written to stderr.
+    ///
+    /// # In asyncio
+    /// `loop.set_exception_handler`.
+    pub fn exception_handler(mut self, handler: impl Fn(&ExceptionContext) + 'static) -> Self {
+        self.exception_handler = Some(Rc::new(handler));
+        self
+    }
+
+    /// Whether polls that take longer than 100 ms are reported to the exception handler.
+    ///
+    /// # In asyncio
+    /// `loop.set_debug`.
+    pub fn debug(self, debug: bool) -> EventLoopBuilder {
+        EventLoopBuilder { slow_callback_duration: debug.then_some(SLOW_CALLBACK), ..self }
+    }
+
+    /// Like [`debug`](EventLoopBuilder::debug), with another limit.
+    ///
+    /// # In asyncio
+    /// `loop.slow_callback_duration`.
+    pub fn slow_callback_duration(self, limit: Duration) -> EventLoopBuilder {
+        EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
+    }
+
+    /// How many tasks may be alive on the loop at one time. The default is also the maximum, which is what a waker's id has room
+    /// for: 16,515,072 on a 64-bit machine, 64,512 on a smaller one.
+    ///
+    /// Creating one more fails with [`TooManyTasks`](crate::TooManyTasks), as a panic or as an error, before the machine runs out
+    /// of memory. The main task counts, but is never refused because of this limit. Callbacks do not count.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::pending;
+    /// use loopwheel::{CreateTaskError, EventLoop, TaskBuilder};
+    ///
+    /// let mut event_loop = EventLoop::builder().max_tasks(2).build();
+    /// event_loop.run(async {
+    ///     let create = || TaskBuilder::new().create_task_if_running(pending::<()>());
+    ///     let task = create().unwrap();
+    ///     assert!(matches!(create(), Err(CreateTaskError::TooManyTasks(_)))); // main is one, too
+    ///     task.cancel();
+    ///     assert!(task.await.is_err());
+    ///     assert!(create().is_ok());
+    /// });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is no limit.
+    pub fn max_tasks(mut self, at_most: usize) -> EventLoopBuilder {
+        self.max_tasks = Some(at_most);
+        self
+    }
+
+    /// Called, from any thread, when the loop is woken from outside while its host does not turn it: at most once until the next
+    /// [`turn`](EventLoop::turn). It should make the host turn the loop soon. It must not turn the loop itself, and must not panic.
+    pub fn wake_hook(mut self, notifier: impl Fn() + Send + Sync + 'static) -> EventLoopBuilder {
+        self.wake_hook = Some(Arc::new(notifier));
+        self
+    }
+
+    /// The loop takes over this reservation, so the handle of [`Handle::reserve`](crate::Handle::reserve) reaches it.
+    pub fn reservation(mut self, reservation: Reservation) -> EventLoopBuilder {
+        self.reservation = Some(reservation);
+        self
+    }
+
+    /// How many threads [`to_thread`](crate::to_thread()) may use, at least one. The default is four more than the machine has
+    /// cores, but not more than 32.
+    pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
+        self.pool.max_threads = at_most;
+        self
+    }
+
+    /// How long an idle thread of [`to_thread`](crate::to_thread()) is kept. The default is ten seconds.
+    pub fn thread_idle_timeout(mut self, timeout: Duration) -> EventLoopBuilder {
+        self.pool.idle_timeout = timeout;
+        self
+    }
+
+    /// The name of the threads of [`to_thread`](crate::to_thread()). The default is `loopwheel-worker`.
+    ///
+    /// # Panics
+    /// If the name contains a NUL byte: operating systems accept no such name.
+    #[track_caller]
+    pub fn thread_name(mut self, name: impl Into<String>) -> EventLoopBuilder {
+        let name = name.into();
+        assert!(
+            !name.contains('\0'),
+            "the name of a thread cannot contain a NUL byte, as {name:?} does: give one without"
+        );
+        self.pool.thread_name = name;
+        self
+    }
+
+    /// Creates the loop.
+    ///
+    /// # Panics
+    /// If too many loops are alive in this process.
+    pub fn build(self) -> EventLoop {
+        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Creates the loop.
+    ///
+    /// # Errors
+    /// If too many loops are alive in this process: a waker's id has room for a limited number.
+    pub fn try_build(self) -> Result<EventLoop, TooManyLoops> {
+        let registration = Registration::new().ok_or(TooManyLoops { limit: MAX_LOOPS })?;
+        if let Some(callback) = self.wake_hook {
+            registration.set_on_wake(callback);
+        }
+        let name: Rc<str> = self.name.unwrap_or_else(|| "loopwheel".to_owned()).into();
+        let handler = self.exception_handler.unwrap_or_else(|| {
+            let name = name.clone();
+            Rc::new(move |context: &ExceptionContext| eprintln!("{name}: {context}"))
+        });
+        let max_tasks = self.max_tasks.unwrap_or(MAX_TASKS);
+        let time = Time::new(self.clock.unwrap_or_else(Clock::monotonic));
+        let blocking = Blocking::new(self.pool);
+        let reporting = Reporting::new(handler, self.slow_callback_duration);
+        let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting);
+        let event_loop = EventLoop { engine: Rc::new(engine) };
+        if let Some(reservation) = self.reservation {
+            reservation.redeem(event_loop.engine());
+        }
+        Ok(event_loop)
+    }
+}
+
+impl fmt::Debug for EventLoopBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoopBuilder")
+            .field("name", &self.name)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! Semaphores: a number of permits.
+//!
+//! A call grants the permit: the count goes down before the called waiter runs, so a new task cannot take that permit first. A
+//! called waiter that gives up gives its permit back.
+
+use std::cell::Cell;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::{Owner, Wait, Waiters};
+
+/// A number of permits, each held by one task at a time. The others get one in the order in which they came.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::sync::Semaphore;
+///
+/// let three = Semaphore::new(3);
+/// let permit = three.acquire().await;
+/// assert_eq!(three.available(), 2);
+/// drop(permit);
+/// assert_eq!(three.available(), 3);
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.Semaphore`.
+pub struct Semaphore {
+    value: Cell<usize>,
+    /// The most permits that may be free at one time.
+    bound: usize,
+    waiters: Waiters,
+}
+
+impl Semaphore {
+    /// A semaphore with this many permits. With zero, [`release`](Semaphore::release) creates the first.
+    pub fn new(permits: usize) -> Semaphore {
+        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters: Waiters::default() }
+    }
+
+    /// Waits until a permit is free and every task that came before has one, and takes it.
+    ///
+    /// It is given back when the [`Permit`] is dropped. A future of `acquire` that is kept and not polled (it lost a `select!`)
+    /// keeps its position in the line, and may hold a permit that was granted to it: drop it.
+    ///
+    /// # Cancellation
+    /// Only the position in the line is lost. A permit that was granted already goes to the next waiter.
+    ///
+    /// # In asyncio
+    /// `async with semaphore`, or `await semaphore.acquire()` and [`Permit::forget`].
+    pub async fn acquire(&self) -> Permit<'_> {
+        if self.is_locked() {
+            Wait::new(&self.waiters, self).await; // the call has granted the permit
+            if self.value.get() > 0 {
+                self.grant(); // others may have come free before this waiter ran
+            }
+        } else {
+            self.value.set(self.value.get() - 1);
+        }
+        Permit { semaphore: self }
+    }
+
+    /// Takes a permit if one is free and no task waits.
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        (!self.is_locked()).then(|| {
+            self.value.set(self.value.get() - 1);
+            Permit { semaphore: self }
+        })
+    }
+
+    /// Gives back a permit that was [forgotten](Permit::forget), or creates a new one.
+    ///
+    /// # Panics
+    /// If there would be more than `usize::MAX` permits.
+    ///
+    /// # In asyncio
+    /// `semaphore.release()`.
+    #[track_caller]
+    pub fn release(&self) {
+        let value =
+            self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
+        if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
+            self.value.set(value);
+        }
+    }
+
+    /// Whether [`acquire`](Semaphore::acquire) would have to wait.
+    ///
+    /// # In asyncio
+    /// `semaphore.locked()`.
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.value.get() == 0 || !(self.waiters.is_empty() || self.waiters.all_are_cancelled())
+    }
+
+    /// How many permits are free.
+    pub fn available(&self) -> usize {
+        self.value.get()
+    }
+
+    /// How many tasks wait for one.
+    pub fn waiting(&self) -> usize {
+        self.waiters.in_line()
+    }
+
+    /// Grants a free permit to the first waiter that is not cancelled. False if there is none.
+    fn grant_first(&self) -> bool {
+        self.value.set(self.value.get() - 1); // first: a foreign waker may run any code
+        let granted = self.waiters.call_first_uncancelled();
+        if !granted {
+            self.value.set(self.value.get() + 1);
+        }
+        granted
+    }
+
+    /// Grants all free permits: several may have come free while the first waiter had been called and had not run.
+    fn grant(&self) {
+        while self.value.get() > 0 && self.waiters.in_line() > 0 && self.grant_first() {}
+    }
+}
+
+impl Owner for Semaphore {
+    fn what(&self) -> &'static str {
+        "a semaphore"
+    }
+
+    fn gave_up(&self, called: bool) {
+        let value = self.value.get();
+        // A bounded semaphore may be full: the granted permit was released by hand meanwhile.
+        if called && value < self.bound {
+            self.value.set(value + 1);
+        }
+    }
+
+    #[inline]
+    fn is_available(&self) -> bool {
+        self.value.get() > 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_out(&self) {
+        self.grant();
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available", &self.available())
+            .field("waiters", &self.waiters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A permit of a [`Semaphore`], given back when it is dropped.
+#[derive(Debug)]
+#[must_use = "the permit is given back when it is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+}
+
+impl Permit<'_> {
+    /// Keeps the permit taken without a guard; [`Semaphore::release`] gives it back.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        // A bounded semaphore may be full: this permit was released by hand.
+        if self.semaphore.value.get() < self.semaphore.bound {
+            self.semaphore.release();
+        }
+    }
+}
+
+/// A bounded semaphore was released more often than it was acquired.
+///
+/// # In asyncio
+/// `ValueError`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the semaphore was released more often than it was acquired")]
+pub struct ReleasedTooOften;
+
+/// A [`Semaphore`] that cannot have more permits than it began with.
+///
+/// # In asyncio
+/// `asyncio.BoundedSemaphore`.
+#[derive(Debug)]
+pub struct BoundedSemaphore {
+    semaphore: Semaphore,
+}
+
+impl BoundedSemaphore {
+    /// A semaphore with this many permits, and never more.
+    pub fn new(permits: usize) -> BoundedSemaphore {
+        BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
+    }
+
+    /// See [`Semaphore::acquire`].
+    ///
+    /// # Cancellation
+    /// As there.
+    pub async fn acquire(&self) -> Permit<'_> {
+        self.semaphore.acquire().await
+    }
+
+    /// See [`Semaphore::try_acquire`].
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.semaphore.try_acquire()
+    }
+
+    /// See [`Semaphore::release`].
+    ///
+    /// # Errors
+    /// If all permits are free already.
+    pub fn release(&self) -> Result<(), ReleasedTooOften> {
+        if self.semaphore.available() >= self.semaphore.bound {
+            return Err(ReleasedTooOften);
+        }
+        self.semaphore.release();
+        Ok(())
+    }
+
+    /// See [`Semaphore::is_locked`].
+    pub fn is_locked(&self) -> bool {
+        self.semaphore.is_locked()
+    }
+
+    /// See [`Semaphore::available`].
+    pub fn available(&self) -> usize {
+        self.semaphore.available()
+    }
+}

@@ -1,0 +1,192 @@
+//! **Time**: a clock, a wheel of timers, and what happens when one fires.
+//!
+//! A timer could be a deadline and a waker. But few timers of the crate need a waker: most wake a task of the same loop, or poll it
+//! because a time limit is up. So a timer is a deadline and an *action* of eight bytes, and a foreign waker is kept beside the
+//! wheel. A timer fires at the first check after its deadline, never before it.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `clock` | where a loop's time comes from |
+//! | `wheel` | timers in the order of their deadlines, each operation O(1) |
+//! | `action` | what a timer does, in eight bytes |
+//! | `mod` (this file) | the loop's side of it |
+//!
+//! It stands on `base`, the kernel and `kept_waker`.
+
+mod action;
+mod clock;
+mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::mem;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::base::id::TaskId;
+use crate::base::instant::Instant;
+use crate::base::slab::Slab;
+use crate::base::slack::shrink;
+use crate::engine::Engine;
+use crate::kept_waker::KeptWaker;
+use wheel::Wheel;
+
+pub(crate) use action::TimerAction;
+pub(crate) use clock::Source;
+pub use clock::{Clock, HeldClock, VirtualClock};
+pub(crate) use wheel::TimerKey;
+
+/// The time of one loop.
+pub(crate) struct Time {
+    pub(crate) clock: Clock,
+    wheel: RefCell<Wheel<TimerAction>>,
+    /// Foreign wakers that wait for a timer; an action names one by its key.
+    foreign_wakers: RefCell<Slab<KeptWaker>>,
+    /// The time that was read last. It never goes backwards, even if the clock does.
+    latest: Cell<Instant>,
+    /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory.
+    fired: Cell<Vec<TimerAction>>,
+}
+
+impl Time {
+    pub(crate) fn new(clock: Clock) -> Time {
+        Time {
+            latest: Cell::new(clock.now()),
+            clock,
+            wheel: RefCell::new(Wheel::new()),
+            foreign_wakers: RefCell::default(),
+            fired: Cell::default(),
+        }
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.wheel.borrow().is_large()
+    }
+
+    /// Gives back memory that many timers have left behind.
+    pub(crate) fn trim(&self) {
+        let mut wheel = self.wheel.borrow_mut();
+        let mut fired = self.fired.take();
+        shrink(&mut fired, wheel.pending());
+        self.fired.set(fired);
+        wheel.trim();
+    }
+}
+
+impl Engine {
+    /// Step 2 of a turn: does the actions of all timers that are due.
+    pub(crate) fn fire_timers(self: &Rc<Self>) {
+        if self.time.wheel.borrow().pending() == 0 {
+            return;
+        }
+        let mut fired = self.time.fired.take();
+        let now = self.now(); // before the borrow: a host's clock may run any code
+        self.time.wheel.borrow_mut().advance(now.as_nanos(), &mut fired);
+        for action in fired.drain(..) {
+            match action {
+                TimerAction::WakeTask { .. } => _ = self.make_ready(action.task(self.loop_index())),
+                TimerAction::PollScope { .. } => {
+                    if let Some(record) = self.tasks.get(action.task(self.loop_index())) {
+                        self.scope_is_to_be_polled(&record);
+                    }
+                }
+                TimerAction::WakeForeign { key } => {
+                    // The key stays in use until the timer is unset: its owner still has it.
+                    let waker = self.time.foreign_wakers.borrow_mut().take(key);
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+            }
+        }
+        self.time.fired.set(fired);
+    }
+
+    /// Sets a timer. The owner of the key gives it back to [`unset_timer`](Engine::unset_timer), even if the timer has fired.
+    pub(crate) fn set_timer(&self, deadline: Instant, action: TimerAction) -> TimerKey {
+        if deadline <= self.time.latest.get() {
+            self.check_in_next_turn(); // it is due, and fires in the next turn, as in asyncio
+        }
+        self.time.wheel.borrow_mut().insert(deadline.as_nanos(), action)
+    }
+
+    /// Removes a timer, fired or not.
+    pub(crate) fn unset_timer(&self, key: TimerKey) {
+        let action = self.time.wheel.borrow_mut().remove(key);
+        self.forget_action(action);
+    }
+
+    pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
+        self.time.wheel.borrow().has_fired(key)
+    }
+
+    /// Makes the timer wake `waker`.
+    pub(crate) fn set_waker_of_timer(&self, key: &TimerKey, waker: &Waker) {
+        // Mostly the waker is the same as before. Then nothing changes, and no foreign waker is cloned.
+        let old = *self.time.wheel.borrow_mut().payload_mut(key);
+        match (old, TaskId::of(waker)) {
+            (TimerAction::WakeTask { .. }, Some(id)) if old.task(self.loop_index()) == id => return,
+            (TimerAction::WakeForeign { key }, None) => {
+                let wakers = self.time.foreign_wakers.borrow();
+                if wakers.get(key).is_some_and(|kept| kept.will_wake(waker)) {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let action = self.action_for(waker);
+        let old = mem::replace(self.time.wheel.borrow_mut().payload_mut(key), action);
+        self.forget_action(old);
+    }
+
+    /// The action that wakes `waker`.
+    pub(crate) fn action_for(&self, waker: &Waker) -> TimerAction {
+        match TaskId::of(waker) {
+            Some(id) if id.loop_index() == self.loop_index() => TimerAction::wake(id),
+            _ => {
+                let waker = KeptWaker::of_foreign(waker); // before the borrow: it may run any code
+                TimerAction::WakeForeign {
+                    key: self.time.foreign_wakers.borrow_mut().insert(waker),
+                }
+            }
+        }
+    }
+
+    fn forget_action(&self, action: TimerAction) {
+        if let TimerAction::WakeForeign { key } = action {
+            let waker = self.time.foreign_wakers.borrow_mut().remove(key);
+            drop(waker); // after the borrow: it may run any code
+        }
+    }
+
+    /// A moment before which no timer is due; `None` if no timer is set. Mostly it is the first deadline: see [`Wheel::next`].
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.time.wheel.borrow().next().map(Instant::from_nanos)
+    }
+
+    /// Reads the clock.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.time.clock.now().max(self.time.latest.get());
+        self.time.latest.set(now);
+        now
+    }
+
+    /// The time that was read last, without reading the clock.
+    pub(crate) fn latest(&self) -> Instant {
+        self.time.latest.get()
+    }
+
+    /// Reads the clock, but does not note the time: for measuring, not for deadlines.
+    pub(crate) fn clock_now(&self) -> Instant {
+        self.time.clock.now()
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Time")
+            .field("timers", &self.wheel.borrow().pending())
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
