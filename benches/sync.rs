@@ -1,4 +1,4 @@
-//! What the primitives cost, when nobody has to wait and when somebody has. `cargo bench --bench sync`
+//! What the primitives cost, when no task has to wait and when tasks have to. `cargo bench --bench sync`
 
 mod common;
 
@@ -40,7 +40,7 @@ fn locks(criterion: &mut Criterion) {
         assert!(!lock.is_locked());
         took
     });
-    // Each holds it while it yields, so that everybody else waits.
+    // Each holds it while it yields, so that all other tasks wait.
     group.rounds("handed-over-among-100", 100, |rounds| async move {
         let shared = Rc::new((Lock::new(), Cell::new(0)));
         let taken = shared.clone();

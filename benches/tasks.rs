@@ -21,7 +21,7 @@ fn wake(criterion: &mut Criterion) {
     group.once("itself-by-its-waker", wake_self);
     group.once("in-vain", || {
         poll_fn(|context| {
-            context.waker().wake_by_ref(); // the poll that follows finds somebody who goes on anyway
+            context.waker().wake_by_ref(); // the poll that follows finds a task that goes on anyway
             Poll::Ready(())
         })
     });

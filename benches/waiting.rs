@@ -40,7 +40,7 @@ fn combine(criterion: &mut Criterion) {
     });
     group.once("try_gather-10", async || {
         let values = try_gather((0..10_u64).map(|number| answer(Ok::<_, ()>(number)))).await;
-        assert_eq!(values.expect("nobody fails").iter().sum::<u64>(), SUM);
+        assert_eq!(values.expect("no task fails").iter().sum::<u64>(), SUM);
     });
     group.once("task-group-10", async || {
         let sum = TaskGroup::<Infallible>::scope(async |group| {
@@ -51,7 +51,7 @@ fn combine(criterion: &mut Criterion) {
             }
             Ok::<u64, Infallible>(sum)
         });
-        assert_eq!(sum.await.expect("nobody fails"), SUM);
+        assert_eq!(sum.await.expect("no task fails"), SUM);
     });
     group.once("wait-all-of-10", async || {
         let (done, pending) = wait(ten(), AllCompleted).await;

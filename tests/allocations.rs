@@ -2,7 +2,7 @@
 //! A new task is one allocation.
 //!
 //! "Once warm": the slot table and the wheel grow to what is needed at one time, and stay so. Each figure
-//! here is counted over many rounds after as many to warm up. What a crowd of tasks needed is given back when it is gone.
+//! here is counted over many rounds after as many to warm up. The memory of many tasks is given back when they have ended.
 
 #![allow(clippy::waker_clone_wake)] // a clone is to be counted too
 
@@ -88,7 +88,7 @@ fn a_wake_from_another_thread_that_is_coalesced_allocates_nothing() {
     run_virtual(async {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let in_all = thread::spawn(move || {
-            waker.wake_by_ref(); // the letter
+            waker.wake_by_ref(); // the one remote wake that is sent
             let before = counts().allocations;
             for _ in 0..ROUNDS {
                 waker.clone().wake();
@@ -212,11 +212,11 @@ fn a_cancel_asks_each_task_once_however_many_await_it() {
     });
 }
 
-/// What a loop may keep of a crowd: 4,096 places of each of its tables, and blocks of tasks that are over.
+/// What a loop may keep when many tasks have ended: 4,096 slots of each of its tables, and freed records.
 const MOST_KEPT: i64 = (1 << 20) + if cfg!(debug_assertions) { 0 } else { 16 << 20 };
 
 /// As many polls as the loop may take to see that it holds more than it needs.
-/// Why they were cancelled is two numbers, until somebody reads it.
+/// The reason of the cancels is two integers, until it is read.
 #[test]
 fn the_reason_of_a_groups_cancel_is_no_allocation_for_each_of_its_tasks() {
     run_virtual(async {
@@ -251,7 +251,7 @@ async fn a_while() {
 }
 
 #[test]
-fn what_a_crowd_of_sleepers_needed_is_given_back() {
+fn memory_of_many_sleepers_is_given_back_when_they_end() {
     const SLEEPERS: u64 = 200_000;
     run_virtual(async {
         let before = counts().live_bytes;
@@ -272,13 +272,13 @@ fn what_a_crowd_of_sleepers_needed_is_given_back() {
 }
 
 #[test]
-fn a_sleeper_that_is_left_of_a_crowd_does_not_keep_the_memory_of_the_others_when_it_ends() {
+fn the_last_of_many_sleepers_does_not_keep_the_memory_of_the_others_when_it_ends() {
     run_virtual(async {
         let before = counts().live_bytes;
-        let crowd: Vec<_> = (0..100_000).map(|_| create_task(sleep(ms(1_000)))).collect();
+        let tasks: Vec<_> = (0..100_000).map(|_| create_task(sleep(ms(1_000)))).collect();
         let last = create_task(sleep(ms(10_000)));
         sleep(ms(2_000)).await;
-        drop(crowd);
+        drop(tasks);
         a_while().await;
         assert!(!last.is_done());
         last.await.unwrap();
@@ -290,15 +290,15 @@ fn a_sleeper_that_is_left_of_a_crowd_does_not_keep_the_memory_of_the_others_when
     });
 }
 
-/// A crowd that comes again and again: giving back costs each of its tasks next to nothing.
+/// Many tasks come again and again: giving memory back costs each of them next to nothing.
 #[test]
-fn a_crowd_that_comes_and_goes_does_not_make_the_loop_reallocate_for_each_of_its_tasks() {
+fn many_tasks_that_come_and_go_do_not_make_the_loop_reallocate_for_each() {
     const TASKS: u64 = 10_000;
     run_virtual(async {
         for _ in 0..5 {
             let before = counts().allocations;
-            let crowd: Vec<_> = (0..TASKS).map(|_| create_task(sleep(ms(1)))).collect();
-            for task in crowd {
+            let tasks: Vec<_> = (0..TASKS).map(|_| create_task(sleep(ms(1)))).collect();
+            for task in tasks {
                 task.await.unwrap();
             }
             a_while().await;

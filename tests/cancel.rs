@@ -216,7 +216,7 @@ fn uncancel_does_not_give_back_a_sleep_that_was_interrupted() {
 }
 
 #[test]
-fn a_reason_is_shown_by_whoever_ends_with_it() {
+fn a_reason_is_shown_by_every_task_that_ends_with_it() {
     run_virtual(async {
         let task = create_task(async {
             let cancelled = catch_cancel(pending::<()>()).await.unwrap_err();
@@ -405,7 +405,7 @@ fn a_chain_of_awaits_longer_than_the_stack_is_deep_can_be_cancelled() {
 }
 
 #[test]
-fn whoever_awaits_a_task_that_swallowed_the_cancel_goes_on_with_its_value() {
+fn an_awaiter_of_a_task_that_swallowed_the_cancel_goes_on_with_its_value() {
     run_virtual(async {
         let inner = create_task(async {
             assert!(catch_cancel(sleep(ms(50))).await.is_err());
@@ -425,7 +425,7 @@ fn whoever_awaits_a_task_that_swallowed_the_cancel_goes_on_with_its_value() {
 }
 
 #[test]
-fn whoever_awaits_a_task_that_fails_while_it_is_cancelled_gets_the_error() {
+fn an_awaiter_of_a_task_that_fails_while_it_is_cancelled_gets_the_error() {
     run_virtual(async {
         let inner = try_create_task(async {
             drop(catch_cancel(sleep(ms(50))).await);
@@ -439,7 +439,7 @@ fn whoever_awaits_a_task_that_fails_while_it_is_cancelled_gets_the_error() {
 }
 
 #[test]
-fn a_task_that_somebody_else_cancelled_is_a_value() {
+fn a_task_that_another_task_cancelled_is_a_value() {
     run_virtual(async {
         let inner = create_task(sleep(ms(50)));
         let inner_ref = inner.to_ref();

@@ -31,7 +31,7 @@ fn a_free_lock_whose_waiters_are_all_cancelled_can_be_taken_at_once() {
         drop(guard);
         assert!(lock.try_acquire().is_none(), "the second still waits");
         waiters[1].cancel();
-        let guard = lock.acquire().now_or_never().expect("nobody is before it");
+        let guard = lock.acquire().now_or_never().expect("the lock is free");
         assert!(waiters.iter().all(|waiter| !waiter.is_done()));
         let third = wait(lock.clone());
         turns(2).await;
@@ -109,7 +109,7 @@ fn a_condition_notifies_the_first_who_is_not_cancelled() {
         assert_eq!(condition.waiting(), 1, "the cancelled one, which stands there until it runs");
         drop(guard);
         let guard = condition.acquire().now_or_never();
-        assert!(guard.is_some(), "nobody waits for the lock yet");
+        assert!(guard.is_some(), "no task waits for the lock yet");
         drop(guard);
         second.await.unwrap();
         assert!(first.is_cancelled() && !condition.is_locked());

@@ -211,7 +211,7 @@ fn a_clean_up_in_a_set_is_waited_for_when_another_branch_lets_the_cancel_go_on()
 }
 
 #[test]
-fn a_gathering_that_has_ended_cancelled_cancels_nobody_again() {
+fn a_gather_that_has_ended_cancelled_cancels_no_task_again() {
     run_virtual(async {
         let cancels = Rc::new(Cell::new(0));
         let counts = cancels.clone();
@@ -270,7 +270,7 @@ fn what_was_woken_in_a_set_beside_is_not_lost() {
     });
 }
 
-// ---- what somebody has found who tried to break it --------------------------------------------------------------------
+// ---- found by trying to break it --------------------------------------------------------------------------------------
 
 /// A group whose child fails only when it is cancelled, and then something that would take long.
 async fn group_that_fails_late_and_more() {

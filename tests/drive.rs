@@ -119,7 +119,7 @@ fn a_poll_is_a_turn_and_a_deadline_is_a_timer_of_the_other() {
         "main sleeps",
         "timer of 5 ms",
         "pending",
-        "pending", // polled although nobody asked: the same timer
+        "pending", // polled without being woken: the same timer
     ]);
     other.wait(ms(5));
     other.poll(driven.as_mut()); // its timer has woken it
@@ -248,7 +248,7 @@ fn a_panic_and_a_cancel_of_main_are_errors() {
 }
 
 #[test]
-fn a_loop_that_waits_for_somebody_on_the_others_side_is_no_deadlock() {
+fn a_loop_that_waits_for_the_other_executor_is_no_deadlock() {
     let (event_loop, _) = watched_loop();
     let event = Rc::new(Event::new());
     let waits = event.clone();

@@ -268,7 +268,7 @@ fn a_gather_that_loses_a_race_against_time_takes_its_children_with_it() {
 }
 
 #[test]
-fn a_panic_of_a_child_goes_on_in_whoever_gathers() {
+fn a_panic_of_a_child_goes_on_in_the_task_that_gathers() {
     run_virtual(async {
         let others = Rc::new(Cell::new(false));
         let other = others.clone();
@@ -298,7 +298,7 @@ fn a_panic_of_a_child_goes_on_in_whoever_gathers() {
 }
 
 #[test]
-fn a_child_that_somebody_else_cancels_cancels_the_gather_but_not_its_siblings() {
+fn a_child_that_another_task_cancels_cancels_the_gather_but_not_its_siblings() {
     run_virtual(async {
         let log = Log::new();
         let inside = log.clone();
@@ -394,7 +394,7 @@ fn a_gathering_that_is_dropped_in_the_middle_of_an_end_is_not_told_of_it() {
 }
 
 #[test]
-fn a_gathering_that_takes_the_seat_of_one_that_was_dropped_is_told_only_of_its_own() {
+fn a_gather_that_reuses_the_subscription_slot_of_a_dropped_one_is_notified_only_of_its_own_tasks() {
     run_virtual(async {
         let held: Rc<RefCell<Option<Box<dyn Any>>>> = Rc::default();
         let next: Rc<RefCell<Option<_>>> = Rc::default();
@@ -510,7 +510,7 @@ fn wait_ends_with_the_first_error_or_panic_but_not_with_a_cancel() {
 }
 
 #[test]
-fn wait_waits_no_longer_than_its_limit_and_cancels_nobody() {
+fn wait_waits_no_longer_than_its_limit_and_cancels_no_task() {
     for until in [FirstException, AllCompleted] {
         run_virtual(async move {
             let (done, rest) = wait(sleepers([5, 20]), until).timeout(ms(10)).await;
@@ -618,7 +618,7 @@ fn those_who_end_in_time_come_and_then_the_time_is_up() {
 }
 
 #[test]
-fn who_ended_too_late_does_not_come_though_nobody_had_asked_before() {
+fn a_task_that_ended_too_late_does_not_come_though_the_first_poll_is_later_still() {
     run_virtual(async {
         let mut completed = as_completed(sleepers([15, 10, 5])).timeout(ms(10));
         sleep(ms(20)).await; // all have ended: one in time, one at the limit, one after it

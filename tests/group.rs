@@ -78,7 +78,7 @@ fn a_handle_may_be_carried_out_of_the_scope() {
 }
 
 #[test]
-fn a_scope_waits_for_children_whose_handles_nobody_kept() {
+fn a_scope_waits_for_children_whose_handles_were_dropped() {
     run_virtual(async {
         let log = Log::new();
         let scope = TaskGroup::scope(async |group: &Group| {
@@ -153,7 +153,7 @@ fn the_first_failure_cancels_siblings_and_body() {
 }
 
 #[test]
-fn a_failure_after_the_body_has_ended_cancels_the_siblings_and_nobody_else() {
+fn a_failure_after_the_body_has_ended_cancels_the_siblings_and_no_other_task() {
     run_virtual(async {
         let log = Log::new();
         let scope = TaskGroup::scope(async |group: &Group| {
@@ -258,7 +258,7 @@ fn a_panic_of_a_child_is_an_error_of_the_group() {
         assert!(handle.unwrap().await.unwrap_err().is_panic());
         log.expect(&[(5, "sibling cancelled")]);
     });
-    assert_eq!(*reports.borrow(), [] as [String; 0], "whoever has the group has the panic");
+    assert_eq!(*reports.borrow(), [] as [String; 0], "the panic is in the group's errors");
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn a_time_limit_ends_a_scope_with_its_children() {
 }
 
 #[test]
-fn a_child_that_is_cancelled_by_somebody_is_no_failure() {
+fn a_child_that_is_cancelled_from_outside_is_no_failure() {
     run_virtual(async {
         let log = Log::new();
         let scope = TaskGroup::scope(async |group: &Group| {
@@ -411,7 +411,7 @@ fn a_child_that_is_cancelled_by_somebody_is_no_failure() {
 }
 
 #[test]
-fn a_failed_child_tells_whoever_awaits_it_that_its_error_went_to_the_group() {
+fn a_failed_child_tells_its_awaiter_that_its_error_went_to_the_group() {
     run_virtual(async {
         let mut seen = None;
         let scope = TaskGroup::scope(async |group: &Group| {
@@ -775,7 +775,7 @@ async fn dropped_after(
         }
         if is_over || polled == polls {
             drop(held.take());
-            assert_eq!(alive.get(), 0, "after {polls} polls somebody outlives the scope");
+            assert_eq!(alive.get(), 0, "after {polls} polls a child outlives the scope");
             return Poll::Ready(is_over);
         }
         if restless && polled % 4 != 0 {
@@ -814,7 +814,7 @@ fn no_child_outlives_a_scope_that_is_dropped_hard_at_whatever_moment() {
                     panic.resume();
                 }
                 assert_eq!(alive.get(), 0);
-                sleep(ms(50)).await; // whoever had been forgotten would go on now
+                sleep(ms(50)).await; // a child that had been forgotten would go on now
                 assert_eq!(loopwheel::all_tasks().len(), 1, "only main is left");
             });
             if is_over.get() {
@@ -899,7 +899,7 @@ fn a_scope_in_a_task_that_is_cancelled_before_its_first_poll_spawns_nothing() {
 }
 
 #[test]
-fn the_errors_of_a_scope_that_was_dropped_hard_are_reported_by_nobody_twice() {
+fn the_errors_of_a_scope_that_was_dropped_hard_are_not_reported() {
     let (mut event_loop, reports) = watched_loop();
     event_loop.run(async {
         let mut scope = Box::pin(TaskGroup::scope(async |group: &Group| {
@@ -980,7 +980,7 @@ async fn tree() -> Errors {
 }
 
 #[test]
-fn errors_are_had_leaf_by_leaf_from_left_to_right() {
+fn errors_are_iterated_leaf_by_leaf_from_left_to_right() {
     run_virtual(async {
         let errors = tree().await;
         assert_eq!(leaves(&errors), ["a", "b", "c", "d"]);
@@ -995,7 +995,7 @@ fn errors_are_had_leaf_by_leaf_from_left_to_right() {
 }
 
 #[test]
-fn a_split_keeps_the_shape_and_loses_nobody() {
+fn a_split_keeps_the_shape_and_loses_no_error() {
     run_virtual(async {
         let (matching, rest) = tree().await.split(|error| ["a", "c"].contains(error));
         assert_eq!(matching.unwrap().tree(), "outer (2 errors)\n├─ a\n└─ inner (1 error)\n   └─ c");
@@ -1086,11 +1086,11 @@ fn two_loops() -> [(EventLoop, VirtualClock); 2] {
 
 #[test]
 fn a_failure_of_a_child_on_another_loop_cancels_the_body_on_its_own() {
-    let [(mut home, home_clock), (mut other, _)] = two_loops();
+    let [(mut owner, owner_clock), (mut other, _)] = two_loops();
     let log = Log::new();
     let group = Rc::new(RefCell::new(None::<Group>));
     let (kept, seen) = (group.clone(), log.clone());
-    let parent = home.create_task(async move {
+    let parent = owner.create_task(async move {
         let parent = current_task();
         let scope = TaskGroup::scope(async |group| {
             *kept.borrow_mut() = Some(group.clone());
@@ -1102,15 +1102,15 @@ fn a_failure_of_a_child_on_another_loop_cancels_the_body_on_its_own() {
         });
         scope.await.unwrap_err().iter().copied().collect::<Vec<_>>()
     });
-    home.run_until_stalled();
-    home_clock.advance(ms(20));
+    owner.run_until_stalled();
+    owner_clock.advance(ms(20));
     let group = group.take().unwrap();
     let spawned = other.create_task(async move {
         group.create_task(async { Err::<(), _>("on the other loop") });
     });
     other.run_until_stalled();
     assert!(spawned.is_done());
-    home.run_until_stalled();
+    owner.run_until_stalled();
     log.expect(&[(20, "interrupted: true")]); // by the clock of its own loop
     let mut parent = parent;
     assert_eq!(parent.result(), Ok(Ok(vec!["on the other loop"])));
@@ -1121,13 +1121,13 @@ fn a_cancel_of_a_group_from_another_loop_wakes_the_host() {
     let woken = Rc::new(Cell::new(false));
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let counted = calls.clone();
-    let mut home = EventLoop::builder()
+    let mut owner = EventLoop::builder()
         .clock(VirtualClock::new())
         .wake_hook(move || _ = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
         .build();
     let group = Rc::new(RefCell::new(None::<Group>));
     let (kept, ended) = (group.clone(), woken.clone());
-    drop(home.create_task(async move {
+    drop(owner.create_task(async move {
         let body = async |group: &Group| {
             *kept.borrow_mut() = Some(group.clone());
             pending::<Result<(), &str>>().await
@@ -1135,10 +1135,10 @@ fn a_cancel_of_a_group_from_another_loop_wakes_the_host() {
         assert!(TaskGroup::scope(body).await.unwrap_err().is_empty());
         ended.set(true);
     }));
-    home.run_until_stalled();
+    owner.run_until_stalled();
     let group = group.take().unwrap();
     run_virtual(async move { group.cancel() });
     assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1, "the host is called");
-    home.run_until_stalled();
+    owner.run_until_stalled();
     assert!(woken.get());
 }

@@ -22,7 +22,7 @@ use loopwheel::{
 
 type Group = TaskGroup<&'static str>;
 
-/// Lets everybody have so many turns.
+/// Lets all tasks have so many turns.
 async fn turns(count: usize) {
     for _ in 0..count {
         yield_now().await;
@@ -321,7 +321,7 @@ fn bpo_27585_cancelling_the_woken_waiter_of_a_lock_wakes_the_next() {
         drop(guard);
         waiters[0].cancel(); // woken, and not yet polled
         let ended =
-            wait_for(gather(waiters).return_exceptions(), ms(10)).await.expect("nobody hangs");
+            wait_for(gather(waiters).return_exceptions(), ms(10)).await.expect("no task hangs");
         let ok: Vec<_> =
             ended.into_iter().map(|outcome| outcome.is_ok_and(|inner| inner.is_ok())).collect();
         assert_eq!(ok, [false, true, true]);
@@ -804,7 +804,7 @@ fn a_group_that_is_opened_during_clean_up_works() {
     });
 }
 
-/// gh-116720: `uncancel` down to zero forgets a cancel that nobody has seen.
+/// gh-116720: `uncancel` down to zero forgets a cancel that was not delivered yet.
 #[test]
 fn gh_116720_uncancel_to_zero_forgets_a_pending_cancel() {
     run_virtual(async {
@@ -985,7 +985,7 @@ fn the_error_of_a_body_that_fails_in_its_clean_up_joins_the_one_that_cancelled_i
 
 /// gh-86802: the error of a shielded task was lost when the outer wait was cancelled.
 #[test]
-fn gh_86802_the_error_of_a_shielded_task_that_nobody_awaits_any_more_is_reported_once() {
+fn gh_86802_the_error_of_a_shielded_task_that_is_no_longer_awaited_is_reported_once() {
     let (mut event_loop, reports) = watched_loop();
     event_loop.run(async {
         let mut inner = try_create_task(async {
@@ -1049,11 +1049,11 @@ fn bpo_26923_a_cancel_that_meets_the_end_of_all_children_is_not_lost() {
             }
         });
         let handle = task.to_ref();
-        let watcher = create_task(async move {
+        let canceller = create_task(async move {
             sleep(ms(10)).await; // the children have ended just now, or do in this turn
             handle.cancel();
         });
-        watcher.await.unwrap();
+        canceller.await.unwrap();
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(now().as_nanos() == 10_000_000);
     });
@@ -1074,7 +1074,7 @@ fn a_second_failure_after_the_first_is_known_and_not_reported() {
     assert_eq!(*reports.borrow(), [] as [String; 0]);
 }
 
-/// A wait that was cancelled cancels nobody, and leaves nothing behind.
+/// A wait that was cancelled cancels no task, and leaves nothing behind.
 #[test]
 fn a_wait_that_is_cancelled_leaves_its_tasks_alone() {
     run_virtual(async {
@@ -1088,9 +1088,9 @@ fn a_wait_that_is_cancelled_leaves_its_tasks_alone() {
     });
 }
 
-/// Tasks that end while nobody asks are not lost.
+/// Tasks that end while `as_completed` is not polled are not lost.
 #[test]
-fn what_ends_while_nobody_asks_comes_in_the_order_of_the_ends() {
+fn tasks_that_end_between_polls_come_in_the_order_of_their_ends() {
     run_virtual(async {
         let tasks = [3, 1, 2].map(|n| {
             create_task(async move {
@@ -1108,9 +1108,9 @@ fn what_ends_while_nobody_asks_comes_in_the_order_of_the_ends() {
     });
 }
 
-/// Everybody who waits for a future is woken, though one of them was cancelled meanwhile.
+/// All waiters of a future are woken, though one of them was cancelled meanwhile.
 #[test]
-fn a_promise_wakes_everybody_though_one_was_cancelled_as_it_was_set() {
+fn a_promise_wakes_all_waiters_though_one_was_cancelled_as_it_was_set() {
     run_virtual(async {
         let promise = Promise::new();
         let waiters: Vec<_> = (0..3)

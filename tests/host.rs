@@ -55,7 +55,7 @@ impl Host {
 }
 
 #[test]
-fn a_turn_polls_whoever_was_ready_when_it_began() {
+fn a_turn_polls_the_tasks_that_were_ready_when_it_began() {
     let mut host = Host::new(EventLoop::new());
     host.spawn("a", 2);
     host.spawn("b", 1);
@@ -66,7 +66,7 @@ fn a_turn_polls_whoever_was_ready_when_it_began() {
 }
 
 #[test]
-fn a_budget_of_polls_is_kept_and_nobody_is_passed_over() {
+fn a_budget_of_polls_is_kept_and_no_task_is_passed_over() {
     let mut host = Host::new(EventLoop::new());
     for name in ["a", "b", "c"] {
         host.spawn(name, 1);
@@ -166,7 +166,7 @@ fn the_wake_hook_is_called_once_until_the_next_turn_from_any_thread() {
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     drop(event_loop);
     kept.take().unwrap().wake();
-    assert_eq!(calls.load(Ordering::SeqCst), 2, "a loop that is gone calls nobody");
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "a dropped loop calls no hook");
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn a_loop_is_not_turned_inside_a_task() {
     });
 }
 
-/// A host's turn may be a frame long: it looks every time, also while somebody is always ready.
+/// A host's turn may be a frame long: each turn checks timers and mailbox, even if a task is always ready.
 #[test]
-fn timers_and_letters_are_taken_in_by_the_next_turn_although_a_task_is_always_ready() {
+fn timers_and_remote_wakes_are_handled_in_the_next_turn_although_a_task_is_always_ready() {
     let frame = Rc::new(Cell::new(Instant::START));
     let time = frame.clone();
     let mut host = Host::new(EventLoop::builder().clock(Clock::host(move || time.get())).build());
@@ -260,7 +260,7 @@ fn timers_and_letters_are_taken_in_by_the_next_turn_although_a_task_is_always_re
 }
 
 #[test]
-fn a_hook_that_panics_costs_nobody_anything() {
+fn a_hook_that_panics_disturbs_no_task() {
     let panics = || panic!("the hook's own trouble");
     let mut event_loop = EventLoop::builder().threads(1).wake_hook(panics).build();
     let handle = event_loop.handle();

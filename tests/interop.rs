@@ -53,7 +53,7 @@ fn a_foreign_join_runs_our_futures_at_the_same_time() {
 }
 
 #[test]
-fn a_cancel_goes_through_a_foreign_join_once_whoever_catches_it_is_clean() {
+fn a_cancel_goes_through_a_foreign_join_once_the_branch_that_catches_it_is_clean() {
     run_virtual(async {
         let log = Log::new();
         let task = create_task({
@@ -321,7 +321,7 @@ fn event_listeners_are_notified_in_order() {
         sleep(ms(5)).await;
         log.expect(&[(5, "one"), (10, "three")]);
         assert!(tasks.iter().all(loopwheel::Task::is_done));
-        // A listener that nobody polls costs nothing.
+        // A listener that is not polled costs nothing.
         let listener = event.listen();
         assert!(listener.discard() || event.total_listeners() == 0);
     });

@@ -320,7 +320,7 @@ lessons! {
     }
 }
 
-/// A lesson that somebody forgot in one of the places where it has to stand fails here.
+/// A lesson that is missing in one of the places that list the lessons fails here.
 #[test]
 fn every_lesson_is_everywhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -138,7 +138,7 @@ fn a_handle_that_outlives_its_loop_is_harmless() {
     assert_eq!(done.result(), Ok(Ok(1)));
     assert!(pending.is_cancelled() && !pending.cancel() && !kept.cancel());
     assert!(!callback.cancel() && callback.is_cancelled());
-    kept.add_done_callback(|_| unreachable!("nobody is left to call it"));
+    kept.add_done_callback(|_| unreachable!("no loop is left to call it"));
     // It can even be awaited, on another loop.
     let ended = run_virtual(pending);
     assert!(ended.unwrap_err().is_cancelled());
@@ -247,7 +247,7 @@ fn a_destructor_that_panics_is_the_outcome_or_is_reported() {
         yield_now().await;
         task.cancel();
         assert!(task.await.unwrap_err().is_panic());
-        // Of a value that nobody takes: reported.
+        // Of an unclaimed value: reported.
         drop(create_task(async { Destructor(|| panic!("of the value")) }));
         yield_now().await;
     });
@@ -376,7 +376,7 @@ fn a_future_and_its_value_whose_destructors_both_throw_are_one_panic() {
 }
 
 #[test]
-fn a_callback_whose_destructor_ends_it_makes_room_for_nobody_elses_place() {
+fn a_callback_whose_destructor_ends_it_frees_no_slot_but_its_own() {
     struct Evil(Rc<RefCell<Option<CallbackHandle>>>, Rc<RefCell<Option<Task<i32>>>>);
     impl Drop for Evil {
         fn drop(&mut self) {

@@ -47,7 +47,7 @@ fn who_wakes_itself_starves_neither_timers_nor_others() {
                 yield_now().await;
             }
         });
-        // On a virtual clock time stands still while somebody is busy; so the clock is moved by hand below.
+        // A virtual clock stands still while a task is polled; so the clock is moved by hand below.
         let others = create_task(async {
             for _ in 0..100 {
                 yield_now().await;
@@ -340,7 +340,7 @@ fn what_is_dropped_with_the_ready_queue_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_error_that_nobody_takes_is_reported_once_with_name_and_place() {
+fn an_unclaimed_error_is_reported_once_with_name_and_location() {
     let (mut event_loop, reports) = watched_loop();
     event_loop.run(async {
         let failing = || async { Err::<(), _>("no such host") };
@@ -401,7 +401,7 @@ fn a_panicking_callback_is_reported_and_the_loop_goes_on() {
 }
 
 #[test]
-fn a_deadlock_is_reported_with_who_waits_for_what() {
+fn a_deadlock_is_reported_with_what_each_task_waits_for() {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let ended = event_loop.try_run(async {
         let never = TaskBuilder::new().name("never").create_task(pending::<()>());
@@ -468,7 +468,7 @@ fn tasks_that_await_each_other_are_a_deadlock_and_can_be_cancelled() {
 }
 
 #[test]
-fn a_held_clock_that_nobody_moves_is_a_deadlock() {
+fn a_held_clock_that_is_never_moved_is_a_deadlock() {
     let clock = VirtualClock::new();
     let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
     let hold = clock.hold();

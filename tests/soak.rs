@@ -109,7 +109,7 @@ fn a_million_sleepers_wake_at_their_deadlines_in_order_and_leave_nothing() {
         sleep_until(last).await;
         yield_now().await;
     });
-    // At its deadline, neither early nor late, and nobody overtaken. (Not `assert_eq`: it would print a million.)
+    // At its deadline, neither early nor late, and no task overtaken. (Not `assert_eq`: it would print a million.)
     assert_eq!(woken.iter().zip(&expected).position(|(woken, expected)| woken != expected), None);
     drop((woken, expected));
     assert_eq!(live(), before);
@@ -157,7 +157,7 @@ impl KeptTooLong {
     }
 }
 
-/// Sixteen tasks of all kinds, from birth to end; every round the same.
+/// Sixteen tasks of all kinds, from spawn to end; every round the same.
 async fn round(kept: &RefCell<KeptTooLong>) -> u64 {
     let watched = |task: u64| async move {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
@@ -261,7 +261,7 @@ fn a_task_that_is_over_keeps_nothing_but_its_record_while_there_is_a_handle() {
                     900 * TASKS,
                     "of the future nothing is left"
                 );
-                assert_eq!(detached.blocks, TASKS, "a record: nobody can take the outcome");
+                assert_eq!(detached.blocks, TASKS, "a record: nothing can take the outcome");
                 assert_eq!(over.bytes - detached.bytes, 100 * TASKS);
                 assert!(detached.bytes <= record * TASKS, "{} a task", detached.bytes / TASKS);
                 assert_eq!(gone, NOTHING);
@@ -271,11 +271,11 @@ fn a_task_that_is_over_keeps_nothing_but_its_record_while_there_is_a_handle() {
 }
 
 #[test]
-fn a_loop_that_is_gone_takes_no_letters_whatever_handles_remain() {
+fn a_dropped_loop_stores_no_remote_wakes_whatever_handles_remain() {
     let mut event_loop = new_loop();
     let (kept, wakers) = event_loop.run(async {
         let waker = || create_task(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
-        // Two tenants of one slot: their wakes do not coalesce, so each would be a letter.
+        // Two tasks in the same slot, one after the other: their wakes do not coalesce, so each would be sent.
         (loopwheel::current_task(), [waker().await.unwrap(), waker().await.unwrap()])
     });
     drop(event_loop);

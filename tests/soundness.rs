@@ -742,7 +742,7 @@ fn a_panic_of_main_is_reported_if_the_clean_up_after_it_is_stuck() {
 
 #[test]
 fn two_tasks_that_await_each_other_beside_foreign_code_end_when_they_are_cancelled() {
-    // The waker of each is at large, so what it awaits is found by polling it: the cancel would go from one to the other for ever.
+    // The waker of each has escaped, so what it awaits is found by polling it: the cancel would go from one to the other for ever.
     async fn lets_its_waker_out() -> Waker {
         let kept = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         yield_now().await;

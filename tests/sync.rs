@@ -1,5 +1,5 @@
-//! The promises of the primitives: first come, first served; and whoever gives up, at whatever moment and in whatever
-//! way, nothing is lost, nothing is doubled, and nobody is forgotten.
+//! The promises of the primitives: first come, first served; and if a task gives up, at whatever moment and in whatever
+//! way, nothing is lost, nothing is doubled, and no waiter is forgotten.
 
 mod common;
 
@@ -49,11 +49,11 @@ enum Serves {
     All,
 }
 
-/// A primitive at which everybody has to wait until `serve`.
+/// A primitive at which all tasks have to wait until `serve`.
 trait Primitive {
     const NAME: &'static str;
     const SERVES: Serves;
-    /// Whether the others keep their order when somebody leaves the line.
+    /// Whether the others keep their order when a waiter leaves the line.
     const KEEPS_ORDER: bool = true;
 
     fn new() -> Self;
@@ -61,7 +61,7 @@ trait Primitive {
     async fn wait(&self, number: usize, served: Served);
     fn serve(self: &Rc<Self>);
     fn waiting(&self) -> Option<usize>;
-    /// When these have been served and nobody waits any more, nothing is missing.
+    /// When these have been served and no task waits any more, nothing is missing.
     async fn check(&self, served: &[usize]);
 }
 
@@ -261,14 +261,14 @@ impl Primitive for Barrier {
     }
 }
 
-/// Somebody waits for an item.
+/// A task waits for an item.
 struct Getting<S: Store> {
     queue: QueueOf<S>,
     next: Cell<usize>,
     got: RefCell<Vec<usize>>,
 }
 
-/// Somebody waits for room.
+/// A task waits for room.
 struct Putting<S: Store> {
     queue: QueueOf<S>,
     got: RefCell<Vec<usize>>,
@@ -369,7 +369,7 @@ const STATES: [State; 4] =
 enum GivesUp {
     /// `task.cancel()`.
     Cancelled,
-    /// Its future is dropped by somebody else.
+    /// Another task drops its future.
     DroppedFromOutside,
     /// Its own task drops the future, as a `select!` does.
     DroppedFromInside,
@@ -473,7 +473,7 @@ async fn one_of_three_gives_up<P: Primitive + 'static>(state: State, way: GivesU
     assert_eq!(
         *served.borrow(),
         expected[..by_now],
-        "the turn goes to whoever is next, no further"
+        "the turn goes to the next waiter, no further"
     );
     if let Some(waiting) = primitive.waiting() {
         assert_eq!(waiting, expected.len() - by_now, "still in line");
@@ -484,15 +484,15 @@ async fn one_of_three_gives_up<P: Primitive + 'static>(state: State, way: GivesU
         primitive.serve();
         sleep(ms(50)).await;
         let after = served.borrow().len();
-        assert!(after > before, "nobody came when {before} had been served");
+        assert!(after > before, "no task came when {before} had been served");
         assert!(P::SERVES != Serves::One || after == before + 1, "one turn, and two came");
     }
     if !P::KEEPS_ORDER && state == State::Queued {
         served.borrow_mut().sort_unstable();
     }
     assert_eq!(*served.borrow(), expected, "in the order in which they came");
-    assert!(primitive.waiting().is_none_or(|waiting| waiting == 0), "nobody is left in line");
-    assert!(waiters.iter().all(|waiter| waiter.task.is_done()), "everybody has ended");
+    assert!(primitive.waiting().is_none_or(|waiting| waiting == 0), "no waiter is left in line");
+    assert!(waiters.iter().all(|waiter| waiter.task.is_done()), "all tasks have ended");
     primitive.check(&expected).await;
 }
 
@@ -507,7 +507,7 @@ impl Drop for Trace {
     }
 }
 
-fn whoever_gives_up<P: Primitive + 'static>() {
+fn a_task_gives_up<P: Primitive + 'static>() {
     for state in STATES {
         for way in WAYS {
             let first_in_line = matches!(state, State::WokenAndNotYetPolled | State::Granted);
@@ -525,26 +525,26 @@ macro_rules! for_each_primitive {
     ($($test:ident: $primitive:ty;)+) => {$(
         #[test]
         fn $test() {
-            whoever_gives_up::<$primitive>();
+            a_task_gives_up::<$primitive>();
         }
     )+};
 }
 
 for_each_primitive! {
-    whoever_gives_up_at_a_lock_leaves_nothing_behind: Lock;
-    whoever_gives_up_at_a_semaphore_leaves_nothing_behind: Semaphore;
-    whoever_gives_up_at_a_bounded_semaphore_leaves_nothing_behind: BoundedSemaphore;
-    whoever_gives_up_at_an_event_leaves_nothing_behind: Event;
-    whoever_gives_up_at_a_promise_leaves_nothing_behind: Promise<&'static str>;
-    whoever_gives_up_at_a_condition_leaves_nothing_behind: Tokens;
-    whoever_gives_up_at_a_barrier_leaves_nothing_behind: Barrier;
-    whoever_gives_up_getting_from_a_queue_leaves_nothing_behind: Getting<std::collections::VecDeque<usize>>;
-    whoever_gives_up_getting_from_a_lifo_queue_leaves_nothing_behind: Getting<Vec<usize>>;
-    whoever_gives_up_getting_from_a_priority_queue_leaves_nothing_behind:
+    a_task_that_gives_up_at_a_lock_leaves_nothing_behind: Lock;
+    a_task_that_gives_up_at_a_semaphore_leaves_nothing_behind: Semaphore;
+    a_task_that_gives_up_at_a_bounded_semaphore_leaves_nothing_behind: BoundedSemaphore;
+    a_task_that_gives_up_at_an_event_leaves_nothing_behind: Event;
+    a_task_that_gives_up_at_a_promise_leaves_nothing_behind: Promise<&'static str>;
+    a_task_that_gives_up_at_a_condition_leaves_nothing_behind: Tokens;
+    a_task_that_gives_up_at_a_barrier_leaves_nothing_behind: Barrier;
+    a_task_that_gives_up_getting_from_a_queue_leaves_nothing_behind: Getting<std::collections::VecDeque<usize>>;
+    a_task_that_gives_up_getting_from_a_lifo_queue_leaves_nothing_behind: Getting<Vec<usize>>;
+    a_task_that_gives_up_getting_from_a_priority_queue_leaves_nothing_behind:
         Getting<MinHeap<usize>>;
-    whoever_gives_up_putting_into_a_queue_leaves_nothing_behind: Putting<std::collections::VecDeque<usize>>;
-    whoever_gives_up_putting_into_a_lifo_queue_leaves_nothing_behind: Putting<Vec<usize>>;
-    whoever_gives_up_putting_into_a_priority_queue_leaves_nothing_behind:
+    a_task_that_gives_up_putting_into_a_queue_leaves_nothing_behind: Putting<std::collections::VecDeque<usize>>;
+    a_task_that_gives_up_putting_into_a_lifo_queue_leaves_nothing_behind: Putting<Vec<usize>>;
+    a_task_that_gives_up_putting_into_a_priority_queue_leaves_nothing_behind:
         Putting<MinHeap<usize>>;
 }
 
@@ -563,7 +563,7 @@ impl Dice {
 }
 
 #[test]
-fn a_semaphore_keeps_count_whoever_is_cancelled_when() {
+fn a_semaphore_keeps_count_whichever_waiter_is_cancelled_when() {
     for seed in 1..100_u64 {
         let _trace = Trace(format!("seed {seed}"));
         run_virtual(async move {
@@ -596,7 +596,7 @@ fn a_semaphore_keeps_count_whoever_is_cancelled_when() {
                     sleep(ms(dice.below(3))).await;
                 }
             }
-            for task in wait_for(gather(tasks), ms(10_000)).await.expect("nobody hangs") {
+            for task in wait_for(gather(tasks), ms(10_000)).await.expect("no task hangs") {
                 assert!(task.is_ok() || task.unwrap_err().is_cancelled());
             }
             assert_eq!((semaphore.available(), semaphore.waiting()), (permits, 0));
@@ -605,7 +605,7 @@ fn a_semaphore_keeps_count_whoever_is_cancelled_when() {
 }
 
 #[test]
-fn every_item_of_a_queue_arrives_once_whoever_is_cancelled_when() {
+fn every_item_of_a_queue_arrives_once_whichever_waiter_is_cancelled_when() {
     for seed in 1..100_u64 {
         let _trace = Trace(format!("seed {seed}"));
         run_virtual(async move {
@@ -640,7 +640,7 @@ fn every_item_of_a_queue_arrives_once_whoever_is_cancelled_when() {
                 }
             }
             turns(50).await;
-            // Nobody sleeps beside an item or room. (Getters may wait at an empty queue, putters at a full one.)
+            // No task sleeps beside an item or room. (Getters may wait at an empty queue, putters at a full one.)
             let text = format!("{queue:?}");
             assert!(queue.is_empty() || text.contains("getters: 0 waiting"), "{text}");
             assert!(queue.is_full() || text.contains("putters: 0 waiting"), "{text}");
@@ -657,7 +657,7 @@ fn every_item_of_a_queue_arrives_once_whoever_is_cancelled_when() {
 }
 
 #[test]
-fn a_lock_is_held_by_one_whoever_is_cancelled_when() {
+fn a_lock_is_held_by_one_task_whichever_waiter_is_cancelled_when() {
     for seed in 1..100_u64 {
         let _trace = Trace(format!("seed {seed}"));
         run_virtual(async move {
@@ -683,7 +683,7 @@ fn a_lock_is_held_by_one_whoever_is_cancelled_when() {
                     sleep(ms(dice.below(3))).await;
                 }
             }
-            for task in wait_for(gather(tasks), ms(10_000)).await.expect("nobody hangs") {
+            for task in wait_for(gather(tasks), ms(10_000)).await.expect("no task hangs") {
                 assert!(task.is_ok() || task.unwrap_err().is_cancelled());
             }
             assert!(!lock.is_locked() && lock.waiting() == 0);
@@ -726,7 +726,7 @@ fn who_came_first_is_served_first() {
 }
 
 #[test]
-fn nobody_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
+fn no_task_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
     run_virtual(async {
         let log = Log::new();
         let lock = Rc::new(Lock::new());
@@ -742,7 +742,7 @@ fn nobody_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
         let early = take("early");
         turns(2).await;
         drop(guard);
-        assert!(!lock.is_locked(), "nobody holds it");
+        assert!(!lock.is_locked(), "no task holds it");
         assert!(lock.try_acquire().is_none(), "but it is spoken for");
         let late = take("late");
         yield_now().await;
@@ -755,7 +755,7 @@ fn nobody_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
 }
 
 #[test]
-fn nobody_overtakes_at_a_semaphore_even_if_a_permit_is_left_over() {
+fn no_task_overtakes_at_a_semaphore_even_if_a_permit_is_left_over() {
     run_virtual(async {
         let log = Log::new();
         let semaphore = Rc::new(Semaphore::new(0));
@@ -799,7 +799,7 @@ fn queues_give_in_their_order() {
 // ---- Misuse
 
 #[test]
-fn releasing_what_nobody_holds_is_an_error() {
+fn releasing_what_is_not_held_is_an_error() {
     run_virtual(async {
         let lock = Lock::new();
         assert_eq!(lock.release(), Err(NotLocked));
@@ -827,7 +827,7 @@ fn a_condition_without_its_lock_is_an_error() {
         assert_eq!(condition.release(), Err(NotLocked));
         assert_eq!(condition.wait().await, Err(NotLocked));
         condition.acquire().await.forget();
-        assert_eq!(condition.notify(1), Ok(()), "with nobody there");
+        assert_eq!(condition.notify(1), Ok(()), "without a waiter");
         assert_eq!(condition.notify_all(), Ok(()));
         assert_eq!(condition.release(), Ok(()));
     });
@@ -857,7 +857,7 @@ fn a_promise_is_set_once() {
 
 #[test]
 #[should_panic(expected = "at least one party")]
-fn a_barrier_for_nobody_is_refused() {
+fn a_barrier_for_zero_tasks_is_refused() {
     drop(Barrier::new(0));
 }
 
@@ -1013,7 +1013,7 @@ fn a_notification_wakes_as_many_as_it_says() {
 }
 
 #[test]
-fn a_barrier_that_is_aborted_or_reset_turns_everybody_away() {
+fn a_barrier_that_is_aborted_or_reset_turns_all_waiters_away() {
     run_virtual(async {
         let barrier = Rc::new(Barrier::new(3));
         let wait = || {
@@ -1069,7 +1069,7 @@ fn a_capacity_of_zero_is_no_limit() {
 
 /// How each of those who wait at a queue ended.
 async fn outcomes<T: fmt::Debug + 'static>(tasks: Vec<loopwheel::Task<T>>) -> Vec<String> {
-    let ended = wait_for(gather(tasks), ms(10)).await.expect("everybody is woken");
+    let ended = wait_for(gather(tasks), ms(10)).await.expect("all waiters are woken");
     ended.into_iter().map(|outcome| format!("{:?}", outcome.unwrap())).collect()
 }
 
@@ -1199,7 +1199,7 @@ fn a_condition_guard_whose_wait_was_dropped_holds_nothing() {
         assert!(!condition.is_locked(), "the wait had released it");
         let other = condition.acquire().await;
         drop(guard);
-        assert!(condition.is_locked(), "the guard released nothing of somebody else's");
+        assert!(condition.is_locked(), "the guard did not release what `other` holds");
         drop(other);
     });
 }
@@ -1526,7 +1526,7 @@ thread_local! {
     static TOUCHED: RefCell<Option<Touch>> = const { RefCell::new(None) };
 }
 
-/// A store of somebody else, whose methods are foreign code.
+/// A store from outside the crate, whose methods are foreign code.
 #[derive(Default)]
 struct Touchy(std::collections::VecDeque<i32>);
 
@@ -1864,7 +1864,7 @@ fn a_barrier_gives_each_number_once_though_one_left_while_it_filled() {
 }
 
 #[test]
-fn a_barrier_gives_each_number_once_whoever_is_cancelled_when() {
+fn a_barrier_gives_each_number_once_whichever_waiter_is_cancelled_when() {
     for seed in 1..100_u64 {
         let _trace = Trace(format!("seed {seed}"));
         run_virtual(async move {

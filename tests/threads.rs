@@ -23,7 +23,7 @@ use loopwheel::{
 fn calls_of_one_thread_are_made_in_their_order_on_the_loops_thread() {
     run(async {
         let handle = Handle::current();
-        let home = thread::current().id();
+        let loop_thread = thread::current().id();
         let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             for number in 0..1_000 {
@@ -37,7 +37,7 @@ fn calls_of_one_thread_are_made_in_their_order_on_the_loops_thread() {
         to_thread(move || thread.join().unwrap()).await.unwrap();
         let calls: Vec<_> = receiver.try_iter().collect();
         assert!(calls.iter().map(|call| call.0).eq(0..1_000));
-        assert!(calls.iter().all(|call| call.1 == home));
+        assert!(calls.iter().all(|call| call.1 == loop_thread));
     });
 }
 
@@ -140,8 +140,8 @@ fn a_loop_that_waits_for_a_handle_is_no_deadlock() {
 #[test]
 fn blocking_work_runs_beside_the_loop_and_its_panic_comes_back() {
     run(async {
-        let home = thread::current().id();
-        let elsewhere = to_thread(move || thread::current().id() != home).await;
+        let loop_thread = thread::current().id();
+        let elsewhere = to_thread(move || thread::current().id() != loop_thread).await;
         assert_eq!(elsewhere, Ok(true));
         let Err(TaskError::Panicked(panic)) = to_thread(|| -> () { panic!("in the work") }).await
         else {
@@ -235,8 +235,8 @@ fn what_is_sent_to_a_loop_that_is_yet_to_be_made_waits_for_it() {
     let thread = thread::spawn(move || {
         EventLoop::builder().reservation(reservation).build().run_until_complete(sleep(ms(1)));
     });
-    let home = thread.thread().id();
-    assert_eq!(receiver.recv(), Ok(home));
+    let loop_thread = thread.thread().id();
+    assert_eq!(receiver.recv(), Ok(loop_thread));
     assert_eq!(early.wait(), Ok(21));
     thread.join().unwrap();
     assert_eq!(handle.call_soon(|| ()), Err(LoopGone));
@@ -252,7 +252,7 @@ fn a_loop_that_never_comes_is_gone() {
     assert_eq!(handle.call_soon(|| ()), Err(LoopGone));
 }
 
-/// Threads that send while the loop comes into being: whoever comes before or after the doorbell is heard.
+/// Threads that send while the loop is created: a call that comes before or after the notifier is set is made.
 #[test]
 fn a_loop_that_is_made_while_others_send_to_it_hears_them_all() {
     for _ in 0..200 {
@@ -304,7 +304,7 @@ fn a_panic_of_a_detached_task_is_reported_whenever_its_handle_is_dropped() {
     assert!(report.ends_with("panicked and nobody took it: oh"), "{report}");
     let task = create();
     event_loop.run_until_stalled();
-    assert!(task.is_done() && reports.borrow().is_empty(), "somebody could still take it");
+    assert!(task.is_done() && reports.borrow().is_empty(), "the outcome could still be taken");
     drop(task);
     assert!(first_report(&mut event_loop, &reports).ends_with("oh"));
     let task = create();
@@ -419,7 +419,7 @@ fn a_deadlock_is_reported_when_the_last_handle_is_dropped() {
     assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
 }
 
-/// Wakers of several earlier tenants of one slot defeat the coalescing: each wake is a letter.
+/// Wakers of several earlier tasks of one slot defeat the coalescing: each wake is sent.
 #[test]
 fn a_thread_that_wakes_without_end_does_not_keep_the_loop_from_its_tasks() {
     let stop = Arc::new(AtomicBool::new(false));
@@ -520,7 +520,7 @@ fn a_value_of_abandoned_work_that_panics_when_it_is_dropped_is_reported_and_run_
 }
 
 #[test]
-fn a_value_that_nobody_takes_is_dropped_under_no_lock() {
+fn an_unclaimed_value_is_dropped_under_no_lock() {
     struct Stopped(Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>);
     impl Wake for Stopped {
         fn wake(self: Arc<Self>) {
@@ -928,7 +928,7 @@ mod alone {
             assert!(reports.iter().all(|report| report.contains("the work is lost")));
         });
         drop(release);
-        event_loop.run(async { sleep(ms(1)).await }); // waits for the two that nobody awaits
+        event_loop.run(async { sleep(ms(1)).await }); // waits for the two that are not awaited
         assert!(reports.borrow().is_empty());
     }
 

@@ -323,7 +323,7 @@ fn the_error_of_a_shielded_task_whose_awaiter_is_gone_is_reported() {
 }
 
 #[test]
-fn a_yield_after_a_limit_still_lets_everybody_else_go_first() {
+fn a_yield_after_a_limit_still_lets_all_other_tasks_go_first() {
     run_virtual(async {
         // What catches is polled once more; that is no turn of the others.
         assert!(wait_for(sleep(ms(5)), ms(1)).await.is_err());
@@ -335,7 +335,7 @@ fn a_yield_after_a_limit_still_lets_everybody_else_go_first() {
 
 /// A limit that is raced by reference, as in a `select!` in a loop, and expires in the poll in which the other is ready.
 #[test]
-fn a_limit_that_is_kept_but_passed_by_cancels_nobody_else_and_expires_when_it_is_polled_again() {
+fn a_limit_that_is_kept_but_passed_by_cancels_nothing_else_and_expires_when_polled_again() {
     run_virtual(async {
         let flag = Rc::new(Cell::new(false));
         let set = flag.clone();
@@ -358,7 +358,7 @@ fn a_limit_that_is_kept_but_passed_by_cancels_nobody_else_and_expires_when_it_is
 // ---- When the time begins --------------------------------------------------------------------------------------
 
 #[test]
-fn a_limit_around_what_is_ready_looks_at_no_clock() {
+fn a_limit_around_a_ready_future_reads_no_clock() {
     let looks = Rc::new(Cell::new(0));
     let clock = {
         let looks = looks.clone();

@@ -1,4 +1,4 @@
-//! The promises of wakers: whoever wakes, from wherever, whenever, the right task is polled, once, and nobody else.
+//! The promises of wakers: a wake, from any thread and at any time, makes the loop poll the right task, once, and no other.
 //!
 //! Other threads are real here, but nothing waits for them by sleeping. Where the moment matters, the loop's thread
 //! joins the other one *inside a poll*; so what that thread did has happened before the poll ends, always.
@@ -271,7 +271,7 @@ fn a_thousand_wakes_between_two_polls_are_one_poll() {
 }
 
 #[test]
-fn wakers_of_one_task_will_wake_each_other_and_nobody_else() {
+fn wakers_of_one_task_will_wake_each_other_and_no_other_task() {
     fn assert_crosses_threads<T: Send + Sync + 'static>() {}
     assert_crosses_threads::<Waker>();
 
@@ -318,18 +318,18 @@ fn a_wake_after_the_task_is_over_does_nothing() {
     });
 }
 
-/// Says that the second task has the first one's place, which is what such a test is about.
+/// The second task has the first one's slot, which is what such a test is about.
 #[track_caller]
-fn assert_same_place(one: &Waker, other: &Waker) {
+fn assert_same_slot(one: &Waker, other: &Waker) {
     if cfg!(target_pointer_width = "64") {
-        // See `src/engine/waker.rs`: all but the generation.
+        // See `src/kernel/waker.rs`: all but the generation.
         assert_eq!(one.data().addr() >> 24, other.data().addr() >> 24);
     }
     assert!(!one.will_wake(other));
 }
 
 #[test]
-fn a_stale_waker_does_not_poll_the_places_next_tenant() {
+fn a_stale_waker_does_not_wake_the_next_task_in_its_slot() {
     run_virtual(async {
         let earlier = Watched::new();
         let task = create_task(earlier.future());
@@ -338,22 +338,22 @@ fn a_stale_waker_does_not_poll_the_places_next_tenant() {
         earlier.end();
         task.await.unwrap();
 
-        let tenant = Watched::new();
-        let task = create_task(tenant.future());
-        // Before its first poll, when it stands in the queue as it is ...
+        let later = Watched::new();
+        let task = create_task(later.future());
+        // Before its first poll, when it is queued anyway ...
         stale.wake_by_ref();
         elsewhere(|| stale.wake_by_ref());
         settle().await;
-        assert_same_place(&stale, &tenant.waker());
-        assert_eq!(tenant.polls(), 1);
+        assert_same_slot(&stale, &later.waker());
+        assert_eq!(later.polls(), 1);
         // ... after it, when it sleeps ...
         stale.wake_by_ref();
         settle().await;
         elsewhere(|| stale.wake_by_ref());
         settle().await;
-        assert_eq!(tenant.polls(), 1);
+        assert_eq!(later.polls(), 1);
         // ... and mixed with wake-ups that are meant: those are not lost, and one poll.
-        let meant = tenant.waker();
+        let meant = later.waker();
         elsewhere(|| {
             for _ in 0..100 {
                 stale.wake_by_ref();
@@ -361,28 +361,28 @@ fn a_stale_waker_does_not_poll_the_places_next_tenant() {
             }
         });
         settle().await;
-        assert_eq!(tenant.polls(), 2);
-        tenant.end();
+        assert_eq!(later.polls(), 2);
+        later.end();
         task.await.unwrap();
     });
 }
 
 #[test]
-fn a_letter_that_is_on_its_way_when_the_place_changes_hands_is_for_nobody() {
+fn a_remote_wake_in_flight_when_the_slot_is_reused_wakes_nothing() {
     run_virtual(async {
         let earlier = Watched::new();
         let task = create_task(earlier.future());
         yield_now().await;
         let stale = earlier.waker();
-        elsewhere(|| stale.wake_by_ref()); // it lies in the inbox now
+        elsewhere(|| stale.wake_by_ref()); // it is in the inbox now
         earlier.end();
         yield_now().await;
         assert!(task.is_done());
-        let tenant = Watched::new();
-        drop(create_task(tenant.future()));
+        let later = Watched::new();
+        drop(create_task(later.future()));
         settle().await;
-        assert_same_place(&stale, &tenant.waker());
-        assert_eq!(tenant.polls(), 1);
+        assert_same_slot(&stale, &later.waker());
+        assert_eq!(later.polls(), 1);
     });
 }
 
@@ -470,7 +470,7 @@ fn other_threads_may_wake_while_the_loop_is_dropped() {
             drop(event_loop);
             is_gone.store(true, Ordering::Release);
         });
-        // Each future is gone: what is left of its state is here. And nobody is there to poll it.
+        // Each future is gone: what is left of its state is here. And no executor is there to poll it.
         assert!(watched.iter().all(|watched| Arc::strong_count(&watched.0) == 1));
         let polls: Vec<_> = watched.iter().map(Watched::polls).collect();
         elsewhere(|| wakers.iter().for_each(Waker::wake_by_ref));
@@ -605,7 +605,7 @@ fn foreign_joins_and_selects_take_as_long_as_they_should() {
         };
         assert_eq!(second, 50);
 
-        // Who loses a `select!` leaves no timer behind: the next thing is not held up, and wakes nobody.
+        // A sleep that loses a `select!` leaves no timer behind: nothing is held up, and nothing is woken.
         select! {
             () = sleep(ms(1_000)).fuse() => unreachable!("too long"),
             () = sleep(ms(1)).fuse() => {}
@@ -676,7 +676,7 @@ fn a_sleep_that_was_polled_with_two_wakers_wakes_the_latter() {
 #[test]
 fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
     run_virtual(async {
-        let stranger = Arc::<Counter>::default();
+        let foreign = Arc::<Counter>::default();
         let sleeps = Rc::new(RefCell::new(sleep(ms(10))));
         let tasks: [_; 2] = [0, 1].map(|_| {
             let (sleeps, polls) = (sleeps.clone(), Rc::new(RefCell::new(0)));
@@ -687,11 +687,11 @@ fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
             }));
             (task, polls)
         });
-        // The order of the polls is that of creation: task 0, task 1, and a stranger's in between on its way.
+        // The order of the polls is that of creation: task 0, task 1, then one poll with a foreign waker.
         drop(create_task({
-            let (sleeps, stranger) = (sleeps.clone(), Waker::from(stranger.clone()));
+            let (sleeps, foreign) = (sleeps.clone(), Waker::from(foreign.clone()));
             async move {
-                let mut cx = Context::from_waker(&stranger);
+                let mut cx = Context::from_waker(&foreign);
                 assert!(sleeps.borrow_mut().poll_unpin(&mut cx).is_pending());
             }
         }));
@@ -700,17 +700,17 @@ fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
         assert_eq!(millis(), 10);
         settle().await;
         assert!(tasks.iter().all(|(task, polls)| !task.is_done() && *polls.borrow() == 1));
-        assert_eq!(stranger.wakes(), 0);
+        assert_eq!(foreign.wakes(), 0);
     });
 }
 
 #[test]
-fn wakers_of_a_crowd_whose_places_were_given_back_stay_stale_when_the_next_crowd_comes() {
+fn wakers_of_many_tasks_whose_slots_were_given_back_stay_stale_when_the_slots_are_reused() {
     const TASKS: usize = 20_000;
     run_virtual(async {
         let mut stale = Vec::new();
         for _ in 0..3 {
-            let crowd: Vec<_> = (0..TASKS)
+            let tasks: Vec<_> = (0..TASKS)
                 .map(|_| {
                     let watched = Watched::new();
                     (create_task(watched.future()), watched)
@@ -721,14 +721,14 @@ fn wakers_of_a_crowd_whose_places_were_given_back_stay_stale_when_the_next_crowd
                 Waker::wake_by_ref(waker);
             }
             yield_now().await;
-            assert!(crowd.iter().all(|(_, watched)| watched.polls() == 1), "nobody is woken");
-            for (task, watched) in crowd {
+            assert!(tasks.iter().all(|(_, watched)| watched.polls() == 1), "no task is woken");
+            for (task, watched) in tasks {
                 stale.push(watched.waker());
                 watched.end();
                 task.await.unwrap();
             }
             for _ in 0..100 {
-                sleep(ms(1)).await; // the loop gives back what it does not need
+                sleep(ms(1)).await; // the loop gives back memory that it does not need
             }
         }
     });

@@ -39,7 +39,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Lets everybody through who waits now.
+    /// Wakes every future that waits now.
     pub(crate) fn open(&self) {
         self.openings.set(self.openings.get() + 1);
         // Drained, not taken: the list keeps its capacity, so openings after the first allocate nothing.

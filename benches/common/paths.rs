@@ -38,25 +38,25 @@ pub(crate) const ALL: [&Path; 13] = [
     &SEMAPHORE_FREE,
 ];
 
-/// How many tasks a path has that is about many.
-const CROWD: u64 = 1_000;
+/// The number of tasks of a path that measures many tasks.
+const TASKS: u64 = 1_000;
 
 pub(crate) const SPAWN_JOIN: Path = Path {
     name: "spawn-join",
     about: "a task of 1,000 is spawned, and awaited",
-    operations: CROWD,
+    operations: TASKS,
     run: |rounds| Box::pin(spawn_join(rounds)),
 };
 
 async fn spawn_join(rounds: u64) -> Duration {
     timed(async || {
         for _ in 0..rounds {
-            let tasks: Vec<_> = (0..CROWD).map(|number| create_task(ready(number))).collect();
+            let tasks: Vec<_> = (0..TASKS).map(|number| create_task(ready(number))).collect();
             let mut sum = 0;
             for task in tasks {
                 sum += task.await.expect("it has a value");
             }
-            assert_eq!(sum, CROWD * (CROWD - 1) / 2);
+            assert_eq!(sum, TASKS * (TASKS - 1) / 2);
         }
     })
     .await
@@ -83,12 +83,12 @@ async fn yield_alone(rounds: u64) -> Duration {
 pub(crate) const YIELD_AMONG: Path = Path {
     name: "yield-1000",
     about: "one of 1,000 tasks yields, as all do",
-    operations: CROWD,
+    operations: TASKS,
     run: |rounds| Box::pin(yield_among(rounds)),
 };
 
 async fn yield_among(rounds: u64) -> Duration {
-    let tasks: Vec<_> = (0..CROWD).map(|_| create_task(yields(rounds))).collect();
+    let tasks: Vec<_> = (0..TASKS).map(|_| create_task(yields(rounds))).collect();
     timed(async || {
         for task in tasks {
             assert_eq!(task.await, Ok(rounds));
@@ -100,7 +100,7 @@ async fn yield_among(rounds: u64) -> Duration {
 pub(crate) const STORM: Path = Path {
     name: "storm-1000",
     about: "one of 1,000 waiting tasks is woken by its waker, as all are, and polled",
-    operations: CROWD,
+    operations: TASKS,
     run: |rounds| Box::pin(storm(rounds)),
 };
 
@@ -114,12 +114,12 @@ async fn storm(rounds: u64) -> Duration {
             }
         })
     };
-    let tasks: Vec<_> = (0..CROWD).map(passes).collect();
+    let tasks: Vec<_> = (0..TASKS).map(passes).collect();
     yield_now().await;
     let took = timed(async || {
         for _ in 0..rounds {
             gate.open();
-            yield_now().await; // they stand before this task in the queue
+            yield_now().await; // they are before this task in the queue
         }
     })
     .await;
@@ -160,14 +160,14 @@ async fn ping_pong(rounds: u64) -> Duration {
 pub(crate) const CANCEL: Path = Path {
     name: "cancel",
     about: "a task of 1,000 is spawned, sleeps, is cancelled and awaited",
-    operations: CROWD,
+    operations: TASKS,
     run: |rounds| Box::pin(cancel(rounds)),
 };
 
 async fn cancel(rounds: u64) -> Duration {
     timed(async || {
         for _ in 0..rounds {
-            let tasks: Vec<_> = (0..CROWD).map(|_| create_task(sleep(HOUR))).collect();
+            let tasks: Vec<_> = (0..TASKS).map(|_| create_task(sleep(HOUR))).collect();
             yield_now().await;
             for task in &tasks {
                 assert!(task.cancel());
@@ -284,7 +284,7 @@ async fn queue(rounds: u64) -> Duration {
 pub(crate) const SEMAPHORE: Path = Path {
     name: "semaphore",
     about: "one of 1,000 tasks takes one of 3 permits and holds it while it yields",
-    operations: CROWD,
+    operations: TASKS,
     run: |rounds| Box::pin(semaphore(rounds)),
 };
 
@@ -306,7 +306,7 @@ async fn semaphore(rounds: u64) -> Duration {
             }
         })
     };
-    let tasks: Vec<_> = (0..CROWD).map(takes).collect();
+    let tasks: Vec<_> = (0..TASKS).map(takes).collect();
     timed(async || {
         for task in tasks {
             task.await.expect("it has had its permits");

@@ -1,4 +1,4 @@
-//! Bare work: what futures cost without an executor. They stand boxed in a `Vec`, and are polled in turn. Nobody can be
+//! Bare work: what futures cost without an executor. They are boxed in a `Vec`, and are polled in turn. Nothing can be
 //! faster; what one is slower by is its own.
 
 use std::future::Future;

@@ -33,13 +33,13 @@ where
         drop(event_loop.create_task(async move {
             begun.set(begun.get() + 1);
             future(place).await;
-            unreachable!("nobody waits so long");
+            unreachable!("the bench ends before");
         }));
     }
     begun
 }
 
-/// A million tasks that wait slow nobody down.
+/// A million tasks that wait slow no other task down.
 pub(crate) fn idle_tasks(growth: &mut Growth) {
     let mut group = growth.group("one operation, beside idle tasks");
     group.row_beside("a yield", times, |event_loop, size| {

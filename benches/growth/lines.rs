@@ -30,11 +30,11 @@ pub(crate) fn cancelled(growth: &mut Growth) {
     group.bare("bare work (a drop)", bare::dropped);
 }
 
-/// Makes a primitive at which everybody waits, who waits there, and what serves them all.
+/// Creates a primitive at which all tasks wait, the tasks that wait there, and what serves them all.
 trait Line: Clone + 'static {
     fn new() -> Self;
     async fn wait(&self);
-    /// Serves one more; false if that served everybody.
+    /// Serves one more; false if that was the last one.
     async fn serve(&self) -> bool;
 }
 

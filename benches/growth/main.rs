@@ -1,16 +1,16 @@
 //! What one costs when there are many: 10² to 10⁶ tasks, timers, waiters, items. `cargo bench --bench growth`
 //!
-//! Criterion times each; at the end stands a table of nanoseconds per item. A row should stay level. Towards a million it
-//! may rise, for want of cache; how far that is nobody's fault is what the *bare work* of the same group tells, the same
-//! futures boxed in a `Vec` and polled in turn by hand. Anything quadratic would grow tenfold from column to column.
+//! Criterion times each row, and a table of nanoseconds per item is printed at the end. A row should stay level. Towards a million
+//! it may rise, because the cache is too small. How much of the rise is the cache's part shows the *bare work* of the same group:
+//! the same futures boxed in a `Vec` and polled in turn by hand. Anything quadratic would grow tenfold from column to column.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod bare;
 mod beside;
-mod crowds;
 mod items;
+mod joins;
 mod lines;
 mod many;
 mod table;
@@ -24,7 +24,7 @@ fn main() {
     beside::idle_tasks(&mut growth);
     beside::timers(&mut growth);
     many::sleeps(&mut growth);
-    crowds::awaited(&mut growth);
+    joins::awaited(&mut growth);
     lines::served(&mut growth);
     lines::cancelled(&mut growth);
     items::queued(&mut growth);

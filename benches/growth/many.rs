@@ -61,35 +61,35 @@ async fn wake_for_ever() {
     }
 }
 
-/// All wait at one gate, whose opening wakes each by its waker; then all are polled.
+/// All wait at one gate. Opening it wakes each task by its waker; then all are polled.
 pub(crate) fn wakes(growth: &mut Growth) {
     let mut group = growth.group("every task is woken");
     group.row_beside("tasks", per_round, |event_loop: &EventLoop, size| {
-        let crowd = Rc::new(Crowd::default());
-        (0..size).for_each(|_| drop(event_loop.create_task(pass_for_ever(crowd.clone()))));
+        let waiters = Rc::new(Waiters::default());
+        (0..size).for_each(|_| drop(event_loop.create_task(pass_for_ever(waiters.clone()))));
         async move || {
-            yield_now().await; // in the first run they come to the gate
-            let before = crowd.passed.get();
+            yield_now().await; // in the first run the tasks reach the gate
+            let before = waiters.passed.get();
             let took = timed(async || {
                 for _ in 0..ROUNDS {
-                    crowd.gate.open();
-                    yield_now().await; // they stand before this task in the queue
+                    waiters.gate.open();
+                    yield_now().await; // they are before this task in the queue
                 }
             })
             .await;
-            assert_eq!(crowd.passed.get() - before, ROUNDS * size);
+            assert_eq!(waiters.passed.get() - before, ROUNDS * size);
             took
         }
     });
     group.measure("bare work", per_round, |size| {
-        let crowd = Rc::new(Crowd::default());
+        let waiters = Rc::new(Waiters::default());
         let mut futures: Vec<_> =
-            (0..size).map(|_| Box::pin(pass_for_ever(crowd.clone())) as _).collect();
+            (0..size).map(|_| Box::pin(pass_for_ever(waiters.clone())) as _).collect();
         poll_all(&mut futures, false);
         move || {
             let begun = Instant::now();
             for _ in 0..ROUNDS {
-                crowd.gate.open();
+                waiters.gate.open();
                 poll_all(&mut futures, false);
             }
             begun.elapsed()
@@ -98,15 +98,15 @@ pub(crate) fn wakes(growth: &mut Growth) {
 }
 
 #[derive(Default)]
-struct Crowd {
+struct Waiters {
     gate: Gate,
     passed: Cell<usize>,
 }
 
-async fn pass_for_ever(crowd: Rc<Crowd>) {
+async fn pass_for_ever(waiters: Rc<Waiters>) {
     loop {
-        crowd.gate.pass().await;
-        crowd.passed.set(crowd.passed.get() + 1);
+        waiters.gate.pass().await;
+        waiters.passed.set(waiters.passed.get() + 1);
     }
 }
 

@@ -1,4 +1,4 @@
-//! An allocator that counts, for the tests and benchmarks of memory. Whoever includes this file has it.
+//! An allocator that counts, for the tests and benchmarks of memory. Every test that includes this file uses it.
 #![allow(unsafe_code)] // `GlobalAlloc` cannot be had without
 #![allow(dead_code)] // each user looks at its part
 

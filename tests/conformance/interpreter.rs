@@ -1,4 +1,4 @@
-//! Runs a scenario on loopwheel's public API, as somebody would write it who knows asyncio.
+//! Runs a scenario on loopwheel's public API, as a programmer who knows asyncio would write it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};

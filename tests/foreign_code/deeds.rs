@@ -57,7 +57,7 @@ impl Deed {
     }
 }
 
-/// A payload whose destructor panics: that panic is nobody's, and goes nowhere.
+/// A payload whose destructor panics: that panic belongs to no task, and goes nowhere.
 struct Bomb {
     _token: Token,
 }

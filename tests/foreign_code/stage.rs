@@ -307,7 +307,7 @@ impl World {
         self.settled().await;
     }
 
-    /// A forgotten limit expires, and is nobody's cancel.
+    /// A forgotten limit expires, and cancels nothing.
     async fn forgets_a_limit(self: Rc<Self>) {
         let forgetting = create_task(async {
             let mut limited = Box::pin(wait_for(sleep(ms(30)), ms(10)));

@@ -31,7 +31,7 @@ pub(crate) trait Executor: 'static {
     /// Waits for a task and takes its output.
     fn join<T: 'static>(task: Self::Task<T>) -> impl Future<Output = T>;
 
-    /// Spawns a task that nobody will wait for.
+    /// Spawns a task that is never joined.
     fn spawn_detached(future: impl Future<Output = ()> + 'static);
 
     /// Runs a set of futures at the same time and gives their outputs in order: this executor's own best way. Nothing is

@@ -43,7 +43,7 @@ fn first_line(program: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&version.stdout).trim().to_owned())
 }
 
-/// As cargo has locked them, not as somebody once wrote them down.
+/// As cargo has locked them, not as they were once written down.
 fn versions(peers: &[Peer]) -> Result<Vec<String>> {
     let lock = Lockfile::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"))?;
     let names: BTreeSet<_> = peers.iter().map(|peer| peer.package).collect();

@@ -1,4 +1,4 @@
-//! The heap, counted. Every process of the bench runs with this allocator, so all pay the same for it; where nobody asks
+//! The heap, counted. Every process of the bench runs with this allocator, so all pay the same for it; where nothing asks
 //! it is one branch on a flag that never changes.
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -29,7 +29,7 @@ pub(crate) fn yield_now() -> Yield {
     Yield::default()
 }
 
-/// Waits for ever, as a task waits: its waker is held by somebody. (Some executors free a task that nobody can wake.)
+/// Waits for ever, as a task waits: its waker is kept. (Some executors free a task that nothing can wake.)
 #[derive(Default)]
 pub(crate) struct WaitForEver {
     waker: Option<Waker>,
@@ -78,7 +78,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Lets everybody through who waits now.
+    /// Wakes every future that waits now.
     pub(crate) fn open(&self) {
         self.openings.set(self.openings.get() + 1);
         // Drained, not taken: the list keeps its capacity, so the storms after the first allocate nothing.

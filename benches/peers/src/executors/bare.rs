@@ -1,4 +1,4 @@
-//! No executor: the same futures boxed, polled and dropped by hand. Nobody can be faster; what one is slower by is its
+//! No executor: the same futures boxed, polled and dropped by hand. Nothing can be faster; what one is slower by is its
 //! own.
 
 use crate::peer::{Kind, Peer};

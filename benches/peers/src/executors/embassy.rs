@@ -61,7 +61,7 @@ impl Executor for EmbassyStd {
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> oneshot::Receiver<T> {
         let (sender, receiver) = oneshot::channel();
         Self::spawn_detached(async move {
-            drop(sender.send(future.await)); // an error if nobody waits, and then nobody cares
+            drop(sender.send(future.await)); // an error if the receiver is gone, which is no harm
         });
         receiver
     }

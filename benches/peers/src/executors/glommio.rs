@@ -90,6 +90,6 @@ impl Semaphore for Glommio {
     }
 
     async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
-        semaphore.acquire_permit(1).await.expect("nobody closes it")
+        semaphore.acquire_permit(1).await.expect("nothing closes it")
     }
 }

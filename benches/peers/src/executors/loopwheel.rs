@@ -70,11 +70,11 @@ impl Queue for Loopwheel {
     }
 
     async fn put(sender: &mut Self::Sender, item: u64) {
-        sender.put(item).await.expect("nobody shuts it down");
+        sender.put(item).await.expect("nothing shuts it down");
     }
 
     async fn get(receiver: &mut Self::Receiver) -> u64 {
-        receiver.get().await.expect("nobody shuts it down")
+        receiver.get().await.expect("nothing shuts it down")
     }
 }
 

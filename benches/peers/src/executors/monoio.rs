@@ -91,6 +91,6 @@ impl Semaphore for Monoio {
     }
 
     async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
-        semaphore.acquire().await.expect("nobody closes it")
+        semaphore.acquire().await.expect("nothing closes it")
     }
 }

@@ -41,7 +41,7 @@ macro_rules! tokio_house {
             }
 
             async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
-                semaphore.acquire().await.expect("nobody closes it")
+                semaphore.acquire().await.expect("nothing closes it")
             }
         }
     };

@@ -85,7 +85,7 @@ pub(crate) const ALL: &[&Workload] = &[
     &semaphore::SEMAPHORE,
     &timers::TIMERS,
     &timeouts::READY,
-    &timeouts::CROWDED,
+    &timeouts::BESIDE_TIMERS,
     &timeouts::ARMED,
     &lateness::LATENESS,
     &threads::PARKED,
@@ -118,7 +118,7 @@ pub(crate) fn of_timers<E: Timers>() -> Rows {
     vec![
         (&timers::TIMERS, timers::measure::<E>),
         (&timeouts::READY, timeouts::at_once::<E>),
-        (&timeouts::CROWDED, timeouts::crowded::<E>),
+        (&timeouts::BESIDE_TIMERS, timeouts::beside_timers::<E>),
         (&timeouts::ARMED, timeouts::armed::<E>),
         (&lateness::LATENESS, lateness::measure::<E>),
         (&memory::SLEEPING, memory::sleeping::<E>),

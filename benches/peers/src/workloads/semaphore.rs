@@ -33,7 +33,7 @@ struct Works {
 
 impl Works {
     /// Holding is waiting for the other permits to be out. (With a yield in its place an executor on which a task that wakes
-    /// itself goes first runs one worker after the other, and nobody ever waits for a permit.)
+    /// itself goes first runs one worker after the other, and no task ever waits for a permit.)
     async fn hold(&self) {
         self.waiting.set(self.waiting.get() + 1);
         if self.waiting.get() == PERMITS {

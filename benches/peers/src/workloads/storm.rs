@@ -1,4 +1,4 @@
-//! Many tasks wait for the same thing, which happens: all are woken, all are polled once. Again and again.
+//! Many tasks wait for the same event. It happens again and again: each time all are woken, and all are polled once.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ const TASKS: usize = 10_000;
 const STORMS: usize = 10;
 
 #[derive(Default)]
-struct Crowd {
+struct Waiters {
     gate: Gate,
     muster: Muster,
     passed: Cell<usize>,
@@ -29,55 +29,55 @@ struct Crowd {
 
 pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
-    let crowd = Rc::new(Crowd::default());
+    let waiters = Rc::new(Waiters::default());
     let waiting = Cell::new(false);
     repeat::<E, _>(workload, scale, tasks * STORMS, move || {
-        let crowd = crowd.clone();
+        let waiters = waiters.clone();
         let begin = !waiting.replace(true);
         async move {
             if begin {
-                crowd.muster.expect(tasks);
-                (0..tasks).for_each(|_| E::spawn_detached(pass_for_ever(crowd.clone())));
-                crowd.muster.complete().await;
+                waiters.muster.expect(tasks);
+                (0..tasks).for_each(|_| E::spawn_detached(pass_for_ever(waiters.clone())));
+                waiters.muster.complete().await;
             }
-            let before = crowd.passed.get();
+            let before = waiters.passed.get();
             for _ in 0..STORMS {
-                crowd.muster.expect(tasks);
-                crowd.gate.open();
-                crowd.muster.complete().await;
+                waiters.muster.expect(tasks);
+                waiters.gate.open();
+                waiters.muster.complete().await;
             }
-            assert_eq!(crowd.passed.get() - before, tasks * STORMS);
+            assert_eq!(waiters.passed.get() - before, tasks * STORMS);
         }
     })
 }
 
-async fn pass_for_ever(crowd: Rc<Crowd>) {
+async fn pass_for_ever(waiters: Rc<Waiters>) {
     loop {
-        crowd.muster.arrive();
-        crowd.gate.pass().await;
-        crowd.passed.set(crowd.passed.get() + 1);
+        waiters.muster.arrive();
+        waiters.gate.pass().await;
+        waiters.passed.set(waiters.passed.get() + 1);
     }
 }
 
 /// The same futures, each polled after the gate was opened.
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
     let tasks = scale.size(TASKS);
-    let crowd = Rc::new(Crowd::default());
-    let mut futures: Vec<_> = (0..tasks).map(|_| boxed(pass_for_ever(crowd.clone()))).collect();
+    let waiters = Rc::new(Waiters::default());
+    let mut futures: Vec<_> = (0..tasks).map(|_| boxed(pass_for_ever(waiters.clone()))).collect();
     let mut context = Context::from_waker(Waker::noop());
-    let mut poll_all = |crowd: &Crowd| {
-        crowd.muster.expect(tasks);
-        crowd.gate.open();
+    let mut poll_all = |waiters: &Waiters| {
+        waiters.muster.expect(tasks);
+        waiters.gate.open();
         for future in &mut futures {
             assert!(future.as_mut().poll(&mut context).is_pending());
         }
     };
-    poll_all(&crowd);
+    poll_all(&waiters);
     repeat_bare(workload, scale, tasks * STORMS, || {
-        let before = crowd.passed.get();
+        let before = waiters.passed.get();
         for _ in 0..STORMS {
-            poll_all(&crowd);
+            poll_all(&waiters);
         }
-        assert_eq!(crowd.passed.get() - before, tasks * STORMS);
+        assert_eq!(waiters.passed.get() - before, tasks * STORMS);
     })
 }

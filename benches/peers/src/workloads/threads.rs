@@ -121,26 +121,26 @@ impl Partner {
     }
 }
 
-/// What a task waits for: that the round is its next one.
+/// What one task waits for: that the round is its next one.
 #[derive(Default)]
-struct Door {
+struct Signal {
     round: AtomicUsize,
-    opened: AtomicWaker,
+    raised: AtomicWaker,
 }
 
 pub(crate) fn flood<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
     let (tasks, rounds) = (scale.size(1_000), scale.size(20));
     repeat::<E, _>(workload, scale, tasks * rounds, move || async move {
-        let doors: Arc<[Door]> = (0..tasks).map(|_| Door::default()).collect();
+        let signals: Arc<[Signal]> = (0..tasks).map(|_| Signal::default()).collect();
         let left = Arc::new(AtomicUsize::new(0));
         let thread = thread::spawn({
-            let (doors, left) = (doors.clone(), left.clone());
+            let (signals, left) = (signals.clone(), left.clone());
             move || {
                 for round in 1..=rounds {
-                    left.store(doors.len(), Ordering::Release);
-                    for door in doors.iter() {
-                        door.round.store(round, Ordering::Release);
-                        door.opened.wake();
+                    left.store(signals.len(), Ordering::Release);
+                    for signal in signals.iter() {
+                        signal.round.store(round, Ordering::Release);
+                        signal.raised.wake();
                     }
                     while left.load(Ordering::Acquire) > 0 {
                         thread::park();
@@ -150,13 +150,13 @@ pub(crate) fn flood<E: Executor>(workload: &'static Workload, scale: Scale) -> S
         });
         let mut spawned = Vec::with_capacity(tasks);
         for task in 0..tasks {
-            let (doors, left, thread) = (doors.clone(), left.clone(), thread.thread().clone());
+            let (signals, left, thread) = (signals.clone(), left.clone(), thread.thread().clone());
             spawned.push(E::spawn(async move {
-                let door = &doors[task];
+                let signal = &signals[task];
                 for round in 1..=rounds {
                     poll_fn(|context| {
-                        door.opened.register(context.waker());
-                        let reached = door.round.load(Ordering::Acquire) >= round;
+                        signal.raised.register(context.waker());
+                        let reached = signal.round.load(Ordering::Acquire) >= round;
                         if reached { Poll::Ready(()) } else { Poll::Pending }
                     })
                     .await;

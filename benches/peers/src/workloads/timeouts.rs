@@ -18,7 +18,7 @@ pub(crate) const READY: Workload = Workload {
     runs: Runs::Median,
 };
 
-pub(crate) const CROWDED: Workload = Workload {
+pub(crate) const BESIDE_TIMERS: Workload = Workload {
     name: "timeout-10k",
     about: "the same, while 10,000 other timers are pending; an operation is one limit",
     ..READY
@@ -38,7 +38,7 @@ pub(crate) fn at_once<E: Timers>(workload: &'static Workload, scale: Scale) -> S
     measure::<E, _>(workload, scale, 0, ready)
 }
 
-pub(crate) fn crowded<E: Timers>(workload: &'static Workload, scale: Scale) -> Sample {
+pub(crate) fn beside_timers<E: Timers>(workload: &'static Workload, scale: Scale) -> Sample {
     measure::<E, _>(workload, scale, scale.size(10_000), ready)
 }
 

@@ -50,7 +50,7 @@ async fn gathered(size: usize) -> Duration {
 async fn try_gathered(size: usize) -> Duration {
     let begun = Instant::now();
     let numbers = try_gather((0..size).map(|number| answer(Ok::<_, ()>(number)))).await;
-    assert_eq!(numbers.expect("nobody fails").iter().sum::<usize>(), sum_below(size));
+    assert_eq!(numbers.expect("no task fails").iter().sum::<usize>(), sum_below(size));
     begun.elapsed()
 }
 
@@ -60,7 +60,7 @@ async fn grouped(size: usize) -> Duration {
         Ok::<Vec<_>, ()>((0..size).map(|number| group.create_task(answer(Ok(number)))).collect())
     });
     let mut sum = 0;
-    for task in tasks.await.expect("nobody fails") {
+    for task in tasks.await.expect("no task fails") {
         sum += task.await.expect("it has a value");
     }
     assert_eq!(sum, sum_below(size));
