@@ -21,7 +21,7 @@
 //! - A *future* does nothing by itself: it has to be awaited.
 //! - A *task* is a future that the loop runs: [`create_task`], or [`try_create_task`] if it can fail. Its handle, [`Task`], can be
 //!   awaited and cancelled, and answers questions about the task.
-//! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run`], [`EventLoop`].
+//! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run()`], [`EventLoop`].
 //! - *Cancelling* a task unwinds it from the point where it waits, and runs its destructors and its clean-up:
 //!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`].
 //! - A *time limit* cancels the future inside it: [`wait_for`], [`timeout()`], [`timeout_at`].

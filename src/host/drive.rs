@@ -1,7 +1,7 @@
 //! [`EventLoop::drive`]: the loop as a future of another executor.
 //!
 //! A program may have an executor already, for its sockets. The naive answer is a second thread for the loop; then nothing that
-//! is not `Send` can be shared between the two. `drive` is a driver like [`run`](crate::run), with the same decisions between two
+//! is not `Send` can be shared between the two. `drive` is a driver like [`run`](crate::run()), with the same decisions between two
 //! turns. But where `run` parks its thread, it returns `Pending`: the loop's wake hook wakes the other executor's waker, and the
 //! next deadline is a timer of that executor. It cannot notice a deadlock: the other executor may always wake the loop.
 

@@ -1,6 +1,6 @@
 //! **Hosts**: a program that has its own loop turns this one.
 //!
-//! A game has frames, a GUI has events, a server has `poll(2)`: none of them can give its thread to [`run`](crate::run). The naive
+//! A game has frames, a GUI has events, a server has `poll(2)`: none of them can give its thread to [`run`](crate::run()). The naive
 //! answer is a second thread, and locks around all that the two share. Here the host calls [`EventLoop::turn`] when it likes, and
 //! is told when to call it next. The loop does nothing by itself: if the host breaks the contract, tasks are late, or never polled.
 //!

@@ -12,7 +12,7 @@ use crate::base::instant::Instant;
 ///
 /// The first tick is one period away. Ticks do not drift: each is a whole number of periods after the start. If the caller comes
 /// late, a tick that is due is returned at once, and ticks that were missed entirely are skipped. With a period of zero every tick
-/// is a [`yield_now`].
+/// is a [`yield_now`](crate::yield_now()).
 ///
 /// # Examples
 /// ```

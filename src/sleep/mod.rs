@@ -73,7 +73,7 @@ pub fn try_now() -> Result<Instant, NoRunningLoop> {
 
 /// Waits until `duration` has passed since the first poll.
 ///
-/// It never ends too early. Zero is a [`yield_now`]: the other tasks get a turn. A duration that reaches beyond the last
+/// It never ends too early. Zero is a [`yield_now`](crate::yield_now()): the other tasks get a turn. A duration that reaches beyond the last
 /// [`Instant`] ends at that one.
 ///
 /// # Cancellation
@@ -97,7 +97,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until the loop's clock shows `deadline`.
 ///
-/// It never ends too early. A deadline that has passed is a [`yield_now`].
+/// It never ends too early. A deadline that has passed is a [`yield_now`](crate::yield_now()).
 ///
 /// # Cancellation
 /// Nothing is lost.

@@ -1,4 +1,4 @@
-//! **Waiting for several tasks**, without taking their outcomes: [`wait`] until one or all have ended, and [`as_completed`].
+//! **Waiting for several tasks**, without taking their outcomes: [`wait`] until one or all have ended, and [`as_completed()`].
 //!
 //! Both take handles and return them. Neither cancels the tasks, nor forwards a cancel to them.
 //!

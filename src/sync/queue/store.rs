@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 /// The items of a queue, and the order in which it gives them out. The `Default` store is empty.
 ///
 /// If a method panics, the queue counts the items that are left and wakes the tasks that can go on; then the panic goes on. See
-/// [`QueueOf`].
+/// [`QueueOf`](super::QueueOf).
 ///
 /// # Examples
 /// A queue that keeps each item once, as in asyncio a `Queue` whose `_put` adds to a set:
@@ -96,7 +96,7 @@ impl<T> Store for Vec<T> {
     }
 }
 
-/// A [`PriorityQueue`] uses a [`MinHeap`] instead: if a comparison panics in `next`, a `BinaryHeap` drops the item that it was
+/// A [`PriorityQueue`](super::PriorityQueue) uses a [`MinHeap`] instead: if a comparison panics in `next`, a `BinaryHeap` drops the item that it was
 /// about to return.
 impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
     type Item = T;
