@@ -208,4 +208,12 @@ impl KeptWaker {
         drop(old);
         true
     }
+    /// The same for a slot that keeps foreign wakers only: one of this crate's empties it. Returns whether the slot has changed.
+    pub(crate) fn replace_foreign_in(slot: &RefCell<Option<KeptWaker>>, waker: &Waker) -> bool {
+        if TaskId::of(waker).is_none() {
+            return KeptWaker::replace_in(slot, waker);
+        }
+        let old = slot.take();
+        old.is_some() // it is dropped here, after the borrow
+    }
 }

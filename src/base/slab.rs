@@ -11,21 +11,30 @@ pub(crate) struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
-        Slab { entries: Vec::new(), free: Vec::new() }
+        Slab::new()
     }
 }
 
 impl<T> Slab<T> {
+    pub(crate) const fn new() -> Slab<T> {
+        Slab { entries: Vec::new(), free: Vec::new() }
+    }
+
     /// # Panics
     /// If there are more than four billion values.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
+        self.insert_below(u32::MAX, value).expect("more than four billion values")
+    }
+
+    /// Inserts under a key below `limit`. `None` if all of these are in use.
+    pub(crate) fn insert_below(&mut self, limit: u32, value: T) -> Option<u32> {
         if let Some(key) = self.free.pop() {
             self.entries[key as usize] = Some(value);
-            return key;
+            return Some(key);
         }
-        let key = u32::try_from(self.entries.len()).expect("more than four billion values");
+        let key = u32::try_from(self.entries.len()).ok().filter(|key| *key < limit)?;
         self.entries.push(Some(value));
-        key
+        Some(key)
     }
 
     pub(crate) fn get(&self, key: u32) -> Option<&T> {

@@ -11,7 +11,6 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Context;
 
-use crate::base::id::TaskId;
 use crate::error::{Own, Reason, TaskError};
 use crate::exception_group::Raised;
 use crate::join::{Subscriber, Subscription};
@@ -233,14 +232,7 @@ impl<E: 'static> State<E> {
 
     /// The scope is pending: keeps the waker that it was polled with if that is foreign. A task's own is known by its id.
     pub(super) fn keep_waker(&self, cx: &Context<'_>) {
-        let is_usual = TaskId::of(cx.waker()).is_some() && self.waker.borrow().is_none();
-        let is_known = || self.waker.borrow().as_ref().is_some_and(|it| it.will_wake(cx.waker()));
-        if is_usual || is_known() {
-            return;
-        }
-        let kept = KeptWaker::of(cx.waker()); // outside the borrow: it may run anything
-        let old = self.waker.replace(Some(kept).filter(|kept| kept.id().is_none()));
-        drop(old);
+        KeptWaker::replace_foreign_in(&self.waker, cx.waker());
     }
 
     /// Lets the scope end if no child runs.

@@ -18,34 +18,18 @@ use super::notifier::{Notifier, WakeCallback};
 use crate::base::id::{MAX_LOOPS, TaskId};
 use crate::base::panic::Payload;
 use crate::base::segments::Segments;
+use crate::base::slab::Slab;
 use crate::kernel::foreign::drop_reported;
 
 static MAILBOXES: Segments<Mailbox> = Segments::new();
 
-static INDICES: Mutex<Indices> = Mutex::new(Indices { free: Vec::new(), used: 0, loops: 0 });
+static LOOPS: Mutex<Loops> = Mutex::new(Loops { alive: Slab::new(), so_far: 0 });
 
-/// The indices of loops. (Not a `Slab`: an index has no value, and there are at most [`MAX_LOOPS`].)
-struct Indices {
-    /// Indices of loops that were dropped.
-    free: Vec<usize>,
-    /// Indices below this have been used.
-    used: usize,
+struct Loops {
+    /// By index; the mailbox is beside it, and is found without a lock.
+    alive: Slab<()>,
     /// How many loops there have been.
-    loops: u32,
-}
-
-impl Indices {
-    fn take(&mut self) -> Option<usize> {
-        if let Some(index) = self.free.pop() {
-            return Some(index);
-        }
-        let index = self.used;
-        if index == MAX_LOOPS {
-            return None;
-        }
-        self.used += 1;
-        Some(index)
-    }
+    so_far: u32,
 }
 
 /// How a loop is reached from other threads.
@@ -70,13 +54,13 @@ pub(crate) struct Registration {
 impl Registration {
     /// Takes an index and opens its inbox. `None` if [`MAX_LOOPS`] loops are alive.
     pub(crate) fn new() -> Option<Registration> {
-        let mut indices = INDICES.lock();
-        let loop_index = indices.take()?;
-        indices.loops = indices.loops.wrapping_add(1);
+        let mut loops = LOOPS.lock();
+        let loop_index = loops.alive.insert_below(MAX_LOOPS as u32, ())? as usize;
+        loops.so_far = loops.so_far.wrapping_add(1);
         // Multiples of this constant are far from each other: a loop starts far from the generations that the last ones went
         // through.
-        let first_generation = indices.loops.wrapping_mul(0x9E37_79B9) >> 8;
-        drop(indices);
+        let first_generation = loops.so_far.wrapping_mul(0x9E37_79B9) >> 8;
+        drop(loops);
         let mailbox = MAILBOXES.get(loop_index);
         let registration = Registration { mailbox, loop_index, first_generation };
         registration.mailbox.has_escaped_waker.store(false, Ordering::Relaxed);
@@ -119,7 +103,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.inbox().close();
         let callback = self.mailbox.notifier.clear();
-        INDICES.lock().free.push(self.loop_index);
+        LOOPS.lock().alive.remove(self.loop_index as u32);
         drop_reported(callback); // last, because it may run any code
     }
 }

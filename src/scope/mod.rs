@@ -230,14 +230,8 @@ impl Scope {
 
     /// Only foreign code waits in the frame. If it is in a set, a cancel can have it polled only by its own waker.
     fn keep_own_waker(&self, waker: &Waker) {
-        if TaskId::of(waker).is_some() {
-            return self.forget_own_waker();
-        }
-        let is_kept = |own: &KeptWaker| own.will_wake(waker);
-        if !self.memory().own.borrow().as_ref().is_some_and(is_kept) {
-            let kept = KeptWaker::of_foreign(waker); // outside the borrow: it may run anything
-            let before = self.memory().own.replace(Some(kept));
-            drop(before);
+        if TaskId::of(waker).is_none() || self.memory.get().is_some() {
+            KeptWaker::replace_foreign_in(&self.memory().own, waker);
         }
     }
 

@@ -202,12 +202,9 @@ impl Limit {
     /// The waker is foreign, or the last one was.
     #[inline(never)]
     fn replace_foreign_waker(&self, begun: &Begun, cx: &Context<'_>) {
-        if begun.foreign_waker.borrow().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
-            return;
+        if KeptWaker::replace_foreign_in(&begun.foreign_waker, cx.waker()) {
+            self.rearm_if_running(begun);
         }
-        let kept = KeptWaker::of(cx.waker()); // outside the borrow: a foreign waker may run any code
-        drop(begun.foreign_waker.replace(Some(kept).filter(|kept| kept.id().is_none())));
-        self.rearm_if_running(begun);
     }
 
     /// A timer that has not fired is set anew, for the task and the waker that changed.
