@@ -14,14 +14,15 @@
 //! | `post_remote_wake`, `note_escape_elsewhere` | when a waker is used away from its loop | `mailbox` |
 //! | `fire_timers`, `next_deadline`, `clock_now` | when a turn begins and ends; around a watched poll | `time` |
 //! | `is_quiet`, `forget_what_waited`, `note_what_waits` | around a poll: what waits in it, is a cancel on its way | `delivery` |
-//! | `poll_slow_path`, `after_pending`, `finish_poll`, `forget_awaited` | around a poll, if a cancel is on its way | `cancel` |
+//! | `poll_slow_path`, `finish_poll` | in place of the plain poll and its end, if a cancel is on its way | `cancel` |
+//! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel` |
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
 //! | `inherit_locals`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
 //! | `poll_timed` | in place of the plain loop of polls, if polls are timed | `host` |
 //! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out | `report` |
 //! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed | `room` |
 //!
-//! The kernel alone would be a complete executor: it polls tasks, tasks wake each other with their wakers, and they end.
+//! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

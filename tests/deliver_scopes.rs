@@ -397,3 +397,33 @@ fn a_limit_that_is_up_as_its_task_is_cancelled_leaves_the_clean_up_alone() {
     });
     log.expect(&[(15, "clean")]);
 }
+
+#[test]
+fn the_clean_up_after_a_late_body_that_panics_is_not_cancelled() {
+    // The panic left the limit's signal behind, so whatever was awaited next in that poll was interrupted too.
+    let log = Log::new();
+    let (received, slept, seen) = (log.clone(), log.clone(), log.clone());
+    let _watchdog = Watchdog::new("a panic in a limit");
+    run_virtual(async move {
+        let late = || async {
+            let _ = catch_cancel(sleep(ms(LONG))).await;
+            panic!("in the body");
+        };
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let foreign = create_task(finally(wait_for(late(), ms(5)), async move || {
+            receiver.await.expect("it is sent");
+            received.add("received");
+        }));
+        let own = create_task(finally(wait_for(late(), ms(5)), async move || {
+            sleep(ms(10)).await;
+            slept.add("slept");
+        }));
+        sleep(ms(10)).await;
+        sender.send(()).expect("it is awaited");
+        for task in [foreign, own] {
+            assert!(matches!(task.await, Err(TaskError::Panicked(_))));
+            seen.add("ended");
+        }
+    });
+    log.expect(&[(10, "received"), (10, "ended"), (15, "slept"), (15, "ended")]);
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
+use loopwheel::sync::Event;
 use loopwheel::{
     Budget, Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
     TaskRef, VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
@@ -433,6 +434,23 @@ fn a_deadlock_is_reported_when_the_task_whose_waker_was_given_away_is_over() {
         drop((kept, also_kept));
     });
     assert!(matches!(ended, Err(RunError::Deadlock(_))), "{ended:?}");
+}
+
+#[test]
+fn a_task_that_waits_twice_is_cancelled_after_it_was_reported_in_a_deadlock() {
+    // To report it the loop asks by a poll; that poll must not make it forget what the task waits for.
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let ended = Rc::new(Cell::new(false));
+    let is_ended = ended.clone();
+    let waits_twice = async {
+        let event = Event::new();
+        futures::join!(event.wait(), event.wait());
+    };
+    drop(event_loop.create_task(finally(waits_twice, async move || is_ended.set(true))));
+    let stuck = event_loop.try_run(pending::<()>());
+    assert!(matches!(stuck, Err(RunError::Deadlock(_))), "{stuck:?}");
+    assert!(event_loop.cancel_all().is_ok());
+    assert!(ended.get());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::thread;
 pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// Drops a payload. If that panics, drops the new payload too, and so on, a few times; then it leaks the payload.
-pub(crate) fn discard(mut payload: Payload) {
+pub(crate) fn swallow(mut payload: Payload) {
     for _ in 0..8 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             Ok(()) => return,
@@ -24,7 +24,7 @@ pub(crate) fn discard(mut payload: Payload) {
 
 /// Calls foreign code and ignores its panic, because another panic is being handled.
 pub(crate) fn quietly<R>(foreign: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(foreign)).map_err(discard).ok()
+    catch_unwind(AssertUnwindSafe(foreign)).map_err(swallow).ok()
 }
 
 /// Runs foreign code (a destructor) while `output` is waiting to be returned. If it panics, drops `output` and returns the payload.
@@ -53,7 +53,7 @@ impl FirstPanic {
             Err(payload) => {
                 match self.0 {
                     None => self.0 = Some(payload),
-                    Some(_) => discard(payload),
+                    Some(_) => swallow(payload),
                 }
                 None
             }
@@ -65,7 +65,7 @@ impl FirstPanic {
     pub(crate) fn go_on(self) {
         match self.0 {
             None => {}
-            Some(payload) if thread::panicking() => discard(payload),
+            Some(payload) if thread::panicking() => swallow(payload),
             Some(payload) => resume_unwind(payload),
         }
     }

@@ -173,7 +173,7 @@ pub(crate) struct AwaitedTasks {
 
 impl AwaitedTasks {
     pub(super) fn is_empty(&self) -> bool {
-        self.indices.is_empty()
+        self.in_order.is_empty() // not the indices: a record that was removed is there still
     }
 
     pub(super) fn add(&mut self, record: &RecordRef) {

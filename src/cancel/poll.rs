@@ -49,7 +49,7 @@ impl Engine {
         self.forget_caught();
         let fresh = Scope::default(); // most tasks need no cold part to be cancelled
         let scope = record.cold_if_any().map_or(&fresh, |cold| &cold.scope);
-        let seen = scope.poll_task(record, how, || match record.begin_poll(Flag::NONE) {
+        let seen = scope.poll_task(record, how, || match record.begin_poll_unless(Flag::NONE) {
             None => Poll::Ready(None), // a destructor has ended it
             Some(polling) => match self.poll_future(record, polling) {
                 Polled::Pending => Poll::Pending,
@@ -89,7 +89,7 @@ impl Engine {
             return self.end_cancelled(record); // a task that has not begun never begins
         }
         record.forget_awaited();
-        let Some(polling) = record.begin_poll(Flag::NONE) else { return }; // a destructor has ended it
+        let Some(polling) = record.begin_poll_unless(Flag::NONE) else { return }; // a destructor has ended it
         self.forget_caught();
         let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
         match polled {
@@ -100,7 +100,7 @@ impl Engine {
                 self.note_what_waits(record);
                 if delivered.came_out {
                     record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
-                    self.make_record_ready(record); // or not: what has waited may have lost a `select!` later in this poll
+                    self.tasks.ready.push(record); // or not: what has waited may have lost a `select!` later in this poll
                 }
                 if delivered.came_out || delivered.holds {
                     record.cold().scope.goes_on(&delivered);
@@ -131,7 +131,7 @@ impl Engine {
         record.cold().scope.waits_for_the_rest(record);
         record.set(Flag::UNWINDING);
         record.set(Flag::AWAITS_SEVERAL);
-        self.make_record_ready(record); // what has waited may have lost a `select!` later in this poll
+        self.tasks.ready.push(record); // what has waited may have lost a `select!` later in this poll
         self.after_pending(record);
     }
 
@@ -157,7 +157,7 @@ impl Engine {
                 record.set(Flag::CANCEL_FIRM); // from here on it cannot be taken back: what is awaited is interrupted
                 self.note_interrupted();
             }
-            self.make_record_ready(record);
+            self.tasks.ready.push(record);
         }
     }
 
@@ -175,7 +175,7 @@ impl Engine {
                 self.poll_now(record);
             });
         } else {
-            self.make_record_ready(record);
+            self.tasks.ready.push(record);
         }
     }
 }
@@ -192,15 +192,18 @@ impl Engine {
     fn poll_after_preparing(&self, record: &RecordRef, started: Option<Instant>) {
         let is_cancelled =
             record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
-        if is_cancelled && self.deliveries.signal.get() != Signal::Asking {
+        let is_asked = self.deliveries.signal.get() == Signal::Asking;
+        if is_cancelled && !is_asked {
             self.poll_cancelled(record);
             if let Some(started) = started {
                 self.report_if_slow(record, started);
             }
             return;
         }
-        record.forget_awaited();
-        if let Some(polling) = record.begin_poll(Flag::NONE) {
+        if !is_asked {
+            record.forget_awaited(); // a question changes nothing: the notes of the poll before stay
+        }
+        if let Some(polling) = record.begin_poll_unless(Flag::NONE) {
             self.poll(record, polling, started);
         }
     }

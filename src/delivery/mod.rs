@@ -26,6 +26,7 @@
 //!
 //! It stands on `base`, `error`, the kernel and `kept_waker`.
 
+mod around;
 pub(crate) mod checkpoint;
 
 use std::cell::{Cell, RefCell};
@@ -36,6 +37,8 @@ use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::with_current_loop;
 use crate::kernel::record::{Flag, RecordRef};
+
+pub(crate) use around::SignalAround;
 
 /// What a checkpoint is to do when it is polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::base::panic::{Payload, discard, text_of};
+use crate::base::panic::{Payload, swallow, text_of};
 
 pub(crate) use reason::{Own, Reason};
 
@@ -129,14 +129,14 @@ pub struct Panic(Arc<Shared>);
 
 struct Shared {
     message: String,
-    /// Empty once it has been taken. Dropping it may panic again, so it is [discarded](discard) and not just dropped.
+    /// Empty once it has been taken. Dropping it may panic again, so it is [discarded](crate::base::panic::discard) and not just dropped.
     payload: Mutex<Option<Payload>>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(payload) = self.payload.get_mut().take() {
-            discard(payload);
+            swallow(payload);
         }
     }
 }

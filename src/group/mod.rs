@@ -328,13 +328,16 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         // A cancel interrupts the wait, but may not end it: it is kept, and raised when the children have ended.
         while state.running.get() > 0 {
             let wait = Held::new(state.all_done.wait(), BodyFrame::new(&self.state));
-            if let Err(Ending::Cancelled(again)) = wait.await {
-                if !state.aborting.get() {
+            match wait.await {
+                Err(Ending::Panicked(payload)) => resume_unwind(payload), // of a foreign waker: the scope is dropped hard
+                Err(Ending::Cancelled(again)) if !state.aborting.get() => {
                     cancelled = Some(again);
                     state.abort(&body_ended());
-                } else if state.quiet.get() {
+                }
+                Err(Ending::Cancelled(again)) if state.quiet.get() => {
                     cancelled.get_or_insert(again); // perhaps the group's own: decided below
                 }
+                Ok(()) | Err(Ending::Cancelled(_)) => {}
             }
         }
         if state.take_request_back() {

@@ -1,21 +1,20 @@
 //! **A task's life**: how it begins, and how it ends.
 //!
 //! ```text
-//!                 (1) spawn                (2) poll ─▶
-//!   no task ──────────────────▶ queued ◀──────────────────▶ waiting
-//!                                 │      ◀─ (3) wake           │
-//!                                 │                            │
-//!                  (4) end, end_cancelled           (5) discard
-//!                                 ▼                            ▼
+//!            (1) spawn          (2) poll               Pending
+//!   no task ──────────▶ queued ──────────▶ being polled ─────────▶ waiting
+//!                          ▲                     │   (3) wake         │
+//!                          ├─────────────────────┴────────────────────┘
+//!      (4) from being polled: end          (5) from queued, waiting: discard
 //!                     DONE: with a value, FAILED, CANCELLED or PANICKED
 //! ```
 //!
-//! 1. [`Engine::spawn`]: the record gets a slot and goes to the end of the ready queue. Its first poll is in the next turn.
+//! 1. [`Engine::spawn`]: the record takes a reserved slot and joins the ready queue. Its first poll is in the next turn.
 //! 2. `Engine::poll_next` in `turn.rs`.
 //! 3. By a waker, a timer, a remote wake-up or a cancel.
 //! 4. After the last poll. The future has been dropped by then. The outcome stays in the record while a handle exists. All wakers
 //!    of the task become stale at once, and its slot is free. If the task is queued, its entry stays, and the turn skips it.
-//! 5. A hard drop, from outside the task's poll. During the poll it is noted, and carried out when the poll returns.
+//! 5. A *hard drop*: destructors run, clean-up that awaits does not. During the task's poll it is only noted, until that returns.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -50,7 +49,7 @@ impl Engine {
         serial
     }
 
-    /// Reserves a slot for a task that is [spawned](Engine::spawn) next.
+    /// Reserves a slot, before [`spawn`](Engine::spawn), which cannot fail then.
     #[inline]
     pub(crate) fn reserve_for_task(&self) -> Result<FreeSlot, TooManyTasks> {
         let free_slot = self.tasks.table.borrow_mut().reserve_for_task();
@@ -76,7 +75,7 @@ impl Engine {
         task
     }
 
-    /// Creates the main task, whose future may borrow from the caller's stack. It has ended when `body` returns or panics.
+    /// Creates the main task, whose future may borrow from the caller's stack. It ends at the latest when `body` does.
     pub(crate) fn spawn_main<F: Future, R>(
         self: &Rc<Self>,
         future: F,
@@ -108,7 +107,7 @@ impl Engine {
         self.tasks.ready.push(record);
     }
 
-    /// Ends a task: with a value, or as the flag `how` says. Its future is gone already.
+    /// Ends a task: with a value, or as the flag `how` says. Its future is gone, or forgotten.
     pub(crate) fn end(&self, record: &RecordRef, how: Flag) {
         record.set_and_clear(Flag::DONE | how, Flag::ONLY_ALIVE);
         record.forget_awaited();
@@ -134,17 +133,17 @@ impl Engine {
     /// Ends a task whose last poll returned `polled`.
     pub(crate) fn end_as(&self, record: &RecordRef, polled: Polled) {
         let how = match polled {
-            Polled::Pending | Polled::Value => Flag::NONE,
+            Polled::Pending | Polled::Value => Flag::NONE, // never `Pending`
             Polled::Failure => Flag::FAILED,
             Polled::Panicked => Flag::PANICKED,
         };
         self.end(record, how);
     }
 
-    /// Ends a task as cancelled, and drops its future or outcome. If that destructor panics, the task ends as panicked.
+    /// Drops what the stage holds, and ends the task: as cancelled, or as panicked if that destructor panicked.
     pub(crate) fn end_cancelled(&self, record: &RecordRef) {
-        let thrown = record.drop_future().or_else(|| record.drop_outcome());
-        match thrown {
+        let panic = record.drop_future().or_else(|| record.drop_outcome()); // at most one of them is there
+        match panic {
             None if record.has(Flag::DONE) => {} // a destructor has ended the task meanwhile
             Some(payload) if record.has(Flag::DONE) => self.report_panic(record, payload),
             Some(payload) => {
@@ -162,11 +161,10 @@ impl Engine {
     /// deeper than the stack.
     pub(crate) fn discard(&self, record: &RecordRef) {
         if record.has(Stage::LENT) {
-            record.set(Flag::DISCARD); // the end of the poll acts on it
-        } else if record.has(Flag::DONE) {
-        } else if self.nested_discards.get() == MAX_NESTED_DISCARDS {
+            record.set(Flag::DISCARD); // `after_pending` acts on it
+        } else if !record.has(Flag::DONE) && self.nested_discards.get() == MAX_NESTED_DISCARDS {
             self.to_discard.borrow_mut().push(record.clone());
-        } else {
+        } else if !record.has(Flag::DONE) {
             self.discard_now(record);
         }
     }
@@ -175,13 +173,13 @@ impl Engine {
         let nested = self.nested_discards.get();
         self.nested_discards.set(nested + 1);
         self.end_cancelled(record); // never panics, so the count is restored
-        self.nested_discards.set(nested);
         if nested == 0 {
             loop {
                 let next = self.to_discard.borrow_mut().pop();
-                let Some(next) = next else { return };
-                self.discard(&next);
+                let Some(next) = next else { break };
+                self.discard(&next); // the count is one still: so it drains no list itself
             }
         }
+        self.nested_discards.set(nested);
     }
 }

@@ -1,13 +1,14 @@
-//! **The kernel**: a future, a record, a queue, a waker, a turn. No time, no cancel, no threads, no groups.
+//! **The kernel**: a future, a record, a queue, a waker, a turn. Time, cancels and threads enter by hooks only.
 //!
 //! The whole idea: `spawn` moves a future into a *record* and pushes the record to the *ready queue*. A *turn* pops the records
-//! that were queued when it began, and polls each future once. A future that has to wait keeps the task's *waker* and returns
-//! `Pending`; the task is then in no queue. A *wake-up* looks up the id in the waker and pushes the record again. After the last
-//! poll the record holds the outcome, and the tasks that await it are woken.
+//! that are queued when it begins to poll, and polls each once. A future that has to wait keeps the task's *waker*, or its id, and
+//! returns `Pending`; the task is then in no queue. A *wake-up* looks up that id and pushes the record again, even during its poll.
+//! After the last poll the record holds the outcome, and its *joiners*, the tasks that await it, are woken.
 //!
-//! Read the files in this order. If a file names a type that comes later, take it as a name until you are there; `Engine` is the
-//! loop. At a first reading skip the methods that the kernel calls and does not define: they belong to other rings, and `engine.rs`
-//! says which. Two short files are best read first: `base/id.rs` and `base/kind.rs`.
+//! Read `base/id.rs` and `base/kind.rs` first, then these files in order. If a file names a type that comes later, take it as a name;
+//! `Engine` is the loop, and *foreign code* is code that is not the crate's. `docs/glossary.md` has the words. At a first reading skip
+//! what the kernel calls and does not define (`engine.rs` says whose it is), and what it defines and does not call: `hear`, `hidden`,
+//! `peek`, `poll_now`, `forget_future`, `foreign.rs`.
 //!
 //! | file | idea |
 //! |---|---|

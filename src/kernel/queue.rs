@@ -1,6 +1,7 @@
 //! **The ready queue**: the tasks that are ready to be polled, first in, first out.
 //!
-//! It is a chain of records (`record/chain.rs`) that also counts: a wake-up allocates nothing, and a task is never queued twice.
+//! It is a chain of records (`record/chain.rs`) that also counts: a wake-up allocates nothing, and a task is never queued twice. A
+//! task leaves the queue before its poll, so a wake-up during the poll queues it again.
 //!
 //! The counts are of all pushes and pops since the loop began. So a position can be compared later: `yield_now` notes the position
 //! of the next push, and is ready when the queue has passed it.
@@ -12,7 +13,7 @@ use super::record::{Chain, RecordRef};
 /// The tasks that are ready to be polled, in the order of their wake-ups.
 pub(crate) struct ReadyQueue {
     chain: Chain,
-    /// Tasks ever pushed, and popped. Both counts start at one, so that no position is zero.
+    /// Positions of the next push and of the next pop. They count from one, so that zero means none.
     pushed: Cell<u64>,
     popped: Cell<u64>,
 }

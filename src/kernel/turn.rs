@@ -7,8 +7,8 @@
 //!         └── 4. say what comes next  Ready, At(deadline) or Idle
 //! ```
 //!
-//! `run`, a host that drives the loop, and virtual time all call this function. They differ in what they do between two turns
-//! (`run/driver.rs`).
+//! `run`, `drive` and a host call [`turn_within`](Engine::turn_within), in real time and in virtual time. They differ in what they
+//! do between two turns (`run/driver.rs`).
 //!
 //! **The snapshot** makes the loop fair. A task that wakes itself is polled again in the *next* turn, after everything else that
 //! was ready, as with asyncio's `sleep(0)`. A loop that polls until the queue is empty would never return from such a task.
@@ -51,12 +51,12 @@ impl Engine {
     }
 
     /// The same, but no poll begins after `time` has passed.
-    #[allow(clippy::inline_always)] // into `run`: a loop with one task takes a turn for each poll
+    #[allow(clippy::inline_always)] // in `run`: a loop with one task takes a turn for each poll
     #[inline(always)]
     pub(crate) fn turn_within(self: &Rc<Self>, max_polls: usize, time: Option<Duration>) -> Next {
         let mut snapshot = self.tasks.ready.len();
         if snapshot == 0 || self.polls_since_check.get() >= POLLS_PER_CHECK {
-            self.trim_sometimes(); // before timers fire, while the entries of those that fired last time are free
+            self.trim_sometimes(); // before timers fire: those of last time have freed their entries
             self.drain_remote_wakes();
             self.fire_timers();
             self.polls_since_check.set(0);
@@ -92,27 +92,28 @@ impl Engine {
         self.polls_since_check.set(POLLS_PER_CHECK);
     }
 
-    /// Polls the first task in the queue; if that has ended meanwhile, it has no future, and is skipped. `WATCHED`: times the poll.
+    /// Polls the first task in the queue, unless that has ended meanwhile. `WATCHED`: times the poll.
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
         let started = WATCHED.then(|| self.clock_now());
         let Some(record) = self.tasks.ready.pop() else { return };
-        match record.begin_poll(Flag::SLOW_PATH) {
+        match record.begin_poll_unless(Flag::SLOW_PATH) {
             Some(polling) => self.poll(&record, polling, started),
+            None if record.has(Flag::DONE) => {} // its entry was left in the queue when it ended
             None => self.poll_slow_path(&record, started),
         }
     }
 
     /// Polls a task that is not queued.
     pub(crate) fn poll_now(&self, record: &RecordRef) {
-        match record.begin_poll(Flag::SLOW_PATH) {
+        match record.begin_poll_unless(Flag::SLOW_PATH) {
             Some(polling) => self.poll(record, polling, None),
             None => self.poll_slow_path(record, None),
         }
     }
 
-    /// Polls the task and acts on the result. The first two branches are nearly all polls; the third is every other way to end one.
+    /// Polls the task and acts on the result: it waits, it ends, or a cancel is on its way.
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, started: Option<Instant>) {
@@ -120,13 +121,14 @@ impl Engine {
         if let Some(started) = started {
             self.report_if_slow(record, started);
         }
-        let is_quiet = self.is_quiet();
+        let is_quiet = self.is_quiet(); // no cancel came out of this poll
         if polled == Polled::Pending && is_quiet {
-            // The task waits. If a cancel was requested during the poll, it is forwarded to what the task awaits.
-            self.note_what_waits(record);
-            self.after_pending(record);
+            self.note_what_waits(record); // for `delivery/`: how many things?
+            self.after_pending(record); // a cancel or a drop that was requested during the poll
         } else if polled == Polled::Value && is_quiet && !record.has(Flag::CANCEL_PENDING) {
-            self.end(record, Flag::NONE);
+            self.end(record, Flag::NONE); // nearly all
+        } else if is_quiet && !record.has(Flag::CANCEL_PENDING) {
+            self.end_as(record, polled);
         } else {
             self.finish_poll(record, polled);
         }
@@ -140,7 +142,7 @@ impl Engine {
         let waker = if has_escaped { record.id.escaped_waker() } else { record.id.waker() };
         let waker = ManuallyDrop::new(waker); // saves the call of a drop that does nothing
         let mut context = Context::from_waker(&waker);
-        self.forget_what_waited();
+        self.forget_what_waited(); // for `delivery/`
         self.current.during(record, || polling.poll(&mut context))
     }
 
@@ -148,10 +150,5 @@ impl Engine {
     #[inline]
     pub(crate) fn make_ready(&self, id: TaskId) -> bool {
         self.tasks.wake(id.word())
-    }
-
-    /// Queues a task that is known not to have ended.
-    pub(crate) fn make_record_ready(&self, record: &RecordRef) {
-        self.tasks.ready.push(record);
     }
 }

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::instant::Instant;
-use crate::base::panic::{Payload, discard, text_of};
+use crate::base::panic::{Payload, swallow, text_of};
 use crate::engine::Engine;
 use crate::error::Panic;
 use crate::kernel::current;
@@ -54,7 +54,7 @@ impl Engine {
             // The last resort: the report is at least written to stderr.
             eprintln!("{context}");
             eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
-            discard(payload);
+            swallow(payload);
         }
     }
 

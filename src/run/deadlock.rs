@@ -17,7 +17,7 @@ impl EventLoop {
         let mut waits = Vec::new();
         for record in engine.tasks() {
             engine.deliveries.answers.borrow_mut().clear();
-            engine.make_record_ready(&record);
+            engine.tasks.ready.push(&record);
             engine.deliveries.signal.set(Signal::Asking);
             let next = engine.turn(1);
             engine.deliveries.signal.set(Signal::Quiet);

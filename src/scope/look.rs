@@ -130,7 +130,7 @@ impl<'a, R> Looking<'a, R> {
         let is_alive = if self.may_be_caught() { self.is_anything_alive(first) } else { Ok(false) };
         if let Some(task) = self.task.filter(|_| self.was_woken) {
             // The task was deaf to that. A set around a frame has used up its waker, and is to be polled, to keep a new one.
-            self.engine.make_record_ready(task);
+            self.engine.tasks.ready.push(task);
             self.scope.memory().counts_before.set(Some(first.first_poll));
         }
         match is_alive {

@@ -23,7 +23,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::base::id::TaskId;
-use crate::delivery::{Counts, Delivered, Signal};
+use crate::delivery::{Counts, Delivered, Signal, SignalAround};
 use crate::engine::Engine;
 use crate::kept_waker::{GuardedWaker, KeptWaker};
 use crate::kernel::record::RecordRef;
@@ -279,6 +279,7 @@ impl Scope {
                 Poll::Pending => Seen::Pending,
             };
         }
+        let put_back = SignalAround::new(d, around);
         if around == Signal::Quiet {
             engine.raise_deliver();
         }
@@ -303,17 +304,13 @@ impl Scope {
             Some(How::Several) => {
                 let marked = self.mark(engine, task.as_ref(), is_task, body);
                 if let Seen::Ready(_) = marked {
-                    if around == Signal::Quiet {
-                        d.signal.set(Signal::Quiet);
-                    }
+                    put_back.if_quiet();
                     return marked;
                 }
             }
         }
         let seen = self.poll_once(engine, task.as_ref(), is_task, body);
-        if around == Signal::Quiet {
-            d.signal.set(Signal::Quiet);
-        }
+        put_back.if_quiet();
         seen
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::base::panic::discard;
+use crate::base::panic::swallow;
 
 /// Blocking work, with its completion. It catches the panics of the work.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -114,7 +114,7 @@ impl Pool {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
                 // The job catches a panic of the work. A panic of a waker must not end the thread.
-                catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(discard);
+                catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(swallow);
                 state = self.state();
                 continue;
             }

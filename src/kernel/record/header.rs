@@ -1,11 +1,10 @@
 //! **The header of a record**: the part that does not depend on the type of the future.
 //!
-//! A record never leaves the thread of its loop, so every field that changes is a `Cell`. Data that few tasks need is in the cold
+//! A record never leaves the thread of its loop, so what changes is in cells (`state` apart). Data that few tasks need is in the cold
 //! part (`cold.rs`), which is allocated on first use: a task that is only spawned, polled and awaited has none.
 //!
-//! The unsafe files of this folder rest on this file and on `state.rs`, which have no `unsafe`. Only this folder can change the
-//! fields that memory safety rests on: `vtable`, `next`, `references`, `queued` and the `Stage` bits of `state`. The kernel gives
-//! no meaning to the fields of other rings (`awaited`, `first_joiner`, `cancel_requests`).
+//! Only this folder can change the fields that memory safety rests on: `vtable`, `next`, `references`, `queued` and the `Stage` bits
+//! of `state`. The kernel gives no meaning to the fields of other rings (`awaited`, `first_joiner`, `cancel_requests`).
 
 use std::cell::{Cell, OnceCell};
 use std::panic::Location;
@@ -53,7 +52,7 @@ pub(crate) struct Header {
     state: AtomicU32,
     /// Cancels that were requested and not taken back. Owned by `cancel/`.
     pub(crate) cancel_requests: Cell<u16>,
-    /// Whether the task is in the ready queue. Not a bit of `state`: a wake-up and a poll would stall on each other's stores.
+    /// Whether a push is ignored: queued, or deaf. Not a bit of `state`: a wake-up and a poll would stall on each other's stores.
     pub(super) queued: Queued,
 }
 
@@ -118,14 +117,14 @@ impl Header {
         self.change(set, clear);
     }
 
-    /// Changes bits of either kind.
+    /// Sets the bits `set` and clears the bits `clear`, of either kind.
     #[inline]
     pub(super) fn change(&self, set: impl Into<Bits>, clear: impl Into<Bits>) {
         let (set, clear) = (set.into().0, clear.into().0);
         self.state.store(self.state.load(Relaxed) & !clear | set, Relaxed);
     }
 
-    /// Whether the task is in the ready queue.
+    /// Whether a push is ignored: the task is in the ready queue, or deaf (`chain.rs`).
     #[inline]
     pub(crate) fn is_queued(&self) -> bool {
         self.queued.get()
@@ -167,7 +166,7 @@ impl Header {
         }
     }
 
-    /// How the task ended, if the stage does not hold the answer: cancelled, panicked, or failed inside a group.
+    /// What a handle gets that gets no value and no error of the task's own: cancelled, panicked, or the error is the group's.
     pub(crate) fn ending<E>(&self) -> Option<TaskError<E>> {
         if self.has(Flag::CANCELLED) {
             Some(TaskError::Cancelled(Cancelled { reason: self.reason() }))

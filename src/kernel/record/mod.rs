@@ -9,7 +9,7 @@
 //! The naive executor allocates a `Pin<Box<dyn Future>>`, a cell for the outcome and a list of joiners: three allocations a task,
 //! and two indirections a poll. Here one allocation holds all three. Future and outcome share the *stage*, because a task never has
 //! both. A table of functions (the *vtable*) hides the type of the future: the same trick as `dyn Future`, done by hand so that the
-//! pointer is one word. Nothing is atomic: no reference to a record is `Send`, and no waker points to a record.
+//! pointer is one word. No count is atomic: no reference to a record is `Send`, and no waker points to one.
 //!
 //! | file | idea |
 //! |---|---|
@@ -53,7 +53,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::task::Context;
 
-use crate::base::panic::{Payload, discard};
+use crate::base::panic::{Payload, swallow};
 use crate::error::Reason;
 
 pub(crate) use chain::{Chain, Heard};
@@ -116,12 +116,12 @@ impl RecordRef {
         // Most records hold nothing any more: the outcome was taken.
         let holds_something =
             self.has(Stage::HOLDS_FUTURE | Stage::HOLDS_OUTCOME | Flag::AWAITS | Flag::REASON);
-        if (holds_something || self.cold.get().is_some()) && !self.empty() {
+        if (holds_something || self.cold.get().is_some()) && !self.clear_contents() {
             return;
         }
         let vtable = self.vtable;
         // SAFETY: *Counted*: this was the last reference, so the header is not used again. No other field needs its destructor: the
-        // task awaits nothing, the reason and the cold part are gone (`empty`), and no chain holds the record, so `next` is `None`.
+        // task awaits nothing, the reason and the cold part are gone (`clear_contents`), and no chain holds the record, so `next` is `None`.
         let owner = unsafe { (&raw const self.owner).read() };
         if let Some(words) = vtable.words {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), words);
@@ -133,13 +133,13 @@ impl RecordRef {
         }
     }
 
-    /// Drops the contents of the record. False if its memory must not be freed: a destructor took a new reference, which will free
-    /// the record, or the future was forgotten.
+    /// Drops the contents of the record. True if its memory can be freed now: no destructor took a new reference (which would free the
+    /// record later), and the future was not forgotten.
     #[inline(never)]
-    fn empty(&self) -> bool {
+    fn clear_contents(&self) -> bool {
         // A destructor may run any code, which may find the record and use it: so count this reference until all have run.
         self.references.set(1);
-        self.drop_future().into_iter().chain(self.drop_outcome()).for_each(discard);
+        self.drop_future().into_iter().chain(self.drop_outcome()).for_each(swallow);
         drop(self.awaited.take());
         self.set_reason(Reason::none());
         if let Some(cold) = self.cold_if_any() {
@@ -173,7 +173,7 @@ impl RecordRef {
 
     /// The right to poll the future once. `None` if there is no future, it is being polled, or one of the flags `against` is set.
     #[inline]
-    pub(crate) fn begin_poll(&self, against: Flag) -> Option<Polling<'_>> {
+    pub(crate) fn begin_poll_unless(&self, against: Flag) -> Option<Polling<'_>> {
         if !self.has_but_not(Stage::HOLDS_FUTURE, Stage::LENT | against) {
             return None;
         }
@@ -191,8 +191,8 @@ impl RecordRef {
         catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.drop_future)(self.0) })).err()
     }
 
-    /// Forgets the future if it is there: it stays lent for ever, so its destructor never runs. Its memory is never freed, because
-    /// a pinned future may rely on one of the two. Not to be called during its poll, which would end the loan.
+    /// Forgets the future if it is there: it stays lent for ever. Its destructor never runs, so its memory is never freed: that is
+    /// what `Pin` promises. Not to be called during a poll: the end of the poll would end the loan.
     pub(crate) fn forget_future(&self) {
         if self.has(Stage::HOLDS_FUTURE) {
             self.change(Stage::LENT, Flag::NONE);

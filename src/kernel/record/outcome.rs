@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 
 use super::stage::{ErrorOf, ValueOf};
 use super::{Flag, RecordRef, Stage};
-use crate::base::panic::discard;
+use crate::base::panic::swallow;
 use crate::error::TaskError;
 
 /// A loan of the outcome: while it lives, the outcome stays in the stage.
@@ -48,7 +48,7 @@ impl RecordRef {
         let text = catch_unwind(AssertUnwindSafe(|| unsafe { (self.vtable.failure)(self.0) }));
         drop(lent);
         text.unwrap_or_else(|payload| {
-            discard(payload);
+            swallow(payload);
             Some("an error whose Debug panicked".to_owned())
         })
     }

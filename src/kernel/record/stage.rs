@@ -23,7 +23,7 @@ use super::outcome::{Typed, TypedOf};
 use super::state::{Flag, Stage};
 use crate::base::free_lists::Word;
 use crate::base::kind::Kind;
-use crate::base::panic::{discard, quietly};
+use crate::base::panic::{quietly, swallow};
 use crate::error::{Panic, TaskError};
 
 /// The result of one poll.
@@ -97,7 +97,7 @@ pub(crate) fn scoped<F: Future, K: Kind<F::Output>, R>(
             if self.0.has(Stage::LENT) {
                 std::process::abort(); // unreachable: all polls have returned, and no running loop forgets a future
             }
-            self.0.drop_future().into_iter().chain(self.0.drop_outcome()).for_each(discard);
+            self.0.drop_future().into_iter().chain(self.0.drop_outcome()).for_each(swallow);
         }
     }
     // SAFETY: *Borrowed*: `EmptyOnExit` drops the contents of the stage before this function returns, while everything that they

@@ -8,8 +8,6 @@
 //!  spawn ─▶ HOLDS_FUTURE ──poll──▶ HOLDS_FUTURE │ STARTED ──last poll──▶ DONE │ HOLDS_OUTCOME ──take──▶ DONE
 //!                                       └───────cancelled, panicked──────▶ DONE │ CANCELLED or PANICKED
 //! ```
-//!
-//! The unsafe files of this folder rest on this file and on `header.rs`, which have no `unsafe`.
 
 use std::ops::BitOr;
 
@@ -40,8 +38,8 @@ bits! { Stage {
     /// The stage holds the outcome. Set after the last poll; cleared just before it is taken or dropped. Never with `HOLDS_FUTURE`.
     HOLDS_OUTCOME = 1;
     /// Foreign code further up the stack has a reference into the stage: the future is being polled, or the outcome inspected. Set
-    /// by `begin_poll` and `lend`; cleared when the `Polling` or `Lent` that they return is dropped. Also set by `forget_future`,
-    /// and then never cleared. Set only while one of the two above is.
+    /// by `begin_poll_unless` and `lend`, if one of the two above is; cleared when the `Polling` or `Lent` that they return is
+    /// dropped. Also set by `forget_future`, and then never cleared.
     LENT = 2;
 }}
 
@@ -50,16 +48,16 @@ bits! { Stage {
 pub(crate) struct Flag(pub(super) u32);
 
 bits! { Flag {
-    /// The future has been polled. Set by `begin_poll`; never cleared.
+    /// The future has been polled. Set by `begin_poll_unless`; never cleared.
     STARTED = 3;
     /// The task has ended: with a value, unless one of the next three is set. Set by `Engine::end`; never cleared. Never with a
     /// flag of [`ONLY_ALIVE`](Flag::ONLY_ALIVE).
     DONE = 4;
     /// The task ended with an error. Set by `Engine::end`; never cleared. Only with `DONE`, never with the next two.
     FAILED = 5;
-    /// The task was cancelled, or dropped from outside. Like `FAILED`: set by `Engine::end`, only with `DONE`, one of these three.
+    /// The task was cancelled, or dropped from outside. Like `FAILED`: set by `Engine::end`, only with `DONE`, only one of three.
     CANCELLED = 6;
-    /// The task panicked; the panic is in the cold part. Like `FAILED`: set by `Engine::end`, only with `DONE`, one of these three.
+    /// The task panicked; the panic is in the cold part. Like `FAILED`: set by `Engine::end`, only with `DONE`, only one of three.
     PANICKED = 7;
     /// A handle exists that can take the outcome. Set by `Header::new`; cleared when the handle is dropped, or for a main task when
     /// its run ends. Never with `CALLBACK`.
@@ -69,7 +67,7 @@ bits! { Flag {
     /// Foreign code holds, or has held, a waker of the task. Set by the first clone of a waker; never cleared, because a waker does
     /// not report its drop. If no task of a loop has this flag, no waker outside can wake the loop.
     WAKER_ESCAPED = 10;
-    /// Drop the task when its current poll returns. Set by `Engine::discard` during it; never cleared, because the task ends then.
+    /// Drop the task when its poll returns `Pending`: `after_pending` does. Set by `Engine::discard` while `LENT` is; never cleared.
     DISCARD = 11;
     /// The failure needs no report: it was reported, or code that can act on it has seen it or will. Set by handles, groups,
     /// gathers, a cancel that comes too late, and the report itself; cleared by a group that will not raise the error, and for a
@@ -80,8 +78,8 @@ bits! { Flag {
 
     /// The task belongs to a group, which takes its error. Set by `group/` after the spawn; cleared by a group that will not raise.
     GROUPED = 13;
-    /// The next poll is to deliver a cancel. Set by `cancel/` if nothing that the task awaits takes the cancel; cleared by that
-    /// poll, when the cancel is taken back or forwarded after all, and at the end.
+    /// The next poll is to deliver a cancel. Set by `cancel/` if nothing that the task awaits takes it, or by `scope/`; cleared by
+    /// that poll, when the cancel is taken back or forwarded after all, and at the end.
     CANCEL_PENDING = 14;
     /// The pending cancel found the task waiting, so `uncancel` cannot take it back. Set by `cancel/`; cleared by the poll that
     /// delivers it, and at the end. Only with `CANCEL_PENDING`.
@@ -95,7 +93,7 @@ bits! { Flag {
     AWAITS_SEVERAL = 18;
     /// A cancel was delivered, and its clean-up goes on. Set by `cancel/` after a poll; cleared by the next poll, and at the end.
     UNWINDING = 19;
-    /// The header has a reason to drop. Set with the first reason; never cleared.
+    /// The header's `reason` is not none, or was once. Set by `set_reason`; never cleared.
     REASON = 20;
 }}
 
