@@ -402,7 +402,7 @@ fn a_limit_that_is_up_as_its_task_is_cancelled_leaves_the_clean_up_alone() {
 fn the_clean_up_after_a_late_body_that_panics_is_not_cancelled() {
     // The panic left the limit's signal behind, so whatever was awaited next in that poll was interrupted too.
     let log = Log::new();
-    let (received, slept, seen) = (log.clone(), log.clone(), log.clone());
+    let (by_foreign, slept, seen) = (log.clone(), log.clone(), log.clone());
     let _watchdog = Watchdog::new("a panic in a limit");
     run_virtual(async move {
         let late = || async {
@@ -412,7 +412,7 @@ fn the_clean_up_after_a_late_body_that_panics_is_not_cancelled() {
         let (sender, receiver) = futures::channel::oneshot::channel::<()>();
         let foreign = create_task(finally(wait_for(late(), ms(5)), async move || {
             receiver.await.expect("it is sent");
-            received.add("received");
+            by_foreign.add("received");
         }));
         let own = create_task(finally(wait_for(late(), ms(5)), async move || {
             sleep(ms(10)).await;

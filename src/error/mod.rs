@@ -129,7 +129,7 @@ pub struct Panic(Arc<Shared>);
 
 struct Shared {
     message: String,
-    /// Empty once it has been taken. Dropping it may panic again, so it is [discarded](crate::base::panic::discard) and not just dropped.
+    /// Empty once it has been taken. Dropping it may panic again, so it is [swallowed](swallow) and not just dropped.
     payload: Mutex<Option<Payload>>,
 }
 
