@@ -6,6 +6,7 @@
 //!
 //! | file | idea |
 //! |---|---|
+//! | `mod` (this file) | [`catch_cancel`], [`finally`] |
 //! | `frame` | a future that is held in place, and dropped in place when a cancel is caught |
 //! | `shield` | awaiting a task without passing a cancel on to it |
 //!

@@ -22,7 +22,13 @@
 //! Every poll pays a little for this: each checkpoint tests the [`Signal`], and counts itself if it waits. So at the end of each
 //! poll it is known whether the task awaits one thing or several.
 //!
-//! `checkpoint` is what the checkpoints call; the rest is here. What catches a cancel that comes out, and when, is in `scope/`.
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the signal, the numbers, and what is counted in a poll |
+//! | `checkpoint` | what a checkpoint asks and says when it is polled |
+//! | `around` | the signal around a scope, put back after a poll of what is in it |
+//!
+//! What catches a cancel that comes out, and when, is in `scope/`.
 //!
 //! It stands on `base`, `error`, the kernel and `kept_waker`.
 

@@ -6,8 +6,11 @@
 //! only a scope that is dropped cannot, and drops its children hard. The rules and their order are those of `CPython`'s
 //! `taskgroups.py`. The cancel request that a group makes of its own task is taken back at the end, as that of a time limit is.
 //!
-//! - `frame`: the future around the body, in which the group's cancel is delivered.
-//! - `state`: the children, their errors, and how far the group has come.
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the scope: its body, its children, and how it ends |
+//! | `frame` | the future around the body, in which the group's cancel is delivered |
+//! | `state` | the children, their errors, and how far the group has come |
 //!
 //! It stands on `base`, `wait_list`, `error`, the kernel, `kept_waker`, `delivery`, `scope`, `cancel`, `join`, `task`, `catch`,
 //! `report`, `callback`, `sync` and `exception_group`.

@@ -5,7 +5,7 @@
 //! next generation. An id that outlives its task, in a waker or a timer, then matches nothing: a stale wake-up is ignored.
 //!
 //! The slot freed last is taken first, so a loop whose tasks come and go stays in the same few cache lines. How many tasks a table
-//! may hold, and when it shrinks, is in `room/`.
+//! may hold, and when it shrinks, is in `room/` (by `base/slack.rs`).
 
 use std::mem;
 

@@ -3,6 +3,7 @@
 //! Such a loop would park for ever, so `run` returns an error instead, which says what each task waits for. To note that at each
 //! await would make all awaits slower. So the loop asks only now: each task is polled once more with [`Signal::Asking`], and each
 //! checkpoint answers and does nothing else. A deadlock behind a foreign future is not noticed: its waker may be on another thread.
+//! The error itself, and its text, is `Deadlock` in `error/mod.rs`.
 
 use super::EventLoop;
 use crate::delivery::Signal;
