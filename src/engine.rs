@@ -19,8 +19,8 @@
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
 //! | `inherit_locals`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
 //! | `poll_timed` | in place of the plain loop of polls, if polls are timed | `host` |
-//! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out | `report` |
-//! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed | `room` |
+//! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out; around a watched poll | `report` |
+//! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed; at a check | `room` |
 //!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 
@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     /// The memory of records that were freed.
     pub(crate) free_lists: FreeLists,
     pub(crate) current: Current,
-    /// Polls since the last check of the mailbox and the clock.
+    /// Polls since the last check of the inbox and the clock.
     pub(crate) polls_since_check: Cell<usize>,
     /// The serial of the task that was spawned last.
     pub(crate) last_serial: Cell<u32>,

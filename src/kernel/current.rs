@@ -1,4 +1,4 @@
-//! **The current loop, and the current task**: the loop that runs on this thread, and the task that it polls.
+//! **The current loop, and the current task**: the loop entered last on this thread, and the task that it polls.
 //!
 //! A wake-up is the most frequent operation, and nearly always for the loop of this thread. The naive answer is a thread-local
 //! `RefCell<Option<Rc<Engine>>>`: safe, but it costs more than the rest of the wake-up. Here the thread-local is a plain pointer.
@@ -64,7 +64,7 @@ pub(crate) fn running() -> Option<Rc<Engine>> {
     Some(unsafe { Rc::from_raw(engine) })
 }
 
-/// Calls `inspect` with the loop of this task, if that loop runs on this thread.
+/// Calls `inspect` with the loop of this task, if that is the current loop: not if it is one further up the stack.
 pub(crate) fn with_loop_of<R>(id: TaskId, inspect: impl FnOnce(&Engine) -> R) -> Option<R> {
     let inspect_own =
         |engine: &Engine| (engine.loop_index() == id.loop_index()).then(|| inspect(engine));

@@ -5,8 +5,8 @@
 //! back finds the task table borrowed.
 //!
 //! The rule here: *the engine is consistent before the call, and nothing that is lent can be freed, taken or moved during it.* The
-//! state is changed first, borrows and locks end, and then the call is made. A panic that no caller can receive is caught here and
-//! reported. `docs/foreign-code.md` lists every such call.
+//! state is changed first, borrows and locks end, and then the call is made. A panic that no caller can receive is caught and
+//! reported here; one of a destructor, when a record is emptied or freed, is swallowed in `record/`. All calls: `docs/foreign-code.md`.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 

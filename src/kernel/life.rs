@@ -5,16 +5,16 @@
 //!   no task ──────────▶ queued ──────────▶ being polled ─────────▶ waiting
 //!                          ▲                     │   (3) wake         │
 //!                          ├─────────────────────┴────────────────────┘
-//!      (4) from being polled: end          (5) from queued, waiting: discard
+//!      (4) from being polled: end (or from queued, if cancelled there)   (5) from queued, waiting: discard
 //!                     DONE: with a value, FAILED, CANCELLED or PANICKED
 //! ```
 //!
 //! 1. [`Engine::spawn`]: the record takes a reserved slot and joins the ready queue. Its first poll is in the next turn.
 //! 2. `Engine::poll_next` in `turn.rs`.
 //! 3. By a waker, a timer, a remote wake-up or a cancel.
-//! 4. After the last poll. The future has been dropped by then. The outcome stays in the record while a handle exists. All wakers
-//!    of the task become stale at once, and its slot is free. If the task is queued, its entry stays, and the turn skips it.
-//! 5. A *hard drop*: destructors run, clean-up that awaits does not. During the task's poll it is only noted, until that returns.
+//! 4. After the last poll, or in place of the first if the task is cancelled before it. The outcome stays while a handle may take it.
+//!    The task's wakers are stale at once, and its slot is free. If it is queued, its entry stays, and the turn skips it.
+//! 5. A *hard drop*: destructors run, clean-up that awaits does not. During a poll it is noted, and done if that gives `Pending`.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -41,7 +41,7 @@ impl Engine {
         SpawnParams { owner: self.clone(), id, serial, spawned_at }
     }
 
-    /// Counts tasks. After 2³² it starts again: a serial names tasks, and orders those of about the same age.
+    /// Counts tasks. After 2³² − 1 it starts again at one: a serial names tasks, and orders those of about the same age.
     fn next_serial(&self) -> u32 {
         let last = self.last_serial.get();
         let serial = if last == u32::MAX { CALLBACK_SERIAL + 1 } else { last + 1 };
@@ -49,7 +49,7 @@ impl Engine {
         serial
     }
 
-    /// Reserves a slot, before [`spawn`](Engine::spawn), which cannot fail then.
+    /// Reserves a slot for a task. That can fail; [`spawn`](Engine::spawn), which uses the slot, cannot.
     #[inline]
     pub(crate) fn reserve_for_task(&self) -> Result<FreeSlot, TooManyTasks> {
         let free_slot = self.tasks.table.borrow_mut().reserve_for_task();
@@ -156,8 +156,8 @@ impl Engine {
 
     /// Drops a task hard: destructors run, clean-up that awaits does not.
     ///
-    /// A destructor may drop a scope with tasks of its own, and so on. Up to [`MAX_NESTED_DISCARDS`] such drops nest, so that the
-    /// code around a scope finds its tasks gone. Deeper ones are put on a list until the outermost is done, because groups may nest
+    /// A destructor may drop a group, and so its tasks, and so on. Up to [`MAX_NESTED_DISCARDS`] such drops nest, so that the code
+    /// around a group finds its tasks gone. Deeper ones are put on a list until the outermost is done, because groups may nest
     /// deeper than the stack.
     pub(crate) fn discard(&self, record: &RecordRef) {
         if record.has(Stage::LENT) {

@@ -1,4 +1,4 @@
-//! **The kernel**: a future, a record, a queue, a waker, a turn. Time, cancels and threads enter by hooks only.
+//! **The kernel**: a future, a record, a queue, a waker, a turn. Time, cancels and threads enter by calls that outer rings answer.
 //!
 //! The whole idea: `spawn` moves a future into a *record* and pushes the record to the *ready queue*. A *turn* pops the records
 //! that are queued when it begins to poll, and polls each once. A future that has to wait keeps the task's *waker*, or its id, and
@@ -7,23 +7,23 @@
 //!
 //! Read `base/id.rs` and `base/kind.rs` first, then these files in order. If a file names a type that comes later, take it as a name;
 //! `Engine` is the loop, and *foreign code* is code that is not the crate's. `docs/glossary.md` has the words. At a first reading skip
-//! what the kernel calls and does not define (`engine.rs` says whose it is), and what it defines and does not call: `hear`, `hidden`,
-//! `peek`, `poll_now`, `forget_future`, `foreign.rs`.
+//! the methods that the kernel calls and does not define (`engine.rs` says whose they are), and these, which only outer rings need:
+//! `stop_hearing`, `hear`, `hidden`, `with_hidden`, `peek`, `poll_now`, `forget_future`, `foreign.rs`.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `record/` | everything about one task in one allocation |
+//! | `record/` | what every task needs, in one allocation |
 //! | `queue` | the tasks that are ready to be polled |
 //! | `table` | from an id to a record |
 //! | `tasks` | the table and the queue together |
-//! | `current` | the loop that runs on this thread, and the task that it polls |
+//! | `current` | the loop entered last on this thread, and the task that it polls |
 //! | `waker` | an id, and a table of functions |
 //! | `foreign` | how the crate calls code that is not its own |
 //! | `turn` | **one turn**: everything that a loop does |
 //! | `life` | how a task begins, and how it ends |
 //!
 //! It stands on `base` and `error`; and on `engine.rs` and `cold.rs` beside it, which own the loop's parts and a task's rarely used
-//! ones, one field for each ring.
+//! ones, one field for each ring that needs it.
 
 pub(crate) mod current;
 pub(crate) mod foreign;

@@ -3,8 +3,8 @@
 //! It is a chain of records (`record/chain.rs`) that also counts: a wake-up allocates nothing, and a task is never queued twice. A
 //! task leaves the queue before its poll, so a wake-up during the poll queues it again.
 //!
-//! The counts are of all pushes and pops since the loop began. So a position can be compared later: `yield_now` notes the position
-//! of the next push, and is ready when the queue has passed it.
+//! Its two counters never go back: each is one more than the pushes, or pops, since the loop began. So a position can be compared
+//! later: `yield_now` notes the position of the next push, and is ready when the queue has passed it.
 
 use std::cell::Cell;
 
@@ -61,7 +61,7 @@ impl ReadyQueue {
         self.popped.get()
     }
 
-    /// Whether the task at this position, and so all before it, have been popped.
+    /// Whether the task at this position has been popped, and so all before it.
     pub(crate) fn has_passed(&self, position: u64) -> bool {
         self.popped.get() > position
     }

@@ -82,7 +82,7 @@ impl Table {
         self.get_by_word(id.word())
     }
 
-    /// The task with this id, as a word. A word that is not an id matches nothing.
+    /// The same for the word of an id. A word that is no id matches nothing.
     #[inline]
     pub(crate) fn get_by_word(&self, word: usize) -> Option<&RecordRef> {
         let entry = self.entries.get(slot_of_word(word))?.as_ref()?;

@@ -63,7 +63,7 @@ impl Tasks {
         }
     }
 
-    /// Whether foreign code may hold a waker of one of these tasks. If not, no waker outside the loop can wake them.
+    /// Whether a waker of one of these tasks was cloned while this loop was the current one. Of other clones the mailbox knows.
     pub(crate) fn any_waker_has_escaped(&self) -> bool {
         self.escaped.get() > 0
     }

@@ -1,8 +1,8 @@
 //! **The turn**: one function does everything that a loop does.
 //!
 //! ```text
-//!         ┌─▶ 1. drain the mailbox    wake-ups from other threads join the ready queue
-//!  turn ──┤   2. fire timers          tasks whose time has come join the ready queue
+//!         ┌─▶ 1. drain the inbox      wake-ups from other threads join the ready queue
+//!  turn ──┤   2. fire timers          tasks whose time has come join the ready queue (`time/` polls a few at once)
 //!         │   3. poll the snapshot    as many tasks as were in the queue when this step began
 //!         └── 4. say what comes next  Ready, At(deadline) or Idle
 //! ```
@@ -13,7 +13,7 @@
 //! **The snapshot** makes the loop fair. A task that wakes itself is polled again in the *next* turn, after everything else that
 //! was ready, as with asyncio's `sleep(0)`. A loop that polls until the queue is empty would never return from such a task.
 //!
-//! **Checks are not free.** Reading a monotonic clock costs as much as four polls, and taking from the mailbox is an atomic
+//! **Checks are not free.** Reading a monotonic clock costs as much as four polls, and taking from the inbox is an atomic
 //! operation. So while tasks are ready, steps 1 and 2 are skipped until [`POLLS_PER_CHECK`] polls have passed since the last check.
 //! (A remote wake-up sets a flag, which a plain load tests: if it is set, step 1 is not skipped.) The price: on a busy loop a timer
 //! fires up to 63 polls and one snapshot late.
@@ -28,7 +28,7 @@ use crate::base::id::TaskId;
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 
-/// A turn checks the mailbox and the clock if nothing is ready when it begins, or if this many polls have passed since the last
+/// A turn checks the inbox and the clock if nothing is ready when it begins, or if this many polls have passed since the last
 /// check. It checks at its beginning only, and then polls the whole snapshot.
 pub(crate) const POLLS_PER_CHECK: usize = 64;
 
@@ -44,13 +44,13 @@ pub enum Next {
 }
 
 impl Engine {
-    /// One turn of the loop, with at most `max_polls` polls. The loop must be the current one of this thread.
+    /// One turn of the loop, with at most `max_polls` polls in step 3. The loop must be the current one of this thread.
     #[inline(never)]
     pub(crate) fn turn(self: &Rc<Self>, max_polls: usize) -> Next {
         self.turn_within(max_polls, None)
     }
 
-    /// The same, but no poll begins after `time` has passed.
+    /// The same, but after the first poll none begins once `time` has passed since step 3 began.
     #[allow(clippy::inline_always)] // in `run`: a loop with one task takes a turn for each poll
     #[inline(always)]
     pub(crate) fn turn_within(self: &Rc<Self>, max_polls: usize, time: Option<Duration>) -> Next {
@@ -121,7 +121,7 @@ impl Engine {
         if let Some(started) = started {
             self.report_if_slow(record, started);
         }
-        let is_quiet = self.is_quiet(); // no cancel came out of this poll
+        let is_quiet = self.is_quiet(); // no cancel came out of this poll, and it was no question (`Signal::Asking`)
         if polled == Polled::Pending && is_quiet {
             self.note_what_waits(record); // for `delivery/`: how many things?
             self.after_pending(record); // a cancel or a drop that was requested during the poll

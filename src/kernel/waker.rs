@@ -11,7 +11,7 @@
 //! a waker, perhaps on another thread, and that the task can be woken from outside: its waker has *escaped*.
 //!
 //! The invariant, *No pointer*: the functions of a waker's table never dereference the word that they are given. They read an id
-//! out of it, and may be called on any thread. It rests on no file without `unsafe`.
+//! out of it, and may be called on any thread. No file without `unsafe` can break this.
 
 #![allow(unsafe_code)] // an island: `tests/rings.rs` lists them
 
@@ -56,8 +56,8 @@ impl TaskId {
 
 static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake_word, wake_word, forget);
 
-/// For a task whose waker has escaped: clones have no flag to set. (To [`Waker::will_wake`] this waker and one of the other table
-/// differ. That costs one clone, in the poll after the first escape.)
+/// For a task whose waker has escaped: clones have no flag to set. ([`Waker::will_wake`] is false between the two
+/// tables. So code that asks again in the poll of the first clone, which still has the other table, clones once more.)
 static ESCAPED_WAKER: RawWakerVTable =
     RawWakerVTable::new(clone_again, wake_word, wake_word, forget);
 

@@ -35,7 +35,7 @@ impl Queued {
     /// There was a push while the record was deaf.
     const WAS_PUSHED: u8 = 4;
 
-    /// Whether a push does not add the record to a chain: one load and one test.
+    /// True if a push would be ignored: the record is in a chain, or deaf. One load and one test.
     #[inline]
     pub(super) fn get(&self) -> bool {
         self.0.get() != 0
@@ -59,7 +59,7 @@ impl RecordRef {
         Heard(bits.replace(bits.get() & Queued::IN_CHAIN | Queued::DEAF) & !Queued::IN_CHAIN)
     }
 
-    /// Restores what was before. Returns whether there was a push; if the record was deaf before, that push is noted there too.
+    /// Ends that: `IN_CHAIN` stays as it is. Returns whether there was a push; if the calls nest, the outer one hears of it too.
     pub(crate) fn hear(&self, Heard(before): &Heard) -> bool {
         let Queued(bits) = &self.queued;
         let pushed = bits.get() & Queued::WAS_PUSHED;

@@ -21,14 +21,14 @@ use crate::cold::Cold;
 use crate::engine::Engine;
 use crate::error::{Cancelled, Reason, TaskError};
 
-/// The serial of a callback. A callback has no name, is in no list of tasks, and is not cancelled but dropped.
+/// The serial of a callback: a function that the loop calls. It has a record, but no name; no list has it; a cancel drops it.
 pub(crate) const CALLBACK_SERIAL: u32 = 0;
 
 /// The part of a record that does not depend on the type of the future.
 pub(crate) struct Header {
     /// The functions for the type of the future; see `stage.rs`.
     pub(super) vtable: &'static VTable,
-    /// The loop that the task belongs to. It lives as long as the record.
+    /// The loop that the task belongs to. The record keeps it alive.
     pub(crate) owner: Rc<Engine>,
     /// The task that this one awaits. Owned by `cancel/`.
     pub(crate) awaited: Cell<Option<RecordRef>>,
@@ -45,7 +45,7 @@ pub(crate) struct Header {
     pub(super) next: Next,
     /// How many [`RecordRef`]s to this record exist (*Counted*).
     pub(super) references: Cell<u32>,
-    /// The tasks of a loop, counted in the order of their spawns; [`CALLBACK_SERIAL`] for a callback.
+    /// The task's number among the tasks of its loop, in the order of their spawns; [`CALLBACK_SERIAL`] for a callback.
     pub(crate) serial: u32,
     /// The bits of `state.rs`. An atomic for its width, not for threads: with a `Cell` the compiler writes one byte and reads four,
     /// and the load stalls on the partial store.
@@ -166,7 +166,7 @@ impl Header {
         }
     }
 
-    /// What a handle gets that gets no value and no error of the task's own: cancelled, panicked, or the error is the group's.
+    /// What a handle is told if the outcome is not for it: the task was cancelled, or panicked, or its group takes the error.
     pub(crate) fn ending<E>(&self) -> Option<TaskError<E>> {
         if self.has(Flag::CANCELLED) {
             Some(TaskError::Cancelled(Cancelled { reason: self.reason() }))

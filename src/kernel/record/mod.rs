@@ -1,4 +1,4 @@
-//! **The task record**: everything about one task in one heap allocation.
+//! **The task record**: what every task needs, in one heap allocation.
 //!
 //! ```text
 //!            ┌─────────────── Header, 88 bytes ───────────────┬─────── stage ─────┐
@@ -7,18 +7,19 @@
 //! ```
 //!
 //! The naive executor allocates a `Pin<Box<dyn Future>>`, a cell for the outcome and a list of joiners: three allocations a task,
-//! and two indirections a poll. Here one allocation holds all three. Future and outcome share the *stage*, because a task never has
-//! both. A table of functions (the *vtable*) hides the type of the future: the same trick as `dyn Future`, done by hand so that the
-//! pointer is one word. No count is atomic: no reference to a record is `Send`, and no waker points to one.
+//! and two indirections a poll. Here one allocation holds future, outcome and first joiner; what few tasks need is in a second one
+//! (`cold.rs`). Future and outcome share the *stage*, because a task never has both. A table of functions (the *vtable*) hides the
+//! type of the future: `dyn Future` by hand, so that the pointer is one word. No count is atomic: no reference to a record is
+//! `Send`, and no waker points to one.
 //!
 //! | file | idea |
 //! |---|---|
+//! | `mod` (this file) | a counted reference, and how a record is freed |
 //! | `state` | bits: what the stage holds, and how the task is doing |
 //! | `header` | the part that does not depend on the type of the future |
-//! | `mod` (this file) | a counted reference, and how a record is freed |
+//! | `chain` | a linked list of records: the ready queue is one |
 //! | `stage` | the place of future and outcome; the functions for one type of future |
 //! | `outcome` | a reference that knows the type of the outcome |
-//! | `chain` | a linked list of records: the ready queue is one |
 //!
 //! The unsafe code here promises memory safety, and nothing about how tasks behave. Each `SAFETY` comment cites one of these
 //! invariants:

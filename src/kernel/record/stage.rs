@@ -219,7 +219,7 @@ impl<F: Future, K: Kind<F::Output>> Functions<F, K> {
         unsafe { stage.cast::<OutcomeOf<F, K>>().drop_in_place() };
     }
 
-    /// Writes what awaiting the task gives to `to`; false if the task has not ended, or its value or error was taken.
+    /// Writes the result of awaiting the task to the memory at `to`; false if it has not ended, or its value or error was taken.
     /// Safety: the stage is not lent, and `to` has room for a `Result<ValueOf<F, K>, TaskError<ErrorOf<F, K>>>`.
     unsafe fn take(record: NonNull<Header>, to: NonNull<()>) -> bool {
         // SAFETY: *Counted*, the caller's promise.

@@ -5,13 +5,13 @@
 //! bug but never undefined behaviour. Both kinds share a word, so one instruction can test them together: see [`Bits`].
 //!
 //! ```text
-//!  spawn ─▶ HOLDS_FUTURE ──poll──▶ HOLDS_FUTURE │ STARTED ──last poll──▶ DONE │ HOLDS_OUTCOME ──take──▶ DONE
-//!                                       └───────cancelled, panicked──────▶ DONE │ CANCELLED or PANICKED
+//!  spawn ─▶ HOLDS_FUTURE ──poll──▶ + STARTED ──last poll──▶ DONE │ HOLDS_OUTCOME (│ FAILED) ──take──▶ DONE (│ FAILED)
+//!                └───────────────────────┴──cancelled, panicked──▶ DONE │ CANCELLED or PANICKED      (STARTED stays)
 //! ```
 
 use std::ops::BitOr;
 
-/// Bits of either kind, mixed: they can be tested, and not changed.
+/// Bits of either kind, mixed. Outside this folder they can be tested, but not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bits(pub(super) u32);
 
@@ -64,8 +64,8 @@ bits! { Flag {
     HANDLE = 8;
     /// The record is a callback and not a task. Set by `Header::new`; never cleared. Never with `HANDLE`.
     CALLBACK = 9;
-    /// Foreign code holds, or has held, a waker of the task. Set by the first clone of a waker; never cleared, because a waker does
-    /// not report its drop. If no task of a loop has this flag, no waker outside can wake the loop.
+    /// Foreign code holds, or has held, a waker of the task. Set by the first clone while its loop is the current one; never cleared,
+    /// because a waker does not report its drop. (A clone made elsewhere is noted in the mailbox, for the whole loop.)
     WAKER_ESCAPED = 10;
     /// Drop the task when its poll returns `Pending`: `after_pending` does. Set by `Engine::discard` while `LENT` is; never cleared.
     DISCARD = 11;
