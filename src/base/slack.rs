@@ -13,7 +13,7 @@
 //!   ends early if the number in use has halved, or the length has changed. Meanwhile free entries beyond the wanted end are used
 //!   only if there are no others, so the end becomes free when the entries in use there are removed.
 //!
-//! The loop asks at some of its checks (`turn.rs`), and before it parks: never when an entry is added or removed.
+//! The loop asks at some of its checks (`kernel/turn.rs`), and before it parks: never when an entry is added or removed.
 
 /// The loop asks whether a table should be cut once in this many checks, and before it parks.
 pub(crate) const TRIM_EVERY: usize = 64;
