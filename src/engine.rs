@@ -22,6 +22,15 @@
 //! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out; around a watched poll | `report` |
 //! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed; at a check | `room` |
 //!
+//! Four more rings ask outwards in the same way:
+//!
+//! | who calls | what | when | ring |
+//! |---|---|---|---|
+//! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
+//! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
+//! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
+//! | `sleep` | `begin_limits` | before a timer is set, so that limits around it fire first | `timeout` |
+//!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 
 use std::cell::{Cell, RefCell};
