@@ -1,9 +1,10 @@
 //! # A loop in a host that only has "call me later"
 //!
-//! A browser's page, a plug-in, an interrupt handler: there is no place to wait in, and no loop to write. All the host offers
-//! is to call a function later. So the loop is turned by a function that, at its end, asks to be called again:
+//! A browser's page, a plug-in or an interrupt handler has no place to wait, and cannot have a loop of its own. The
+//! host offers only to call a function later. So the loop is turned by a function that, at its end, asks to be called
+//! again:
 //!
-//! - `Ready`: as soon as the page has seen to its other things (`set_timeout(0)`);
+//! - `Ready`: as soon as the page has done its other work (`set_timeout(0)`);
 //! - `At(deadline)`: at the deadline;
 //! - `Idle`: not at all. The wake hook posts a message, and the page turns the loop when it reads it.
 //!
@@ -22,7 +23,7 @@ use loopwheel::{Budget, Clock, EventLoop, Handle, Instant, Next, now, sleep};
 /// A page: timeouts and messages, and nothing else.
 struct Page {
     time: Rc<Cell<Instant>>,
-    /// When, and the how-manieth: timeouts of one moment are called in their order.
+    /// The time, and a serial number: timeouts of one moment are called in their order.
     timeouts: RefCell<BinaryHeap<Reverse<(Instant, usize)>>>,
     callbacks: RefCell<Vec<Option<Callback>>>,
     inbox: mpsc::Receiver<()>,
@@ -65,7 +66,7 @@ fn pump(event_loop: &Rc<RefCell<EventLoop>>, page: &Rc<Page>) {
     page.set_timeout(delay, move |page| pump(&event_loop, page));
 }
 
-/// What happened on the page, and when: milliseconds of its clock.
+/// What happened on the page, and when, in milliseconds of its clock.
 pub(crate) fn visit() -> Vec<(u64, &'static str)> {
     let time = Rc::new(Cell::new(Instant::START));
     let (post_message, inbox) = mpsc::channel();
@@ -88,7 +89,7 @@ pub(crate) fn visit() -> Vec<(u64, &'static str)> {
         let (sender, worker) = async_channel::bounded(1);
         let handle = Handle::current();
         thread::spawn(move || {
-            // A web worker. Its answer comes while the page has nothing to do and nobody turns the loop.
+            // This is a web worker. Its answer comes while the page has nothing to do and does not turn the loop.
             handle.call_soon(move || {
                 sender.try_send("the worker has answered").expect("there is room");
             })

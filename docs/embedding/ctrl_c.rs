@@ -1,7 +1,8 @@
 //! # Ctrl-C cancels main
 //!
-//! The crate installs no signal handler; a program does, with the crate `ctrlc`. The first Ctrl-C cancels `main`, so its
-//! clean-up runs, the part that awaits too. A second one does not wait for it. The exit code is the shell's for SIGINT.
+//! The crate installs no signal handler; a program does, with the crate `ctrlc`. The first Ctrl-C cancels `main`, so
+//! its clean-up runs, including the part that awaits. A second one does not wait for the clean-up. The exit code is the
+//! shell's for SIGINT.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 fn cancel_on_ctrl_c(main: TaskRef) -> Result<(), ctrlc::Error> {
     let (sender, presses) = async_channel::bounded(1);
     ctrlc::set_handler(move || {
-        // The channel is closed when the first has been heard.
+        // The channel is closed when the first Ctrl-C has been received.
         if sender.try_send(()).is_err() {
             std::process::exit(INTERRUPTED.into());
         }
@@ -33,7 +34,7 @@ async fn work() {
     sleep(Duration::from_secs(3600)).await;
 }
 
-/// Works until it is done or interrupted, and says goodbye, which takes its time. The exit code.
+/// Works until it is done or interrupted, and says goodbye, which takes `goodbye`. Returns the exit code.
 pub(crate) fn work_and_say_goodbye(goodbye: Duration) -> u8 {
     let ended = try_run(async {
         cancel_on_ctrl_c(current_task()).expect("no other handler is installed");

@@ -1,8 +1,8 @@
 //! # A loop inside a game's frames
 //!
-//! The host draws sixty frames a second. In each it gives the event loop a budget, so that tasks never cost a frame, and
-//! tells it what time it is: the loop's clock is the frame's. Tasks span frames as they like: a spell that takes a second, a
-//! monster that thinks for many polls.
+//! The host draws sixty frames a second. In each it gives the event loop a budget, so that tasks never cost a frame,
+//! and tells it what time it is: the loop's clock is the frame's. Tasks span frames as they like: a spell takes a
+//! second, a monster thinks for many polls.
 //!
 //! Nothing here sleeps; a real host would wait for the next frame where this one just counts it.
 
@@ -44,7 +44,7 @@ pub(crate) fn play() -> Vec<(u32, String)> {
 
     for number in 0..120 {
         frame.set(number);
-        // As many polls as a frame can spare; who is still ready comes first in the next one.
+        // A frame can spare this many polls; tasks that are still ready come first in the next frame.
         let mut left = POLLS_A_FRAME;
         while left > 0 && event_loop.turn(Budget::polls(1)) == loopwheel::Next::Ready {
             left -= 1;

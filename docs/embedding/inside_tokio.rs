@@ -1,8 +1,8 @@
 //! # A loop inside tokio
 //!
-//! One thread, two executors: tokio has the sockets, and one of its futures is the whole loop. What runs on the loop may
-//! await tokio's sockets and channels, and has loopwheel's tasks, groups and time limits. The loop's timers are served by
-//! tokio's.
+//! Two executors share one thread: tokio has the sockets, and one of its futures is the whole loop. Code on the loop
+//! may await tokio's sockets and channels, and has loopwheel's tasks, groups and time limits. The loop's timers are
+//! served by tokio's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ pub(crate) fn answers() -> io::Result<Vec<String>> {
                 }
                 Ok::<_, io::Error>(answers)
             });
-            // A limit of the loop's, kept by a timer of tokio's.
+            // This is a time limit of the loop, served by a timer of tokio.
             wait_for(answers, Duration::from_secs(10)).await
         };
         let answers = EventLoop::new().drive(main, tokio::time::sleep).await;

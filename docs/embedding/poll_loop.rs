@@ -1,14 +1,14 @@
 //! # A loop inside a host that waits in poll(2)
 //!
-//! The host's own loop is the oldest one there is: wait for sockets, a deadline or a wake-up, whatever comes first, and then
-//! see to it. loopwheel is one of the things that it sees to. The tasks on the loop serve a TCP echo server.
+//! The host's own loop is the oldest kind: it waits for sockets, a deadline or a wake-up, whichever comes first, and
+//! then handles it. loopwheel is one of the things that it handles. The tasks on the loop serve a TCP echo server.
 //!
 //! ```text
 //! turn ──▶ Ready · At(deadline) · Idle ──▶ poll(2), until then ──▶ wake who waited for a socket ──▶ turn
 //! ```
 //!
-//! The poller comes from the crate `polling` (epoll, kqueue, …). loopwheel knows nothing of it: what connects the two are
-//! the wake hook, the deadline, and wakers.
+//! The poller comes from the crate `polling` (epoll, kqueue, …). loopwheel knows nothing about it: the wake hook, the
+//! deadline and wakers connect the two.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,13 +24,13 @@ use std::time::Duration;
 use loopwheel::{Budget, EventLoop, Next, TaskGroup, TimedOut, wait_for};
 use polling::{AsSource, Event, Events, Poller};
 
-/// Who sends nothing for so long is hung up on.
+/// A client that sends nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The sockets that tasks wait for.
 struct Sockets {
     poller: Arc<Poller>,
-    /// By key: who is to be woken. A key that is gone is an event that has come.
+    /// By key: the waker to call. A key is removed when its event has come.
     waiting: RefCell<HashMap<usize, Option<Waker>>>,
     next_key: Cell<usize>,
 }
@@ -40,7 +40,7 @@ impl Sockets {
         Sockets { poller, waiting: RefCell::default(), next_key: Cell::new(0) }
     }
 
-    /// For tasks: until `socket` can be read from, or written to, as `interest` says.
+    /// For tasks: waits until `socket` can be read from, or written to, as `interest` says.
     async fn ready(&self, socket: &impl AsSource, interest: fn(usize) -> Event) -> io::Result<()> {
         let key = self.next_key.replace(self.next_key.get() + 1);
         let _watch = Watch::new(self, socket, interest(key))?;
@@ -54,7 +54,7 @@ impl Sockets {
         .await
     }
 
-    /// For the host: poll(2), until something comes, and then wakes who waited for it.
+    /// For the host: waits in poll(2) until something comes, then wakes the tasks that waited for it.
     fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = Events::new();
         self.poller.wait(&mut events, timeout)?;
@@ -77,8 +77,8 @@ struct Watch<'a, S: AsSource> {
 
 impl<'a, S: AsSource> Watch<'a, S> {
     fn new(sockets: &'a Sockets, socket: &'a S, event: Event) -> io::Result<Watch<'a, S>> {
-        // SAFETY: the socket must be deleted from the poller before it is closed. The watch borrows it, and deletes it when
-        // dropped; `ready` keeps the watch in a local variable, so it is not leaked.
+        // SAFETY: the socket must be deleted from the poller before it is closed. The watch borrows it, and deletes it
+        // when dropped; `ready` keeps the watch in a local variable, so it is not leaked.
         #[allow(unsafe_code)]
         unsafe {
             sockets.poller.add(&socket.source(), event)?;
@@ -95,7 +95,7 @@ impl<S: AsSource> Drop for Watch<'_, S> {
     }
 }
 
-/// Sends back what comes, until the other end hangs up. Says how many bytes that were.
+/// Sends back what comes, until the other end hangs up. Returns how many bytes that were.
 async fn echo(sockets: Rc<Sockets>, mut stream: TcpStream) -> io::Result<usize> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?; // an echo goes back at once, in however many pieces it comes
@@ -127,7 +127,7 @@ async fn echo(sockets: Rc<Sockets>, mut stream: TcpStream) -> io::Result<usize> 
     }
 }
 
-/// Serves so many connections, side by side. Says how many bytes were sent back in all.
+/// Serves so many connections, side by side. Returns how many bytes were sent back in all.
 async fn accept(
     sockets: Rc<Sockets>,
     listener: TcpListener,
@@ -154,7 +154,7 @@ async fn accept(
     served.await.map_err(|errors| io::Error::other(errors.to_string()))
 }
 
-/// The host: its loop, until the server has served so many connections.
+/// The host: runs its loop until the server has served so many connections.
 pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usize> {
     let poller = Arc::new(Poller::new()?);
     let sockets = Rc::new(Sockets::new(poller.clone()));
@@ -163,7 +163,7 @@ pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usi
 
     let mut server = event_loop.create_task(accept(sockets.clone(), listener, connections));
     loop {
-        // At most 64 polls, so that a busy loop does not keep the host from its sockets.
+        // The limit of 64 polls ensures that a busy loop does not keep the host from its sockets.
         let timeout = match event_loop.turn(Budget::polls(64)) {
             Next::Ready => Some(Duration::ZERO),
             Next::At(deadline) => Some(deadline - event_loop.now()),
@@ -176,7 +176,7 @@ pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usi
     }
 }
 
-/// A client: says `lines`, and says whether each came back.
+/// A client: sends `lines`, and returns whether each came back.
 pub(crate) fn talk(server: SocketAddr, lines: &[String]) -> io::Result<bool> {
     let mut stream = TcpStream::connect(server)?;
     let mut is_same = true;

@@ -2,15 +2,15 @@
 //!
 //! Three users are fetched, each in one second: first as three tasks, then one by one.
 //!
-//! [`create_task`] (asyncio's word too) hands a future to the loop, which runs it from then on. So all three wait
-//! for their second *at the same time*, and the whole takes one second. A future that is awaited directly is not
-//! begun before its turn comes: three seconds.
+//! [`create_task`] (same name in asyncio) hands a future to the loop, which runs it from then on. So all three wait
+//! for their second *at the same time*, and the whole takes one second. A future that is awaited directly does not
+//! start before its turn comes: that takes three seconds.
 //!
-//! The point to notice: `await` is not what makes things run side by side. Here each handle is awaited in order,
-//! as each future is below; what differs is that the tasks had all been created before the first `await`.
+//! The point to notice: `await` is not what makes things run side by side. Here the handles are awaited in order, as
+//! the futures are below; the difference is that all tasks were created before the first `await`.
 //!
-//! Awaiting a handle gives a `Result`, for the task may have been cancelled or have panicked. This lesson's
-//! tasks do neither.
+//! Awaiting a handle gives a `Result`, because the task may have been cancelled or may have panicked. In this lesson
+//! neither happens.
 
 use std::time::Duration;
 

@@ -3,14 +3,15 @@
 //! Three calls run as tasks: A takes 1 s, B 1.5 s, C 1 s.
 //!
 //! They begin in the order in which they were created, and end in the order in which they are ready: A, C, B. The
-//! whole takes as long as the slowest, 1.5 s.
+//! whole takes as long as the slowest call, 1.5 s.
 //!
-//! The point to notice: nothing here is left to chance. The loop has one thread and one queue. Who is created first
-//! begins first, and of two who wait for the same moment, the one who began to wait first goes on first: A before
-//! C. asyncio promises the first half of this; its heap of timers leaves open which of two equal ones comes first.
+//! The point to notice: nothing here is left to chance. The loop has one thread and one queue. The task created
+//! first begins first. When two tasks wait for the same moment, the one that began to wait first goes on first: A
+//! before C. asyncio promises only the first half of this: its heap of timers does not define which of two equal
+//! timers comes first.
 //!
-//! `main` awaits A first, and is not told that C is done until it comes to it. That delays nobody: C has long been
-//! over when its handle is awaited, and its outcome was kept.
+//! `main` awaits A first, and learns that C is done only when it comes to C. That delays nothing: C ended long
+//! before its handle is awaited, and its outcome was kept.
 
 use std::time::Duration;
 

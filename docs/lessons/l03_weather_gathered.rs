@@ -3,12 +3,12 @@
 //! Four weather services are asked at once: `OpenWeatherMap` answers after 1 s, `WeatherAPI` after 1.2 s, `NOAA`
 //! after 1.5 s and `LocalRadar` after 0.8 s.
 //!
-//! [`gather`] (asyncio's word too) makes a task of each future, waits for all of them, and gives their values in the
-//! order of the arguments. It takes whatever can be iterated, or a tuple if the futures are of different types; in
-//! asyncio: `await asyncio.gather(*calls)`.
+//! [`gather`] (same name in asyncio) makes a task of each future, waits for all of them, and gives their values in
+//! the order of the arguments. It takes any iterable, or a tuple if the futures have different types; in asyncio:
+//! `await asyncio.gather(*calls)`.
 //!
-//! The points to notice: `LocalRadar` answers first and stands last, for it was asked last. And the whole takes as
-//! long as the slowest service, 1.5 s; the four of them one by one would be 4.5 s.
+//! The points to notice: `LocalRadar` answers first but is last in the result, because it was asked last. And the
+//! whole takes as long as the slowest service, 1.5 s; the four of them one by one would take 4.5 s.
 
 use std::time::Duration;
 

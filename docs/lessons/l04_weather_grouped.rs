@@ -1,14 +1,14 @@
 //! # L04: weather, grouped
 //!
-//! The four weather services of lesson L03 again, this time as the children of a [`TaskGroup`].
+//! The four weather services of lesson L03 are asked again, this time as the children of a [`TaskGroup`].
 //!
-//! A group is a piece of the program that no child outlives: [`scope`](TaskGroup::scope) runs its body, in which the
-//! children are created, and goes on only when all of them are over. In asyncio: `async with asyncio.TaskGroup() as
-//! group:`, with `group.create_task(...)` in it and `task.result()` after it.
+//! A group is a part of the program that no child outlives: [`scope`](TaskGroup::scope) runs its body, which creates
+//! the children, and goes on only when all of them are over. In asyncio: `async with asyncio.TaskGroup() as group:`,
+//! with `group.create_task(...)` in it and `task.result()` after it.
 //!
-//! The points to notice: `scope` gives what its body returns, here the handles, and when it gives them every task is
-//! over; so awaiting a handle afterwards waits for nothing. And a child returns a `Result`, for a group is about what
-//! happens when one fails (lessons L05 and L08). These never do, which is what [`Infallible`] says.
+//! The points to notice: `scope` gives what its body returns, here the handles. By then every task is over, so
+//! awaiting a handle afterwards does not wait. And a child returns a `Result`, because a group is about what happens
+//! when one fails (lessons L05 and L08). These never fail, as [`Infallible`] says.
 
 use std::convert::Infallible;
 use std::time::Duration;

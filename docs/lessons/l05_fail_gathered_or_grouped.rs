@@ -4,13 +4,14 @@
 //! every outcome is collected; then they are the children of a [`TaskGroup`].
 //!
 //! Gathered ([`return_exceptions`](loopwheel::Gather::return_exceptions), in asyncio `gather(*calls,
-//! return_exceptions=True)`) the calls have nothing to do with each other: after 1 s there are two values and an
-//! error, each in its place. In a group they are *one* piece of work, which has failed when one part of it has: the
-//! group fails at 0 s, and API1 and API3 are cancelled.
+//! return_exceptions=True)`), the calls are independent: after 1 s there are two values and an error, each in its
+//! place. In a group they are *one* piece of work, which fails when one part of it fails: the group fails at 0 s,
+//! and API1 and API3 are cancelled.
 //!
-//! The points to notice: gather when half of the answers is still of use, group when it is not. And the error is in
-//! the group's [`ExceptionGroup`](loopwheel::ExceptionGroup), not in the task's handle: the handle can only say that
-//! it went there. The handles are kept outside of the body, since a group that fails has nothing to return them with.
+//! The points to notice: use a gather when half of the answers are still useful, and a group when they are not. And
+//! the error is in the group's [`ExceptionGroup`](loopwheel::ExceptionGroup), not in the task's handle: the handle
+//! can only say that the error went there. The handles are kept outside the body, because a group that fails cannot
+//! return them.
 
 use std::time::Duration;
 

@@ -1,15 +1,16 @@
 //! # L06: partial success
 //!
 //! Three services are asked at once. Two of them, A and C, answer after 1 s; B cannot be reached, which is known
-//! after 0.5 s. What came is shown, and what did not come is said.
+//! after 0.5 s. The answers that came are shown, and the one that did not is reported.
 //!
-//! [`try_gather`] is for futures that can fail. Awaited as it is it gives all values or the first error;
+//! [`try_gather`] is for futures that can fail. Awaited directly, it gives all values or the first error;
 //! [`return_exceptions`](loopwheel::Gather::return_exceptions) makes every outcome a value. In asyncio:
 //! `asyncio.gather(*calls, return_exceptions=True)`.
 //!
-//! The point to notice: asyncio puts values and exceptions into one list and leaves it to the reader to tell them
-//! apart, with `isinstance(result, Exception)`. Here each outcome is a `Result`, and the compiler asks for both arms.
-//! There are even three: a child may have been cancelled or have panicked, without an error of its own.
+//! The point to notice: asyncio puts values and exceptions into one list and leaves it to the caller to tell them
+//! apart, with `isinstance(result, Exception)`. Here each outcome is a `Result`, and the compiler requires both
+//! arms. There is even a third arm: a child may have been cancelled or may have panicked, without an error of its
+//! own.
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 //! # L07: sequential or concurrent
 //!
-//! Five calls of 1 s each: one after the other, then all at once.
+//! Five calls of 1 s each are made: one after the other, then all at once.
 //!
 //! A loop that awaits in its body is sequential, in asyncio as here: `for n in range(1, 6): await call(n)`.
 //! [`gather`] runs the same calls concurrently.
 //!
 //! The point to notice: one thread is enough for this. *Concurrent* means that the waits overlap, and these calls do
-//! nothing but wait. Five computations of 1 s each would take 5 s either way; they want threads, not tasks.
+//! nothing but wait. Five computations of 1 s each would take 5 s either way; they need threads, not tasks.
 
 use std::time::Duration;
 

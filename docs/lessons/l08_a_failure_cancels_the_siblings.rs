@@ -1,14 +1,14 @@
 //! # L08: a failure cancels the siblings
 //!
-//! A group of three tasks: task 2 fails after 1 s, tasks 1 and 3 would take 5 s. The body of the group would take a
-//! minute.
+//! A group has three tasks: task 2 fails after 1 s, and tasks 1 and 3 would take 5 s. The body of the group would
+//! take a minute.
 //!
-//! As soon as a child fails, a [`TaskGroup`] cancels what is left of it: the other children, *and its own body*,
-//! which is stopped where it waits. It waits until they are over, and fails with the errors of all. In asyncio:
+//! As soon as a child fails, a [`TaskGroup`] cancels the rest of the group: the other children, *and its own body*,
+//! which is stopped where it waits. It waits until they are over, and then fails with all the errors. In asyncio:
 //! `asyncio.TaskGroup`, and `except* ValueError` for its errors.
 //!
-//! The points to notice: the group fails at 1 s, not at 5 s. And that tasks 1 and 3 are stopped is seen from inside:
-//! what a task owns is dropped with it, so the guard below knows whether its task came to its end.
+//! The points to notice: the group fails at 1 s, not at 5 s. And tasks 1 and 3 themselves show that they are
+//! stopped: what a task owns is dropped with it, so the guard below knows whether its task reached its end.
 
 use std::time::Duration;
 

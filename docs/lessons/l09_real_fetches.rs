@@ -1,12 +1,13 @@
 //! # L09: real fetches
 //!
-//! Five HTTP requests at once, to a real server on this machine's loopback.
+//! Five HTTP requests are made at once, to a real server on this machine's loopback.
 //!
-//! Neither the server (`tiny_http`) nor the client (`ureq`) knows of this loop: both block the thread they run on. So
-//! each request is handed to another thread with [`to_thread`] (asyncio's word too), and awaited like anything else.
+//! Neither the server (`tiny_http`) nor the client (`ureq`) knows about this loop: both block the thread they run
+//! on. So each request is handed to another thread with [`to_thread`] (same name in asyncio), and awaited like
+//! anything else.
 //!
-//! The points to notice: blocking code needs no asynchronous twin, only a thread. And on a virtual clock no time passes
-//! while such work is out: real work takes real time, of which the loop's clock need not know.
+//! The points to notice: blocking code needs no asynchronous version, only a thread. And on a virtual clock no time
+//! passes while such work runs: real work takes real time, which the loop's clock need not show.
 
 use std::thread;
 

@@ -1,14 +1,14 @@
 //! # L10: named and cancelled
 //!
-//! Two tasks with names of their own; the first is cancelled after 0.1 s, the second is left alone.
+//! Two tasks have names of their own; the first is cancelled after 0.1 s, and the second is left alone.
 //!
-//! A name is what reports and error messages call the task, and the task can ask for it too: [`current_task`]. It is
-//! given with [`TaskBuilder`], or later with `set_name`; a task without one is `Task-1`, `Task-2`, … In asyncio:
+//! Reports and error messages use a task's name, and the task can read it with [`current_task`]. It is set with
+//! [`TaskBuilder`], or later with `set_name`; a task without one is called `Task-1`, `Task-2`, … In asyncio:
 //! `create_task(coro, name="fetch-1")`, `task.get_name()`.
 //!
 //! The points to notice: `cancel` is a request. It returns at once; the task is stopped at the `await` where it
-//! waits, the next time the loop comes to it. And whoever awaits a cancelled task gets an `Err`, a value to look at.
-//! It is not cancelled itself, and the other task does not notice anything.
+//! waits, the next time the loop comes to it. And the code that awaits a cancelled task gets an `Err`, a value to
+//! look at. That code is not cancelled itself, and the other task is not affected.
 
 use std::time::Duration;
 

@@ -1,15 +1,16 @@
 //! # L11: as they complete
 //!
-//! Three downloads run as tasks: `report` takes 0.3 s, `photo` 0.1 s, `song` 0.2 s. Each is dealt with as soon as it
-//! is there, and we know which one it is.
+//! Three downloads run as tasks: `report` takes 0.3 s, `photo` 0.1 s, `song` 0.2 s. Each is handled as soon as it
+//! arrives, and we know which one it is.
 //!
 //! [`as_completed`] gives the tasks back in the order in which they end, one for each `next().await`, and then
-//! `None`. In asyncio: `async for task in asyncio.as_completed(tasks)`, which gives the tasks themselves since Python
-//! 3.13. A plain `for` gives a new coroutine each time, and one has to find out whose it is.
+//! `None`. In asyncio: `async for task in asyncio.as_completed(tasks)`, which gives the tasks themselves since
+//! Python 3.13. A plain `for` gives a new coroutine each time, and the caller has to find out which task it belongs
+//! to.
 //!
-//! The points to notice: what comes back is the very handle that was given, so it has its task's name. Compare
-//! [`TaskRef`](loopwheel::TaskRef)s to ask whether it is a certain one. And the task that comes is over: awaiting it
-//! does not wait.
+//! The points to notice: what comes back is the same handle that was given, so it has its task's name. To test for a
+//! particular task, compare [`TaskRef`](loopwheel::TaskRef)s. And the task that comes back is over: awaiting it does
+//! not wait.
 
 use std::time::Duration;
 

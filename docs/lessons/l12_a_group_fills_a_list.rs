@@ -5,10 +5,10 @@
 //!
 //! In asyncio: `async with asyncio.TaskGroup() as group:` around the `create_task`s, and the list is read after it.
 //!
-//! The points to notice: the list needs no lock. All tasks are on one thread, and one is interrupted by another only
-//! where it awaits; between two awaits it has the list for itself. `Rc` says that several own the list, `RefCell`
-//! that they take turns, and neither is `Send`. And the list is in the order in which the children came to append,
-//! not in that in which they were created.
+//! The points to notice: the list needs no lock. All tasks run on one thread, and another task can run only where
+//! the current one awaits; between two awaits a task has the list to itself. `Rc` says that several tasks own the
+//! list, `RefCell` says that they take turns; an `Rc` cannot leave its thread. And the list has the order in which
+//! the children appended, not the order in which they were created.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

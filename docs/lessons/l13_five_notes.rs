@@ -2,12 +2,12 @@
 //!
 //! Five notes are exported, each in 1 s: sequentially, then gathered.
 //!
-//! The export is the same function both times, and knows nothing of it. Whether calls overlap is up to who calls:
-//! `await` in a loop, or [`gather`] around all of them. In asyncio: `await export(note)`, or `await
+//! The export is the same function both times, and does not know how it is called. The caller decides whether calls
+//! overlap, with `await` in a loop or [`gather`] around all of them. In asyncio: `await export(note)`, or `await
 //! asyncio.gather(*(export(note) for note in notes))`.
 //!
-//! The point to notice: the results are the same, and in the same order. What differs is that gathered exports all
-//! begin before the first has ended. So an export that needs the result of the one before belongs into the loop.
+//! The point to notice: the results are the same, and in the same order. The difference is that gathered exports all
+//! begin before the first has ended. So an export that needs the result of the one before belongs in the loop.
 
 use std::time::Duration;
 

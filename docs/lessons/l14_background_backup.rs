@@ -2,13 +2,13 @@
 //!
 //! A backup of 3 s runs as a task while the program goes on and awaits a status check of 0.5 s.
 //!
-//! A task needs nobody who awaits it: it runs whenever the others wait. The handle is kept for later, and awaited
-//! when the program wants to know how the backup went. In asyncio: `backup = asyncio.create_task(...)`, with
-//! `await backup` at the end.
+//! A task runs whenever the others wait, even if no code awaits it. The handle is kept for later, and awaited when
+//! the program wants to know how the backup went. In asyncio: `backup = asyncio.create_task(...)`, with `await
+//! backup` at the end.
 //!
-//! Two points to notice. The task does not begin inside `create_task`, but in the loop's next turn, so the first
-//! line comes from the status check: a task can only run when the current one awaits. And the whole takes 3 s, not
-//! 3.5 s.
+//! There are two points to notice. The task does not begin inside `create_task`, but in the loop's next turn, so the
+//! first line comes from the status check: a task can only run when the current one awaits. And the whole takes 3 s,
+//! not 3.5 s.
 
 use std::time::Duration;
 

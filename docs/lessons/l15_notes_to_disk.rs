@@ -1,17 +1,17 @@
 //! # L15: notes to disk
 //!
 //! Five notes are exported to Markdown files, each in 0.2 s: sequentially, concurrently, and concurrently with at
-//! most two at a time. Then an empty list of notes.
+//! most two at a time. Then an empty list of notes is exported.
 //!
 //! `max_concurrent` is a [`Semaphore`]: each export holds one of its permits while it runs. `Some(1)` would be
-//! sequential again, `None` is no limit at all. In asyncio: `async with asyncio.Semaphore(max_concurrent):`.
+//! sequential again, `None` means no limit at all. In asyncio: `async with asyncio.Semaphore(max_concurrent):`.
 //!
-//! The points to notice: five notes two at a time are three rounds, 0.6 s. All five tasks exist from the beginning;
-//! three of them wait for a permit, in the order in which they came. And nobody has to think of the empty list:
-//! gathering nothing gives nothing, at once.
+//! The points to notice: five notes, two at a time, take three rounds, 0.6 s. All five tasks exist from the
+//! beginning; three of them wait for a permit, in the order in which they came. And the empty list needs no special
+//! case: gathering nothing gives nothing, at once.
 //!
-//! The files are real, in a fresh directory that is removed at the end. The 0.2 s are a slow disk, as it were:
-//! writing itself is `std::fs`, which makes the whole loop wait, and for small files that is all right.
+//! The files are real, in a fresh directory that is removed at the end. The 0.2 s simulate a slow disk. The writing
+//! itself uses `std::fs`, which makes the whole loop wait; for small files that is all right.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -2,12 +2,12 @@
 //!
 //! Three tasks are created: A takes 2 s, B 1 s, C 3 s. Then they are awaited in this order.
 //!
-//! Before you run it, say what it prints: in which order do the results stand, and how long does it take? Then the
-//! same once more, with a C that takes only 0.5 s.
+//! Before you run it, say what it prints: in which order are the results, and how long does it take? Then do the
+//! same with a C that takes only 0.5 s.
 //!
-//! The points to notice: the results stand in the order in which *you* await, whoever was ready first; the time is
-//! that of the slowest task, whoever it is. With the fast C that is A, so 2 s, and the results are the same, though
-//! C is now the first to finish.
+//! The points to notice: the results are in the order in which *you* await, whichever task was ready first. The time
+//! is that of the slowest task, whichever it is. With the fast C that is A, so the time is 2 s. The results are the
+//! same, though C is now the first to finish.
 
 use std::time::Duration;
 

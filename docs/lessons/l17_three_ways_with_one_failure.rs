@@ -1,17 +1,17 @@
 //! # L17: three ways with one failure
 //!
-//! Ten exports; number *n* takes *n* tenths of a second, and number 7 fails. What becomes of that failure is up to
-//! who gathers:
+//! Ten exports run; number *n* takes *n* tenths of a second, and number 7 fails. The code that gathers decides what
+//! happens to that failure:
 //!
-//! 1. The first error is raised: [`try_gather`] as it is; in asyncio `await asyncio.gather(*exports)`.
+//! 1. The first error is raised: [`try_gather`], awaited directly; in asyncio `await asyncio.gather(*exports)`.
 //! 2. All outcomes are collected: [`return_exceptions`](loopwheel::Gather::return_exceptions); in asyncio
 //!    `return_exceptions=True`.
-//! 3. Each logs its own failure and carries on: then there is nothing that could fail, and [`gather`] will do; in
-//!    asyncio `try:` / `except Exception:` in the coroutine.
+//! 3. Each export logs its own failure and carries on: then nothing can fail, and [`gather`] is enough; in asyncio
+//!    `try:` / `except Exception:` in the coroutine.
 //!
-//! The point to notice: in all three the other nine finish. In the first the error is there at 0.7 s and six exports
-//! are done, but a gathered failure *cancels nobody*: the last three go on, with nobody who waits for them, and are
-//! done at 1 s. Who wants them stopped takes a group (lesson L08).
+//! The point to notice: in all three the other nine finish. In the first the error arrives at 0.7 s and six exports
+//! are done, but a failure in a gather *cancels no other task*: the last three go on, although no code waits for
+//! them, and are done at 1 s. To stop them, use a group (lesson L08).
 
 use std::cell::Cell;
 use std::rc::Rc;

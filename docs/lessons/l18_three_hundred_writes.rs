@@ -3,13 +3,13 @@
 //! A hundred notes are exported in three formats each: three hundred files, with at most twenty writes at a time. A
 //! write takes 10 ms.
 //!
-//! Three hundred tasks are nothing to a loop; three hundred open files may be too many for the system. So the tasks
-//! are all created, and a [`Semaphore`] of twenty permits decides who writes. In asyncio: `async with semaphore:` in
-//! each coroutine, and `asyncio.gather` around them.
+//! Three hundred tasks are no load for a loop; three hundred open files may be too many for the system. So the tasks
+//! are all created, and a [`Semaphore`] of twenty permits decides which of them write. In asyncio: `async with
+//! semaphore:` in each coroutine, and `asyncio.gather` around them.
 //!
-//! The points to notice: the limit is measured, not believed. Each write counts itself in and out, and the highest
-//! count is kept; that needs no lock, as there is one thread. And three hundred writes, twenty at a time, are fifteen
-//! rounds of 10 ms: the loop always has twenty at work.
+//! The points to notice: the limit is measured, not assumed. Each write counts itself in and out, and the highest
+//! count is kept; that needs no lock, because there is one thread. And three hundred writes, twenty at a time, take
+//! fifteen rounds of 10 ms: the loop always has twenty in progress.
 //!
 //! The files are real, in a fresh directory that is removed at the end.
 

@@ -1,14 +1,14 @@
 //! # L19: a coroutine is not a task
 //!
-//! A future is made and never awaited: it prints nothing. The same future as a task runs, though nobody awaits it
+//! A future is made and never awaited: it prints nothing. The same future as a task runs, although no code awaits it
 //! either.
 //!
 //! Calling an `async fn` runs none of its body. It makes a future (asyncio: a *coroutine*), which does nothing until
-//! somebody awaits it. [`create_task`] makes a *task* of it: now the loop is that somebody.
+//! it is awaited. [`create_task`] makes a *task* of it: now the loop awaits it.
 //!
-//! The point to notice: a forgotten `await` is silent at run time. asyncio warns when the coroutine is thrown away
+//! The point to notice: a forgotten `await` is silent at run time. asyncio warns when the coroutine is destroyed
 //! (`coroutine 'say_hello' was never awaited`); Rust warns sooner, when it compiles a line like `say_hello("you");`.
-//! Here the future has been given a name, and the compiler keeps quiet.
+//! Here the future is bound to a variable, so the compiler does not warn.
 
 use std::time::Duration;
 

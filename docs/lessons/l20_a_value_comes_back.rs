@@ -1,13 +1,13 @@
 //! # L20: a value comes back
 //!
-//! A task computes, and its handle gives the value to whoever awaits it: `42`.
+//! A task computes a value, `42`, and awaiting its handle gives that value.
 //!
 //! In asyncio: `answer = await asyncio.create_task(compute(21))`. There a failure is raised from the `await`; here
-//! the `await` gives a `Result`, and `?`, `match` or `unwrap` say what is to become of a failure.
+//! the `await` gives a `Result`, and `?`, `match` or `unwrap` decide what happens to a failure.
 //!
 //! The point to notice: the value is *moved* out of the task, not copied. So awaiting uses the handle up, and the
-//! value may be of any type: it need not be `Clone`, and, as all of this happens on one thread, not `Send` either. A
-//! handle that several may await, each for a clone, is made by `Task::shared`.
+//! value may be of any type: it need not be `Clone`, nor `Send`, because all of this happens on one thread.
+//! `Task::shared` makes a handle that several tasks may await, each for a clone.
 
 use std::time::Duration;
 

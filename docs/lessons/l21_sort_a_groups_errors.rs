@@ -1,17 +1,16 @@
 //! # L21: sort a group's errors
 //!
-//! A group fails with errors of two kinds, some of them in a group inside it. Those of one kind are dealt with here;
-//! the rest is raised on.
+//! A group fails with errors of two kinds, some of them in a group inside it. Those of one kind are handled here;
+//! the rest are re-raised.
 //!
-//! What a [`TaskGroup`] fails with is an [`ExceptionGroup`], a tree: several tasks may fail at the same time, and a
-//! group inside may bring its own. [`split`](ExceptionGroup::split) parts it into the errors that match and the rest,
-//! each a tree of the same shape, and `None` where there is nothing. In asyncio: `except* ValueError as group:`,
-//! after which what did not match is raised on by itself; here that is [`ExceptionGroup::raise`], or `return
-//! Err(rest)`.
+//! A [`TaskGroup`] fails with an [`ExceptionGroup`], a tree: several tasks may fail at the same time, and a group
+//! inside may add its own tree. [`split`](ExceptionGroup::split) divides it into the errors that match and the rest.
+//! Each is a tree of the same shape, or `None` if it is empty. In asyncio, `except* ValueError as group:` re-raises
+//! automatically what did not match; here [`ExceptionGroup::raise`] or `return Err(rest)` does that.
 //!
 //! The points to notice: no error is lost. At 0.1 s the first task fails, which cancels everything else; the other
 //! three fail too, while they clean up, and all four errors are in the tree. And `split` reaches into the group
-//! inside: of its two errors there is one in each half, still inside a group.
+//! inside: each half has one of its two errors, still inside a group.
 
 use std::fmt;
 use std::time::Duration;
@@ -61,7 +60,7 @@ async fn everything() -> Result<(), ExceptionGroup<Failure>> {
     outer.await
 }
 
-/// Deals with bad values; whatever else went wrong is raised on.
+/// Handles bad values; re-raises whatever else went wrong.
 async fn without_bad_values() -> Result<(), ExceptionGroup<Failure>> {
     let Err(errors) = everything().await else { return Ok(()) };
     print_tree("Everything that was raised:", &errors);

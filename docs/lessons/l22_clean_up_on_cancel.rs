@@ -5,13 +5,13 @@
 //!
 //! [`catch_cancel`] is asyncio's `try:` / `except CancelledError:` around one future, and
 //! [`reraise`](loopwheel::Cancelled::reraise) is its `raise`. Between the two the task may await as it likes.
-//! [`finally`](loopwheel::finally) is the short way for clean-up that is the same however the work ended; and what
-//! needs no `await` belongs into `Drop`, as everywhere in Rust: a cancelled future is dropped.
+//! [`finally`](loopwheel::finally) is the short way for clean-up that is the same however the work ended. Clean-up
+//! that needs no `await` belongs in `Drop`, as everywhere in Rust: a cancelled future is dropped.
 //!
-//! Two points to notice. Without the `reraise` the worker would have swallowed the cancel and ended well: then
-//! awaiting it gives `Ok`. And at 0.3 s both are due, the worker's fourth round and the cancel: `main` has been
-//! waiting for that moment since 0.0 s, the worker since 0.2 s, so `main` goes first, and there is no fourth
-//! `Working...`.
+//! There are two points to notice. Without the `reraise` the worker would have swallowed the cancel and ended
+//! normally, and awaiting it would give `Ok`. And at 0.3 s both the worker's fourth round and the cancel are due.
+//! `main` has waited for that moment since 0.0 s, and the worker since 0.2 s, so `main` goes first, and there is no
+//! fourth `Working...`.
 
 use std::time::Duration;
 

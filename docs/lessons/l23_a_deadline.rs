@@ -2,8 +2,8 @@
 //!
 //! An operation of 5 s is given 0.2 s.
 //!
-//! [`wait_for`] (asyncio's word too) awaits a future for at most so long. When the time is up it *cancels* the future
-//! and gives `Err(TimedOut)`, where asyncio raises `TimeoutError`.
+//! [`wait_for`] (same name in asyncio) awaits a future for at most a given time. When the time is up it *cancels*
+//! the future and gives `Err(TimedOut)`, where asyncio raises `TimeoutError`.
 //!
 //! The points to notice: the caller goes on at 0.2 s, not at 5 s, and the operation is really over: its last line is
 //! never printed. A time limit is a cancel, so an operation that cleans up (lesson L22) does that here too, and

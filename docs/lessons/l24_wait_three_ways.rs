@@ -1,15 +1,16 @@
 //! # L24: wait three ways
 //!
-//! Tasks A (0.3 s), B (0.1 s) and C (0.2 s), awaited until the first is over, and then the rest until all are. Then
-//! the same tasks, but C fails, awaited until one fails. Each of these also with a time limit that is too short.
+//! Tasks A (0.3 s), B (0.1 s) and C (0.2 s) are awaited until the first is over, and then the rest until all are.
+//! Then the same tasks are awaited until one fails; this time C fails. Each of these waits is also done with a time
+//! limit that is too short.
 //!
 //! [`wait`] gives the tasks back in two lists, those that are over and those that are not. In asyncio: `done, pending
 //! = await asyncio.wait(tasks, return_when=FIRST_COMPLETED, timeout=0.05)`.
 //!
-//! The points to notice: `wait` only looks. It cancels nobody, not even when the time is up, which for it is no
-//! error: it says how far things are. It raises nobody's error either; a task that failed is over, and who wants to
-//! know more awaits it. Under `FirstException` a task that ends well is not enough, so B alone does not end the wait.
-//! With `&mut` handles one keeps them all, and can wait again.
+//! The points to notice: `wait` only looks. It cancels no task, not even when the time is up. That is no error for
+//! `wait`: it says how far things are. It raises no task's error either: a task that failed is over, and awaiting it
+//! tells more. Under `FirstException` a task that succeeds is not enough, so B alone does not end the wait. With
+//! `&mut` handles the caller keeps them all, and can wait again.
 
 use std::time::Duration;
 

@@ -1,14 +1,14 @@
 //! # L25: fastest first
 //!
 //! Three tasks: A takes 0.3 s, B 0.1 s, C 0.2 s. They are awaited in the order in which they end: B, C, A. Then the
-//! same with a limit of 0.25 s for all of them together.
+//! same is done with a limit of 0.25 s for all of them together.
 //!
-//! [`as_completed`] is asyncio's word too. With `timeout` its `next` gives `Err(TimedOut)` when the time is up, where
-//! asyncio raises `TimeoutError`.
+//! [`as_completed`] has the same name in asyncio. With `timeout` its `next` gives `Err(TimedOut)` when the time is
+//! up, where asyncio raises `TimeoutError`.
 //!
-//! The points to notice: [`gather`](loopwheel::gather) would give the first result at 0.3 s, with all others; here
-//! the first is there at 0.1 s. And when the time is up nobody is cancelled: A is still running, `pending` gives its
-//! handle back, and what is to become of it is up to us.
+//! The points to notice: [`gather`](loopwheel::gather) would give the first result at 0.3 s, with all the others;
+//! here the first arrives at 0.1 s. And when the time is up no task is cancelled: A is still running, `pending`
+//! gives its handle back, and we decide what happens to it.
 
 use std::time::Duration;
 

@@ -1,17 +1,17 @@
 //! # L26: nobody asked
 //!
-//! A task fails, and its handle has been dropped: nobody can take the error any more. The loop reports it, once, with
-//! the task's name, where it was created, and the error. Then another task fails, and is awaited: its error is an
-//! ordinary value and there is no report.
+//! A task fails, and its handle has been dropped: no code can take the error any more. The loop reports it, once,
+//! with the task's name, where it was created, and the error. Then another task fails, and is awaited: its error is
+//! an ordinary value and there is no report.
 //!
 //! [`try_create_task`](loopwheel::try_create_task) is for futures that return a `Result`: its `Err` is then the
-//! *task's* failure. [`set_exception_handler`] (`loop.set_exception_handler` in asyncio) says who is told; without
-//! one the report goes to stderr.
+//! *task's* failure. [`set_exception_handler`] (`loop.set_exception_handler` in asyncio) sets the function that gets
+//! the report; without one the report goes to stderr.
 //!
-//! The point to notice is *when* the report comes: as soon as nobody can take the error any more. Here that is the
-//! moment of the failure, for the handle is gone by then. Had it been kept, it would be the moment when it is dropped
-//! without having been awaited. asyncio's `Task exception was never retrieved` comes when Python frees the task
-//! object, and a reference cycle can put that off until the garbage collector comes by.
+//! The point to notice is *when* the report comes: as soon as no code can take the error any more. Here that is the
+//! moment of the failure, because the handle is gone by then. If the handle had been kept, it would be the moment
+//! when the handle is dropped without having been awaited. asyncio's `Task exception was never retrieved` comes when
+//! Python frees the task object, and a reference cycle can delay that until the garbage collector runs.
 
 use std::cell::Cell;
 use std::rc::Rc;

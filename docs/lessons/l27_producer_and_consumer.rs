@@ -3,12 +3,13 @@
 //! A producer puts twenty items into a queue that holds five; a consumer takes them out and needs 0.1 s for each.
 //! When all have been processed the consumer, which would wait for more forever, is cancelled.
 //!
-//! [`Queue`] is asyncio's: `put` waits while it is full, `get` while it is empty. `get` says only that somebody *has*
-//! an item; `task_done` says that it has been dealt with, and `join` waits until that has been said of every item.
+//! [`Queue`] works as in asyncio: `put` waits while it is full, `get` while it is empty. `get` says only that a task
+//! *has* an item; `task_done` says that the item has been processed, and `join` waits until that has been said of
+//! every item.
 //!
-//! The points to notice: the producer needs no time of its own, and is still not done at once. The full queue holds
-//! it back, so that there are never more than five items waiting, however fast it is. And `join` is why the cancel is
-//! safe: after it there is nothing in the queue, nor in the consumer's hands, that could be lost.
+//! The points to notice: the producer takes no time itself, but still does not finish at once. The full queue holds
+//! it back, so never more than five items wait, however fast it is. And `join` is why the cancel is safe: after it
+//! neither the queue nor the consumer has an item that could be lost.
 
 use std::cell::RefCell;
 use std::rc::Rc;

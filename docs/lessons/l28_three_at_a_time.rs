@@ -1,13 +1,14 @@
 //! # L28: three at a time
 //!
-//! Ten fetches of 0.1 s each, of which at most three may run at a time.
+//! Ten fetches take 0.1 s each, and at most three may run at a time.
 //!
-//! A [`Semaphore`] (asyncio's word too) has three permits. Who wants to fetch acquires one, and waits if there is
-//! none; it goes back when the `Permit` is dropped, at the end of the function. In asyncio: `async with semaphore:`.
+//! A [`Semaphore`] (same name in asyncio) has three permits. A fetch acquires one, and waits if none is left; the
+//! permit is given back when the `Permit` is dropped, at the end of the function. In asyncio: `async with
+//! semaphore:`.
 //!
-//! The points to notice: ten fetches in rounds of three are four rounds, 0.4 s. A permit goes back *however* the
-//! function ends, by an early return, a panic or a cancel too, because it is given back by a destructor. And who
-//! waits is served in the order of coming: a fetch that comes late cannot overtake.
+//! The points to notice: ten fetches in rounds of three take four rounds, 0.4 s. A permit is given back *however*
+//! the function ends, also by an early return, a panic or a cancel, because a destructor gives it back. And waiting
+//! fetches are served in order of arrival: a fetch that comes late cannot overtake.
 
 use std::cell::Cell;
 use std::rc::Rc;

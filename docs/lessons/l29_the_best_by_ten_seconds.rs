@@ -1,15 +1,15 @@
 //! # L29: the best by ten seconds
 //!
-//! Five weather services: two answer in time, one is down, and two are slow, 12 s and 30 s. After 10 s the board
-//! shows what there is, and names who is missing.
+//! Five weather services are asked: two answer in time, one is down, and two are slow, 12 s and 30 s. After 10 s the
+//! board shows the answers that came, and names the services that are missing.
 //!
-//! That is [`wait`] with a time limit: it gives those that are over and those that are not, and leaves it to us what
-//! becomes of the latter. Here they are cancelled. In asyncio: `done, pending = await asyncio.wait(tasks,
-//! timeout=10)`, then `task.cancel()` for those that are pending. A `wait_for` around a `gather` would not do: when
-//! the time is up it gives an error, and the answers that came are gone.
+//! That is [`wait`] with a time limit: it gives the tasks that are over and those that are not, and we decide what
+//! happens to the latter. Here they are cancelled. In asyncio: `done, pending = await asyncio.wait(tasks,
+//! timeout=10)`, then `task.cancel()` for those that are pending. A `wait_for` around a `gather` would not work:
+//! when the time is up it gives an error, and the answers that came are lost.
 //!
-//! The points to notice: `cancel` is a request, so each late task is awaited after it. Only then is it known to be
-//! over; had it anything to clean up, that would be done by now. And the board stands at 10 s, not at 30 s.
+//! The points to notice: `cancel` is a request, so each late task is awaited after it. After that the task is known
+//! to be over, with any clean-up done. And the board is complete at 10 s, not at 30 s.
 
 use std::time::Duration;
 

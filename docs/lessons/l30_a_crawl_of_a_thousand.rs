@@ -1,18 +1,18 @@
 //! # L30: a crawl of a thousand
 //!
-//! A thousand URLs are fetched, at most fifty at a time; one in two hundred, or so, fails. First with best effort:
-//! what can be fetched is fetched. Then fail fast: the first failure ends the crawl.
+//! A thousand URLs are fetched, at most fifty at a time; about one in two hundred fails. The first crawl is best
+//! effort: it fetches what can be fetched. The second is fail fast: the first failure ends it.
 //!
 //! Best effort is [`try_gather`] with every outcome collected, and a [`Semaphore`] for the limit; in asyncio
 //! `asyncio.gather(..., return_exceptions=True)` and `asyncio.Semaphore(50)`. Fail fast is a task group, and
 //! [`TaskGroupBuilder::limit`] sets how many of its children run at once; asyncio's `TaskGroup` has no such setting,
 //! and needs the semaphore there too.
 //!
-//! The points to notice: each kind has its price. Best effort takes its whole time, and gives everything that could
-//! be had. Fail fast is over as soon as something fails, and what was in flight at that moment is lost, though it had
-//! been paid for. Which one is right depends on what half a crawl is worth.
+//! The points to notice: each kind has its price. Best effort takes the whole time, and gives everything that could
+//! be fetched. Fail fast is over as soon as something fails, and what was in flight at that moment is lost, although
+//! its cost was paid. Which one is right depends on what half a crawl is worth.
 //!
-//! How long a URL takes, and whether it fails, comes from its number alone: so both crawls meet the same web.
+//! How long a URL takes, and whether it fails, depends on its number alone, so both crawls see the same web.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ async fn fetch(number: usize, web: Rc<Web>) -> Result<usize, String> {
     Ok(number)
 }
 
-/// A number that looks like chance, and is always the same for the same one (this is `SplitMix64`).
+/// A number that looks random, and is always the same for the same input (this is `SplitMix64`).
 fn scramble(number: u64) -> u64 {
     let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

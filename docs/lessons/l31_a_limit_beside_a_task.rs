@@ -1,14 +1,14 @@
 //! # L31: a limit beside a task
 //!
-//! A download that may take 0.2 s and takes longer, in a `join!` with a task that takes 0.5 s. Then the same two, but the task
-//! around them is cancelled after 0.1 s.
+//! A download may take 0.2 s but takes longer; it runs in a `join!` with a task that takes 0.5 s. Then the same two
+//! run, but the task around them is cancelled after 0.1 s.
 //!
-//! In asyncio a coroutine awaits one thing, and a time limit cancels the task that it is in. Rust's `join!` awaits several things
-//! in one task. So here a time limit cancels what it holds, and nothing beside it.
+//! In asyncio a coroutine awaits one thing, and a time limit cancels the task that it is in. Rust's `join!` awaits
+//! several things in one task. So here a time limit cancels what it holds, and nothing beside it.
 //!
-//! The points to notice: when the limit is up, the download is stopped, and may clean up; the report beside it never hears of that.
-//! A cancel of the whole task, on the other hand, reaches both: the download cleans up, the task for the report is cancelled, and
-//! both are waited for.
+//! The points to notice: when the limit is up, the download is stopped, and may clean up; the report beside it is
+//! not affected. A cancel of the whole task, on the other hand, reaches both: the download cleans up, the task for
+//! the report is cancelled, and both are waited for.
 
 use std::time::Duration;
 

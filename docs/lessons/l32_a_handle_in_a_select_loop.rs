@@ -1,15 +1,15 @@
 //! # L32: a handle in a `select!` loop
 //!
-//! A worker takes 0.5 s. The task that waits for it looks at the clock every 0.2 s meanwhile, with `select`, the function beneath
-//! `select!`. (The macro takes `(&mut worker).fuse()` and `sleep(…).fuse()`.) Then the same, but the task that waits is cancelled
-//! while it looks elsewhere.
+//! A worker takes 0.5 s. Meanwhile the task that waits for it looks at the clock every 0.2 s, with `select`, the
+//! function beneath `select!`. (The macro takes `(&mut worker).fuse()` and `sleep(…).fuse()`.) Then the same is
+//! done, but the task that waits is cancelled while it looks elsewhere.
 //!
-//! A handle that loses a `select!` is not gone: it is kept, and awaited again in the next round. In asyncio one would write
+//! A handle that loses a `select!` is not gone: it is kept, and awaited again in the next round. In asyncio that is
 //! `asyncio.wait({worker}, timeout=0.2)` in a loop.
 //!
-//! The points to notice: `&mut worker` awaits the handle without giving it away. A cancel of the task reaches what the task awaits
-//! at that moment: while it is in the `select!`, the worker too; while it writes its notes and the handle is only kept, the
-//! worker is left alone, goes on, and its value can still be had from another handle.
+//! The points to notice: `&mut worker` awaits the handle without giving it away. A cancel of the task reaches what
+//! the task awaits at that moment. While it is in the `select!`, that includes the worker. While it writes its notes
+//! and only keeps the handle, the worker is not cancelled: it goes on, and another handle can still give its value.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn worker() -> Task<&'static str> {
     })
 }
 
-/// Looks every 0.2 s whether the worker is done, and writes that down, which takes `notes`.
+/// Checks every 0.2 s whether the worker is done, and writes that down, which takes `notes`.
 async fn watch(
     mut worker: impl Future<Output = Result<&'static str, loopwheel::TaskError>> + Unpin,
     notes: Duration,

@@ -9,9 +9,9 @@
 //! cargo run --example tour -- --list        what there is
 //! ```
 //!
-//! Each line of a lesson is shown with the time on the loop's clock. The lessons know nothing of that: they print with
-//! `println!`, and the macro of that name below stands before theirs. So each of them is also a program that can be
-//! run alone, `cargo run --example l22_clean_up_on_cancel`.
+//! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
+//! `println!`, and the macro of that name below replaces the usual one. So each of them is also a program that can
+//! be run alone: `cargo run --example l22_clean_up_on_cancel`.
 
 use std::ffi::OsString;
 use std::pin::Pin;
@@ -22,7 +22,8 @@ use loopwheel::{Clock, EventLoop, VirtualClock};
 
 /// What `println!` is in the lessons: it shows the loop's time before the line.
 ///
-/// A macro can be used in all that follows it in the text, submodules included, and goes before the prelude's.
+/// A macro can be used in all that follows it in the text, submodules included, and takes precedence over the
+/// prelude's.
 macro_rules! println {
     ($($line:tt)*) => {
         ::std::println!("{:>6.2}s  {}", ::loopwheel::now(), ::std::format!($($line)*))
