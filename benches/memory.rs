@@ -1,7 +1,7 @@
-//! What a task weighs: bytes of heap per task, a million of them waiting at one time.
+//! Measures the memory of a task: bytes of heap per task, with a million of them waiting at one time.
 //!
-//! `cargo bench --bench memory`. Counted is what was asked of the allocator and not given back: records, the slot
-//! table and the wheel's entries, the slack of doubling included.
+//! `cargo bench --bench memory`. It counts what was asked of the allocator and not given back: records, the slot table and
+//! the wheel's entries, with the slack of doubling.
 
 #[path = "../tests/common/counting.rs"]
 mod counting;
@@ -15,7 +15,7 @@ use loopwheel::{EventLoop, VirtualClock, sleep, wait_for, yield_now};
 const TASKS: usize = 1_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// One row: a million tasks of `future`, each polled once and waiting.
+/// Measures one row: a million tasks of `future`, each polled once and waiting.
 fn weigh<F: Future<Output = ()> + 'static>(what: &str, future: impl Fn() -> F) {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     event_loop.run_until_complete(yield_now());

@@ -1,4 +1,4 @@
-//! What the primitives cost, when no task has to wait and when tasks have to. `cargo bench --bench sync`
+//! Measures the primitives, when no task has to wait and when tasks have to. `cargo bench --bench sync`
 
 mod common;
 
@@ -13,7 +13,7 @@ use loopwheel::sync::{
 };
 use loopwheel::{create_task, yield_now};
 
-/// Runs `body` in so many tasks, each told its number, and says how long that takes.
+/// Runs `body` in this many tasks, tells each its number, and returns how long that takes.
 async fn in_tasks<F>(tasks: u64, body: impl Fn(u64) -> F) -> Duration
 where
     F: Future<Output = ()> + 'static,
@@ -40,7 +40,7 @@ fn locks(criterion: &mut Criterion) {
         assert!(!lock.is_locked());
         took
     });
-    // Each holds it while it yields, so that all other tasks wait.
+    // Each task holds it while it yields, so that all other tasks wait.
     group.rounds("handed-over-among-100", 100, |rounds| async move {
         let shared = Rc::new((Lock::new(), Cell::new(0)));
         let taken = shared.clone();

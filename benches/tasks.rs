@@ -1,4 +1,4 @@
-//! What a task costs: to wake, to poll, to spawn, to await, to cancel, and to have values of its own.
+//! Measures a task: to wake, to poll, to spawn, to await, to cancel, and to have values of its own.
 //!
 //! `cargo bench --bench tasks`. Where an iteration is many operations, criterion's throughput line counts operations.
 
@@ -55,7 +55,7 @@ fn cancel(criterion: &mut Criterion) {
     group.once("before-it-began", async || drop(create_task(pending::<()>())));
 }
 
-/// Of 1,000 tasks only the end is timed: they are cancelled, and awaited.
+/// Times only the end of 1,000 tasks: they are cancelled, and awaited.
 async fn cancelled<F>(rounds: u64, future: fn() -> F) -> Duration
 where
     F: Future<Output = ()> + 'static,

@@ -1,7 +1,7 @@
-//! What timers and time limits cost. `cargo bench --bench time`
+//! Measures timers and time limits. `cargo bench --bench time`
 //!
-//! The wheel is private: it is measured through what it carries. On virtual time but for the groups that say otherwise,
-//! where the operating system's clock is read as well.
+//! The wheel is private, so it is measured through what it carries. All groups run on virtual time, except those that say
+//! otherwise: they read the operating system's clock as well.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn timers(criterion: &mut Criterion) {
     group.once("call_later-and-cancel", async || assert!(call_later(HOUR, || ()).cancel()));
 }
 
-/// 1,000 tasks sleep until the same moment. Timed from there: the wheel fires them all, and all are polled.
+/// 1,000 tasks sleep until the same moment. Timing starts once they sleep: the wheel fires them all, and all are polled.
 async fn fire_at_once(rounds: u64) -> Duration {
     let mut took = Duration::ZERO;
     for _ in 0..rounds {

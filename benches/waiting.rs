@@ -1,6 +1,6 @@
-//! What it costs to wait for several at a time: ten tasks, each of which yields once. `cargo bench --bench waiting`
+//! Measures waiting for several tasks at a time: ten tasks, each of which yields once. `cargo bench --bench waiting`
 //!
-//! An iteration is the whole of it, the spawning of the ten included; `ten-awaited-in-turn` is what that costs by itself.
+//! An iteration is all of it, with the spawning of the ten. `ten-awaited-in-turn` measures that alone.
 
 mod common;
 
@@ -14,7 +14,7 @@ use loopwheel::{
     try_gather, wait,
 };
 
-/// The sum of what the ten answer.
+/// The sum of what the ten return.
 const SUM: u64 = 45;
 
 fn ten() -> [Task<u64>; 10] {

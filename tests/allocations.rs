@@ -1,8 +1,8 @@
-//! What the loop does all day allocates nothing: a poll, a wake, a yield, a sleep, a time limit, a wait for a task.
+//! Tests that routine operations allocate nothing: a poll, a wake, a yield, a sleep, a time limit, a wait for a task.
 //! A new task is one allocation.
 //!
-//! "Once warm": the slot table and the wheel grow to what is needed at one time, and stay so. Each figure
-//! here is counted over many rounds after as many to warm up. The memory of many tasks is given back when they have ended.
+//! The counts begin once the loop is warm: the slot table and the wheel grow to what is needed at one time, and stay so. Each
+//! figure counts many rounds, after as many to warm up. The memory of many tasks is given back when they have ended.
 
 #![allow(clippy::waker_clone_wake)] // a clone is to be counted too
 
@@ -27,7 +27,7 @@ use loopwheel::{
 
 const ROUNDS: u64 = 1_000;
 
-/// How many allocations [`ROUNDS`] of `work` make, after as many to warm up.
+/// Returns how many allocations [`ROUNDS`] of `work` make, after as many to warm up.
 async fn allocations(mut work: impl AsyncFnMut()) -> u64 {
     for _ in 0..ROUNDS {
         work().await;
@@ -104,7 +104,7 @@ fn a_sleep_allocates_nothing_whether_it_ends_or_is_dropped() {
     run_virtual(async {
         assert_eq!(allocations(async || sleep(ms(1)).await).await, 0, "one after another");
 
-        // Short and long ones, from every level of the wheel, re-armed and dropped unfired.
+        // The timers are short and long, on every level of the wheel, re-armed and dropped unfired.
         let mut round = 0_u32;
         let in_all = allocations(async || {
             round += 1;
@@ -124,7 +124,7 @@ fn a_sleep_allocates_nothing_whether_it_ends_or_is_dropped() {
     });
 }
 
-/// In a release build the memory of tasks that are over serves those that come.
+/// In a release build new tasks reuse the memory of finished tasks.
 const PER_ROUND_OF_TASKS: u64 = if cfg!(debug_assertions) { ROUNDS } else { 0 };
 
 #[test]
@@ -162,7 +162,7 @@ fn a_task_is_one_allocation_and_in_a_release_build_none() {
 #[test]
 fn waiting_for_a_task_allocates_nothing() {
     run_virtual(async {
-        // As many tasks at one time before: the table has been as large, and the list of its vacant slots as long.
+        // As many tasks existed at one time before, so the table has been as large, and the list of its vacant slots as long.
         gather((0..2 * ROUNDS).map(|_| async {})).await;
         let mut tasks: Vec<_> =
             (1..=2 * ROUNDS).rev().map(|turn| create_task(sleep(ms(10 * turn)))).collect();
@@ -189,8 +189,8 @@ fn a_time_limit_allocates_nothing() {
     });
 }
 
-/// A thousand tasks await one that awaits a thousand: who asked that one again for each of the first would need a list of a
-/// million.
+/// A thousand tasks await one that awaits a thousand. A cancel that asked that one again for each of the first thousand would need
+/// a list of a million.
 #[test]
 fn a_cancel_asks_each_task_once_however_many_await_it() {
     const TASKS: u64 = 1_000;
@@ -215,7 +215,6 @@ fn a_cancel_asks_each_task_once_however_many_await_it() {
 /// What a loop may keep when many tasks have ended: 4,096 slots of each of its tables, and freed records.
 const MOST_KEPT: i64 = (1 << 20) + if cfg!(debug_assertions) { 0 } else { 16 << 20 };
 
-/// As many polls as the loop may take to see that it holds more than it needs.
 /// The reason of the cancels is two integers, until it is read.
 #[test]
 fn the_reason_of_a_groups_cancel_is_no_allocation_for_each_of_its_tasks() {
@@ -290,7 +289,7 @@ fn the_last_of_many_sleepers_does_not_keep_the_memory_of_the_others_when_it_ends
     });
 }
 
-/// Many tasks come again and again: giving memory back costs each of them next to nothing.
+/// Many tasks come again and again. Giving memory back costs each of them next to nothing.
 #[test]
 fn many_tasks_that_come_and_go_do_not_make_the_loop_reallocate_for_each() {
     const TASKS: u64 = 10_000;

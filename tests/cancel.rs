@@ -1,4 +1,4 @@
-//! The promises of cancellation: how a cancel gets in, what it runs on its way, and what the task ends as.
+//! Tests what cancellation promises: how a cancel gets in, what it runs on its way, and how the task ends.
 //! Where a test has a counterpart among asyncio's own tests, it behaves as `CPython` 3.14 does.
 
 mod common;
@@ -196,7 +196,7 @@ fn uncancel_takes_back_a_cancel_that_was_not_delivered() {
         });
         assert_eq!(task.await, Ok(1));
 
-        // Not run yet, and not asleep either.
+        // The task has not run yet, and is not asleep either.
         let fresh = create_task(async { 2 });
         fresh.cancel();
         fresh.to_ref().uncancel();
@@ -382,7 +382,7 @@ fn a_cancel_is_passed_along_the_chain_of_awaits_and_unwinds_from_its_end() {
         let first = create_task(middle);
         sleep(ms(5)).await;
         assert!(first.cancel());
-        // All were told at once.
+        // All of them were told at once.
         assert_eq!((first.cancelling(), middle_ref.cancelling(), last_ref.cancelling()), (1, 1, 1));
         assert!(first.await.unwrap_err().is_cancelled());
         assert!(middle_ref.is_cancelled() && last_ref.is_cancelled());
@@ -509,7 +509,7 @@ fn only_a_shield_that_was_cancelled_leaves_an_orphan() {
     }
 }
 
-/// The simplest foreign `join!`: polls both until both are done.
+/// The simplest foreign `join!`. It polls both until both are done.
 async fn futures_lite_join<A: Future + Unpin, B: Future + Unpin>(mut a: A, mut b: B) {
     let (mut a_done, mut b_done) = (false, false);
     std::future::poll_fn(move |cx| {
@@ -605,7 +605,7 @@ thread_local! {
     static TO_BE_CANCELLED: Cell<Option<TaskRef>> = const { Cell::new(None) };
 }
 
-/// A task polls two others; one panics with what cancels it when it is dropped, which is when its next poll begins.
+/// A task polls two others. One panics with a value that cancels the task when it is dropped, as the next poll begins.
 #[test]
 fn a_cancel_by_a_destructor_as_a_poll_begins_is_the_tasks_own() {
     struct Canceller;

@@ -1,6 +1,6 @@
-//! **A model test of cancellation**: random programs in which tasks await several things at once, keep futures and move them, have
-//! limits, groups, gatherings and shields within each other, and are cancelled in the middle; each is run, and compared with what
-//! a model of the rule says (`model.rs`): a cancel interrupts everything that its task awaits at that moment, in every branch, and
+//! **A model test of cancellation.** In random programs tasks await several things at once, keep futures and move them, nest
+//! limits, groups, gatherings and shields, and are cancelled in the middle. Each program is run, and compared with what a model
+//! of the rule says (`model.rs`): a cancel interrupts everything that its task awaits at that moment, in every branch, and
 //! nothing that it does not.
 //!
 //! ```sh
@@ -35,8 +35,8 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Programs beyond the first ten thousand in which something was found: a scope around a set kept its waker anew in each poll, and
-/// looked at itself for ever.
+/// Programs beyond the first ten thousand that found a fault: a scope around a set kept its waker anew in each poll, and looked at
+/// itself for ever.
 const FOUND: [u64; 4] = [31_609, 32_613, 89_506, 108_054];
 
 fn sorted(mut log: Log) -> Log {
@@ -44,7 +44,7 @@ fn sorted(mut log: Log) -> Log {
     log
 }
 
-/// What differs: what the model says, and what happened. `None` if they agree, or if the model does not say.
+/// Returns what the model says and what happened, if they differ. `None` if they agree, or if the model does not say.
 fn difference(program: &Program) -> Option<(Log, Log)> {
     let Verdict::Says(expected) = model::run(program) else { return None };
     let (expected, seen) = (sorted(expected), sorted(run::run(program)));

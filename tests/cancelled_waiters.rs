@@ -1,5 +1,5 @@
-//! Waiters that are cancelled and have not run yet: as in asyncio, where a cancel takes the waiter out of the line at once, what is
-//! free is free, and what comes goes to the first who is not cancelled.
+//! Tests waiters that are cancelled and have not run yet. In asyncio a cancel takes the waiter out of the line at once. Here too:
+//! what is free is free, and what comes goes to the first waiter that is not cancelled.
 
 mod common;
 
@@ -79,7 +79,7 @@ fn a_free_semaphore_whose_waiters_are_all_cancelled_is_not_locked() {
         let permit = semaphore.try_acquire().expect("it is free");
         turns(2).await;
         assert!(first.is_cancelled());
-        // The permit goes to the first who is not cancelled.
+        // The permit goes to the first waiter that is not cancelled.
         let (second, third) = (wait(2), wait(3));
         turns(2).await;
         second.cancel();

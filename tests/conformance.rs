@@ -1,7 +1,7 @@
-//! What loopwheel does is what `CPython` 3.14's asyncio does, trace for trace.
+//! Checks that loopwheel does what `CPython` 3.14's asyncio does, trace for trace.
 //!
-//! The scenarios in `tests/conformance/*.jsonl` were run on asyncio and their traces recorded. Here they are run on this
-//! crate, by an interpreter that is written on its public API alone.
+//! The scenarios in `tests/conformance/*.jsonl` were run on asyncio and their traces recorded. Here an interpreter that uses
+//! only this crate's public API runs them.
 
 #[path = "conformance/compare.rs"]
 mod compare;

@@ -1,4 +1,4 @@
-//! Ctrl-C, pressed on a program of its own: the example, in a second process of this test.
+//! Tests Ctrl-C on a separate program: this test runs the example in a second process.
 #![cfg(unix)]
 
 use std::env;
@@ -10,10 +10,10 @@ use std::time::Duration;
 #[allow(dead_code)] // its `main` is for when it is run alone
 mod ctrl_c;
 
-/// How long the example's clean-up takes, in seconds: set by the tests below for their second process.
+/// Says how long the example's clean-up takes, in seconds. The tests below set it for their second process.
 const GOODBYE_SECONDS: &str = "LOOPWHEEL_TEST_GOODBYE_SECONDS";
 
-/// What the second process runs. Alone, without the variable, it has nothing to do.
+/// The second process runs this. Without the variable it has nothing to do.
 #[test]
 fn the_example() {
     if let Ok(seconds) = env::var(GOODBYE_SECONDS) {
@@ -22,7 +22,7 @@ fn the_example() {
     }
 }
 
-/// The example, running.
+/// The running example.
 struct Program {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -52,7 +52,7 @@ impl Program {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// The rest of what it says, and its exit code.
+    /// Returns the rest of what it says, and its exit code.
     fn end(mut self) -> (Vec<String>, Option<i32>) {
         let rest = self.lines.map(Result::unwrap).collect();
         (rest, self.process.wait().unwrap().code())

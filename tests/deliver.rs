@@ -1,7 +1,7 @@
-//! The promises of a cancel in a task that awaits several things at once: it interrupts all of them, in every branch, and
+//! Tests how a cancel reaches a task that awaits several things at once: it interrupts all of them, in every branch, and
 //! nothing that the task does not await.
 //!
-//! Sets of futures are in `deliver_sets.rs`; what a time limit and a group interrupt is in `deliver_scopes.rs`.
+//! Sets of futures are in `deliver_sets.rs`. What a time limit and a group interrupt is in `deliver_scopes.rs`.
 
 mod common;
 
@@ -44,7 +44,7 @@ async fn loses<F: Future + Unpin>(future: F) -> F {
     }
 }
 
-/// Cancels the task when the clock shows 5 ms, and gives the time at which it has ended, cancelled.
+/// Cancels the task when the clock shows 5 ms, and returns the time at which it has ended, cancelled.
 async fn cancel_at_5<T>(task: Task<T>) -> u64 {
     sleep_until(Instant::START + ms(5)).await;
     assert!(task.cancel());
@@ -361,7 +361,7 @@ fn while_one_branch_cleans_up_a_condition_beside_it_is_not_polled_over_and_over(
 
 // ---- ways ----------------------------------------------------------------------------------------------------------
 
-/// A task that says, when it is cancelled, by how many ways.
+/// A task that, when it is cancelled, says by how many ways the cancel came.
 fn says_how_often() -> SharedTask<usize> {
     create_task(async {
         assert!(catch_cancel(sleep(ms(LONG))).await.is_err());

@@ -1,4 +1,5 @@
-//! What random programs have found against the model of cancellation (`cancel_model.rs`), each as small as it could be made.
+//! Faults that random programs found when they were compared with the model of cancellation (`cancel_model.rs`).
+//! Each is as small as it could be made.
 
 mod common;
 
@@ -21,7 +22,7 @@ const LONG: u64 = 60_000;
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Cleans up for so long when it is cancelled.
+/// Cleans up for this long when it is cancelled.
 async fn cleans_up(millis: u64) {
     finally(sleep(ms(LONG)), async || sleep(ms(millis)).await).await;
 }
@@ -30,7 +31,7 @@ async fn set(futures: impl IntoIterator<Item = Boxed>) {
     drop(futures.into_iter().collect::<FuturesUnordered<_>>().collect::<Vec<_>>().await);
 }
 
-/// What a test keeps and does not await.
+/// A future that a test keeps and does not await.
 type Kept = Rc<RefCell<Option<Boxed>>>;
 
 /// Awaits `wins`, and keeps `loses`.
@@ -47,7 +48,7 @@ async fn keep(
     }
 }
 
-/// Its child fails after 20 ms, its body would take much longer.
+/// Its child fails after 20 ms. Its body would take much longer.
 async fn group_that_fails() {
     let scope = TaskGroup::<&str>::scope(async |group| {
         drop(group.create_task(async {
@@ -272,7 +273,7 @@ fn what_was_woken_in_a_set_beside_is_not_lost() {
 
 // ---- found by trying to break it --------------------------------------------------------------------------------------
 
-/// A group whose child fails only when it is cancelled, and then something that would take long.
+/// Runs a group whose child fails only when it is cancelled, and then something that would take long.
 async fn group_that_fails_late_and_more() {
     let failed = TaskGroup::scope(async |group| {
         group.create_task(async {

@@ -1,5 +1,5 @@
-//! The promises of a time limit and of a group among several awaits of a task: each interrupts what it holds, where it is
-//! polled, and never what is beside it or the task that polled it first.
+//! Tests a time limit and a group among several awaits of a task: each interrupts what it holds, where it is polled, and
+//! never what is beside it or the task that polled it first.
 //!
 //! How a cancel of the task itself is delivered is in `deliver.rs`.
 
@@ -38,7 +38,7 @@ async fn loses<F: Future + Unpin>(future: F) -> F {
     }
 }
 
-/// A scope with one child, which ends after so long, and gives what the child gave.
+/// Runs a scope with one child that ends after this long, and returns what the child returned.
 async fn scope_of(millis: u64) -> Result<u64, ExceptionGroup<Infallible>> {
     TaskGroup::scope(async |group| {
         let child = group.create_task(async move { Ok(after(millis).await) });
@@ -47,7 +47,7 @@ async fn scope_of(millis: u64) -> Result<u64, ExceptionGroup<Infallible>> {
     .await
 }
 
-/// A scope whose child fails after 10 ms, and whose body would wait for ever.
+/// Runs a scope whose child fails after 10 ms, and whose body would wait for ever.
 async fn failing_scope() -> Result<(), ExceptionGroup<&'static str>> {
     TaskGroup::scope(async |group| {
         group.create_task(async {
@@ -96,8 +96,8 @@ fn a_group_whose_child_fails_beside_a_task_or_a_gathering_interrupts_its_own_bod
 
 // ---- in another task than the first --------------------------------------------------------------------------------
 
-/// Polls `future` first in one task, and awaits it in another. Gives what came out of it and when, and expects the first task to
-/// have gone on.
+/// Polls `future` first in one task, and awaits it in another. Returns what came out of it and when, and expects that the first
+/// task has gone on.
 async fn moves<F>(future: F) -> (F::Output, Duration)
 where
     F: Future + 'static,
@@ -172,7 +172,7 @@ fn a_limit_that_is_kept_while_its_time_passes_interrupts_nothing_and_is_up_when_
     });
 }
 
-/// Where what is forgotten can still be found: it is no leak that a sanitizer is to report.
+/// A place where forgotten values can still be found, so that a sanitizer does not report a leak.
 static FORGOTTEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 fn forget<T>(value: T) {
@@ -210,7 +210,7 @@ fn a_limit_that_is_forgotten_cancels_neither_its_task_nor_the_next_in_its_place(
 
 // ---- without any time ----------------------------------------------------------------------------------------------
 
-/// Logs when it is being cleaned up, which takes 50 ms, and how often it was cancelled by then.
+/// When it is cleaned up, which takes 50 ms, it logs that, and how often it was cancelled by then.
 async fn long_clean_up(log: Log) {
     finally(sleep(ms(LONG)), async || {
         let ended = catch_cancel(sleep(ms(50))).await;
@@ -336,7 +336,7 @@ fn a_limit_that_expires_while_a_cancel_of_the_task_is_cleaned_up_beside_it_does_
 
 // ---- after the end -------------------------------------------------------------------------------------------------
 
-/// Awaits `future` in a task, twice, and gives what the panic says.
+/// Awaits `future` in a task, twice, and returns what the panic says.
 async fn polled_after_its_end<F: Future + 'static>(future: F) -> String {
     let task = create_task(async move {
         let mut future: Pin<Box<F>> = Box::pin(future);
@@ -378,7 +378,7 @@ fn what_is_polled_after_its_end_panics_with_a_clear_sentence() {
     });
 }
 
-/// As in asyncio, where both find the same sleep to cancel.
+/// This is as in asyncio, where both find the same sleep to cancel.
 #[test]
 fn a_limit_that_is_up_as_its_task_is_cancelled_leaves_the_clean_up_alone() {
     let log = Log::new();
@@ -400,7 +400,7 @@ fn a_limit_that_is_up_as_its_task_is_cancelled_leaves_the_clean_up_alone() {
 
 #[test]
 fn the_clean_up_after_a_late_body_that_panics_is_not_cancelled() {
-    // The panic left the limit's signal behind, so whatever was awaited next in that poll was interrupted too.
+    // The panic left the limit's signal behind, so the next thing awaited in that poll was interrupted too.
     let log = Log::new();
     let (by_foreign, slept, seen) = (log.clone(), log.clone(), log.clone());
     let _watchdog = Watchdog::new("a panic in a limit");

@@ -1,5 +1,5 @@
-//! The promises of a cancel of a task that awaits a set of futures: each future in it is interrupted, and each clean-up is waited
-//! for, though such a set polls only what was woken.
+//! Tests the cancel of a task that awaits a set of futures: each future in it is interrupted, and each clean-up is awaited,
+//! though such a set polls only the futures that were woken.
 
 mod common;
 
@@ -17,7 +17,7 @@ use loopwheel::{Instant, catch_cancel, create_task, finally, now, run_virtual, s
 /// The time after which the tests do not wait for anything.
 const LONG: u64 = 60_000;
 
-/// What a task awaits all of.
+/// The futures that a task awaits, all of them.
 #[derive(Clone, Copy, Debug)]
 enum Set {
     Unordered,
@@ -35,8 +35,8 @@ async fn all_of(set: Set, futures: Vec<Boxed>) {
     }
 }
 
-/// Puts so many futures in each kind of set, cancels the task that awaits the set, and expects each clean-up to have run once,
-/// and the task to have ended with the last of them.
+/// Puts this many futures in each kind of set, cancels the task that awaits the set, and expects that each clean-up has run once,
+/// and that the task has ended with the last of them.
 fn each_cleans_up(make: impl Fn(u64, Rc<Cell<usize>>) -> Boxed) {
     let _watchdog = Watchdog::new("a set that is cancelled");
     for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
@@ -98,8 +98,8 @@ fn in_a_set_what_each_time_limit_holds_is_cancelled() {
     });
 }
 
-/// Sets within a set, and with something that catches between the two: however deep what is awaited lies, it is reached. (A set
-/// whose futures wake themselves stops early, and a set does so when it has polled all of its own.)
+/// Sets within a set, with something that catches between the two: a cancel reaches what is awaited at any depth. (A set whose
+/// futures wake themselves stops early, and a set does so when it has polled all of its own.)
 #[test]
 fn in_a_set_of_sets_each_cleans_up() {
     let _watchdog = Watchdog::new("a set of sets that is cancelled");
@@ -127,7 +127,7 @@ fn in_a_set_of_sets_each_cleans_up() {
     }
 }
 
-/// The same for a time limit that is up, and holds such a set; beside it another one goes on.
+/// Does the same for a time limit that expires and holds such a set. Beside it another one goes on.
 #[test]
 fn a_limit_around_a_set_of_sets_reaches_each() {
     let _watchdog = Watchdog::new("a limit around a set of sets");

@@ -1,4 +1,4 @@
-//! The loop as a future of another executor: `EventLoop::drive`, polled by hand, as lists of events.
+//! Tests the loop as a future of another executor: `EventLoop::drive` is polled by hand, and the tests compare lists of events.
 
 mod common;
 
@@ -18,7 +18,7 @@ use loopwheel::{
     to_thread, yield_now,
 };
 
-/// The other executor's waker: it counts.
+/// The other executor's waker. It counts.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -28,7 +28,7 @@ impl Wake for Wakes {
     }
 }
 
-/// The other executor: it polls one future when the test says so, and has a clock that the test moves.
+/// The other executor. It polls one future when the test says so, and has a clock that the test moves.
 struct Other {
     time: Rc<Cell<Instant>>,
     wakes: Arc<Wakes>,
@@ -70,7 +70,7 @@ impl Other {
         }
     }
 
-    /// Polls `driven` once, and writes down what came of it and how often it asked to be polled again.
+    /// Polls `driven` once, and logs the result and how often it asked to be polled again.
     fn poll<T: std::fmt::Debug>(&self, driven: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let polled = driven.poll(&mut Context::from_waker(&self.waker));
         let wakes = self.wakes.0.swap(0, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The worked examples of `docs/embedding`: each does what its page says.
+//! Runs the worked examples of `docs/embedding`, and checks that each does what its page says.
 #![allow(dead_code)] // each example's `main` is for when it is run alone
 
 #[path = "../docs/embedding/call_me_later.rs"]

@@ -1,5 +1,5 @@
-//! The promises of `ExceptionGroup` that have nothing to do with tasks: groups may nest as deep as they like, and errors may
-//! panic in whatever they are asked to do.
+//! Tests what `ExceptionGroup` promises apart from tasks: groups may nest to any depth, and errors may panic in any of their
+//! methods.
 
 mod common;
 
@@ -34,7 +34,7 @@ fn chain(depth: usize) -> ExceptionGroup<usize> {
     group
 }
 
-/// With the stack that threads have if nothing is said, whatever the environment says.
+/// Runs with the default stack size of threads, whatever the environment says.
 fn on_a_usual_stack(test: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(test);
     thread.expect("a thread").join().expect("no panic");
@@ -115,7 +115,7 @@ fn a_hundred_levels_are_printed_in_full() {
     }
 }
 
-/// What `Debug` has always printed: the derived text of these.
+/// The text that `Debug` has always printed: the derived text of these.
 mod derived {
     #[derive(Debug)]
     pub(super) struct ExceptionGroup<E> {
@@ -161,7 +161,7 @@ fn debug_prints_what_a_derived_one_would() {
 
 // ---- Errors that panic
 
-/// What an error panics in.
+/// The method in which an error panics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct PanicsIn {
     drop: bool,
@@ -170,7 +170,7 @@ struct PanicsIn {
     look: bool,
 }
 
-/// How many errors there are.
+/// Counts the errors.
 type Alive = Rc<Cell<usize>>;
 
 struct Touchy {
@@ -220,7 +220,7 @@ impl fmt::Display for Touchy {
     }
 }
 
-/// `(1 (2 3) 4 (5 (6)))`: each panics when it is dropped, and the third in what else there is.
+/// `(1 (2 3) 4 (5 (6)))`: each panics when it is dropped, and the third also in every other method.
 fn touchy(third: PanicsIn, alive: &Alive) -> ExceptionGroup<Touchy> {
     let others = PanicsIn { drop: true, ..PanicsIn::default() };
     let one = |number| Touchy::new(number, if number == 3 { third } else { others }, alive);
@@ -232,7 +232,7 @@ fn touchy(third: PanicsIn, alive: &Alive) -> ExceptionGroup<Touchy> {
     ExceptionGroup::from_members("outer", members)
 }
 
-/// The message of the panic of this.
+/// Returns the message of the panic of this call.
 fn panic_of<R>(foreign: impl FnOnce() -> R) -> String {
     let thrown = catch_unwind(AssertUnwindSafe(foreign)).err().expect("it panics");
     thrown.downcast_ref::<String>().expect("a message").clone()
@@ -334,7 +334,7 @@ fn an_error_that_panics_when_it_is_compared_or_printed_changes_nothing() {
     assert_eq!(alive.get(), 0);
 }
 
-/// Its `Display` fails, which it should not.
+/// An error whose `Display` fails, which it should not.
 struct Unprintable;
 
 impl fmt::Display for Unprintable {

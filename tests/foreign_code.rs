@@ -1,4 +1,4 @@
-//! Wherever foreign code runs it may do anything: each place is tried with each deed.
+//! Foreign code may do anything wherever it runs. These tests try each place with each deed.
 //!
 //! `docs/foreign-code.md` says what holds in each place. A failure names its cell: the place, and the deed.
 
@@ -45,7 +45,7 @@ fn places() -> Vec<Place> {
     places
 }
 
-/// What is wrong in one cell.
+/// A fault in one cell.
 fn try_cell(place: &Place, deed: Deed) -> Vec<String> {
     let world = World::enter(Code::new(deed));
     let arranged = catch_unwind(AssertUnwindSafe(|| (place.arrange)(&world)));
@@ -59,7 +59,7 @@ fn try_cell(place: &Place, deed: Deed) -> Vec<String> {
     })
 }
 
-/// On a thread of its own, under a watchdog.
+/// Runs a cell on a thread of its own, under a watchdog.
 fn watched(place: &Arc<Place>, deed: Deed) -> Vec<String> {
     let (place, (sender, receiver)) = (place.clone(), mpsc::channel());
     thread::spawn(move || drop(sender.send(try_cell(&place, deed))));
@@ -67,7 +67,7 @@ fn watched(place: &Arc<Place>, deed: Deed) -> Vec<String> {
     tried.unwrap_or_else(|_| vec!["it hangs: a wake-up was lost".to_owned()])
 }
 
-/// With `FOREIGN_CODE` set to a part of a cell's name, only those cells.
+/// With `FOREIGN_CODE` set to a part of a cell's name, only those cells run.
 #[test]
 fn every_place_stands_every_deed() {
     let only = env::var("FOREIGN_CODE").ok();
@@ -93,7 +93,7 @@ fn every_place_stands_every_deed() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-/// The rows of the page: the place, and where its panic goes.
+/// Reads the rows of the page: the place, and where its panic goes.
 fn rows() -> Vec<(&'static str, &'static str)> {
     let row = |line: &'static str| {
         let (place, rest) = line.strip_prefix("| **")?.split_once("** |")?;
@@ -105,7 +105,7 @@ fn rows() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn the_page_lists_every_place_and_no_other() {
     let rows = rows();
-    // A row that ends with dots stands for one with each of the rows that begin with them.
+    // A row that ends with dots represents one for each of the rows that begin with them.
     let mut listed: BTreeSet<String> = BTreeSet::new();
     for (place, _) in &rows {
         if let Some(beginning) = place.strip_suffix('…') {

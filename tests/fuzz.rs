@@ -1,6 +1,6 @@
-//! Random programs over the whole API, with foreign code that does what it likes wherever it is called. Not what they give is
-//! checked, but what must hold of all of them: no value is lost or doubled, every destructor runs once, permits are
-//! conserved, memory comes back, the same seed gives the same trace, nothing hangs, and no panic comes out of the loop.
+//! Runs random programs over the whole API, with foreign code that does anything wherever it is called. The results are not
+//! checked. What must hold of every program is: no value is lost or doubled, every destructor runs once, permits are
+//! conserved, memory is given back, the same seed gives the same trace, nothing hangs, and no panic leaves the loop.
 //!
 //! ```sh
 //! cargo test --test fuzz                                      # some twenty-five thousand small programs
@@ -95,7 +95,7 @@ use child::Job;
 use program::Program;
 use switches::Switches;
 
-/// Of some twenty-five thousand programs.
+/// Runs some twenty-five thousand programs.
 const OPERATIONS: u64 = 300_000;
 const FIRST_SEED: u64 = 1;
 
@@ -103,7 +103,7 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Not a test of its own: what the others run in processes of their own.
+/// This is not a test of its own: the other tests run it in child processes.
 #[test]
 fn in_a_child() {
     if env::var("FUZZ_CHILD").is_ok()
@@ -136,7 +136,7 @@ fn programs_keep_what_must_hold() {
     assert!(outcome.failures.is_empty(), "{} programs failed", outcome.failures.len());
 }
 
-/// One program, line by line.
+/// Runs one program, line by line.
 fn show(seed: u64) {
     let program = generate::program(seed, Switches::from_env());
     println!("{program}");
@@ -159,7 +159,7 @@ fn a_program_survives_its_text() {
     }
 }
 
-/// A check that is wrong is found and shrunk, whether it is said, or ends the process, or hangs it.
+/// A deliberate fault is found and shrunk, whether it is reported, ends the process, or hangs it.
 #[test]
 fn what_is_wrong_is_found_and_shrunk() {
     for (wrong, kind) in [("said", "no program gathers"), ("abort", "died"), ("hang", "hangs")] {

@@ -1,4 +1,4 @@
-//! The promises of `gather` and `try_gather`, and of `wait` and `as_completed`: many tasks awaited as one.
+//! Tests what `gather`, `try_gather`, `wait` and `as_completed` promise: many tasks are awaited as one.
 
 mod common;
 
@@ -20,13 +20,13 @@ use loopwheel::{
     yield_now,
 };
 
-/// After so many milliseconds, the same number.
+/// Returns the same number after that many milliseconds.
 async fn after(millis: u64) -> u64 {
     sleep(ms(millis)).await;
     millis
 }
 
-/// After so many milliseconds: odd numbers are errors.
+/// Does the same, but odd numbers are errors.
 async fn even_after(millis: u64) -> Result<u64, u64> {
     let millis = after(millis).await;
     if millis % 2 == 0 { Ok(millis) } else { Err(millis) }
@@ -373,7 +373,7 @@ impl Drop for WhenDropped {
 
 static WHEN_DROPPED: TaskLocal<WhenDropped> = TaskLocal::new();
 
-/// A task that sleeps for five milliseconds and runs this when its locals are dropped: in the middle of its end.
+/// Makes a task that sleeps for five milliseconds and runs this when its locals are dropped: in the middle of its end.
 fn sleeper_whose_end_runs(run: impl FnOnce() + 'static) -> Task<()> {
     create_task(async move {
         WHEN_DROPPED.set(WhenDropped(Some(Box::new(run))));
@@ -439,7 +439,7 @@ fn a_gathering_that_raised_a_cancel_raises_it_again_when_it_is_polled_again() {
                 current_task().cancel();
                 yield_now().await;
             }]);
-            // The other branch catches what this one raises, and so this one is polled again.
+            // The other branch catches what this one raises, so this one is polled again.
             drop(futures::future::join(gathering, catch_cancel(sleep(ms(10)))).await);
         });
         task.await
@@ -727,7 +727,7 @@ fn a_failure_whose_clone_ends_another_member_does_not_find_the_gathering_borrowe
     assert!(is_error, "the error, and no panic");
 }
 
-/// Whether it gave an error.
+/// Says whether it returned an error.
 async fn catch_all<T, E>(gathered: impl Future<Output = Result<T, E>>) -> bool {
     AssertUnwindSafe(gathered).catch_unwind().await.is_ok_and(|ended| ended.is_err())
 }

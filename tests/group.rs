@@ -1,5 +1,5 @@
-//! The promises of `TaskGroup`: children end with their scope, however it ends, and no error is lost. And of
-//! `ExceptionGroup`, in which the errors come.
+//! Tests what `TaskGroup` promises: children end with their scope, however it ends, and no error is lost. Also tests the
+//! `ExceptionGroup` that carries the errors.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn leaves(errors: &Errors) -> Vec<&'static str> {
     errors.iter().copied().collect()
 }
 
-/// Ends after so long with this error.
+/// Ends after this long with this error.
 async fn fails(after: u64, error: &'static str) -> Result<(), &'static str> {
     sleep(ms(after)).await;
     Err(error)
@@ -199,7 +199,7 @@ fn two_that_fail_in_one_turn_are_both_kept() {
             pending::<()>().await;
             Ok::<_, &str>(())
         });
-        // As in asyncio: who was ready in the same turn went first.
+        // As in asyncio, the task that was ready in the same turn went first.
         assert_eq!(leaves(&scope.await.unwrap_err()), ["one", "other"]);
 
         let started = Rc::new(Event::new());
@@ -441,7 +441,7 @@ fn the_errors_of_a_group_inside_come_as_a_group() {
                 sleep(ms(5)).await;
                 Err::<(), _>("outer")
             });
-            // The body's own error is the group inside.
+            // The body's own error is the inner group.
             let inner = TaskGroup::scope(async |inner: &Group| {
                 inner.create_task(fails(1, "inner"));
                 pending::<()>().await;
@@ -681,7 +681,7 @@ fn children_have_names() {
     });
 }
 
-/// Counts how many of it are alive.
+/// Counts how many of its values are alive.
 struct Alive(Rc<Cell<usize>>);
 
 impl Alive {
@@ -699,7 +699,7 @@ impl Drop for Alive {
 
 type Scenario = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Children that sleep, await each other, spawn, nest and clean up; with a failure or without.
+/// Children that sleep, await each other, spawn, nest and clean up, with or without a failure.
 fn scenario(alive: &Rc<Cell<usize>>, fail: bool, limit: usize) -> Scenario {
     let alive = alive.clone();
     Box::pin(async move {
@@ -756,8 +756,8 @@ fn scenario(alive: &Rc<Cell<usize>>, fail: bool, limit: usize) -> Scenario {
     })
 }
 
-/// Polls `scenario`, drops it after so many polls, and says whether it was over before. `restless`: when nothing has
-/// happened too, in the next turn and a little later.
+/// Polls `scenario`, drops it after this many polls, and says whether it was over before. With `restless` it polls also when
+/// nothing has happened, in the next turn and a little later.
 async fn dropped_after(
     polls: usize,
     restless: bool,
@@ -920,7 +920,7 @@ fn the_errors_of_a_scope_that_was_dropped_hard_are_not_reported() {
 #[test]
 fn a_group_that_is_cancelled_as_its_body_completes_leaves_no_cancel_behind() {
     run_virtual(async {
-        // What the body awaits knows nothing of cancels, and is ready when the child's failure comes.
+        // What the body awaits knows nothing of cancels, and is ready when the child's failure arrives.
         let flag = Rc::new(Cell::new(false));
         let scope = TaskGroup::scope(async |group: &Group| {
             let set = flag.clone();
@@ -1076,7 +1076,7 @@ fn a_loop_that_is_dropped_before_a_group_has_heard_of_a_failure_leaks_nothing() 
 
 // ---- of two loops on one thread
 
-/// Two loops whose clocks are moved by hand, as a host has them.
+/// Two loops whose clocks are moved by hand, as a host moves them.
 fn two_loops() -> [(EventLoop, VirtualClock); 2] {
     [(); 2].map(|()| {
         let clock = VirtualClock::new();

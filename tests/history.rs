@@ -1,7 +1,7 @@
-//! What asyncio got wrong once, as tests that we do not.
+//! Tests that this crate does not repeat faults that asyncio once had.
 //!
-//! Each names the report: `bpo` is bugs.python.org, `gh` is `CPython` on GitHub. A few without a number are of the same
-//! kind.
+//! Each test names the report: `bpo` is bugs.python.org, `gh` is `CPython` on GitHub. A few tests of the same kind have no
+//! number.
 
 mod common;
 
@@ -22,7 +22,7 @@ use loopwheel::{
 
 type Group = TaskGroup<&'static str>;
 
-/// Lets all tasks have so many turns.
+/// Lets all tasks have this many turns.
 async fn turns(count: usize) {
     for _ in 0..count {
         yield_now().await;
@@ -59,7 +59,7 @@ fn bpo_37658_the_result_that_meets_the_cancel_stays_with_its_task() {
         })
         .shared();
         let outer = create_task(wait_for(inner.clone(), ms(10_000)));
-        // Before `outer` is in line: so it is cancelled when it has been woken, and before its turn.
+        // This is before `outer` is in line, so it is cancelled after it has been woken, and before its turn.
         let handle = outer.to_ref();
         inner.to_ref().add_done_callback(move |_| assert!(handle.cancel()));
         assert!(outer.await.unwrap_err().is_cancelled());
@@ -1059,7 +1059,7 @@ fn bpo_26923_a_cancel_that_meets_the_end_of_all_children_is_not_lost() {
     });
 }
 
-/// A second child that fails after the first is no news.
+/// A second child that fails after the first needs no report.
 #[test]
 fn a_second_failure_after_the_first_is_known_and_not_reported() {
     let (mut event_loop, reports) = watched_loop();
@@ -1144,7 +1144,7 @@ fn what_is_left_when_main_ends_is_cancelled_and_cleans_up() {
     assert_eq!(*reports.borrow(), [] as [String; 0]);
 }
 
-// ---- the same meetings where a `select!` stands between
+// ---- the same meetings with a `select!` in between
 
 /// Of the kind of bpo-37658: a limit expires in the poll in which it is given up.
 #[test]

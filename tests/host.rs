@@ -1,4 +1,4 @@
-//! The contract with a host that drives the loop itself, as lists of events.
+//! Tests the contract with a host that drives the loop itself, as lists of events.
 
 mod common;
 
@@ -15,7 +15,7 @@ use loopwheel::{
     yield_now,
 };
 
-/// A host that writes down what it does.
+/// A host that logs what it does.
 struct Host {
     event_loop: EventLoop,
     events: Rc<RefCell<Vec<String>>>,

@@ -1,4 +1,4 @@
-//! Foreign futures inside: joins, selects, streams, channels and reactors of other crates, around and beside our own.
+//! Tests foreign futures: joins, selects, streams, channels and reactors of other crates, around and beside our own.
 
 mod common;
 
@@ -81,7 +81,7 @@ fn a_cancel_goes_through_a_foreign_join_once_the_branch_that_catches_it_is_clean
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         log.add("ended");
-        // The branch that catches has it; the others stay until it goes on, and end with the join.
+        // The branch that catches has it. The others stay until it goes on, and end with the join.
         log.expect(&[(5, "cancelled"), (7, "clean"), (7, "dropped"), (7, "dropped"), (7, "ended")]);
     });
 }
@@ -116,7 +116,7 @@ fn what_loses_a_select_at_a_lock_or_a_semaphore_hands_its_turn_on() {
         let racer = {
             let (lock, semaphore) = (lock.clone(), semaphore.clone());
             create_task(async move {
-                // Both come free at once; one of them is not wanted any more.
+                // Both become free at once, and one of them is not wanted any more.
                 match future::select(pin!(lock.acquire()), pin!(semaphore.acquire())).await {
                     Either::Left(_) => "lock",
                     Either::Right(_) => "semaphore",
@@ -350,7 +350,7 @@ fn a_channel_from_another_thread_wakes_the_loop() {
 
 #[test]
 fn foreign_timers_wake_our_tasks() {
-    // The real clock is the point: async-io knows no other. Only "not too early" is asserted, which no load can break.
+    // async-io knows only the real clock, so the test uses that. It asserts only "not too early", which no load can break.
     let started = Instant::now();
     run(async {
         let foreign = create_task(async {
@@ -409,7 +409,7 @@ fn a_tcp_echo_server_and_its_clients_run_in_one_loop() {
         let server = try_create_task({
             let connections = connections.clone();
             async move {
-                // A connection is a child of the server: it ends with it.
+                // A connection is a child of the server, and ends with it.
                 let scope = TaskGroup::scope(async |group: &TaskGroup<io::Error>| {
                     loop {
                         let (stream, _) = listener.accept().await?;
@@ -427,7 +427,7 @@ fn a_tcp_echo_server_and_its_clients_run_in_one_loop() {
         let echoed = echoed.expect("it is fast enough").expect("no connection breaks");
         assert!(echoed.iter().all(|rounds| rounds.iter().copied().eq(0..20)));
         assert_eq!(connections.get(), 20);
-        // One that is still open is cancelled with the server.
+        // A connection that is still open is cancelled with the server.
         let open = Async::<TcpStream>::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         while connections.get() < 21 {
             sleep(ms(1)).await;

@@ -1,14 +1,14 @@
-//! Every lesson prints what it promises, when it promises it.
+//! Checks that every lesson prints what it promises, when it promises it.
 //!
-//! The lessons are compiled into this test under a `println!` that keeps each line with the virtual clock's time, and
-//! the whole of it is compared. Nothing is run in real time.
+//! The lessons are compiled into this test with a `println!` that keeps each line and the virtual clock's time. The test
+//! compares the whole output. Nothing runs in real time.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What `println!` is in the lessons: it keeps the line, with the loop's time.
+/// Replaces `println!` in the lessons: it keeps the line, with the loop's time.
 macro_rules! println {
     ($($line:tt)*) => {
         $crate::keep(::std::format!($($line)*))
@@ -40,7 +40,7 @@ macro_rules! lessons {
     };
 }
 
-// Milliseconds, and the line that is printed then.
+// Each row is the time in milliseconds, and the line that is printed then.
 lessons! {
     l01_three_users prints {
         1000 "Results: User-1, User-2, User-3"
@@ -258,7 +258,7 @@ lessons! {
     }
 
     l26_nobody_asked prints {
-        500 "Report: task 'send-mail' (spawned at l26_nobody_asked.rs) failed and nobody took its error: \
+        500 "Report: task 'send-mail' (spawned at l26_nobody_asked.rs) failed and no code took its error: \
              \"the mail server is down\""
         1000 "Nobody asked; reports so far: 1"
         1500 "send-again: the mail server is down"
@@ -367,7 +367,7 @@ fn keep(line: String) {
     KEPT.with_borrow_mut(|kept| kept.push((loopwheel::now().as_nanos(), line)));
 }
 
-/// What has been kept, in milliseconds, and with the file alone of a place in the source.
+/// Returns what has been kept, in milliseconds, and only with the file of a place in the source.
 fn kept() -> Vec<(u64, String)> {
     let in_millis = |nanos: u64| {
         assert_eq!(nanos % 1_000_000, 0, "the virtual clock is exact");
@@ -376,7 +376,7 @@ fn kept() -> Vec<(u64, String)> {
     KEPT.take().into_iter().map(|(at, line)| (in_millis(at), with_file_alone(line))).collect()
 }
 
-/// `(spawned at docs/lessons/a.rs:1:2)` becomes `(spawned at a.rs)`: the rest depends on who compiles it.
+/// `(spawned at docs/lessons/a.rs:1:2)` becomes `(spawned at a.rs)`: the rest depends on how it is compiled.
 fn with_file_alone(line: String) -> String {
     let Some((before, rest)) = line.split_once("(spawned at ") else { return line };
     let (place, after) = rest.split_once(')').unwrap();
@@ -384,7 +384,7 @@ fn with_file_alone(line: String) -> String {
     format!("{before}(spawned at {file}){after}")
 }
 
-/// As a page: a failing test shows two of them, not a list of tuples.
+/// Formats it as a page: a failing test shows two of them, not a list of tuples.
 fn as_text(lines: impl IntoIterator<Item = (u64, impl AsRef<str>)>) -> String {
     let lines = lines.into_iter().map(|(at, line)| format!("{at:>6} ms  {}", line.as_ref()));
     lines.collect::<Vec<_>>().join("\n")

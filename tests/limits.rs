@@ -1,4 +1,4 @@
-//! Limits and bad input: each has a defined answer, and none hangs, aborts or corrupts.
+//! Tests limits and bad input: each has a defined answer, and none hangs, aborts or corrupts.
 
 mod common;
 
@@ -330,7 +330,7 @@ fn a_foreign_waker_that_panics_loses_no_timer_but_its_own() {
     assert!(reports.borrow()[0].contains("in a foreign waker"), "{reports:?}");
 }
 
-/// What a panic throws may throw again when it is dropped.
+/// A panic payload may panic again when it is dropped.
 struct ThrowsAgain;
 
 impl Drop for ThrowsAgain {
@@ -400,13 +400,13 @@ fn a_callback_whose_destructor_ends_it_frees_no_slot_but_its_own() {
     assert_eq!(reports.borrow().len(), 1);
 }
 
-/// A virtual loop with room for so many tasks.
+/// A virtual loop with room for this many tasks.
 fn small_loop(max_tasks: usize) -> EventLoop {
     EventLoop::builder().clock(VirtualClock::new()).max_tasks(max_tasks).build()
 }
 
 thread_local! {
-    /// Where this thread last panicked.
+    /// The place where this thread last panicked.
     static PANICKED_AT: Cell<Option<(&'static str, u32)>> = const { Cell::new(None) };
 }
 

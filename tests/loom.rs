@@ -103,7 +103,7 @@ mod base {
     }
 
     pub(crate) mod segments {
-        /// As many slots as the models use, there from the start: the real table is made of std's `OnceLock`, which is not checked.
+        /// It has all the slots that the models use from the start. The real one uses std's `OnceLock`, which is not checked.
         #[derive(Debug)]
         pub(crate) struct Segments<T>([T; 2]);
 
@@ -160,7 +160,7 @@ const TASK: TaskId = TaskId { slot: 1, generation: 1 };
 const EARLIER_TASK: TaskId = TaskId { slot: 1, generation: 7 };
 const NEIGHBOUR: TaskId = TaskId { slot: 0, generation: 1 };
 
-/// What several threads write, and a task reads. All accesses are relaxed: the only order is that of the inbox.
+/// Several threads write the notes, and a task reads them. All accesses are relaxed: the only order is that of the inbox.
 #[derive(Clone)]
 struct Notes(Arc<Vec<AtomicBool>>);
 
@@ -210,7 +210,7 @@ impl Mailbox {
     }
 }
 
-/// The loop: takes turns, and parks between them, until a poll of `task` has seen all notes.
+/// The loop takes turns, and parks between them, until a poll of `task` has seen all notes.
 fn run(mailbox: &Mailbox, task: TaskId, notes: &Notes, timeout: Option<Duration>) {
     loop {
         let mut is_ready = false;
@@ -330,7 +330,7 @@ fn a_new_loop_loses_nothing_while_wakers_of_the_last_one_are_used() {
     a_loop_takes_over(EARLIER_TASK);
 }
 
-/// Generations come round: even then no wake-up is lost.
+/// When generations wrap around, no wake-up is lost either.
 #[test]
 fn a_new_loop_loses_nothing_even_if_its_task_has_an_id_that_was_used_before() {
     a_loop_takes_over(TASK);
@@ -413,7 +413,7 @@ fn a_reason_that_two_threads_read_first_becomes_one_string() {
     });
 }
 
-/// The host's side of the notifier: how often it was called.
+/// The host's side of the notifier: it counts the calls.
 #[derive(Default)]
 struct Host {
     calls: loom::sync::Mutex<u32>,

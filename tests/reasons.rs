@@ -1,4 +1,4 @@
-//! Why a task was cancelled: what was said, and what the crate's own cancels say.
+//! Tests the reason of a cancel: the one that the caller gave, and those that the crate's own cancels give.
 
 mod common;
 

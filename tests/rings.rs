@@ -2,11 +2,11 @@
 //!
 //! `RINGS` lists them from the inside out. When the test fails, its message says what to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the inside out: a folder or a file of `src`, and how many lines it may have, tests apart.
+/// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
 const RINGS: [(&str, usize); 31] = [
     ("base", 800),
     ("wait_list", 450),
@@ -41,12 +41,15 @@ const RINGS: [(&str, usize); 31] = [
     ("host", 800),
 ];
 
-/// The declared circle: a record knows its loop, and a loop owns its records. So these two structs, with one field for each ring, may
-/// be named by every ring, and name the types of every ring.
+/// The one declared circle: a record knows its loop, and a loop owns its records. So every ring may name these two structs, which
+/// have one field for each ring that needs one, and name the types of many rings.
 const OWNERS: [&str; 2] = ["engine", "cold"];
 
-/// The crate's root, what only tests use, and the adapters of a feature, which may use anything.
+/// These may use anything: the crate's root, what only tests use, and the adapters of a feature.
 const OUTSIDE: [&str; 3] = ["lib.rs", "testing.rs", "futures.rs"];
+
+/// Methods of types of std's. A ring implements them for a type of an inner ring too, so their calls say nothing.
+const ALSO_OF_STD: [&str; 1] = ["elapsed"];
 
 const MOST_LINES_OF_A_FILE: usize = 450;
 
@@ -64,9 +67,9 @@ const UNSAFE: [&str; 9] = [
 ];
 
 struct File {
-    /// Below `src`, with slashes.
+    /// The path below `src`, with slashes.
     path: String,
-    /// Without its tests.
+    /// The text without its tests.
     text: String,
 }
 
@@ -132,7 +135,7 @@ fn without_tests(text: &str) -> String {
     format!("{before}\n{after}")
 }
 
-/// The files of `src` that belong to the house.
+/// Reads the files of `src` that belong to the rings.
 fn house() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -162,6 +165,14 @@ fn arrows_point_inwards() {
             ));
             continue;
         };
+        for way_round in ["crate::{", "super::super::"] {
+            if file.code().any(|line| line.contains(way_round)) {
+                complaints.push(format!(
+                    "{} writes `{way_round}`, which this test cannot follow: write each path out from `crate::`, a line for each",
+                    file.path
+                ));
+            }
+        }
         for name in file.names() {
             if let Some(other) = ring_of(&name).filter(|other| *other > place) {
                 complaints.push(format!(
@@ -205,20 +216,122 @@ fn no_ring_and_no_file_is_longer_than_a_sitting() {
     expect_none(&complaints);
 }
 
+/// Methods that a ring implements for the types of inner rings are arrows that no `use` shows: the inner ring calls `engine.name()`.
+#[test]
+fn what_a_ring_asks_of_an_outer_one_is_in_the_table_of_the_engine() {
+    let files = house();
+    let engine = files.iter().find(|file| file.path == "engine.rs").unwrap();
+    let table: Vec<&str> = engine.text.lines().take_while(|line| line.starts_with("//!")).collect();
+    let table = table.join("\n");
+    let words: Vec<&str> = table.split('`').skip(1).step_by(2).collect();
+    let is_listed = |method: &str| {
+        words.iter().any(|word| match word.strip_suffix('…') {
+            Some(start) => !start.is_empty() && method.starts_with(start),
+            None => *word == method,
+        })
+    };
+    // Where each type is defined; `None` for those of the owners.
+    let mut defined_in: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+    for file in &files {
+        for line in file.code() {
+            let words = line.split(|it: char| !(it.is_alphanumeric() || it == '_'));
+            let mut words = words.skip_while(|it| !["struct", "enum"].contains(it)).skip(1);
+            if let Some(name) = words.next().filter(|_| line.starts_with("pub")) {
+                defined_in.insert(name, file.ring());
+            }
+        }
+    }
+    // Of each function: the ring that implements it for a type of an inner ring, or `None` for an ordinary one.
+    let mut implemented_in: BTreeMap<&str, BTreeSet<Option<usize>>> = BTreeMap::new();
+    let mut asked_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for file in &files {
+        let Some(place) = file.ring() else { continue };
+        let mut is_of_an_inner_type = false;
+        for line in file.code() {
+            if let Some(name) = line.strip_prefix("impl ").and_then(|it| it.strip_suffix(" {")) {
+                let types = defined_in.get(name);
+                is_of_an_inner_type = types.is_some_and(|owner| owner.is_none_or(|it| it < place));
+            } else if line == "}" {
+                is_of_an_inner_type = false;
+            }
+            if let Some(name) = function_of(line) {
+                let in_ring = is_of_an_inner_type.then_some(place);
+                implemented_in.entry(name).or_default().insert(in_ring);
+            }
+            for name in calls_in(line) {
+                asked_for.entry(name).or_default().insert(&file.path);
+            }
+        }
+    }
+    let mut complaints = Vec::new();
+    for (method, paths) in asked_for {
+        // A name that an ordinary function has too may mean that one: only what cannot be meant otherwise is reported.
+        let Some(places) = implemented_in.get(method).filter(|it| it.len() == 1) else { continue };
+        let Some(outer) = *places.first().unwrap() else { continue };
+        for path in paths {
+            let place = ring_of(path.trim_end_matches(".rs")).unwrap();
+            if place < outer && !is_listed(method) && !ALSO_OF_STD.contains(&method) {
+                complaints.push(format!(
+                    "{path} calls `{method}`, which `{}`, further out, implements: move it inwards, or list it in the header of \
+                     `src/engine.rs`, with when it is called",
+                    RINGS[outer].0
+                ));
+            }
+        }
+    }
+    expect_none(&complaints);
+}
+
+/// The name of the function whose signature begins in this line.
+fn function_of(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("fn ")?;
+    let is_signature = before.split_whitespace().all(|word| {
+        word.starts_with("pub") || ["unsafe", "const", "async", "in", "crate)"].contains(&word)
+    });
+    let end = after.find(|it: char| !(it.is_alphanumeric() || it == '_'))?;
+    is_signature.then(|| &after[..end])
+}
+
+/// The names of the methods and associated functions that are called in this line.
+fn calls_in(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices('(').filter_map(|(at, _)| {
+        let before = &line[..at];
+        let start = before.rfind(|it: char| !(it.is_alphanumeric() || it == '_'))?;
+        let is_method = before[..=start].ends_with('.') || before[..=start].ends_with("::");
+        (is_method && start + 1 < at).then(|| &before[start + 1..])
+    })
+}
+
 #[test]
 fn each_ring_says_what_it_stands_on() {
     let files = house();
     let mut complaints = Vec::new();
-    for (ring, _) in RINGS {
+    for (place, (ring, _)) in RINGS.iter().enumerate() {
         let face = |path: &str| path == format!("{ring}.rs") || path == format!("{ring}/mod.rs");
-        let says = files.iter().find(|file| face(&file.path)).is_some_and(|file| {
+        let said = files.iter().find(|file| face(&file.path)).and_then(|file| {
             let header = file.text.lines().take_while(|line| line.starts_with("//!"));
-            header.collect::<Vec<_>>().join("\n").contains("It stands on")
+            let header = header.map(|line| line.trim_start_matches("//!")).collect::<String>();
+            header.split_once("It stands on").map(|(_, said)| said.to_owned())
         });
-        if !says {
+        let Some(said) = said else {
             complaints.push(format!(
                 "the header of the ring `{ring}` does not say what it stands on: end it with a line `//! It stands on …`"
             ));
+            continue;
+        };
+        let named = files.iter().filter(|file| file.ring() == Some(place)).flat_map(File::names);
+        let used: BTreeSet<usize> =
+            named.filter_map(|name| ring_of(&name)).filter(|other| *other != place).collect();
+        for (other, (name, _)) in RINGS.iter().enumerate() {
+            let folder = name.split('/').next().unwrap();
+            let is_said = said.contains(&format!("`{name}`"))
+                || said.contains(&format!("`{folder}`"))
+                || (*name == "kernel" && said.contains("the kernel"));
+            if used.contains(&other) && !is_said {
+                complaints.push(format!(
+                    "the ring `{ring}` uses `{name}`, and its header does not say so: add that to `//! It stands on …`"
+                ));
+            }
         }
     }
     expect_none(&complaints);

@@ -1,4 +1,4 @@
-//! The promises of running: tasks, callbacks, `run`, and what is reported to whom.
+//! Tests how tasks, callbacks and `run` work, and where each failure is reported.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn who_wakes_itself_starves_neither_timers_nor_others() {
                 yield_now().await;
             }
         });
-        // A virtual clock stands still while a task is polled; so the clock is moved by hand below.
+        // A virtual clock stops while a task is polled, so the clock is moved by hand below.
         let others = create_task(async {
             for _ in 0..100 {
                 yield_now().await;
@@ -314,7 +314,7 @@ fn dropping_a_loop_drops_its_tasks_hard() {
     assert!(task.result().unwrap().unwrap_err().is_cancelled());
 }
 
-/// A task that was woken in its last poll is kept by the ready queue alone, with what it threw.
+/// Only the ready queue keeps a task that was woken in its last poll, with the value that it panicked with.
 #[test]
 fn what_is_dropped_with_the_ready_queue_leaves_nothing_behind() {
     struct Spawns(Arc<()>);
@@ -438,7 +438,7 @@ fn a_deadlock_is_reported_when_the_task_whose_waker_was_given_away_is_over() {
 
 #[test]
 fn a_task_that_waits_twice_is_cancelled_after_it_was_reported_in_a_deadlock() {
-    // To report it the loop asks by a poll; that poll must not make it forget what the task waits for.
+    // To report it the loop asks by a poll. That poll must not make it forget what the task waits for.
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let ended = Rc::new(Cell::new(false));
     let is_ended = ended.clone();

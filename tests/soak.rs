@@ -1,8 +1,8 @@
-//! Very many tasks: a million at one time, and millions one after another. What comes in order with three comes in
-//! order with a million, and what is over is gone.
+//! Tests very many tasks: a million at one time, and millions one after another. What keeps its order with three keeps it
+//! with a million, and what is over is gone.
 //!
-//! A million tasks are a second's work in a debug build; the steady state runs with fifty million in a release build
-//! (`cargo test --release --test soak`), where one place of the slot table sees its generations begin anew.
+//! A million tasks are a second's work in a debug build. The steady state runs fifty million in a release build
+//! (`cargo test --release --test soak`), where the generations of one place in the slot table wrap around.
 
 mod common;
 #[path = "common/counting.rs"]
@@ -22,7 +22,7 @@ use loopwheel::{
     wait_for, yield_now,
 };
 
-/// What is allocated and not freed.
+/// The memory that is allocated and not freed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Live {
     blocks: i64,
@@ -34,14 +34,14 @@ fn live() -> Live {
     Live { blocks: counts.live_blocks, bytes: counts.live_bytes }
 }
 
-/// A loop on virtual time. What the process keeps for its loops for ever is there after the first call.
+/// Makes a loop on virtual time. What the process keeps for its loops for ever exists after the first call.
 fn new_loop() -> EventLoop {
     static REGISTRY: Once = Once::new();
     REGISTRY.call_once(|| drop((0..8).map(|_| EventLoop::new()).collect::<Vec<_>>()));
     EventLoop::builder().clock(VirtualClock::new()).build()
 }
 
-/// `SplitMix64`: the same numbers on every machine.
+/// The generator `SplitMix64`: the same numbers on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -62,11 +62,11 @@ impl Drop for CountsItsDrop {
     }
 }
 
-/// A million sleepers on one loop; `passes_time` awaits until they are all awake. Gives (woken at, sleeper), in the
-/// order in which they woke, and what it should be.
+/// Starts a million sleepers on one loop. `passes_time` awaits until they are all awake. Returns (woken at, sleeper), in the
+/// order in which they woke, and the expected order.
 fn a_million_sleepers(passes_time: impl AsyncFnOnce(&VirtualClock, Instant)) -> [Wakes; 2] {
     const SLEEPERS: usize = 1_000_000;
-    // Of any length up to five hours, and every second one until a moment that it shares with many others.
+    // Sleeps last up to five hours, and every second one ends at a moment that it shares with many others.
     let mut dice = Dice(7);
     let deadlines: Vec<u64> = (0..SLEEPERS)
         .map(|sleeper| {
@@ -157,7 +157,7 @@ impl KeptTooLong {
     }
 }
 
-/// Sixteen tasks of all kinds, from spawn to end; every round the same.
+/// Runs sixteen tasks of all kinds, from spawn to end. Every round is the same.
 async fn round(kept: &RefCell<KeptTooLong>) -> u64 {
     let watched = |task: u64| async move {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
@@ -216,7 +216,7 @@ fn tasks_that_come_and_go_for_ever_need_no_more_memory() {
     });
 }
 
-/// What is live with `tasks` in being, beyond what was before: a loop that is warm, and nothing else.
+/// Returns what is live beyond what was live before, which was a warm loop and nothing else.
 fn live_beyond(before: Live) -> Live {
     let Live { blocks, bytes } = live();
     Live { blocks: blocks - before.blocks, bytes: bytes - before.bytes }

@@ -1,5 +1,5 @@
-//! Code of others that panics, comes back, or drops what is being looked at, one fault that was found after the other. The table of
-//! all places is tried in `foreign_code.rs`; here each has its story.
+//! Foreign code that panics, re-enters, or drops what is being looked at. Each test here is a fault that was found. The table in
+//! `foreign_code.rs` covers all places.
 
 mod common;
 
@@ -209,10 +209,10 @@ fn while_a_hosts_clock_panics_time_stands_still() {
         assert_eq!(now(), Instant::from_nanos(5));
         assert_eq!(reports.get(), 1);
         panics.set(false);
-        // One that falls back is not believed.
+        // A clock that falls back is not believed.
         time.set(Instant::from_nanos(3));
         assert_eq!(now(), Instant::from_nanos(5));
-        // One that jumps to the end makes everything due.
+        // A clock that jumps to the end makes everything due.
         let long = create_task(sleep(ms(1_000_000_000)));
         yield_now().await;
         time.set(Instant::MAX);
@@ -422,7 +422,7 @@ fn seventy_thousand_cancels_are_counted_and_taken_back() {
     });
 }
 
-/// Quadratic, this would take minutes in a debug build: the watchdog says so.
+/// If this were quadratic, it would take minutes in a debug build, and the watchdog would say so.
 #[test]
 fn eighty_thousand_handles_in_one_set_are_awaited_in_linear_time() {
     let _watchdog = Watchdog::new("80,000 handles in a set");
@@ -435,7 +435,7 @@ fn eighty_thousand_handles_in_one_set_are_awaited_in_linear_time() {
     });
 }
 
-/// Makes its like when it is dropped.
+/// Makes another of its kind when it is dropped.
 struct MakesItsLike;
 
 impl Drop for MakesItsLike {
@@ -742,7 +742,7 @@ fn a_panic_of_main_is_reported_if_the_clean_up_after_it_is_stuck() {
 
 #[test]
 fn two_tasks_that_await_each_other_beside_foreign_code_end_when_they_are_cancelled() {
-    // The waker of each has escaped, so what it awaits is found by polling it: the cancel would go from one to the other for ever.
+    // The waker of each has escaped, so a poll finds what it awaits. The cancel would go from one to the other for ever.
     async fn lets_its_waker_out() -> Waker {
         let kept = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         yield_now().await;

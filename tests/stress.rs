@@ -1,6 +1,6 @@
-//! Threads against a loop, all at once: wakes, spawns, timers and cancels. Nothing is lost, and nothing done twice.
+//! Runs threads against a loop, all at once: they wake, spawn, set timers and cancel. Nothing may be lost or done twice.
 //!
-//! `cargo test --release --test stress` makes two million wakes and 200,000 spawns; a debug build a tenth of that.
+//! `cargo test --release --test stress` makes two million wakes and 200,000 spawns. A debug build makes a tenth of that.
 
 mod common;
 
@@ -24,12 +24,12 @@ const WAKES: u64 = SPAWNS * WAKES_A_SPAWN;
 /// Tasks that end when they have seen every one of their notes. A note is written, then the task is woken.
 const READERS: u64 = 64;
 
-/// Whose the note is; well mixed.
+/// Returns the reader that the note belongs to. The notes are well mixed.
 fn reader_of(note: u64) -> usize {
     ((note.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % READERS) as usize
 }
 
-/// What the threads and the loop share. All accesses are relaxed: no order but that of the wake-ups.
+/// The threads and the loop share this. All accesses are relaxed, so the only order is that of the wake-ups.
 struct Shared {
     notes: Arc<Vec<AtomicU64>>,
     wakers: Vec<Waker>,
@@ -37,7 +37,7 @@ struct Shared {
     ran: Vec<AtomicU8>,
 }
 
-/// On the loop: the readers, and their wakers.
+/// Creates the readers on the loop, and their wakers.
 fn readers(notes: &Arc<Vec<AtomicU64>>) -> (Vec<Task<u64>>, mpsc::Receiver<Waker>) {
     let (sender, wakers) = mpsc::channel();
     let reader = |reader: usize| {
@@ -55,7 +55,7 @@ fn readers(notes: &Arc<Vec<AtomicU64>>) -> (Vec<Task<u64>>, mpsc::Receiver<Waker
     ((0..READERS as usize).map(reader).collect(), wakers)
 }
 
-/// What a thread sends over: every fourth sleeps a little, and every sixteenth is cancelled at once.
+/// Sends a task over from a thread: every fourth sleeps a little, and every sixteenth is cancelled at once.
 fn send(handle: &Handle, shared: &Arc<Shared>, number: u64) -> RemoteTask<u64> {
     let shared = shared.clone();
     let make = move || async move {
@@ -72,7 +72,7 @@ fn send(handle: &Handle, shared: &Arc<Shared>, number: u64) -> RemoteTask<u64> {
     task
 }
 
-/// One of the threads: its share of the spawns, and wakes between them. Says how many of its tasks were cancelled.
+/// Runs one of the threads: its share of the spawns, and wakes between them. Returns how many of its tasks were cancelled.
 fn attack(handle: &Handle, shared: &Arc<Shared>, thread: u64) -> u64 {
     let numbers = || (thread..SPAWNS).step_by(THREADS as usize);
     let mut tasks = Vec::new();
@@ -95,7 +95,7 @@ fn attack(handle: &Handle, shared: &Arc<Shared>, thread: u64) -> u64 {
     cancelled
 }
 
-/// The loop's own work meanwhile: time limits that do not expire, and sleeps that are cancelled.
+/// The loop does its own work meanwhile: time limits that do not expire, and sleeps that are cancelled.
 async fn churn() {
     loop {
         wait_for(yield_now(), ms(10_000)).await.unwrap();

@@ -1,5 +1,5 @@
-//! The promises of the primitives: first come, first served; and if a task gives up, at whatever moment and in whatever
-//! way, nothing is lost, nothing is doubled, and no waiter is forgotten.
+//! Tests what the primitives promise: first come, first served. If a task gives up, at whatever moment and in whatever way,
+//! nothing is lost, nothing is doubled, and no waiter is forgotten.
 
 mod common;
 
@@ -39,12 +39,12 @@ type Waiting = Pin<Box<dyn Future<Output = ()>>>;
 /// Numbers of the waiters whose turn has come, in that order.
 type Served = Rc<RefCell<Vec<usize>>>;
 
-/// Whom one `serve` lets go on.
+/// Says which waiters one `serve` lets go on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Serves {
     /// One.
     One,
-    /// One, and when that one has done the next, and so on.
+    /// It serves one, the next when that one is done, and so on.
     Chain,
     All,
 }
@@ -187,7 +187,7 @@ impl Primitive for Promise<&'static str> {
     }
 }
 
-/// A condition, and what is waited for: that there is a token.
+/// A condition, and what is waited for: a token.
 struct Tokens {
     condition: Condition,
     tokens: Cell<usize>,
@@ -236,7 +236,7 @@ impl Primitive for Barrier {
         assert!(index < 4);
         serve_me(number, &served).await;
     }
-    /// Those who are missing come.
+    /// The missing tasks come.
     fn serve(self: &Rc<Self>) {
         for missing in (0..self.parties() - self.waiting()).rev() {
             let barrier = self.clone();
@@ -496,7 +496,7 @@ async fn one_of_three_gives_up<P: Primitive + 'static>(state: State, way: GivesU
     primitive.check(&expected).await;
 }
 
-/// Says what it was about if it panics.
+/// If it panics, it says what it was about.
 struct Trace(String);
 
 impl Drop for Trace {
@@ -1067,7 +1067,7 @@ fn a_capacity_of_zero_is_no_limit() {
     });
 }
 
-/// How each of those who wait at a queue ended.
+/// How each task that waits at a queue ended.
 async fn outcomes<T: fmt::Debug + 'static>(tasks: Vec<loopwheel::Task<T>>) -> Vec<String> {
     let ended = wait_for(gather(tasks), ms(10)).await.expect("all waiters are woken");
     ended.into_iter().map(|outcome| format!("{:?}", outcome.unwrap())).collect()
@@ -1304,7 +1304,7 @@ fn ranks_left(queue: &RankedQueue) -> Vec<i32> {
     std::iter::from_fn(|| queue.get_nowait().ok().map(|item| item.rank)).collect()
 }
 
-/// The message of the panic of this.
+/// Returns the message of the panic of this call.
 fn panic_of<R>(foreign: impl FnOnce() -> R) -> String {
     let thrown = catch_unwind(AssertUnwindSafe(foreign)).err().expect("it panics");
     match thrown.downcast::<String>() {
@@ -1522,7 +1522,7 @@ fn a_priority_queue_loses_no_item_whenever_its_ord_panics() {
 type Touch = (&'static str, Box<dyn FnOnce()>);
 
 thread_local! {
-    /// What the next method of a `Touchy` store does first, and what it is called.
+    /// What the next method of a `Touchy` store does first, and the name of that method.
     static TOUCHED: RefCell<Option<Touch>> = const { RefCell::new(None) };
 }
 
@@ -1734,7 +1734,7 @@ fn a_destructor_in_a_shutdown_finds_the_queue_shut_down_and_empty() {
     });
 }
 
-/// A foreign waker that counts, and panics if it is told to.
+/// A foreign waker that counts, and panics if told to.
 struct CountingWaker {
     woken: AtomicUsize,
     panics: bool,

@@ -1,4 +1,4 @@
-//! The promises to other threads: calls, tasks and blocking work, from there and to there.
+//! Tests calls, tasks and blocking work between the loop and other threads, in both directions.
 
 mod common;
 
@@ -301,7 +301,7 @@ fn a_panic_of_a_detached_task_is_reported_whenever_its_handle_is_dropped() {
     drop(create());
     let report = first_report(&mut event_loop, &reports);
     assert!(report.contains(&format!("threads.rs:{line}")), "{report}");
-    assert!(report.ends_with("panicked and nobody took it: oh"), "{report}");
+    assert!(report.ends_with("panicked and no code took the panic: oh"), "{report}");
     let task = create();
     event_loop.run_until_stalled();
     assert!(task.is_done() && reports.borrow().is_empty(), "the outcome could still be taken");
@@ -587,10 +587,10 @@ fn calls_that_are_lost_and_panic_when_they_are_dropped_are_all_reported() {
     let reports = reports.take();
     assert_eq!(reports.len(), 5, "{reports:?}");
     assert!(reports[0].contains("came too late: the loop has ended"), "{reports:?}");
-    assert!(reports[1].ends_with("panicked and nobody took it: one"), "{reports:?}");
+    assert!(reports[1].ends_with("panicked and no code took the panic: one"), "{reports:?}");
     assert!(reports[2].contains("came too late: the loop has ended"), "{reports:?}");
-    assert!(reports[3].ends_with("panicked and nobody took it: two"), "{reports:?}");
-    assert!(reports[4].ends_with("panicked and nobody took it: three"), "{reports:?}");
+    assert!(reports[3].ends_with("panicked and no code took the panic: two"), "{reports:?}");
+    assert!(reports[4].ends_with("panicked and no code took the panic: three"), "{reports:?}");
     assert_eq!(task.wait(), Err(RemoteError::LoopGone(LoopGone)));
 }
 
@@ -681,7 +681,7 @@ fn trying_to_start_a_thread_without_a_loop_is_an_error_and_no_panic() {
     assert!(error.to_string().contains("no event loop is running"));
 }
 
-/// What only a process of its own can be put through: it is forked, or all its threads are taken.
+/// What needs a process of its own: the process is forked, or all its threads are taken.
 #[cfg(target_os = "linux")]
 mod alone {
     use std::error::Error;
@@ -804,7 +804,10 @@ mod alone {
         });
         let reports = reports.take();
         assert_eq!(reports.len(), 1, "{reports:?}");
-        assert!(reports[0].ends_with("panicked and nobody took it: captured"), "{reports:?}");
+        assert!(
+            reports[0].ends_with("panicked and no code took the panic: captured"),
+            "{reports:?}"
+        );
     }
 
     #[test]
@@ -829,7 +832,7 @@ mod alone {
         });
     }
 
-    /// Until all threads but this one are asleep, so that none of them is in the middle of something.
+    /// Waits until all threads but this one are asleep, so that none of them is in the middle of something.
     fn wait_until_the_others_sleep() {
         let state_of = |task: &str| {
             let stat = fs::read_to_string(format!("/proc/self/task/{task}/stat")).ok()?;
@@ -847,7 +850,7 @@ mod alone {
         }
     }
 
-    /// Forks; true in the child, which cannot hang.
+    /// Forks. Returns true in the child, which cannot hang.
     #[allow(unsafe_code)]
     fn is_fork() -> Option<nix::unistd::Pid> {
         wait_until_the_others_sleep();
@@ -861,7 +864,7 @@ mod alone {
         }
     }
 
-    /// The end of a forked process: its threads' stacks and the test harness belong to the other.
+    /// Ends a forked process. Its threads' stacks and the test harness belong to the other process.
     #[allow(unsafe_code)]
     fn exit(ended: &thread::Result<()>) -> ! {
         // SAFETY: it runs no code of this process, and does not return.

@@ -1,4 +1,4 @@
-//! The promises of time limits, and of `shield`.
+//! Tests what time limits and `shield` promise.
 
 mod common;
 
@@ -325,7 +325,7 @@ fn the_error_of_a_shielded_task_whose_awaiter_is_gone_is_reported() {
 #[test]
 fn a_yield_after_a_limit_still_lets_all_other_tasks_go_first() {
     run_virtual(async {
-        // What catches is polled once more; that is no turn of the others.
+        // The future that catches is polled once more. That is not a turn of the other tasks.
         assert!(wait_for(sleep(ms(5)), ms(1)).await.is_err());
         let task = create_task(async {});
         yield_now().await;

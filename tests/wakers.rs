@@ -1,7 +1,7 @@
-//! The promises of wakers: a wake, from any thread and at any time, makes the loop poll the right task, once, and no other.
+//! Tests wakers: a wake, from any thread and at any time, makes the loop poll the right task, once, and no other.
 //!
 //! Other threads are real here, but nothing waits for them by sleeping. Where the moment matters, the loop's thread
-//! joins the other one *inside a poll*; so what that thread did has happened before the poll ends, always.
+//! joins the other one *inside a poll*. So what that thread did has always happened before the poll ends.
 
 #![allow(clippy::waker_clone_wake)] // a clone wakes as well as what it was made from: that is to be shown
 
@@ -63,7 +63,7 @@ impl Watched {
         self.0.waker.lock().unwrap().clone().expect("polled once")
     }
 
-    /// Relaxed: that the next poll sees it is the waker's promise.
+    /// The store is relaxed: the waker promises that the next poll sees it.
     fn end(&self) {
         self.0.is_told_to_end.store(true, Ordering::Relaxed);
         self.waker().wake();
@@ -75,8 +75,8 @@ fn elsewhere<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
-/// Until the loop has nothing to do: whatever was woken before has been polled. On virtual time.
-async fn settle() {
+/// Runs the loop until it has nothing to do: whatever was woken before has been polled. It is on virtual time.
+async fn poll_all_woken() {
     sleep(ms(1)).await;
 }
 
@@ -232,7 +232,7 @@ fn a_wake_during_ones_own_poll_polls_exactly_once_more() {
                     Poll::<()>::Pending
                 })
             }));
-            settle().await;
+            poll_all_woken().await;
             assert_eq!(*polls.borrow(), 2);
         });
     }
@@ -243,7 +243,7 @@ fn a_thousand_wakes_between_two_polls_are_one_poll() {
     run_virtual(async {
         let watched = Watched::new();
         drop(create_task(watched.future()));
-        settle().await;
+        poll_all_woken().await;
         let waker = watched.waker();
 
         (0..1_000).for_each(|_| waker.wake_by_ref());
@@ -252,11 +252,11 @@ fn a_thousand_wakes_between_two_polls_are_one_poll() {
         assert_eq!(watched.polls(), 2, "a wake on the loop's own thread counts in the next turn");
 
         (0..1_000).for_each(|_| waker.clone().wake());
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(watched.polls(), 3);
 
         elsewhere(|| (0..1_000).for_each(|_| waker.wake_by_ref()));
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(watched.polls(), 4);
 
         // One waker, used by several threads at once: it is `Sync`.
@@ -265,7 +265,7 @@ fn a_thousand_wakes_between_two_polls_are_one_poll() {
                 scope.spawn(|| (0..1_000).for_each(|_| waker.wake_by_ref()));
             }
         });
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(watched.polls(), 5);
     });
 }
@@ -313,7 +313,7 @@ fn a_wake_after_the_task_is_over_does_nothing() {
         task.await.unwrap();
         waker.wake_by_ref();
         elsewhere(|| waker.wake_by_ref());
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(watched.polls(), 2);
     });
 }
@@ -343,14 +343,14 @@ fn a_stale_waker_does_not_wake_the_next_task_in_its_slot() {
         // Before its first poll, when it is queued anyway ...
         stale.wake_by_ref();
         elsewhere(|| stale.wake_by_ref());
-        settle().await;
+        poll_all_woken().await;
         assert_same_slot(&stale, &later.waker());
         assert_eq!(later.polls(), 1);
         // ... after it, when it sleeps ...
         stale.wake_by_ref();
-        settle().await;
+        poll_all_woken().await;
         elsewhere(|| stale.wake_by_ref());
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(later.polls(), 1);
         // ... and mixed with wake-ups that are meant: those are not lost, and one poll.
         let meant = later.waker();
@@ -360,7 +360,7 @@ fn a_stale_waker_does_not_wake_the_next_task_in_its_slot() {
                 meant.wake_by_ref();
             }
         });
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(later.polls(), 2);
         later.end();
         task.await.unwrap();
@@ -380,7 +380,7 @@ fn a_remote_wake_in_flight_when_the_slot_is_reused_wakes_nothing() {
         assert!(task.is_done());
         let later = Watched::new();
         drop(create_task(later.future()));
-        settle().await;
+        poll_all_woken().await;
         assert_same_slot(&stale, &later.waker());
         assert_eq!(later.polls(), 1);
     });
@@ -394,7 +394,7 @@ fn a_waker_used_by_hand_after_the_run_does_nothing() {
     let next = Watched::new();
     event_loop.run(async {
         drop(create_task(next.future()));
-        settle().await;
+        poll_all_woken().await;
         assert_eq!(next.polls(), 1);
     });
     waker.wake();
@@ -405,11 +405,11 @@ fn a_wake_between_two_runs_is_not_lost() {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let (one, other) = (Watched::new(), Watched::new());
     let tasks = [&one, &other].map(|watched| event_loop.create_task(watched.future()));
-    event_loop.run_until_complete(settle());
+    event_loop.run_until_complete(poll_all_woken());
     one.end();
     elsewhere(|| other.end());
     assert_eq!([one.polls(), other.polls()], [1, 1]);
-    event_loop.run_until_complete(settle());
+    event_loop.run_until_complete(poll_all_woken());
     assert!(tasks.iter().all(loopwheel::Task::is_done));
     assert_eq!([one.polls(), other.polls()], [2, 2]);
 }
@@ -438,7 +438,7 @@ fn destructors_may_wake_whom_they_like_while_the_loop_is_dropped() {
             future.await;
         }));
     }
-    event_loop.run_until_complete(settle());
+    event_loop.run_until_complete(poll_all_woken());
     wakers.replace(watched.iter().map(Watched::waker).collect());
     drop(event_loop);
     assert_eq!(Rc::strong_count(&wakers), 1, "all destructors ran");
@@ -470,7 +470,7 @@ fn other_threads_may_wake_while_the_loop_is_dropped() {
             drop(event_loop);
             is_gone.store(true, Ordering::Release);
         });
-        // Each future is gone: what is left of its state is here. And no executor is there to poll it.
+        // Each future is gone: what is left of its state is here, and no executor exists to poll it.
         assert!(watched.iter().all(|watched| Arc::strong_count(&watched.0) == 1));
         let polls: Vec<_> = watched.iter().map(Watched::polls).collect();
         elsewhere(|| wakers.iter().for_each(Waker::wake_by_ref));
@@ -487,11 +487,11 @@ fn a_waker_that_outlives_its_loop_means_nothing_to_the_next_one() {
         let watched = Watched::new();
         drop(event_loop.create_task(watched.future()));
         event_loop.run_until_complete(async {
-            settle().await;
+            poll_all_woken().await;
             stale.iter().for_each(Waker::wake_by_ref);
-            settle().await;
+            poll_all_woken().await;
             elsewhere(|| stale.iter().for_each(Waker::wake_by_ref));
-            settle().await;
+            poll_all_woken().await;
         });
         assert_eq!(watched.polls(), 1);
         stale.push(watched.waker());
@@ -698,7 +698,7 @@ fn a_sleep_that_goes_from_one_task_to_another_wakes_the_latter() {
         let last = create_task(poll_fn(move |cx| sleeps.borrow_mut().poll_unpin(cx)));
         last.await.unwrap();
         assert_eq!(millis(), 10);
-        settle().await;
+        poll_all_woken().await;
         assert!(tasks.iter().all(|(task, polls)| !task.is_done() && *polls.borrow() == 1));
         assert_eq!(foreign.wakes(), 0);
     });

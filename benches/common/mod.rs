@@ -22,7 +22,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) struct Loop(RefCell<EventLoop>);
 
 impl Loop {
-    /// On virtual time: nothing sleeps, and reading the clock costs nothing that is not ours.
+    /// Makes a loop on virtual time: nothing sleeps, and reading the clock adds no cost that is not the crate's.
     pub(crate) fn new() -> Loop {
         Loop(RefCell::new(EventLoop::builder().clock(VirtualClock::new()).build()))
     }
@@ -39,7 +39,7 @@ impl AsyncExecutor for &Loop {
     }
 }
 
-/// Short samples: the figures are for comparing with themselves, and there are many.
+/// Takes short samples: the figures are compared only with themselves, and there are many.
 pub(crate) fn settings() -> Criterion {
     Criterion::default()
         .sample_size(30)
@@ -47,7 +47,7 @@ pub(crate) fn settings() -> Criterion {
         .measurement_time(Duration::from_millis(600))
 }
 
-/// A group of benchmarks in each of which one iteration is one operation, unless it says otherwise.
+/// A group of benchmarks. One iteration is one operation, unless a benchmark says otherwise.
 pub(crate) struct Group<'a>(BenchmarkGroup<'a, WallTime>);
 
 impl<'a> Group<'a> {
@@ -60,7 +60,7 @@ impl<'a> Group<'a> {
         self.once_on(&Loop::new(), name, routine);
     }
 
-    /// The same on a loop of the caller's.
+    /// Does the same on a loop of the caller's.
     pub(crate) fn once_on<F: Future>(
         &mut self,
         event_loop: &Loop,
@@ -71,7 +71,7 @@ impl<'a> Group<'a> {
         self.0.bench_function(name, |bencher| bencher.to_async(event_loop).iter(routine));
     }
 
-    /// One iteration is one of the rounds, of so many operations, that `run` is told to make; it says how long they took.
+    /// One iteration is one round of several operations. `run` makes as many rounds as it is told, and returns how long they took.
     pub(crate) fn rounds<F: Future<Output = Duration>>(
         &mut self,
         name: &str,
@@ -95,14 +95,14 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Whether everything is to run once only. As criterion does, this takes a run without `--bench` for a test: that is how
-/// `cargo test --benches` calls.
+/// Says whether everything runs once only. Like criterion, this takes a run without `--bench` for a test, because
+/// `cargo test --benches` calls it so.
 pub(crate) fn is_test() -> bool {
     let has = |flag| env::args().any(|arg| arg == flag);
     has("--test") || !has("--bench")
 }
 
-/// How long `body` takes, in the task that calls this.
+/// Returns how long `body` takes, in the task that calls this.
 pub(crate) async fn timed(body: impl AsyncFnOnce()) -> Duration {
     let begun = Instant::now();
     body().await;

@@ -1,4 +1,4 @@
-//! The futures that the benchmarks' tasks are made of, by hand: wakers are stored and woken, and nothing else is done.
+//! The hand-written futures that the benchmarks' tasks are made of. They store and wake wakers, and do nothing else.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -31,7 +31,7 @@ impl Baton {
     }
 }
 
-/// Where many tasks wait for the next opening.
+/// A place where many tasks wait for the next opening.
 #[derive(Default)]
 pub(crate) struct Gate {
     openings: Cell<u64>,
@@ -58,7 +58,7 @@ impl Gate {
     }
 }
 
-/// Gives way as any future would: by its own waker. (The crate's `yield_now` goes a shorter way.)
+/// Yields as any future would: by its own waker. (The crate's `yield_now` takes a shorter path.)
 pub(crate) fn wake_self() -> impl Future<Output = ()> {
     let mut woken = false;
     poll_fn(move |context| {
@@ -71,7 +71,7 @@ pub(crate) fn wake_self() -> impl Future<Output = ()> {
     })
 }
 
-/// Polls `future` once and drops it; whether it was ready.
+/// Polls `future` once and drops it. Returns whether it was ready.
 pub(crate) async fn poll_once(future: impl Future) -> bool {
     let mut future = pin!(future);
     poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await

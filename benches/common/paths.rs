@@ -1,4 +1,4 @@
-//! The hot paths, each told how many rounds to make. Criterion times them, and `instructions` counts what they execute.
+//! The hot paths. Each is told how many rounds to make. Criterion times them, and `instructions` counts what they execute.
 
 use std::cell::Cell;
 use std::future::{Future, ready};
@@ -16,9 +16,9 @@ pub(crate) struct Path {
     pub(crate) name: &'static str,
     /// What one operation is.
     pub(crate) about: &'static str,
-    /// In one round.
+    /// The number of operations in one round.
     pub(crate) operations: u64,
-    /// Makes so many rounds, checks what came out, and says how long the rounds took.
+    /// Makes this many rounds, checks the results, and returns how long the rounds took.
     pub(crate) run: fn(u64) -> Pin<Box<dyn Future<Output = Duration>>>,
 }
 

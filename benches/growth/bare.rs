@@ -1,5 +1,5 @@
-//! Bare work: what futures cost without an executor. They are boxed in a `Vec`, and are polled in turn. Nothing can be
-//! faster; what one is slower by is its own.
+//! Bare work: what futures cost without an executor. They are boxed in a `Vec`, and polled in turn. Nothing can be faster. An
+//! executor that is slower adds the difference itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::parts::wake_self;
 
-/// As an executor has to hold a future: on the heap, its type forgotten.
+/// Holds a future as an executor has to: on the heap, with its type erased.
 pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
 pub(crate) fn boxed<F: Future<Output = ()> + 'static>(
@@ -18,7 +18,7 @@ pub(crate) fn boxed<F: Future<Output = ()> + 'static>(
     (0..size).map(|_| Box::pin(future()) as Boxed).collect()
 }
 
-/// Polls each, in turn.
+/// Polls each in turn.
 pub(crate) fn poll_all(futures: &mut [Boxed], are_ready: bool) {
     let mut context = Context::from_waker(Waker::noop());
     for future in futures {
@@ -26,7 +26,7 @@ pub(crate) fn poll_all(futures: &mut [Boxed], are_ready: bool) {
     }
 }
 
-/// Futures that yield once are made, polled twice, and dropped.
+/// Makes futures that yield once, polls them twice, and drops them.
 pub(crate) fn made_and_run(size: usize) -> Duration {
     let begun = Instant::now();
     let mut futures = boxed(size, wake_self);
@@ -36,7 +36,7 @@ pub(crate) fn made_and_run(size: usize) -> Duration {
     begun.elapsed()
 }
 
-/// They are polled once and dropped; timed is that they are dropped.
+/// Polls them once and drops them. Only the drop is timed.
 pub(crate) fn dropped(size: usize) -> Duration {
     let mut futures = boxed(size, wake_self);
     poll_all(&mut futures, false);

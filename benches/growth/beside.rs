@@ -1,4 +1,4 @@
-//! One operation, beside many tasks that do nothing at the moment.
+//! Times one operation beside many idle tasks.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use crate::common::{HOUR, timed};
 use crate::many::delay;
 use crate::table::Growth;
 
-/// How often it is done in what is timed as one.
+/// The number of operations that are timed as one.
 const TIMES: usize = 1_000;
 
 fn times(_: usize) -> usize {
     TIMES
 }
 
-/// So many tasks, each with a future of its own; counts those that have begun.
+/// Spawns this many tasks, each with a future of its own, and counts those that have begun.
 fn tasks<F>(event_loop: &EventLoop, size: usize, future: fn(usize) -> F) -> Rc<Cell<usize>>
 where
     F: Future<Output = ()> + 'static,
@@ -85,7 +85,7 @@ pub(crate) fn idle_tasks(growth: &mut Growth) {
     });
 }
 
-/// A timer is set, and taken out again or fires, while so many others are pending.
+/// A timer is set, and taken out again or fires, while many others are pending.
 pub(crate) fn timers(growth: &mut Growth) {
     let mut group = growth.group("one timer, beside pending timers");
     group.row_beside("armed and dropped", times, |event_loop, size| {
@@ -102,7 +102,7 @@ pub(crate) fn timers(growth: &mut Growth) {
         }
     });
     group.row_beside("slept through", times, |event_loop, size| {
-        // So far away that all the sleeps of this benchmark end before.
+        // This is so far away that all the sleeps of this benchmark end before it.
         let asleep = tasks(event_loop, size, |place| sleep(1_000_000 * HOUR + delay(place)));
         async move || {
             yield_now().await;

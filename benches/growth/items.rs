@@ -8,7 +8,7 @@ use loopwheel::sync::Queue;
 
 use crate::table::Growth;
 
-/// All are put, then all are got: nothing waits.
+/// Puts all items, then gets all of them. Nothing waits.
 pub(crate) fn queued(growth: &mut Growth) {
     let mut group = growth.group("items put into a queue and got");
     group.row("Queue", async |size| {

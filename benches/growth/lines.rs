@@ -1,4 +1,4 @@
-//! Lines: so many tasks wait at one primitive. They are served, or leave from the middle of it.
+//! Lines: many tasks wait at one primitive. They are served, or leave from the middle of the line.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -30,11 +30,11 @@ pub(crate) fn cancelled(growth: &mut Growth) {
     group.bare("bare work (a drop)", bare::dropped);
 }
 
-/// Creates a primitive at which all tasks wait, the tasks that wait there, and what serves them all.
+/// A primitive at which all tasks wait: how to create it, wait at it, and serve its waiters.
 trait Line: Clone + 'static {
     fn new() -> Self;
     async fn wait(&self);
-    /// Serves one more; false if that was the last one.
+    /// Serves one more. Returns false if that was the last one.
     async fn serve(&self) -> bool;
 }
 
@@ -112,7 +112,7 @@ impl Line for Rc<Queue<usize>> {
     }
 }
 
-/// All of them in line.
+/// Puts all tasks in line.
 async fn line_up<L: Line>(line: &L, size: usize) -> Vec<Task<()>> {
     let tasks = (0..size).map(|_| {
         let line = line.clone();
@@ -123,7 +123,7 @@ async fn line_up<L: Line>(line: &L, size: usize) -> Vec<Task<()>> {
     tasks
 }
 
-/// All come, wait and are served.
+/// All tasks come, wait and are served.
 async fn are_served<L: Line>(size: usize) -> Duration {
     let line = L::new();
     let begun = Instant::now();
@@ -135,7 +135,7 @@ async fn are_served<L: Line>(size: usize) -> Duration {
     begun.elapsed()
 }
 
-/// All come; then they leave one by one, from the middle outwards.
+/// All tasks come, then leave one by one, from the middle outwards.
 async fn leave<L: Line>(size: usize) -> Duration {
     let line = L::new();
     let mut tasks = line_up(&line, size).await;

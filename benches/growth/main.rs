@@ -1,7 +1,7 @@
-//! What one costs when there are many: 10² to 10⁶ tasks, timers, waiters, items. `cargo bench --bench growth`
+//! Measures what one item costs when there are many: 10² to 10⁶ tasks, timers, waiters, items. `cargo bench --bench growth`
 //!
 //! Criterion times each row, and a table of nanoseconds per item is printed at the end. A row should stay level. Towards a million
-//! it may rise, because the cache is too small. How much of the rise is the cache's part shows the *bare work* of the same group:
+//! it may rise, because the cache is too small. The *bare work* of the same group shows how much of the rise is the cache's part:
 //! the same futures boxed in a `Vec` and polled in turn by hand. Anything quadratic would grow tenfold from column to column.
 
 #[path = "../common/mod.rs"]

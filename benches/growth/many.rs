@@ -12,10 +12,10 @@ use crate::common::parts::{Gate, wake_self};
 use crate::common::timed;
 use crate::table::Growth;
 
-/// How often they all do it in what is timed as one.
+/// The number of repetitions that are timed as one.
 const ROUNDS: usize = 10;
 
-/// All stand in the ready queue, and each yields: what the queue and a poll cost.
+/// All tasks are in the ready queue, and each yields. This measures the queue and a poll.
 pub(crate) fn yields(growth: &mut Growth) {
     let mut group = growth.group("every task yields");
     group.row_beside("tasks", per_round, |event_loop, size| {
@@ -61,7 +61,7 @@ async fn wake_for_ever() {
     }
 }
 
-/// All wait at one gate. Opening it wakes each task by its waker; then all are polled.
+/// All tasks wait at one gate. Opening it wakes each task by its waker, then all are polled.
 pub(crate) fn wakes(growth: &mut Growth) {
     let mut group = growth.group("every task is woken");
     group.row_beside("tasks", per_round, |event_loop: &EventLoop, size| {
@@ -110,7 +110,7 @@ async fn pass_for_ever(waiters: Rc<Waiters>) {
     }
 }
 
-/// Each task sleeps once, no two of them for the same time. Every timer that fires is a turn of its own, and a jump of the
+/// Each task sleeps once, no two of them for the same time. Every timer that fires takes a turn of its own, and a jump of the
 /// clock.
 pub(crate) fn sleeps(growth: &mut Growth) {
     let mut group = growth.group("every task sleeps");
@@ -135,8 +135,8 @@ pub(crate) fn sleeps(growth: &mut Growth) {
     });
 }
 
-/// Different for each place, scattered over a bit more than an hour.
+/// Returns a different time for each place, scattered over a bit more than an hour.
 pub(crate) fn delay(place: usize) -> Duration {
-    // Times an odd number, modulo a power of two: all are different.
+    // The place times an odd number, modulo a power of two, is different for each place.
     Duration::from_micros((place as u64).wrapping_mul(2_654_435_761) % (1 << 32) + 1)
 }

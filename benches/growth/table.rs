@@ -9,7 +9,7 @@ use loopwheel::{EventLoop, VirtualClock};
 
 use crate::common::is_test;
 
-/// The last of them is why this benchmark exists; a test does without it.
+/// The last size is the reason for this benchmark. A test leaves it out.
 const SIZES: [usize; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 const SIZES_OF_A_TEST: [usize; 2] = [100, 1_000];
 
@@ -37,7 +37,7 @@ impl Default for Growth {
 }
 
 impl Growth {
-    /// Rows that are to be compared with each other.
+    /// Begins a group of rows that are to be compared with each other.
     pub(crate) fn group(&mut self, name: &str) -> Group<'_> {
         let mut benchmarks = self.criterion.benchmark_group(name);
         benchmarks.sampling_mode(SamplingMode::Flat); // one iteration is long
@@ -65,19 +65,19 @@ impl Growth {
 pub(crate) struct Group<'a> {
     benchmarks: BenchmarkGroup<'a, WallTime>,
     sizes: &'static [usize],
-    /// Until it stands in the table.
+    /// The heading, until it is in the table.
     heading: Option<String>,
     table: &'a mut String,
 }
 
 impl Group<'_> {
-    /// What `once` takes with so many of something, per item. It measures by itself the part that counts.
+    /// Measures what `once` takes per item, with this many items. `once` times the part that counts by itself.
     pub(crate) fn row(&mut self, name: &str, once: impl AsyncFn(usize) -> Duration) {
         let once = &once;
         self.row_beside(name, |size| size, |_, size| async move || once(size).await);
     }
 
-    /// The same, when `once` is about `items(size)` items, beside what `begin` has put into the loop.
+    /// Does the same, when `once` is about `items(size)` items, beside what `begin` has put into the loop.
     pub(crate) fn row_beside<O: AsyncFn() -> Duration>(
         &mut self,
         name: &str,
@@ -91,12 +91,12 @@ impl Group<'_> {
         });
     }
 
-    /// A row without a loop.
+    /// Measures a row without a loop.
     pub(crate) fn bare(&mut self, name: &str, once: fn(usize) -> Duration) {
         self.measure(name, |size| size, |size| move || once(size));
     }
 
-    /// `begin` makes, for a size, what is then measured again and again.
+    /// For each size, `begin` makes what is then measured again and again.
     pub(crate) fn measure<O: FnMut() -> Duration>(
         &mut self,
         name: &str,
@@ -106,7 +106,7 @@ impl Group<'_> {
         let mut cells = String::new();
         for &size in self.sizes {
             let items = items(size) as u64;
-            // Criterion's filter may leave this one out: nothing is made before it is called for.
+            // Criterion's filter may leave this one out, so nothing is made before it is needed.
             let mut once = None;
             let mut samples = Vec::new();
             self.benchmarks.throughput(Throughput::Elements(items));

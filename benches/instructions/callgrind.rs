@@ -7,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 
 use crate::common::paths::Path;
 
-/// The first argument of the runs that are counted; a path's name and the number of rounds follow.
+/// The first argument of the counted runs. A path's name and the number of rounds follow.
 pub(crate) const RUN: &str = "--run";
 
-/// Operations in the shorter of the two runs.
+/// The number of operations in the shorter of the two runs.
 const OPERATIONS: u64 = 20_000;
 
-/// Instructions that one operation of this path executes.
+/// Counts the instructions that one operation of this path executes.
 pub(crate) fn count(path: &Path) -> Result<f64, String> {
     let rounds = OPERATIONS.div_ceil(path.operations);
     let (short, long) = (Counting::begin(path, rounds)?, Counting::begin(path, 2 * rounds)?);

@@ -1,4 +1,4 @@
-//! The committed figures: instructions per operation, and which compiler they hang on.
+//! The committed figures: instructions per operation, and the compiler that they depend on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of the file's TOML only what `write` writes is understood: a line for each value.
+    /// Understands only the TOML that `write` writes: a line for each value.
     pub(crate) fn read() -> Result<Figures, String> {
         let text = fs::read_to_string(FILE).map_err(|error| format!("{FILE}: {error}"))?;
         let mut figures = Figures { counted_with: String::new(), of_paths: BTreeMap::new() };
@@ -51,7 +51,7 @@ impl Figures {
         fs::write(FILE, text).map_err(|error| format!("{FILE}: {error}"))
     }
 
-    /// What to say to figures that differ where the compiler does too.
+    /// Returns what to say about figures that differ, if the compiler differs too.
     pub(crate) fn of_another_compiler(&self) -> Option<String> {
         let (then, now) = (&self.counted_with, compiler().ok()?);
         (*then != now).then(|| {
@@ -60,7 +60,7 @@ impl Figures {
     }
 }
 
-/// Its release and target.
+/// Returns the compiler's release and target.
 fn compiler() -> Result<String, String> {
     let output = Command::new("rustc").arg("-vV").output();
     let output = output.map_err(|error| format!("rustc cannot be asked its version: {error}"))?;

@@ -1,4 +1,4 @@
-//! How many instructions the hot paths execute: a gate against getting slower that no noisy machine can move.
+//! Counts the instructions that the hot paths execute. This is a gate against getting slower that a noisy machine cannot move.
 //!
 //! ```sh
 //! cargo bench --bench instructions              # fails if one path executes over 10 % more than its committed figure
@@ -6,10 +6,10 @@
 //! cargo bench --bench instructions -- --update  # writes the figures: commit them
 //! ```
 //!
-//! This program runs itself under valgrind's callgrind, for each path with so many rounds and again with twice as many.
-//! The difference, over the rounds that it is about, is what one operation executes: start-up, setting up and growing
-//! tables are in both, and so in neither figure. Instructions are no times: a cache miss counts as one, so what they
-//! gain or lose is to be looked at in `tasks`, `time` and `sync` too, where the same paths are timed.
+//! This program runs itself under valgrind's callgrind, for each path with a number of rounds and again with twice as many.
+//! The difference, divided by the operations in it, is what one operation executes. Start-up, setting up and growing
+//! tables are in both runs, and so not in the figure. Instructions are not times: a cache miss counts as one. So look at
+//! what they gain or lose in `tasks`, `time` and `sync` too, where the same paths are timed.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -26,7 +26,7 @@ use common::paths::{self, Path};
 use figures::Figures;
 use loopwheel::{EventLoop, VirtualClock};
 
-/// A figure may be above the committed one by so many per cent.
+/// A figure may be above the committed one by this many per cent.
 const TOLERANCE: f64 = 10.0;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         names.is_empty() || names.iter().any(|name| path.name.contains(name.as_str()))
     });
     if is_test() {
-        // Do they do what they should?
+        // This checks that the paths do what they should.
         chosen.for_each(|path| run(path, 3));
         return ExitCode::SUCCESS;
     }
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// What is neither an option nor part of a path's name.
+/// Returns the arguments that are neither options nor part of a path's name.
 fn unknown(args: &[String]) -> Option<String> {
     let options = ["--update", "--bench", "--test", "--nocapture"]; // the last three are cargo's own
     let is_known = |arg: &&String| {

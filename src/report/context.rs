@@ -88,9 +88,9 @@ impl fmt::Display for ExceptionContext {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Failed(error) => write!(f, "failed and nobody took its error: {error}"),
+            Failure::Failed(error) => write!(f, "failed and no code took its error: {error}"),
             Failure::Panicked(panic) => {
-                write!(f, "panicked and nobody took it: {}", panic.message())
+                write!(f, "panicked and no code took the panic: {}", panic.message())
             }
             Failure::LostCall => f.write_str(
                 "of another thread came too late: the loop has ended, or has no room for it",

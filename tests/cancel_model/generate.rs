@@ -1,4 +1,4 @@
-//! Random programs. A task awaits, shields and cancels only tasks of higher numbers, so nothing waits for itself.
+//! Generates random programs. A task awaits, shields and cancels only tasks of higher numbers, so nothing waits for itself.
 
 use std::rc::Rc;
 
@@ -9,16 +9,16 @@ struct Generator {
     dice: Dice,
     tasks: Vec<Option<Body>>,
     ids: u32,
-    /// How many nodes there may still be.
+    /// Counts the nodes that may still be made.
     left: u32,
 }
 
-/// Where a node stands.
+/// The surroundings of a node.
 #[derive(Clone, Copy)]
 struct Place {
     task: usize,
     depth: u32,
-    /// Under a lock nothing is awaited that may wait for the lock.
+    /// A task under a lock awaits nothing that may wait for the lock.
     locked: bool,
 }
 
@@ -70,7 +70,7 @@ impl Generator {
         (0..several).map(|_| self.node(place.inside())).collect()
     }
 
-    /// A task of a higher number that is there already, or a new one.
+    /// Returns a task of a higher number that exists already, or a new one.
     fn other(&mut self, place: Place) -> Option<usize> {
         let others = self.tasks.len() - place.task - 1;
         (others > 0).then(|| place.task + 1 + (self.dice.next() % others as u64) as usize)
@@ -137,7 +137,7 @@ impl Generator {
                 let children = (0..=self.dice.below(3)).map(|_| self.task(false)).collect();
                 Node::Gather(self.id(), children)
             }
-            // Two never come to a line in one moment.
+            // No two tasks come to a line in one moment.
             19 => {
                 let lock = Node::Lock(self.id(), self.node(Place { locked: true, ..inside }));
                 Node::Seq(vec![Rc::new(self.sleep()), Rc::new(lock)])

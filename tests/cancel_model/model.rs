@@ -1,10 +1,10 @@
-//! The rule, as a small interpreter: slow, and plain to see.
+//! The rule as a small interpreter that is slow and easy to read.
 //!
-//! What a task awaits is a tree. A cancel walks down the tree of its task and takes every wait out of it; a wait for another task is
-//! not taken out, but cancels that task. What can catch (a task, a limit, `catch_cancel`, `finally`, a group's body) looks at what is
-//! in it: *something was taken out, and nothing is alive there* is what it catches. What is kept is in no tree.
+//! What a task awaits is a tree. A cancel walks down the tree of its task and takes every wait out of it. A wait for another
+//! task is not taken out: the cancel cancels that task. What can catch (a task, a limit, `catch_cancel`, `finally`, a group's
+//! body) looks at what is in it: if *something was taken out, and nothing is alive there*, it catches. What is kept is in no tree.
 //!
-//! Time is virtual, and so fine that no two things happen in one moment by chance; if they do, the model says nothing.
+//! Time is virtual, and so fine that no two things happen in one moment by chance. If they do, the model says nothing.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub(crate) enum Verdict {
 enum Tree {
     New(Rc<Node>),
     Done,
-    /// It was interrupted: from here a cancel comes out.
+    /// It was interrupted, and a cancel comes out of it.
     Out,
     Sleep {
         id: Id,
@@ -41,7 +41,7 @@ enum Tree {
         other: Box<Tree>,
         loser: Loser,
     },
-    /// `cut` says that a cancel from around it has come by.
+    /// `cut` says that a cancel from outside has passed through it.
     Limit {
         id: Id,
         until: Micros,
@@ -60,13 +60,13 @@ enum Tree {
         body: Box<Tree>,
         cleanup: Rc<Node>,
     },
-    /// What runs after one of the two; the line that says so in the end.
+    /// What runs after `Catch` or `Finally`, and the `id` of the line that it logs in the end.
     Cleanup {
         id: Option<Id>,
         cleanup: Box<Tree>,
         goes_on: bool,
     },
-    /// With `told` it has passed a cancel on to the task.
+    /// With `told`, it has passed a cancel on to the task.
     Await {
         id: Id,
         task: usize,
@@ -94,12 +94,12 @@ enum Tree {
     },
 }
 
-/// What the children of a group have in common.
+/// The state that the children of a group share.
 struct Bond {
     children: Vec<usize>,
-    /// They have been cancelled.
+    /// The children have been cancelled.
     aborts: Cell<bool>,
-    /// One of them has failed before that, so the group cancels its own body.
+    /// One of the children failed before that, so the group cancels its own body.
     own: Cell<bool>,
 }
 
@@ -108,11 +108,11 @@ struct Group {
     body: Box<Tree>,
     body_is_over: bool,
     bond: Rc<Bond>,
-    /// Its own cancel of the body is still to come.
+    /// The group has yet to cancel its own body.
     own_to_come: bool,
-    /// A cancel from around it has come by.
+    /// A cancel from outside has passed through it.
     cut: bool,
-    /// It is to let a cancel go on.
+    /// The group must let a cancel go on.
     cancelled: bool,
 }
 
@@ -135,17 +135,17 @@ struct Task {
     end: Option<End>,
     ended_at: Option<Micros>,
     cancelled_at: Option<Micros>,
-    /// Cancels that were asked for, and not taken back.
+    /// Counts the cancels that were requested and not taken back.
     requests: usize,
 }
 
 struct Model<'a> {
     program: &'a Program,
-    /// In which order the tasks are polled.
+    /// Reverses the order in which the tasks are polled.
     is_backwards: bool,
     now: Micros,
     tasks: Vec<Task>,
-    /// What is kept, and which task kept it.
+    /// The trees that are kept, and the task that kept each.
     slots: [Option<(usize, Tree)>; SLOTS],
     tickets: u32,
     lock_holder: Option<u32>,
@@ -155,15 +155,15 @@ struct Model<'a> {
     log: Log,
     /// Something has happened in this moment.
     is_changed: bool,
-    /// When somebody in a line was interrupted last, and when something was last given to a line. If it is one moment, the rule does
-    /// not say what comes first.
+    /// When a waiter in a line was last interrupted, and when something was last given to a line. If both are one moment, the rule
+    /// does not say which comes first.
     cut_in_line: Option<Micros>,
     given_to_line: Option<Micros>,
     says_nothing: bool,
 }
 
 pub(crate) fn run(program: &Program) -> Verdict {
-    // What hangs on who comes first in one moment is not said by the rule.
+    // The rule does not say what depends on the order within one moment.
     let [one, other] = [false, true].map(|is_backwards| run_in_order(program, is_backwards));
     match (one, other) {
         (Some(one), Some(other)) if one == other => Verdict::Says(one),
@@ -664,7 +664,7 @@ impl Model<'_> {
         }
         if failures > 0 {
             self.log(group.id, What::GroupFailed);
-            // A cancel from outside is raised again then, at the next await. Whose it is there is a matter of counting requests.
+            // A cancel from outside is raised again then, at the next await. Which cancel it is depends on counting requests.
             self.says_nothing |= self.tasks[task].requests > 0;
             return Some(Tree::Done);
         }
@@ -712,7 +712,7 @@ impl Model<'_> {
             Node::Take(id, slot) => match self.slots[*slot].take() {
                 Some((from, mut tree)) => {
                     self.says_nothing |= lowest(&tree) <= task; // it may wait for itself
-                    // Whose cancel comes out of a limit that was begun elsewhere is a matter of counting requests.
+                    // Which cancel comes out of a limit that was begun elsewhere depends on counting requests.
                     self.says_nothing |= self.tasks[task].requests > 0;
                     if from != task {
                         self.says_nothing |= has_sets(&tree);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// Names what a line of the log is about.
 pub(crate) type Id = u32;
-/// Durations and moments. So fine, and drawn from so many, that no two things happen in the same moment by chance.
+/// A duration or a moment. Both are so fine, and drawn from so many, that no two things happen in the same moment by chance.
 pub(crate) type Micros = u64;
 
 /// What a task awaits.
@@ -15,12 +15,12 @@ pub(crate) enum Node {
     Seq(Vec<Rc<Node>>),
     /// A `join!`, or a set of futures: they differ in what is polled, and in nothing else.
     Join(Kind, Vec<Rc<Node>>),
-    /// The first that ends wins; what becomes of the other one?
+    /// The first that ends wins. `Loser` says what becomes of the other one.
     Select(Id, Rc<Node>, Rc<Node>, Loser),
     /// Awaits what was kept in this place, if there is something.
     Take(Id, usize),
     Limit(Id, Micros, Rc<Node>),
-    /// What runs if the first is cancelled, and whether the cancel goes on then.
+    /// The second runs if the first is cancelled. The flag says whether the cancel goes on then.
     Catch(Id, Rc<Node>, Rc<Node>, bool),
     Finally(Id, Rc<Node>, Rc<Node>),
     Spawn(usize),
@@ -28,7 +28,7 @@ pub(crate) enum Node {
     Await(Id, usize),
     Shield(Id, usize),
     Cancel(usize),
-    /// Tasks that are its own, and what its body awaits.
+    /// The group's own tasks, and what its body awaits.
     Group(Id, Vec<usize>, Rc<Node>),
     Gather(Id, Vec<usize>),
     /// Takes the lock, and holds it while the inner one is awaited.
@@ -52,7 +52,7 @@ pub(crate) enum Loser {
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     pub(crate) node: Rc<Node>,
-    /// At its end; of a group's child only.
+    /// The body fails at its end. Only a group's child does.
     pub(crate) fails: bool,
 }
 
@@ -61,14 +61,14 @@ pub(crate) struct Program {
     pub(crate) tasks: Vec<Body>,
     /// The tasks that main spawns.
     pub(crate) roots: Vec<usize>,
-    /// When main cancels which task.
+    /// When main cancels each task.
     pub(crate) cancels: Vec<(Micros, usize)>,
 }
 
-/// How many places there are for what is kept.
+/// The number of places for what is kept.
 pub(crate) const SLOTS: usize = 2;
 
-/// What is seen of a run.
+/// An event that is seen in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
     Slept,
@@ -87,11 +87,11 @@ pub(crate) enum What {
     Gathered,
     Locked,
     Got,
-    /// A task: its future is gone.
+    /// The future of a task is gone.
     Ended,
 }
 
-/// When, what of whom, and what it was. In the order of time; what happens in one moment is in no order.
+/// When it happened, to what, and what it was, in the order of time. What happens in one moment is in no order.
 pub(crate) type Log = Vec<(Micros, Id, What)>;
 
 /// The name of a task in the log.

@@ -17,7 +17,7 @@ use loopwheel::{
 
 use crate::program::{Id, Kind, Log, Loser, Micros, Node, Program, SLOTS, What, id_of_task};
 
-/// By then every program is over that will ever be.
+/// By then every program is over that will ever end.
 pub(crate) const HORIZON: Micros = 1_000_000_000;
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;

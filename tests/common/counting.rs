@@ -1,4 +1,4 @@
-//! An allocator that counts, for the tests and benchmarks of memory. Every test that includes this file uses it.
+//! Counts allocations, for the tests and benchmarks of memory. Every test that includes this file uses this allocator.
 #![allow(unsafe_code)] // `GlobalAlloc` cannot be had without
 #![allow(dead_code)] // each user looks at its part
 
@@ -8,20 +8,20 @@ use std::cell::Cell;
 /// What a thread has asked of the allocator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counts {
-    /// Ever.
+    /// In total.
     pub(crate) allocations: u64,
-    /// And not given back.
+    /// Asked for and not given back.
     pub(crate) live_blocks: i64,
     pub(crate) live_bytes: i64,
 }
 
 thread_local! {
-    /// Of this thread alone, so that tests do not count each other's. It has no destructor, so it is always there.
+    /// Counts this thread alone, so that tests do not count each other's. It has no destructor, so it is always accessible.
     static COUNTS: Cell<Counts> =
         const { Cell::new(Counts { allocations: 0, live_blocks: 0, live_bytes: 0 }) };
 }
 
-/// What this thread has asked for so far.
+/// Returns what this thread has asked for so far.
 pub(crate) fn counts() -> Counts {
     COUNTS.get()
 }
@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
             live_blocks: before.live_blocks + 1,
             live_bytes: before.live_bytes + layout.size().cast_signed() as i64,
         });
-        // SAFETY: passed on.
+        // SAFETY: the arguments are passed on unchanged.
         unsafe { System.alloc(layout) }
     }
 
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
             live_blocks: before.live_blocks - 1,
             live_bytes: before.live_bytes - layout.size().cast_signed() as i64,
         });
-        // SAFETY: passed on; it came from there.
+        // SAFETY: the arguments are passed on unchanged; the memory came from the system's allocator.
         unsafe { System.dealloc(block, layout) }
     }
 }

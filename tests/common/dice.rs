@@ -1,6 +1,6 @@
-//! Random numbers: the same seed, the same numbers, on every machine.
+//! Random numbers: the same seed gives the same numbers on every machine.
 
-/// `SplitMix64`.
+/// The generator `SplitMix64`.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -20,7 +20,7 @@ impl Dice {
         (self.next() % u64::from(limit)) as u8
     }
 
-    /// True once in so many times.
+    /// Returns true once in so many times.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.next().is_multiple_of(times)
     }

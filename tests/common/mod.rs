@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use loopwheel::{EventLoop, VirtualClock, now};
 
-/// Milliseconds, for brevity.
+/// Makes a duration of milliseconds, for brevity.
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What happened, and when on the loop's clock.
+/// Logs what happened, and when it did on the loop's clock.
 #[derive(Clone, Default)]
 pub struct Log(Rc<RefCell<Vec<(u64, String)>>>);
 
@@ -57,7 +57,7 @@ pub fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
     (event_loop, reports)
 }
 
-/// A lost wake-up is a loop that sleeps for ever; this says so instead. The only clock here, and it is no assertion.
+/// After a lost wake-up a loop sleeps for ever. This reports that instead. It is the only real clock here, and asserts nothing.
 pub struct Watchdog {
     _is_over: mpsc::Sender<()>,
 }

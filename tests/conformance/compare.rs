@@ -1,4 +1,4 @@
-//! Compares a run with the recorded trace, and shows where they part.
+//! Compares a run with the recorded trace, and shows where they differ.
 
 use std::fmt::{self, Write};
 use std::panic::catch_unwind;

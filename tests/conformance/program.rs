@@ -1,4 +1,4 @@
-//! The scenario language, as data: what stands in a line of a `.jsonl` file.
+//! The scenario language, as data: what a line of a `.jsonl` file contains.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ impl From<BodyFailed> for Raised<String> {
     }
 }
 
-/// A group whose child fails, and is told of while the body still runs, and one that sleeps.
+/// Gives the group a child that fails, and is told of while the body still runs, and a child that sleeps.
 fn children(w: &W, group: &TaskGroup<String>) {
     let (token, other) = (w.code.token("a failing child"), w.code.token("a sleeping child"));
     let looked_at = group.clone();

@@ -1,4 +1,4 @@
-//! Places in arguments: names, limits, iterators, predicates, and the `Clone` and `Display` of what is looked at.
+//! Places in arguments: names, limits, iterators, predicates, and the `Clone` and `Display` of values that are read.
 
 use std::future::pending;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ fn name(w: &W) -> Value {
     Value::new(&w.code, On::Into)
 }
 
-/// A task that has its name, its callbacks and its joiner still when the name is refused.
+/// Makes a task that still has its name, its callbacks and its joiner when a new name is refused.
 fn renamed(w: &W) -> loopwheel::TaskRef {
     let task = w.task(sleep(ms(10)));
     task.set_name("before");

@@ -57,7 +57,7 @@ impl Deed {
     }
 }
 
-/// A payload whose destructor panics: that panic belongs to no task, and goes nowhere.
+/// A payload whose destructor panics. That panic belongs to no task, and goes nowhere.
 struct Bomb {
     _token: Token,
 }
@@ -68,10 +68,10 @@ impl Drop for Bomb {
     }
 }
 
-/// The sentence with which a turn inside a turn is refused.
+/// The message that refuses a turn inside a turn.
 const REFUSED: &str = "a loop cannot be turned while one is running on this thread";
 
-/// The foreign code of a cell: does its deed once, the first time that it is called while it is armed.
+/// The foreign code of a cell. It does its deed once, the first time that it is called while it is armed.
 #[derive(Clone)]
 pub(crate) struct Code(Arc<Shared>);
 
@@ -124,7 +124,7 @@ impl Code {
         self.0.armed.store(false, SeqCst);
     }
 
-    /// What is said by a panic of this deed.
+    /// Returns the text that marks a panic of this deed.
     pub(crate) fn mark(&self) -> &'static str {
         match self.deed() {
             Deed::Turns => REFUSED,
@@ -253,7 +253,7 @@ impl Code {
         }
     }
 
-    /// Turning any loop is refused while one is running here.
+    /// Turning any loop is refused while one runs on this thread.
     fn turn(&self) {
         let mut inner = EventLoop::builder().clock(VirtualClock::new()).build();
         if try_now().is_ok() {
@@ -263,17 +263,17 @@ impl Code {
         inner.turn(Budget::unlimited());
     }
 
-    /// A value whose destructor counts.
+    /// Makes a value whose destructor counts.
     pub(crate) fn token(&self, name: &str) -> Token {
         self.enter(name, self.0.loop_may_leak.load(SeqCst) && self.deed() == Deed::Forgets)
     }
 
-    /// What is forgotten keeps its loop, and what that holds: from here on that may leak.
+    /// A forgotten value keeps its loop, and what that holds. From here on that may leak.
     pub(crate) fn loop_may_leak(&self) {
         self.0.loop_may_leak.store(true, SeqCst);
     }
 
-    /// One that the deed may forget.
+    /// Makes a value that the deed may forget.
     pub(crate) fn leakable(&self, name: &str) -> Token {
         self.enter(name, self.deed() == Deed::Forgets)
     }
@@ -284,7 +284,7 @@ impl Code {
         Token { code: self.clone(), number: ledger.len() - 1, text: name.to_owned() }
     }
 
-    /// The values whose destructors did not run exactly once.
+    /// Returns the values whose destructors did not run exactly once.
     pub(crate) fn losses(&self) -> Vec<String> {
         let ledger = self.0.ledger.lock().unwrap();
         let wrong = |entry: &&Entry| !(entry.dropped == 1 || entry.may_leak && entry.dropped == 0);
@@ -296,7 +296,7 @@ impl Code {
     }
 }
 
-/// A value whose destructor counts. Its text is on the heap, so that a sanitizer sees a use of it when it is gone.
+/// A value whose destructor counts. Its text is on the heap, so that a sanitizer sees a use after the drop.
 pub(crate) struct Token {
     code: Code,
     number: usize,

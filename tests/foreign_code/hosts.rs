@@ -32,7 +32,7 @@ fn value(w: &W) -> Value {
     Value::new(&w.code, On::Drop)
 }
 
-/// A clock that a millisecond passes on at each look.
+/// A clock that advances a millisecond at each look.
 fn looked_at(time: &Rc<Cell<u64>>, at_each: impl Fn() + 'static) -> Clock {
     let time = time.clone();
     Clock::host(move || {
@@ -42,7 +42,7 @@ fn looked_at(time: &Rc<Cell<u64>>, at_each: impl Fn() + 'static) -> Clock {
     })
 }
 
-/// What a clock says from the deed on.
+/// The time that a clock shows from the deed on.
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     Passes,
@@ -121,7 +121,7 @@ fn clocks_and_hooks() -> Vec<Place> {
     ]
 }
 
-/// Loops can be made, and run, after it.
+/// After it, loops can still be made and run.
 fn makes_loops_still() {
     run_virtual(async { yield_now().await });
 }
@@ -235,7 +235,7 @@ fn drive(w: &W, on: Driver) {
         match w.call(|| driven.as_mut().poll(&mut context)) {
             Some(Poll::Pending) => {}
             Some(Poll::Ready(Err(error))) => w.fail(format!("`drive` ended with: {error}")),
-            // It is over, or the panic has ended it, and the loop goes with it.
+            // The drive is over, or the panic has ended it, and the loop goes with it.
             Some(Poll::Ready(Ok(()))) | None => break,
         }
     }

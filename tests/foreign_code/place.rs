@@ -1,4 +1,4 @@
-//! A place: where foreign code runs, and where its panic goes.
+//! A place says where foreign code runs, and where its panic goes.
 
 use std::future::Future;
 
@@ -7,15 +7,15 @@ use crate::stage::W;
 /// Where a panic of the foreign code goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Goes {
-    /// To the outcome of the task that is being polled, or dropped.
+    /// It goes to the outcome of the task that is being polled or dropped.
     Outcome,
-    /// To the exception handler.
+    /// It goes to the exception handler.
     Report,
-    /// To the outcome, or to the exception handler: the page says when.
+    /// It goes to the outcome, or to the exception handler: the page says when.
     OutcomeOrReport,
-    /// Out of the call that the foreign code was given to.
+    /// It comes out of the call that the foreign code was given to.
     Caller,
-    /// Nowhere that a program could see: to stderr, or it is dropped because of an earlier panic.
+    /// No program can see it: it goes to stderr, or is dropped because of an earlier panic.
     Nowhere,
 }
 

@@ -1,4 +1,4 @@
-//! Places in queues: the order of items, a store of one's own, the drop of items.
+//! Places in queues: the order of items, a custom store, the drop of items.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ fn quiet(rank: u32) -> Value {
     Value::ranked(&world.code, On::Ord, rank)
 }
 
-/// Puts three, two at the hands of the foreign code, and gets all of them.
+/// Puts three items, two of them through the foreign code, and gets all of them.
 fn priorities(w: &W, in_put: bool) {
     let queue = Rc::new(PriorityQueue::unbounded());
     reenter(w, &queue, || quiet(0));
@@ -163,7 +163,7 @@ fn stored(w: &W, method: Method) {
     });
 }
 
-/// Drops the items of a queue that a getter and a putter and a joiner wait for.
+/// Drops the items of a queue that a getter, a putter and a joiner wait for.
 fn shut_down(w: &W) {
     let queue = Rc::new(Queue::bounded(3));
     let looked_at = queue.clone();

@@ -1,4 +1,4 @@
-//! The stage of a cell: the deed, the things it is done to, the witnesses that stand around, and what is asserted at the end.
+//! The stage of a cell: the deed, the things it is done to, the witnesses around it, and what is asserted at the end.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -30,7 +30,7 @@ thread_local! {
     static HERE: RefCell<Option<W>> = const { RefCell::new(None) };
 }
 
-/// What is around the foreign code of one cell.
+/// The surroundings of the foreign code in one cell.
 pub(crate) struct World {
     pub(crate) code: Code,
     pub(crate) reports: RefCell<Vec<String>>,
@@ -39,12 +39,12 @@ pub(crate) struct World {
     outcomes: Cell<usize>,
     callers: Cell<usize>,
     witnesses: RefCell<Vec<(&'static str, bool)>>,
-    /// The last handles of tasks, and the like.
+    /// The last handles of tasks and similar things.
     pub(crate) lasts: RefCell<Vec<Box<dyn Any>>>,
     pub(crate) forgets: RefCell<Vec<Box<dyn Any>>>,
     pub(crate) refs: RefCell<Vec<TaskRef>>,
     pub(crate) looks: RefCell<Vec<Box<dyn Fn() -> String>>>,
-    /// Calls, from inside, what has called the foreign code.
+    /// Calls again, from inside, what has called the foreign code.
     pub(crate) again: RefCell<Vec<Box<dyn Fn()>>>,
     pub(crate) other: RefCell<Option<EventLoop>>,
     pub(crate) timers: RefCell<Vec<Box<dyn Any>>>,
@@ -74,7 +74,7 @@ impl World {
         world
     }
 
-    /// The world of this thread: the threads of `to_thread` have none.
+    /// Returns the world of this thread. The threads of `to_thread` have none.
     pub(crate) fn here() -> Option<W> {
         HERE.try_with(|here| here.borrow().clone()).ok().flatten()
     }
@@ -103,13 +103,13 @@ impl World {
         self.expected_reports.borrow_mut().push(text);
     }
 
-    /// Is to be dropped before the run is over.
+    /// Returns a value that must be dropped before the run is over.
     pub(crate) fn ending(self: &Rc<Self>, name: &'static str) -> Ending {
         self.witnesses.borrow_mut().push((name, false));
         Ending { world: self.clone(), number: self.witnesses.borrow().len() - 1 }
     }
 
-    /// A task that is to end.
+    /// Spawns a task that must end.
     pub(crate) fn witness(
         self: &Rc<Self>,
         name: &'static str,
@@ -135,7 +135,7 @@ impl World {
         }));
     }
 
-    /// A witness that has had its first poll, so that it stands in its wait list, when this returns.
+    /// When this returns, every new witness has had its first poll, so it is in its wait list.
     pub(crate) async fn settled(&self) {
         for _ in 0..4 {
             loopwheel::yield_now().await;
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    /// Calls something that hands foreign code on: the panic of that is this caller's.
+    /// Calls something that hands foreign code on. The panic of that code is this caller's.
     pub(crate) fn call<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
         let called = catch_unwind(AssertUnwindSafe(call));
         let seen = called.map_err(|payload| {
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// A task at hand: it is looked at, cancelled, its last handle is dropped.
+    /// Makes a task that the deed looks at and cancels, and whose last handle it drops.
     pub(crate) fn task<F: Future<Output: 'static> + 'static>(
         self: &Rc<Self>,
         future: F,
@@ -191,7 +191,7 @@ impl World {
         task
     }
 
-    /// The same without a joiner.
+    /// Makes the same without a joiner.
     pub(crate) fn at_hand<T, E>(self: &Rc<Self>, handle: &Task<T, E>) -> TaskRef {
         let task = handle.to_ref();
         self.refs.borrow_mut().push(task.clone());
@@ -233,11 +233,11 @@ impl World {
         drop(event_loop);
     }
 
-    /// The witnesses, and what the deeds are done to, beside what is at hand.
+    /// Spawns the witnesses, and makes what the deeds are done to, besides the task at hand.
     pub(crate) async fn furnish(self: &Rc<Self>) {
         let code = &self.code;
         let open = self.open.clone();
-        // One that may be forgotten in the middle of the line, and one behind it.
+        // One witness may be forgotten in the middle of the line, and one is behind it.
         let mut in_line: Local = Box::pin({
             let (open, token) = (open.clone(), code.leakable("a forgotten wait"));
             async move {
@@ -260,7 +260,7 @@ impl World {
             }
         });
         self.witness("a later timer", sleep(ms(60)));
-        // Woken through a waker that the deed wakes.
+        // It is woken through a waker that the deed wakes.
         let (wakers, mut polled) = (self.code.clone(), false);
         self.witness("one with a waker", {
             let open = open.clone();
@@ -275,7 +275,7 @@ impl World {
         });
         let waker = self.code.clone();
         call_later(ms(40), move || waker.wake_all());
-        // Another task that is over, and one that is not: their last handles may go, or be forgotten.
+        // Two more tasks, one finished and one not: their last handles may go, or be forgotten.
         let over = create_task({
             let token = code.token("another task's outcome");
             async move { token }
@@ -381,7 +381,7 @@ impl World {
         self.fail("a body is never over");
     }
 
-    /// The run is over: what is left is dropped, and everything counted.
+    /// Ends the run: what is left is dropped, and everything is counted.
     pub(crate) fn leave(&self, goes: Goes) -> Vec<String> {
         if self.code.ran() == 0 {
             self.fail("the foreign code was never called");

@@ -1,4 +1,4 @@
-//! Places in the life of a task: its poll, and whatever of it is dropped.
+//! Places in the life of a task: its poll, and the drop of each of its parts.
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::panic_any;
@@ -144,7 +144,7 @@ fn loops_that_end() -> Vec<Place> {
                     }
                 }
             }
-            // What is forgotten in the end is leaked, by decision: its ledger is not this cell's.
+            // What is forgotten in the end leaks by decision, and its ledger is not this cell's.
             let code = crate::deeds::Code::new(Deed::Nothing);
             let event_loop = w.builder().build();
             drop(event_loop.create_task(holding(Again(Value::new(&code, On::Clone), w.clone()))));
@@ -234,7 +234,7 @@ fn outcomes() -> Vec<Place> {
                 yield_now().await;
                 panic_any(value);
             });
-            // No reference is kept: with the last one the payload goes.
+            // No reference is kept, because the payload goes with the last one.
             let ending = w.ending("the done-callback of the task at hand");
             task.add_done_callback(move |_| drop(ending));
             drop(task);
@@ -270,7 +270,7 @@ fn errors_and_locals() -> Vec<Place> {
             let mut task = failing(&w, On::Debug);
             w.at_hand(&task);
             drop(wait_for(shield(&mut task), ms(0)).await);
-            // Its handle is there, and the deed may drop it while the text is made.
+            // Its handle exists, and the deed may drop it while the text is made.
             w.last(task);
         }),
         inside("the drop of a task-local", Goes::Report, async |w| {

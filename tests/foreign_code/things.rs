@@ -43,7 +43,7 @@ impl Value {
         }
     }
 
-    /// Text of the heap, read after the deed.
+    /// Text on the heap, read after the deed.
     fn say(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.token.text)
     }
@@ -127,7 +127,7 @@ impl From<Value> for loopwheel::Clock {
     }
 }
 
-/// Ready after so many polls. What it holds is dropped with it, not when it is ready.
+/// A future that is ready after this many polls. What it holds is dropped with it, not when it is ready.
 pub(crate) struct Holding<T> {
     #[allow(dead_code)] // held until it is dropped
     pub(crate) held: T,
@@ -150,7 +150,7 @@ impl<T: Unpin> Future for Holding<T> {
     }
 }
 
-/// Never ready.
+/// A future that is never ready.
 pub(crate) fn holding<T>(held: T) -> Holding<T> {
     Holding { held, polls: usize::MAX }
 }
@@ -163,7 +163,7 @@ pub(crate) enum OnWaker {
     Drop,
 }
 
-/// A foreign waker, in front of one of the loop's. Only the copies that the crate makes do the deed.
+/// A foreign waker that wraps one of the loop's. Only the copies that the crate makes do the deed.
 pub(crate) struct Foreign {
     code: Code,
     on: OnWaker,

@@ -1,4 +1,4 @@
-//! Foreign wakers: where the crate keeps one, and what it calls of it.
+//! Foreign wakers: where the crate keeps one, and which of its functions it calls.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -15,7 +15,7 @@ use crate::stage::{Local, W, ms};
 use crate::tasks::begin;
 use crate::things::{OnWaker, Under};
 
-/// What keeps a waker, and what lets it go on.
+/// Something that keeps a waker, and what lets it go on.
 type Kept = (Local, GoOn);
 type GoOn = Rc<dyn Fn()>;
 
@@ -80,7 +80,7 @@ fn joined(w: &W) -> Kept {
     (Box::pin(joined), open(w))
 }
 
-/// A task of another loop ends at once when that is dropped: while a waker is cloned, for one.
+/// A task of another loop ends at once when that loop is dropped, for instance while a waker is cloned.
 fn elsewhere(w: &W) -> (Task<()>, GoOn) {
     let other = w.other.take().expect("the other loop is there");
     let task = other.create_task(pending::<()>());
@@ -199,7 +199,7 @@ pub(crate) fn places() -> Vec<Place> {
             w.settled().await;
             go_on();
         }));
-        // On a thread of the pool no loop is there to report to.
+        // A thread of the pool has no loop to report to.
         let goes = if of == "of a to_thread" { Goes::Nowhere } else { Goes::Report };
         places.push(inside(format!("wake of a waker {of}"), goes, move |w| async move {
             let (kept, go_on) = arranged(&w, kind);

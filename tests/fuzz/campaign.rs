@@ -1,4 +1,4 @@
-//! The campaign: lets children run programs until there were enough, and shrinks what fails.
+//! The campaign lets children run programs until enough have run, and shrinks those that fail.
 
 use std::collections::VecDeque;
 use std::env;
@@ -22,33 +22,33 @@ pub(crate) struct Outcome {
 pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) found: Found,
-    /// After how many programs.
+    /// Counts the programs that had run by then.
     pub(crate) after: u64,
 }
 
-/// A fault that a child found, or died of.
+/// A fault that a child found or died of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
     pub(crate) kind: String,
     pub(crate) detail: String,
 }
 
-/// How the children are run.
+/// Says how the children are run.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Campaign {
-    /// A check that is wrong, for the tests of this fuzzer.
+    /// A deliberate fault, for the tests of this fuzzer.
     pub(crate) wrong: Option<&'static str>,
-    /// Seconds after which one program hangs; if not said, what the child takes.
+    /// Seconds after which one program counts as hung. By default the child decides.
     pub(crate) hang_after: Option<u64>,
 }
 
 impl Campaign {
-    /// This very program, as a child that does one job: the test `in_a_child`.
+    /// Returns the command that runs this same program as a child with one job: the test `in_a_child`.
     pub(crate) fn child(self) -> Command {
         let mut command = Command::new(env::current_exe().expect("the path of this program"));
         command.args(["--exact", "in_a_child", "--nocapture", "--test-threads=1"]);
         command.env("FUZZ_CHILD", "1").stdout(Stdio::piped()).stderr(Stdio::null());
-        // Programs forget on purpose. What else leaks, the ledger and the bytes tell; of a sanitizer that is not asked.
+        // Programs forget values on purpose. The ledger and the byte counts find other leaks; the sanitizer is not asked.
         command.env("ASAN_OPTIONS", "detect_leaks=0");
         if let Some(wrong) = self.wrong {
             command.env("FUZZ_WRONG", wrong);
@@ -59,7 +59,7 @@ impl Campaign {
         command
     }
 
-    /// Runs programs from a seed on, until so many operations are done or there are so many failures.
+    /// Runs programs from a seed on, until enough operations are done or enough programs have failed.
     pub(crate) fn run(self, first: u64, operations: u64, failures_at_most: usize) -> Outcome {
         let mut outcome = Outcome::default();
         let mut seed = first;
@@ -92,7 +92,7 @@ impl Campaign {
         hear(command.spawn().expect("a child process")).found
     }
 
-    /// The smallest program that fails in the same way.
+    /// Finds the smallest program that fails in the same way.
     pub(crate) fn shrink(self, failure: &Failure) -> Program {
         let program = generate::program(failure.seed, Switches::from_env());
         let hang_after = self.hang_after.or(Some(5));
@@ -102,7 +102,7 @@ impl Campaign {
         })
     }
 
-    /// What a failure looks like to people: small, with what it does and how to see it again.
+    /// Shows a failure to people: it is small, and says what the program does and how to run it again.
     pub(crate) fn describe(self, failure: &Failure) -> String {
         let small = self.shrink(failure);
         let found = self.try_program(&small).unwrap_or_else(|| failure.found.clone());
@@ -154,7 +154,7 @@ fn hear(mut child: Child) -> Heard {
     heard
 }
 
-/// The last that a child says before it dies is why: that of a sanitizer is some hundred lines.
+/// The last lines that a child prints before it dies are the reason. A sanitizer prints some hundred lines.
 fn last_lines(errors: impl Read) -> String {
     let mut last = VecDeque::new();
     for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {

@@ -1,4 +1,4 @@
-//! What must hold when a program is over: nothing is held, nobody waits, every value is gone.
+//! Checks what must hold when a program is over: nothing is held, no task waits, every value is gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -9,7 +9,7 @@ use crate::queue::AnyQueue;
 use crate::world::World;
 
 pub(crate) fn after(world: &World) {
-    // A future that is never dropped stands in its line for ever, and may hold what it got.
+    // A future that is never dropped stays in its line for ever, and may hold what it got.
     if !world.ledger.anything_forgotten() {
         held(world);
         waiting(world);
@@ -17,8 +17,8 @@ pub(crate) fn after(world: &World) {
     drain(world);
     world.waits.clear();
     world.graph.clear();
-    // The threads of a loop's pool may still be about to drop what they had. They are real, so the real clock is the point;
-    // it ends as soon as they have.
+    // The threads of a loop's pool may still be about to drop what they had. They are real, so this needs the real clock.
+    // It ends as soon as they have.
     for _ in 0..5_000 {
         if !world.threads_are_used.get() || world.ledger.leaked().is_none() {
             break;
@@ -28,7 +28,7 @@ pub(crate) fn after(world: &World) {
     world.ledger.close();
 }
 
-/// Permits are conserved: those that are free are all that there are, but for those whose guards were forgotten.
+/// Permits are conserved: all of them are free, except those whose guards were forgotten.
 fn held(world: &World) {
     let free = |permits: usize| i64::try_from(permits).unwrap_or(i64::MAX);
     let fault = |what: String| world.ledger.fault("a permit lost", what);
@@ -69,7 +69,7 @@ fn waiting(world: &World) {
     }
 }
 
-/// What lies in queues and promises is dropped; that may run anything, and throw.
+/// Drops what queues and promises hold. That may run anything, and panic.
 fn drain(world: &World) {
     for queue in &world.queues {
         empty(queue);
@@ -86,7 +86,7 @@ fn drain(world: &World) {
     }
 }
 
-/// Comparing the items may throw, too, but not for ever.
+/// Comparing the items may panic too, but not for ever.
 fn empty(queue: &AnyQueue) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| queue.get_nowait())) {

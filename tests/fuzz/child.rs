@@ -1,5 +1,5 @@
-//! The process in which programs run, for any of them may abort it, hang it, or overflow its stack. It says on stdout what it
-//! is about to do and what it found:
+//! Programs run in this child process, because any of them may abort it, hang it, or overflow its stack. It prints to stdout
+//! what it is about to do and what it found:
 //!
 //! ```text
 //! @17                      the program of seed 17 begins
@@ -25,7 +25,7 @@ use crate::program::Program;
 use crate::switches::Switches;
 use crate::world::World;
 
-/// Panics of the crate's that are documented.
+/// The crate's documented panics.
 const DOCUMENTED: [&str; 9] = [
     "a task cannot await itself",
     "a `Task` was awaited although",
@@ -39,15 +39,15 @@ const DOCUMENTED: [&str; 9] = [
     "a gathered task is over, and its outcome is gathered once",
 ];
 
-/// What another thread panicked with, though it should not.
+/// The panic of another thread, where none should happen.
 static STRAY: Mutex<Option<String>> = Mutex::new(None);
 static PROGRAMS: AtomicU64 = AtomicU64::new(0);
 
-/// What a child is asked to do.
+/// The job of a child.
 pub(crate) enum Job {
-    /// Programs from this seed on, until there have been so many operations.
+    /// Runs programs from this seed on, until this many operations are done.
     Seeds { first: u64, operations: u64 },
-    /// This program, once.
+    /// Runs this program once.
     One { program: Box<Program>, is_verbose: bool },
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn work(job: Job) {
     }
 }
 
-/// Runs a program, and again, to see that it does the same and leaves no memory behind.
+/// Runs a program twice, to see that it does the same again and leaves no memory behind.
 pub(crate) fn try_program(program: &Program, is_verbose: bool) -> (Option<Fault>, u64) {
     PROGRAMS.fetch_add(1, Ordering::Relaxed);
     let first = execute(program, is_verbose);
@@ -109,7 +109,7 @@ pub(crate) fn try_program(program: &Program, is_verbose: bool) -> (Option<Fault>
     (fault, operations)
 }
 
-/// Nothing is wrong with gathering: this is to see that what is wrong is found.
+/// Gathering is correct. This reports it as a fault, to test that faults are found.
 fn go_wrong(kind: &str) -> Fault {
     match kind {
         "abort" => process::abort(),
@@ -127,7 +127,7 @@ fn fault_of(report: &Report) -> Option<Fault> {
 }
 
 fn compare(program: &Program, first: &Report) -> Option<Fault> {
-    // A channel's memory comes and goes in blocks: what leaks, leaks every time.
+    // A channel's memory comes and goes in blocks. A real leak shows up every time.
     let mut grown = 0;
     for _ in 0..4 {
         let before = counts().live_bytes;
@@ -158,7 +158,7 @@ fn compare(program: &Program, first: &Report) -> Option<Fault> {
     Some(Fault { kind: "memory leaked", detail: format!("{grown} bytes each time") })
 }
 
-/// Hostile code throws without calling this. So what comes here is documented, or a fault.
+/// Hostile code panics without calling this hook. So a panic that gets here is documented, or a fault.
 fn hook(info: &panic::PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload
@@ -178,8 +178,8 @@ fn hook(info: &panic::PanicHookInfo<'_>) {
     }
 }
 
-/// No program takes so long: of the processor's time, for other processes may have it for a while; or if it waits for what never
-/// comes, of real time. The real clock is the point: in a program that hangs virtual time stands still.
+/// No program takes this long. The limit is on the processor's time, because other processes may have it for a while; for a program
+/// that waits for what never comes, it is on real time. This needs the real clock: in a program that hangs virtual time stops.
 fn begin_watchdog() {
     let seconds = env::var("FUZZ_HANG").ok().and_then(|it| it.parse().ok()).unwrap_or(20);
     let at_most = Duration::from_secs(seconds);
@@ -200,7 +200,7 @@ fn begin_watchdog() {
     });
 }
 
-/// How long this process has been at work.
+/// Returns how long this process has been at work.
 #[cfg(unix)]
 fn processor_time() -> Duration {
     let clock = nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID;

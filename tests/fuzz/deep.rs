@@ -1,4 +1,4 @@
-//! Thousands of one thing inside another. The innermost waits for event 0, which the janitor sets.
+//! Nests thousands of one thing. The innermost waits for event 0, which the janitor sets.
 
 use std::future::Future;
 use std::pin::Pin;

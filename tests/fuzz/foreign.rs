@@ -58,7 +58,7 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ForeignOp) -> Boxed<'a> {
     })
 }
 
-/// A future in somebody else's set. Some sets leak the others if a destructor throws; that is not looked for here.
+/// Runs a future in a foreign set. Some sets leak the other futures if a destructor panics; this does not look for that.
 struct Member(Option<Boxed<'static>>);
 
 impl Future for Member {
@@ -81,7 +81,7 @@ impl Drop for Member {
     }
 }
 
-/// Polls with a waker of our own, a few times, and then leaves it.
+/// Polls a few times with a waker of the fuzzer's own, and then leaves it.
 async fn by_hand(place: &Place, body: &Body, spec: WakerSpec, polls: u8, then: Then) {
     let world = World::here();
     let label = world.ledger.label(place.label);

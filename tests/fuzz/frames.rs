@@ -1,4 +1,4 @@
-//! Statements that stand around others: catching a cancel, cleaning up, limiting the time.
+//! Statements that wrap others: they catch a cancel, clean up, or limit the time.
 
 use std::rc::Rc;
 use std::thread;

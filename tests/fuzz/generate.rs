@@ -1,4 +1,4 @@
-//! Programs from seeds: the host's steps, and the tasks. Statements are chosen in `statements.rs`.
+//! Generates programs from seeds: the host's steps, and the tasks. `statements.rs` chooses the statements.
 
 use std::mem;
 
@@ -16,14 +16,14 @@ const DEEP_ONE_IN: u64 = 2_500;
 pub(crate) struct Generator {
     pub(crate) dice: Dice,
     pub(crate) switches: Switches,
-    /// How many statements may still be made.
+    /// Counts the statements that may still be made.
     pub(crate) left: usize,
-    /// How much of it is hostile: one in so many.
+    /// One statement in so many is hostile.
     pub(crate) hostile_one_in: u64,
     pub(crate) threads: bool,
-    /// How many foreign sets stand around, in the same task.
+    /// Counts the foreign sets around this place in the same task.
     pub(crate) sets: u8,
-    /// Wakers may come into foreign hands; then a deadlock cannot be known.
+    /// Wakers may be handed to foreign code. Then a deadlock cannot be detected.
     pub(crate) foreign: bool,
 }
 
@@ -150,7 +150,7 @@ impl Generator {
         self.dice.below(SLOTS)
     }
 
-    /// The values of which one is chosen lie close together, so that deadlines meet.
+    /// Chooses among values that lie close together, so that deadlines meet.
     pub(crate) fn millis(&mut self) -> u8 {
         self.dice.pick(&[0, 1, 1, 2, 3, 5, 10, 20])
     }
@@ -203,7 +203,7 @@ impl Generator {
     }
 }
 
-/// A depth at which recursion would be the end.
+/// Generates a program so deep that recursion would overflow the stack.
 fn deep_program(seed: u64, dice: &mut Dice) -> Program {
     let depth = 20_000 + 10_000 * u32::from(dice.below(4));
     let of = dice.pick(&[Deep::Groups, Deep::Groups, Deep::Joins, Deep::Gathers]);

@@ -1,6 +1,6 @@
-//! Which task awaits which. Tasks may await each other in a circle, which a cancel breaks. But a group waits for its children
-//! even if it is cancelled: a child that awaits its own parent, perhaps through others, waits for ever, in asyncio too. So a
-//! program does not begin a wait that would close a circle through a group.
+//! Records which task awaits which. Tasks may await each other in a circle, which a cancel breaks. But a group waits for its
+//! children even if it is cancelled: a child that awaits its own parent, perhaps through others, waits for ever, in asyncio too.
+//! So a program does not begin a wait that would close a circle through a group.
 
 use std::cell::RefCell;
 
@@ -18,16 +18,16 @@ pub(crate) struct Graph {
     edges: RefCell<Vec<Edge>>,
 }
 
-/// One task awaits another, until this is dropped.
+/// One task awaits another until this is dropped.
 pub(crate) struct Awaiting(Edge);
 
 impl Graph {
-    /// A group or gathering of `from` has made the task `to`.
+    /// Notes that a group or gathering of `from` has made the task `to`.
     pub(crate) fn has_child(&self, from: u32, to: u32, by_group: bool) {
         self.edges.borrow_mut().push(Edge { from, to, by_group });
     }
 
-    /// The task `from` is about to await `to`. `None` if that could never end.
+    /// Notes that the task `from` is about to await `to`. Returns `None` if that could never end.
     pub(crate) fn awaits(&self, from: u32, to: u32) -> Option<Awaiting> {
         if self.reaches_through_group(to, from) {
             return None;

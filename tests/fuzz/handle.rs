@@ -1,4 +1,4 @@
-//! Handles of tasks, of whatever kind, and what becomes of outcomes.
+//! Handles of tasks, of every kind, and what becomes of outcomes.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::world::World;
 
 pub(crate) type Fallible = Task<Parcel, Parcel>;
 
-/// A handle, and which task it should be of.
+/// A handle, and the task that it should belong to.
 pub(crate) struct Handle {
     pub(crate) label: u32,
     pub(crate) held: Held,
@@ -41,7 +41,7 @@ impl Handle {
         each!(&self.held, task => task.to_ref())
     }
 
-    /// All that can be asked.
+    /// Calls everything that a handle can be asked.
     pub(crate) fn look(&self) -> String {
         each!(&self.held, task => {
             format!("{task:?} {} {} {}", task.name(), task.is_done(), task.is_cancelled())
@@ -57,7 +57,7 @@ impl Handle {
         Handle { label: self.label, held }
     }
 
-    /// Another handle to the same task, if there can be one.
+    /// Returns another handle to the same task, if there can be one.
     pub(crate) fn try_clone(&self) -> Option<Handle> {
         let held = match &self.held {
             Held::Plain(_) | Held::Fallible(_) => return None,
@@ -71,7 +71,7 @@ impl Handle {
         matches!(self.held, Held::Shared(_) | Held::SharedFallible(_))
     }
 
-    /// Polled as a future, it gives the end of its task.
+    /// Polled as a future, it returns the outcome of its task.
     pub(crate) async fn ended(&mut self, watcher: u32) {
         let (label, is_shared) = (self.label, self.is_shared());
         match &mut self.held {
@@ -83,7 +83,7 @@ impl Handle {
     }
 }
 
-/// The outcome of the task `label` has come to `watcher`. What is dropped here may run anything.
+/// Notes that the outcome of the task `label` has come to `watcher`. What is dropped here may run anything.
 pub(crate) fn see<E: Any + fmt::Debug>(
     watcher: u32,
     label: u32,

@@ -1,20 +1,20 @@
-//! Who holds what while it is held: a lock has one holder, a semaphore no more than it has permits.
+//! Tracks what holds each lock and permit: a lock has one holder, a semaphore no more than it has permits.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::world::{PERMITS, World};
 
-/// What is held now.
+/// What is held at the moment.
 #[derive(Default)]
 pub(crate) struct Held {
-    /// The number of its holder; zero is nobody.
+    /// The number of its holder; zero means no holder.
     locks: [Cell<u64>; 2],
     permits: [Cell<i64>; 2],
     holders: Cell<u64>,
 }
 
-/// Dropped before the guard that it stands for.
+/// Represents a guard, and is dropped before it.
 pub(crate) enum Holding {
     Lock { world: Rc<World>, n: usize, number: u64 },
     Permit { world: Rc<World>, n: usize },
@@ -72,7 +72,7 @@ impl Drop for Holding {
 }
 
 impl Held {
-    /// It was released by hand, and its guard holds nothing any more.
+    /// The lock or permit was released by hand, and its guard holds nothing any more.
     pub(crate) fn lock_is_released(&self, n: usize) {
         self.locks[n].set(0);
     }

@@ -1,4 +1,4 @@
-//! The host: it makes the loop, does with it what the program says, and sees to it that there is an end.
+//! The host makes the loop, does with it what the program says, and makes sure that the program ends.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -19,7 +19,7 @@ use crate::program::{Body, HostStep, Millis, Program, Settings, TaskSpec};
 use crate::world::{Line, World};
 use crate::{checks, janitor, reflex, report};
 
-/// What a run gave.
+/// The results of a run.
 pub(crate) struct Report {
     pub(crate) fault: Option<Fault>,
     pub(crate) log: Vec<Line>,
@@ -51,7 +51,7 @@ pub(crate) fn execute(program: &Program, is_verbose: bool) -> Report {
     }
 }
 
-/// What the program's own code throws here is nobody's concern.
+/// Ignores panics of the program's own code.
 fn quietly(call: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
         drop(payload);
@@ -104,7 +104,7 @@ impl Host<'_> {
         self.event_loop.as_mut().expect("there is one, but while it is made")
     }
 
-    /// Nothing that foreign code throws may come out here.
+    /// No panic of foreign code may come out here.
     fn guarded<R>(&self, what: &'static str, call: impl FnOnce() -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(result) => Some(result),
@@ -215,7 +215,7 @@ impl Host<'_> {
 
     fn run(&mut self, body: &Body, to_the_end: bool) {
         if self.settings.host_clock {
-            // It would wait in real time.
+            // The loop would wait in real time.
             drop(self.event_loop().create_task(TaskFuture::of_host(body)));
             return self.run_until_stalled();
         }
@@ -243,7 +243,7 @@ impl Host<'_> {
             Some(RunError::Deadlock(deadlock)) => {
                 let text = deadlock.to_string();
                 self.world.log(HOST, "is stuck", deadlock.waits().len() as u64);
-                // Where it may be, main is gone by now, so nothing can be said of what is waited for.
+                // Where a deadlock is allowed, main is gone by now, so nothing can be said about pending waits.
                 if self.settings.janitor {
                     ledger.fault("a deadlock", text);
                 }
@@ -294,7 +294,7 @@ impl Host<'_> {
         self.new_loop();
     }
 
-    /// All tasks end, if they are not dropped with the loop.
+    /// Waits until all tasks end, unless they are dropped with the loop.
     fn finish(&mut self) {
         if !self.settings.dropped_midway {
             self.settle();

@@ -1,4 +1,4 @@
-//! A few statements that belong together, on one slot: by chance alone they would seldom meet.
+//! Groups of a few statements that belong together, on one slot. By chance alone they would seldom meet.
 
 use crate::generate::Generator;
 use crate::program::{
@@ -45,7 +45,7 @@ impl Generator {
             3 => (0..2 + self.dice.below(2))
                 .map(|_| Op::Sync(SyncOp::Put { queue: 2, item: self.make(), now: true }))
                 .collect(),
-            // Several who wait, the first through a foreign waker, for an event or the end of a task.
+            // Several waiters, the first through a foreign waker, for an event or the end of a task.
             4 if self.foreign && self.switches.by_hand => {
                 let task = self.task(depth);
                 let waits = match self.dice.below(3) {

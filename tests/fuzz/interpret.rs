@@ -1,5 +1,5 @@
-//! The interpreter: statements become futures, by recursion. Here are tasks as a whole, and the statements that stand for
-//! themselves; each other kind has a file of its own.
+//! The interpreter turns statements into futures, by recursion. This file has whole tasks and the statements without a kind
+//! of their own. Each other kind has its own file.
 
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
@@ -22,13 +22,13 @@ use crate::{deep, foreign, frames, many, reflex, report, sync, tasks, threads};
 
 pub(crate) type Boxed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Where a statement stands.
+/// The surroundings of a statement.
 #[derive(Clone)]
 pub(crate) struct Place {
-    /// In the ledger: the task, or a body that may be forgotten by itself.
+    /// Its number in the ledger: the task, or a body that may be forgotten by itself.
     pub(crate) label: u32,
     pub(crate) task: u32,
-    /// The group around it, and the task whose it is.
+    /// The group around it, and the task that owns the group.
     pub(crate) group: Option<(u32, TaskGroup<Parcel>)>,
     /// Wakers work here, so no wait may last longer than what it waits for.
     pub(crate) is_watched: bool,
@@ -88,7 +88,7 @@ fn wait<'a>(place: &'a Place, op: &'a Op) -> Boxed<'a> {
                 }
             }
             Op::KeepWaker(slot) => {
-                // The task's own, or that of whichever foreign set is in between.
+                // The waker is the task's own, or that of the foreign set in between.
                 let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
                 let before = World::here().wakers.put(slot, waker);
                 drop(before);
@@ -131,7 +131,7 @@ fn at_once(world: &Rc<World>, place: &Place, op: &Op) {
     }
 }
 
-/// A callback that does this, and owns something.
+/// Makes a callback that does this, and owns something.
 pub(crate) fn callback(world: &World, label: u32, does: Reflex) -> impl FnOnce() + 'static {
     let owned = Parcel::owned(world, label, Reflex::Nothing);
     move || {
@@ -143,7 +143,7 @@ pub(crate) fn callback(world: &World, label: u32, does: Reflex) -> impl FnOnce()
     }
 }
 
-/// Panics, on purpose. Nobody's panic hook is called: that one is for panics that should not be.
+/// Panics on purpose. It calls no panic hook: the hook is for panics that should not happen.
 pub(crate) fn throw(world: &World, label: u32, thrown: Thrown) {
     match thrown {
         Thrown::Text => {
@@ -157,7 +157,7 @@ pub(crate) fn throw(world: &World, label: u32, thrown: Thrown) {
     }
 }
 
-/// What a task or scope ends with.
+/// Makes the result that a task or scope ends with.
 pub(crate) fn finish(world: &World, label: u32, end: End) -> Result<Parcel, Parcel> {
     match end {
         End::Value(make) => Ok(Parcel::new(world, label, make)),
@@ -212,7 +212,7 @@ impl Future for TaskFuture {
     }
 }
 
-/// The same, where a `Result` would be a value like any other.
+/// The same future, where a `Result` is a value like any other.
 pub(crate) struct PlainFuture(pub(crate) TaskFuture);
 
 impl Future for PlainFuture {
@@ -223,7 +223,7 @@ impl Future for PlainFuture {
     }
 }
 
-/// Spawns on the running loop.
+/// Spawns a task on the running loop.
 pub(crate) fn spawn(place: &Place, spec: &TaskSpec) -> Handle {
     let future = TaskFuture::new(place, spec);
     let label = future.label();

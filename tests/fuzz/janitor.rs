@@ -1,5 +1,5 @@
-//! The janitor: a timer far beyond all others. When it fires nothing else could go on, so every wait must be a real one; then
-//! it gives the tasks what they wait for, later it cancels them. Programs are finite, so there is an end to it.
+//! The janitor is a timer far beyond all others. When it fires nothing else could go on, so every wait must be a real one. It
+//! then gives the tasks what they wait for, and later cancels them. Programs are finite, so this ends.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::World;
 
 const AT_MOST: u32 = 400;
 
-/// Far from what the programs wait for, and another nanosecond each time.
+/// A delay far beyond what the programs wait for, and one nanosecond longer each time.
 fn period(world: &World) -> Duration {
     Duration::from_secs(1_000) + Duration::from_nanos(1 + u64::from(world.rescues.get()))
 }
@@ -46,7 +46,7 @@ fn sweep() {
     rescue(&world, rescues);
 }
 
-/// Nothing is ready: whoever waits for what is there already has lost a wake-up.
+/// Nothing is ready. A wait for something that has arrived already has lost its wake-up.
 pub(crate) fn check(world: &World) {
     if let Some(lost) = world.waits.find_lost(world, now()) {
         world.ledger.fault("a lost wake-up", format!("still waits for {lost}"));
@@ -55,7 +55,7 @@ pub(crate) fn check(world: &World) {
 
 fn rescue(world: &Rc<World>, round: u32) {
     world.log(HOST, "is rescued", round.into());
-    // Each by itself: foreign wakers may throw.
+    // Each is woken separately, because foreign wakers may panic.
     for n in 0..2 {
         let soon = |what: Box<dyn Fn(&World)>| {
             let owned = callback(world, HOST, Reflex::Nothing);

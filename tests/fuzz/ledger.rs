@@ -1,4 +1,4 @@
-//! The books: every value that a program makes has a number, and an entry of what became of it.
+//! The ledger: every value that a program makes has a number, and an entry that says what became of it.
 
 use std::mem;
 use std::sync::Mutex;
@@ -11,20 +11,20 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
 }
 
-/// What a value is for.
+/// The purpose of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Role {
     /// A task's value or error, an item of a queue, what a future or a closure owns.
     Plain,
-    /// Thrown by the body of a task or callback: to be an outcome or a report.
+    /// The body of a task or callback panics with it, so it must become an outcome or a report.
     Thrown,
-    /// What the loop itself owns, or a task that cannot be told: it is never dropped if anything was forgotten.
+    /// The loop itself owns it, or a task that cannot be identified does: it is never dropped if anything was forgotten.
     Shared,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Which task or body made it.
+    /// The task or body that made it.
     label: u32,
     role: Role,
     drops: u8,
@@ -36,7 +36,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Label {
     parent: u32,
-    /// Which body took its handle last.
+    /// The body that took its handle last.
     held_by: u32,
     /// `mem::forget` was called for it, so what it owns is never dropped.
     forgotten: bool,
@@ -51,7 +51,7 @@ struct Books {
 }
 
 impl Books {
-    /// Which labels were forgotten, with all that they made, and held.
+    /// Returns which labels were forgotten, with all that they made and held.
     fn excused(&self) -> Vec<bool> {
         let mut excused: Vec<_> = self.labels.iter().map(|label| label.forgotten).collect();
         let mut more = excused.contains(&true);
@@ -68,11 +68,11 @@ impl Books {
     }
 }
 
-/// Shared with other threads, so with a lock; no foreign code runs under it.
+/// Other threads share this, so it has a lock. No foreign code runs under the lock.
 #[derive(Default)]
 pub(crate) struct Ledger {
     books: Mutex<Books>,
-    /// Something was thrown away that is a failure by the rules, and need not be reported: a gathered failure, say.
+    /// Something was thrown away that is a failure by the rules and need not be reported, such as a gathered failure.
     excuses_silence: AtomicBool,
     anything_forgotten: AtomicBool,
 }
@@ -108,7 +108,7 @@ impl Ledger {
         self.books(|books| books.labels[label as usize].forgotten = true);
     }
 
-    /// The body `holder` has taken a handle, which is forgotten with it.
+    /// Notes that the body `holder` has taken a handle, which is forgotten with it.
     pub(crate) fn held(&self, label: u32, holder: u32) {
         self.books(|books| books.labels[label as usize].held_by = holder);
     }
@@ -117,7 +117,7 @@ impl Ledger {
         self.anything_forgotten.load(Ordering::Relaxed)
     }
 
-    /// The value of this task has come out, by value: that happens once.
+    /// Notes that the value of this task has come out, by value: that happens once.
     pub(crate) fn value_taken(&self, label: u32) {
         let again = self
             .books(|books| mem::replace(&mut books.labels[label as usize].value_was_taken, true));
@@ -171,7 +171,7 @@ impl Ledger {
         self.excuses_silence.store(true, Ordering::Relaxed);
     }
 
-    /// The first fault counts; what comes later may follow from it.
+    /// Keeps the first fault, because later ones may follow from it.
     pub(crate) fn fault(&self, kind: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
         self.books(|books| books.fault.get_or_insert(Fault { kind, detail }).kind);
@@ -181,7 +181,7 @@ impl Ledger {
         self.books(|books| books.fault.clone())
     }
 
-    /// What was never dropped, though nothing that it belongs to was forgotten: its number, and the label of who made it.
+    /// Finds what was never dropped, though nothing that owns it was forgotten: its number, and the label that made it.
     pub(crate) fn leaked(&self) -> Option<(usize, u32)> {
         let forgotten = self.anything_forgotten();
         self.books(|books| {
@@ -195,7 +195,7 @@ impl Ledger {
         })
     }
 
-    /// What was thrown, and nobody heard of.
+    /// Finds panics that were never reported.
     fn silent(&self) -> Option<(usize, u32)> {
         self.books(|books| {
             let excused = books.excused();
@@ -208,7 +208,7 @@ impl Ledger {
         })
     }
 
-    /// All is over: every value has been dropped once, but for those of what was forgotten; what was thrown was heard of.
+    /// At the end every value has been dropped once, except those of what was forgotten, and every panic was reported.
     pub(crate) fn close(&self) {
         if let Some((serial, label)) = self.leaked() {
             self.fault(

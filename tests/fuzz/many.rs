@@ -1,4 +1,4 @@
-//! Statements about many tasks at once: gathering, waiting for them, and groups.
+//! Statements about many tasks at once: they gather tasks, wait for them, and run groups.
 
 use std::any::Any;
 use std::fmt;
@@ -42,7 +42,7 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ManyOp) -> Boxed<'a> {
     }
 }
 
-/// The values of these tasks, each its own.
+/// Sees the values of these tasks. Each must be the task's own.
 fn see_all<E: Any + fmt::Debug>(
     watcher: u32,
     labels: &[u32],
@@ -154,7 +154,7 @@ async fn gather_handles(place: &Place, exceptions: bool, slots: &[Slot]) {
     }
     drop(world);
     if exceptions {
-        // What awaiting a handle gives is the value here.
+        // The value here is what awaiting a handle returns.
         let outcomes = gather(tasks).return_exceptions().await;
         let outcomes = outcomes.into_iter().filter_map(Result::ok);
         see_all(place.label, &labels, outcomes);

@@ -1,4 +1,4 @@
-//! The one type of value in these programs. It is numbered, and whatever is asked of it may run anything.
+//! The one type of value in these programs. Each value is numbered, and each of its methods may run anything.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use crate::reflex;
 use crate::world::World;
 
 pub(crate) struct Parcel {
-    /// On the heap, so that a sanitizer sees when it is read too late.
+    /// The number is on the heap, so that a sanitizer sees a read after the drop.
     serial: Box<u32>,
     label: u32,
     make: Make,
@@ -23,7 +23,7 @@ impl Parcel {
         Parcel::of_role(&world.ledger, label, make, Role::Plain)
     }
 
-    /// Something whose destructor does this.
+    /// Creates a value whose destructor does this.
     pub(crate) fn owned(world: &World, label: u32, drop: Reflex) -> Parcel {
         Parcel::new(world, label, Make { drop, ..Make::default() })
     }
@@ -36,19 +36,19 @@ impl Parcel {
         *self.serial
     }
 
-    /// Which task made it.
+    /// Returns the task that made it.
     pub(crate) fn label(&self) -> u32 {
         self.label
     }
 
-    /// What was thrown, if it was one of ours: seen here.
+    /// Notes a panic payload that was seen here, if it was one of ours.
     pub(crate) fn see_thrown(payload: &(dyn Any + Send), world: &World) {
         if let Some(parcel) = payload.downcast_ref::<Parcel>() {
             world.ledger.seen(*parcel.serial);
         }
     }
 
-    /// Runs foreign code that was lent this value: it must be there afterwards.
+    /// Runs foreign code that was lent this value. The value must still exist afterwards.
     fn lent(&self, to: &'static str, reflex: Reflex) {
         if reflex == Reflex::Nothing {
             return;

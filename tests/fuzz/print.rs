@@ -1,4 +1,4 @@
-//! A program as text that reads like Rust.
+//! Prints a program as text that reads like Rust.
 
 use std::fmt::{self, Write};
 
@@ -25,7 +25,7 @@ impl Printer {
         let _ = writeln!(self.text, "{:1$}{line}", "", self.depth * 4);
     }
 
-    /// A line, more lines within, and a line that closes it.
+    /// Prints a line, more lines inside it, and a line that closes it.
     fn block(&mut self, open: impl fmt::Display, close: &str, within: impl FnOnce(&mut Printer)) {
         self.line(format_args!("{open} {{"));
         self.depth += 1;

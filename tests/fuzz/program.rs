@@ -1,8 +1,8 @@
-//! What a program is: data. It is generated from a seed, printed for people, kept as JSON for other processes, and
-//! interpreted as futures.
+//! A program is data. It is generated from a seed, printed for people, kept as JSON for other processes, and interpreted as
+//! futures.
 //!
 //! Whatever outlives one statement has a *slot*, a small number: handles of tasks, wakers, callbacks, locks, queues. Any task
-//! of the program may use any slot; a statement that finds its slot empty does nothing.
+//! of the program may use any slot. A statement that finds its slot empty does nothing.
 
 use std::rc::Rc;
 
@@ -26,18 +26,18 @@ pub(crate) struct Program {
 #[allow(clippy::struct_excessive_bools)] // each a choice by itself
 pub(crate) struct Settings {
     pub(crate) handler: Reflex,
-    /// The handler panics after all.
+    /// The handler panics at its end.
     pub(crate) handler_throws: bool,
-    /// Deadlocks are broken up by a timer, so that `run` comes to an end. Without, `run` may report them.
+    /// A timer breaks up deadlocks, so that `run` comes to an end. Without it `run` may report them.
     pub(crate) janitor: bool,
-    /// A clock of the host's own, which the host moves; then it does not call `run`.
+    /// The host has its own clock and moves it. It does not call `run` then.
     pub(crate) host_clock: bool,
     /// Handles and wakers are dropped after the loop.
     pub(crate) handles_outlive_loop: bool,
     /// What is left in the end is dropped with the loop and not waited for.
     pub(crate) dropped_midway: bool,
     pub(crate) watches_slow_polls: bool,
-    /// Uses other threads: no two runs are alike.
+    /// The program uses other threads, so no two runs are alike.
     pub(crate) threads: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Settings {
 pub(crate) enum HostStep {
     Run(Body),
     RunUntilComplete(Body),
-    /// The loop is driven as a future, polled at most so often, and is gone afterwards.
+    /// The loop is driven as a future, polled at most this often, and is gone afterwards.
     Drive {
         main: Body,
         polls: u8,
@@ -71,7 +71,7 @@ pub(crate) enum HostStep {
     NewLoop,
 }
 
-/// Statements, one after another. Cheap to clone: a task owns its body.
+/// Statements that run one after another. A body is cheap to clone, because a task owns its body.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<Op>", into = "Vec<Op>")]
 pub(crate) struct Body(Rc<Vec<Op>>);
@@ -94,8 +94,8 @@ impl From<Body> for Vec<Op> {
     }
 }
 
-/// What foreign code does that is called where one does not expect it: in a destructor, in `Debug`, `Clone` or `Ord`, in a
-/// waker, a predicate, a callback.
+/// What foreign code does when it is called in an unexpected place: in a destructor, in `Debug`, `Clone` or `Ord`, in a waker,
+/// a predicate, a callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reflex {
     #[default]
@@ -127,7 +127,7 @@ impl Reflex {
         *self == Reflex::Nothing
     }
 
-    /// Perhaps by dropping or waking what throws in its turn.
+    /// Says whether it may panic, perhaps because it drops or wakes what panics in its turn.
     pub(crate) fn may_throw(self) -> bool {
         !matches!(
             self,
@@ -144,7 +144,7 @@ impl Reflex {
     }
 }
 
-/// A value, an error, an item of a queue: with a number, and with code of its own everywhere.
+/// A value, an error or an item of a queue. It has a number, and each of its methods may run code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Make {
     #[serde(default, skip_serializing_if = "Reflex::is_nothing")]
@@ -161,10 +161,10 @@ pub(crate) struct Make {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TaskSpec {
-    /// Made by `try_create_task`, so that an error is its failure.
+    /// It is made by `try_create_task`, so an error is its failure.
     pub(crate) fallible: bool,
     pub(crate) named: bool,
-    /// What the destructor of something that its future owns does.
+    /// What the destructor of a value does that the future owns.
     pub(crate) owns: Reflex,
     pub(crate) body: Body,
     pub(crate) end: End,
@@ -187,7 +187,7 @@ pub(crate) enum Thrown {
 pub(crate) enum Target {
     Myself,
     Handle(Slot),
-    /// One of all tasks of the loop.
+    /// One of all the loop's tasks.
     Any(u8),
 }
 
@@ -303,7 +303,7 @@ pub(crate) enum SyncOp {
     PromiseWait(Slot),
 }
 
-/// What becomes of a guard.
+/// Says what becomes of a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Left {
     Dropped,
@@ -315,7 +315,7 @@ pub(crate) enum Left {
 pub(crate) enum ForeignOp {
     Join(Body, Body),
     JoinAll(Vec<Body>),
-    /// As many of one body: with more than thirty `join_all` polls them by wakers of its own.
+    /// This many copies of one body. With more than thirty, `join_all` polls them with wakers of its own.
     JoinMany(u8, Body),
     Select(Body, Body),
     Unordered {
@@ -330,7 +330,7 @@ pub(crate) enum ForeignOp {
         body: Body,
         after: Millis,
     },
-    /// Polled by hand, with a waker of our own.
+    /// Polled by hand, with a waker of the fuzzer's own.
     ByHand {
         body: Body,
         waker: WakerSpec,
@@ -369,6 +369,6 @@ pub(crate) enum ThreadOp {
         cancelled: bool,
         waits: bool,
     },
-    /// A kept waker is woken from elsewhere.
+    /// A kept waker is woken from another place.
     RemoteWake(Slot),
 }

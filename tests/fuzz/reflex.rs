@@ -13,9 +13,9 @@ use crate::parcel::Parcel;
 use crate::program::{Make, Reflex, Slot};
 use crate::world::{LOCALS, World};
 
-/// Nested this deep hostile code calms down.
+/// Hostile code that is nested this deep calms down.
 const DEPTH: u32 = 6;
-/// A loop that still gets new tasks after so many while it is dropped will not be dropped.
+/// A loop that still gets new tasks after this many while it is dropped will never be dropped.
 const ENDLESS: u32 = 20_000;
 
 struct Deeper(Rc<World>);
@@ -26,7 +26,7 @@ impl Drop for Deeper {
     }
 }
 
-/// Does it, if there is a program on this thread.
+/// Runs the reflex, if a program runs on this thread.
 pub(crate) fn fire(reflex: Reflex) {
     if reflex == Reflex::Nothing {
         return;
@@ -105,7 +105,7 @@ fn perform(world: &Rc<World>, reflex: Reflex) {
     }
 }
 
-/// Throws, unless something is thrown already: that would end the process.
+/// Panics, unless the thread is panicking already: that would end the process.
 fn throw(world: &World) {
     if !thread::panicking() {
         let thrown = Parcel::of_role(&world.ledger, HOST, Make::default(), Role::Shared);
@@ -137,7 +137,7 @@ fn arm_sleep() {
     let _ = armed.as_mut().poll(&mut context);
 }
 
-/// Asks everything that can be asked.
+/// Calls everything that can be asked.
 fn look(world: &World) {
     let mut sum = 0;
     if try_now().is_ok() {
@@ -165,7 +165,7 @@ fn look(world: &World) {
 }
 
 impl World {
-    /// Who cancels a task that is over knows of its failure, which is not reported then.
+    /// A caller that cancels a finished task knows of its failure, which is not reported then.
     pub(crate) fn excuse_if_over(&self, task: &loopwheel::TaskRef) {
         if task.is_done() {
             self.ledger.excuse_silence();
@@ -180,5 +180,5 @@ impl World {
     }
 }
 
-/// All the slots that a reflex may name.
+/// Lists all the slots that a reflex may name.
 pub(crate) const SLOTS: Slot = 6;

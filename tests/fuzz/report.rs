@@ -1,4 +1,4 @@
-//! The loop's exception handler: notes what is reported, formats it, and does what hostile ones do.
+//! The loop's exception handler notes what is reported, formats it, and does what hostile handlers do.
 
 use loopwheel::{ExceptionContext, Failure};
 
@@ -45,7 +45,7 @@ fn note(world: &World, failure: &Failure) {
                 world.ledger.reported(serial);
             }
         }
-        // By its documentation the loop forgets what is left then.
+        // Its documentation says that the loop forgets what is left then.
         Failure::EndlessEnd { .. } => {
             world.has_given_up.set(true);
             world.again.take().into_iter().for_each(|label| world.ledger.forget(label));

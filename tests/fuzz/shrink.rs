@@ -1,6 +1,6 @@
-//! Shrinking: a program that fails is made smaller, as long as it fails in the same way. It works on the program's JSON, and
-//! so needs to know little of what programs are: lists get shorter, statements give way to what is within them, words become
-//! harmless ones, numbers zero.
+//! Makes a failing program smaller, as long as it fails in the same way. It works on the program's JSON, and so needs to
+//! know little of what programs are: lists get shorter, statements are replaced by those inside them, words by harmless
+//! ones, and numbers by zero.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::program::Program;
 
 const TRIES: usize = 3_000;
-/// On the real clock, which is the point: whoever has a failure waits no longer for a smaller one.
+/// The limit is in real time, because a person who has a failure waits no longer for a smaller one.
 const TIME: Duration = Duration::from_secs(60);
 
-/// The smallest that was found for which `fails` holds.
+/// Returns the smallest program found for which `fails` holds.
 pub(crate) fn shrink(program: &Program, mut fails: impl FnMut(&Program) -> bool) -> Program {
     let began = Instant::now(); // the real clock is the point: see `TIME`
     let mut best = serde_json::to_value(program).expect("a program as JSON");
@@ -21,7 +21,7 @@ pub(crate) fn shrink(program: &Program, mut fails: impl FnMut(&Program) -> bool)
     while is_smaller {
         is_smaller = false;
         let mut number = 0;
-        // Each change in turn; after one that holds, the next at the same place.
+        // Tries each change in turn. After one that holds, the next is tried at the same place.
         while let Some(candidate) = change(&best, number) {
             if tries == TRIES || began.elapsed() > TIME {
                 return serde_json::from_value(best).expect("only programs are kept");
@@ -43,14 +43,14 @@ pub(crate) fn shrink(program: &Program, mut fails: impl FnMut(&Program) -> bool)
     serde_json::from_value(best).expect("only programs are kept")
 }
 
-/// The change of this number, if there are so many.
+/// Returns the change of this number, if there are that many.
 fn change(program: &Value, number: usize) -> Option<Value> {
     let mut changed = program.clone();
     let mut left = number;
     change_within(&mut changed, &mut left).then_some(changed)
 }
 
-/// Applies the change whose number is `left`, counting those before it down. True if it was within this value.
+/// Applies the change whose number is `left`, counting down those before it. Returns true if it was within this value.
 fn change_within(value: &mut Value, left: &mut usize) -> bool {
     let mut is_it = || {
         let is_it = *left == 0;
@@ -73,7 +73,7 @@ fn change_within(value: &mut Value, left: &mut usize) -> bool {
                     return true;
                 }
             }
-            // A statement gives way to the statements within it.
+            // Replaces a statement with the statements inside it.
             for place in 0..len {
                 for within in lists_within(&list[place]) {
                     if is_it() {
@@ -132,7 +132,7 @@ fn change_within(value: &mut Value, left: &mut usize) -> bool {
     }
 }
 
-/// The lists of statements that stand in a statement.
+/// Returns the lists of statements inside a statement.
 fn lists_within(value: &Value) -> Vec<Vec<Value>> {
     match value {
         Value::Array(list) => {

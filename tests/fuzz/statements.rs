@@ -1,4 +1,4 @@
-//! Which statement comes next: by chance, the frequent ones more often.
+//! Chooses the next statement: by chance, the frequent ones more often.
 
 use crate::generate::Generator;
 use crate::program::{
@@ -6,7 +6,7 @@ use crate::program::{
     Until, WakerSpec,
 };
 
-/// From here on nothing is nested.
+/// Nothing is nested from this depth on.
 const DEPTH: u8 = 5;
 
 impl Generator {
@@ -163,7 +163,7 @@ impl Generator {
             1 if self.switches.forgetting => Left::MemForgotten,
             _ => Left::Dropped,
         };
-        // Barriers wait by a condition.
+        // Barriers wait on a condition.
         let no_conditions = self.sets > 0 && !self.switches.conditions_in_sets;
         match self.dice.below(40) {
             18..=25 if no_conditions => SyncOp::EventWait(slot),

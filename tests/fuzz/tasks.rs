@@ -1,4 +1,4 @@
-//! Statements about tasks: making, awaiting, cancelling, and what is done with handles.
+//! Statements about tasks: they make, await and cancel tasks, and use handles.
 
 use std::mem;
 

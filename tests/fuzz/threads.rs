@@ -1,4 +1,4 @@
-//! Statements with other threads. What they do comes when it comes, so programs with them are not compared.
+//! Statements that use other threads. Their effects come at no fixed time, so programs with them are not compared.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::program::{Make, Reflex, ThreadOp};
 use crate::world::World;
 
 fn throw(ledger: &Ledger, label: u32) -> ! {
-    // If the loop is gone by then, it is written to stderr.
+    // If the loop is gone by then, the panic is written to stderr.
     let serial = ledger.made(label, Role::Plain);
     ledger.dropped(serial);
     resume_unwind(Box::new(text_thrown(serial)))
@@ -27,7 +27,7 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ThreadOp) -> Boxed<'a> {
         let ledger = world.ledger.clone();
         match *op {
             ThreadOp::ToThread { panics, awaited } => {
-                // It says that there is something left until the thread has made its value, which then says so itself.
+                // This shows that something is left, until the thread has made its value. Then the value shows it.
                 let owned = Parcel::owned(&world, label, Reflex::Nothing);
                 let work = to_thread(move || {
                     let _owned = owned;
@@ -92,7 +92,7 @@ fn remote_task(
 }
 
 impl World {
-    /// Threads are waited for when the program is over.
+    /// Waits for the threads when the program is over.
     fn begin_thread(&self, work: impl FnOnce() + Send + 'static) {
         self.threads.borrow_mut().push(thread::spawn(work));
     }

@@ -1,5 +1,5 @@
-//! Who waits for what: each wait of a program stands in a list while it is pending. When nothing is ready, and time would
-//! have to pass for anything to happen, none of them may have what it waits for: else its wake-up was lost.
+//! Records each wait of a program in a list while it is pending. When nothing is ready, and only the passing of time could make
+//! anything happen, no wait in the list may already be satisfied. If one is, its wake-up was lost.
 
 use std::cell::{Cell, RefCell};
 
@@ -21,14 +21,14 @@ pub(crate) enum What {
     Put(usize),
 }
 
-/// With the task that waits. One that was cancelled has been interrupted there, and may wait for clean-up beside.
+/// A wait, and the task that waits. A cancelled task has been interrupted there, and may wait for clean-up beside it.
 type Wait = (What, Option<TaskRef>);
 
 #[derive(Default)]
 pub(crate) struct Waits {
     list: RefCell<Vec<Option<Wait>>>,
     free: RefCell<Vec<usize>>,
-    /// Something is polled with a waker that may not wake it: what it was called for may lie there.
+    /// Something is polled with a waker that may not wake it, so what it was called for may stay unused.
     pub(crate) lines_may_stand: Cell<bool>,
 }
 
@@ -49,7 +49,7 @@ impl Waits {
         Waiting { place: Some(place) }
     }
 
-    /// A wait whose waker may not work is not watched.
+    /// Returns a wait that is not watched, because its waker may not work.
     pub(crate) fn unwatched() -> Waiting {
         Waiting { place: None }
     }
@@ -60,7 +60,7 @@ impl Waits {
         drop(list);
     }
 
-    /// The first whose wait is over, though it still waits.
+    /// Finds the first wait that is satisfied but still pending.
     pub(crate) fn find_lost(&self, world: &World, now: Instant) -> Option<String> {
         let lines_stand = self.lines_may_stand.get();
         self.list.borrow().iter().flatten().find_map(|(what, by)| {

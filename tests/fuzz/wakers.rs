@@ -1,4 +1,4 @@
-//! Wakers of our own: each of their four functions may run anything, and throw.
+//! Wakers of the fuzzer's own: each of their four functions may run anything, and panic.
 #![allow(unsafe_code)] // a waker whose `clone` panics cannot be had without
 
 use std::mem;
@@ -14,13 +14,13 @@ use crate::world::World;
 struct Hostile {
     spec: WakerSpec,
     real: Option<Waker>,
-    /// So that it shows if a clone is lost, or dropped twice.
+    /// Shows whether a clone is lost or dropped twice.
     _counted: Parcel,
 }
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, destroy);
 
-/// For the body `label`, which polls with it.
+/// Returns a waker for the body `label`, which polls with it.
 pub(crate) fn hostile(world: &World, label: u32, spec: WakerSpec, real: &Waker) -> Waker {
     let real = spec.passes_on.then(|| real.clone());
     let counted = Parcel::of_role(&world.ledger, label, Make::default(), Role::Shared);
@@ -31,7 +31,7 @@ pub(crate) fn hostile(world: &World, label: u32, spec: WakerSpec, real: &Waker) 
 
 fn clone(hostile: *const ()) -> RawWaker {
     let hostile = hostile.cast::<Hostile>();
-    // SAFETY: a waker is lent, so its `Arc` is there.
+    // SAFETY: a waker is lent, so its `Arc` exists.
     let lent = mem::ManuallyDrop::new(unsafe { Arc::from_raw(hostile) });
     let clone = Arc::clone(&lent);
     reflex::fire(lent.spec.clone);
@@ -45,7 +45,7 @@ fn wake(hostile: *const ()) {
 }
 
 fn wake_by_ref(hostile: *const ()) {
-    // SAFETY: a waker is lent, so its `Arc` is there.
+    // SAFETY: a waker is lent, so its `Arc` exists.
     let hostile = mem::ManuallyDrop::new(unsafe { Arc::from_raw(hostile.cast::<Hostile>()) });
     call(&hostile);
 }

@@ -1,4 +1,4 @@
-//! What the tasks of one program share, and what is noted while it runs. There is one world at a time on a thread; hostile
+//! What the tasks of one program share, and what is noted while it runs. Each thread has one world at a time, and hostile
 //! code finds it there.
 
 use std::cell::{Cell, RefCell};
@@ -55,7 +55,7 @@ pub(crate) struct World {
     pub(crate) barriers: [Rc<Barrier>; 2],
     pub(crate) queues: [Rc<AnyQueue>; 3],
     promises: [RefCell<Promise<Parcel>>; 2],
-    /// What the semaphores should have in the end, beyond what they began with.
+    /// The permits that the semaphores should have in the end, beyond those that they began with.
     pub(crate) permits_made: [Cell<i64>; 2],
     pub(crate) bounded_forgotten: [Cell<i64>; 2],
     pub(crate) lock_kept: [Cell<bool>; 2],
@@ -71,15 +71,15 @@ pub(crate) struct World {
     pub(crate) spawned_again: Cell<u32>,
     /// The loop has said that it forgets what is left.
     pub(crate) has_given_up: Cell<bool>,
-    /// What it spawned.
+    /// The tasks that were spawned again.
     pub(crate) again: RefCell<Vec<u32>>,
     pub(crate) rescues: Cell<u32>,
     pub(crate) janitor_is_on: Cell<bool>,
-    /// The host moves the clock as it likes: that time passes does not mean that nothing was ready.
+    /// The host moves the clock as it likes, so passing time does not mean that nothing was ready.
     pub(crate) time_is_moved: Cell<bool>,
 }
 
-/// More than any program needs that ends.
+/// No program that ends needs more polls.
 const POLLS: u64 = 20_000;
 pub(crate) const PERMITS: u8 = 2;
 const LOG_LINES: usize = 20_000;
@@ -130,7 +130,7 @@ impl World {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    /// Within an operation of a program there is one.
+    /// Returns the world of this thread. It exists within every operation of a program.
     pub(crate) fn here() -> Rc<World> {
         World::current().expect("a program runs on a thread that has a world")
     }
@@ -156,7 +156,7 @@ impl World {
         self.log.take()
     }
 
-    /// A poll of one of the program's tasks begins. They are finite, so there is an end to it.
+    /// Notes that a poll of one of the program's tasks begins. The tasks are finite, so polling ends.
     pub(crate) fn count_poll(&self) {
         self.polls.set(self.polls.get() + 1);
         if self.polls.get() > POLLS {
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    /// Ends the process: there is no other way out of a loop that does not end.
+    /// Ends the process. There is no other way out of a loop that does not end.
     pub(crate) fn die(&self) -> ! {
         if let Some(fault) = self.ledger.first_fault() {
             println!("!{}|{}", fault.kind, fault.detail);
@@ -174,7 +174,7 @@ impl World {
         std::process::abort()
     }
 
-    /// The body `holder` takes a handle.
+    /// Notes that the body `holder` takes a handle.
     pub(crate) fn take_handle(&self, holder: u32, slot: Slot) -> Option<Handle> {
         let handle = self.handles.take(slot)?;
         self.ledger.held(handle.label, holder);
@@ -202,14 +202,14 @@ impl std::fmt::Display for Line {
     }
 }
 
-/// A text as a number, for the log.
+/// Turns a text into a number, for the log.
 pub(crate) fn digest(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Places of which each holds one thing or nothing. What is taken out is dropped by the caller, after the borrow.
+/// Places that each hold one thing or nothing. The caller drops what is taken out, after the borrow.
 pub(crate) struct Shelf<T> {
     places: RefCell<Vec<Option<T>>>,
 }
@@ -234,7 +234,7 @@ impl<T> Shelf<T> {
         self.places.borrow_mut()[place].replace(thing)
     }
 
-    /// Puts it back if nothing has come there meanwhile.
+    /// Puts it back if the place is still empty.
     #[must_use = "what has no place is dropped outside"]
     pub(crate) fn put_back(&self, slot: Slot, thing: T) -> Option<T> {
         let place = self.place(slot);
@@ -246,13 +246,13 @@ impl<T> Shelf<T> {
         None
     }
 
-    /// Looks at what is there; no foreign code may run in there.
+    /// Looks at the content. No foreign code may run in `look`.
     pub(crate) fn look<R>(&self, slot: Slot, look: impl FnOnce(&T) -> R) -> Option<R> {
         let place = self.place(slot);
         self.places.borrow()[place].as_ref().map(look)
     }
 
-    /// Drops everything, one after another. Foreign wakers may throw, which is no fault where the host itself drops them.
+    /// Drops everything, one after another. Foreign wakers may panic, which is no fault where the host itself drops them.
     pub(crate) fn clear(&self) {
         let len = self.places.borrow().len();
         for slot in 0..len {

@@ -32,7 +32,7 @@ enum State {
 /// `BrokenBarrierError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "the barrier was reset or aborted while somebody waited, or is broken: make a new one or reset it"
+    "the barrier was reset or aborted while a task waited, or is broken: make a new one or reset it"
 )]
 pub struct BrokenBarrier;
 
