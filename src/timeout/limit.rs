@@ -103,6 +103,7 @@ impl Begun {
         }
     }
 
+    #[inline]
     fn has_fired(&self) -> bool {
         self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
     }
