@@ -350,8 +350,8 @@ fn a_channel_from_another_thread_wakes_the_loop() {
 
 #[test]
 fn foreign_timers_wake_our_tasks() {
-    // async-io knows only the real clock, so the test uses that. It asserts only "not too early", which no load can break.
-    let started = Instant::now();
+    // It asserts only "not too early", which no load can break.
+    let started = Instant::now(); // the real clock is the point: async-io knows no other
     run(async {
         let foreign = create_task(async {
             Timer::after(Duration::from_millis(20)).await;

@@ -1,4 +1,5 @@
 //! Random numbers: the same seed gives the same numbers on every machine.
+#![allow(dead_code)] // each test file uses its part
 
 /// The generator `SplitMix64`.
 pub(crate) struct Dice(u64);
@@ -18,6 +19,10 @@ impl Dice {
 
     pub(crate) fn below(&mut self, limit: u8) -> u8 {
         (self.next() % u64::from(limit)) as u8
+    }
+
+    pub(crate) fn number_below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
     }
 
     /// Returns true once in so many times.

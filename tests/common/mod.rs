@@ -2,13 +2,14 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::cell::RefCell;
+use std::fmt::Debug;
 use std::process;
 use std::rc::Rc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use loopwheel::{EventLoop, VirtualClock, now};
+use loopwheel::{EventLoop, Task, VirtualClock, gather, now, wait_for, yield_now};
 
 /// Makes a duration of milliseconds, for brevity.
 pub fn ms(millis: u64) -> Duration {
@@ -34,6 +35,30 @@ impl Log {
         let seen = self.0.borrow();
         let seen: Vec<(u64, &str)> = seen.iter().map(|(at, text)| (*at, text.as_str())).collect();
         assert_eq!(seen, expected);
+    }
+}
+
+/// Lets the other tasks run for so many turns.
+pub async fn turns(count: usize) {
+    for _ in 0..count {
+        yield_now().await;
+    }
+}
+
+/// What each of these tasks ends with, as text.
+pub async fn outcomes<T: Debug + 'static>(tasks: Vec<Task<T>>) -> Vec<String> {
+    let ended = wait_for(gather(tasks), ms(10)).await.expect("all waiters are woken");
+    ended.into_iter().map(|outcome| format!("{:?}", outcome.unwrap())).collect()
+}
+
+/// If it panics, it says what it was about.
+pub struct Trace(pub String);
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("\n=> {}", self.0);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn after(world: &World) {
         if !world.threads_are_used.get() || world.ledger.leaked().is_none() {
             break;
         }
-        thread::sleep(Duration::from_millis(1)); // real: see above
+        thread::sleep(Duration::from_millis(1)); // the real clock is the point: see above
     }
     world.ledger.close();
 }

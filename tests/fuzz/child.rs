@@ -187,7 +187,7 @@ fn begin_watchdog() {
         let beginning = || (PROGRAMS.load(Ordering::Relaxed), processor_time(), Instant::now());
         let (mut program, mut processor, mut real) = beginning();
         loop {
-            thread::sleep(Duration::from_millis(250)); // real: see above
+            thread::sleep(Duration::from_millis(250)); // the real clock is the point: see above
             if PROGRAMS.load(Ordering::Relaxed) != program {
                 (program, processor, real) = beginning();
             } else if processor_time().saturating_sub(processor) > at_most
