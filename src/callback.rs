@@ -113,7 +113,7 @@ pub(crate) fn at(
     let mut callback = Some(callback);
     // The timer is set here and not in a first poll, so that the order of scheduling counts.
     let record = engine.spawn_timed_callback(called_at, |id| {
-        let timer = Timer::set(engine.clone(), when, TimerAction::wake(id));
+        let timer = Timer::set(engine.clone(), when, TimerAction::wake(id), false);
         poll_fn(move |_| {
             if !timer.has_fired() {
                 return Poll::Pending;
@@ -270,7 +270,7 @@ impl Engine {
         let future = future(params.id);
         mem::forget(reserved);
         let callback = record::owned(Plain, params, future);
-        self.inherit_locals(&callback);
+        self.prepare(&callback);
         self.tasks.table.borrow_mut().insert((*callback).clone());
         Ok((*callback).clone())
     }

@@ -38,6 +38,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::base::free_lists::FreeLists;
+use crate::base::unusual::Unusual;
 use crate::delivery::Deliveries;
 use crate::join::Subscribers;
 use crate::kernel::current::Current;
@@ -52,6 +53,7 @@ use crate::thread::Threads;
 use crate::time::Time;
 use crate::timeout::OpenLimits;
 use crate::to_thread::Blocking;
+use crate::trace::Tracing;
 
 /// One event loop.
 pub(crate) struct Engine {
@@ -70,8 +72,11 @@ pub(crate) struct Engine {
     /// The `EventLoop` has been dropped, and only handles keep the engine alive.
     pub(crate) is_closed: Cell<bool>,
     name: Rc<str>,
+    /// What makes spawns and polls of this loop unusual.
+    pub(crate) unusual: Unusual,
 
     // One field for each ring.
+    pub(crate) tracing: Tracing,
     pub(crate) mailbox: Registration,
     pub(crate) time: Time,
     pub(crate) deliveries: Deliveries,
@@ -103,6 +108,8 @@ impl Engine {
             to_discard: RefCell::default(),
             is_closed: Cell::new(false),
             name,
+            unusual: Unusual::default(),
+            tracing: Tracing::default(),
             mailbox,
             time,
             deliveries: Deliveries::default(),

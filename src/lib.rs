@@ -97,6 +97,7 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+mod clock;
 mod cold;
 mod delivery;
 mod engine;
@@ -125,6 +126,7 @@ mod thread;
 mod time;
 mod timeout;
 mod to_thread;
+pub mod trace;
 mod wait;
 mod wait_list;
 
@@ -147,7 +149,9 @@ pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
 pub use report::{ExceptionContext, Failure};
-pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, try_run};
+pub use run::{
+    EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, set_trace, try_run,
+};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use task::{
     SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
@@ -155,7 +159,7 @@ pub use task::{
 };
 pub use task_local::TaskLocal;
 pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation};
-pub use time::{Clock, HeldClock, VirtualClock};
+pub use clock::{Clock, HeldClock, VirtualClock};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
 pub use wait::{

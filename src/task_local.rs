@@ -5,7 +5,7 @@
 //! moment. Copying them all at each spawn would be simple. Here they are shared until one is set, and copied then. A loop whose
 //! tasks never set one pays for the check of a flag at each spawn.
 //!
-//! It stands on `error` and the kernel.
+//! It stands on `base`, `error`, the kernel and `trace`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -14,6 +14,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::error::NoCurrentTask;
 use crate::kernel::current;
@@ -42,8 +43,6 @@ impl TaskLocals {
 /// The part of a loop that belongs to this ring.
 #[derive(Default)]
 pub(crate) struct LoopLocals {
-    /// A task has set a value, so a task that is spawned may inherit some. Never cleared.
-    in_use: Cell<bool>,
     /// The values that the last main task ended with. The next one begins with them.
     of_main: RefCell<Option<Locals>>,
 }
@@ -108,7 +107,7 @@ impl<T: 'static> TaskLocal<T> {
     /// Outside a task or callback.
     pub fn try_set(&'static self, value: T) -> Result<Option<Rc<T>>, NoCurrentTask> {
         let task = current::task().ok_or(NoCurrentTask)?;
-        task.owner.locals.in_use.set(true);
+        task.owner.unusual.set(Unusual::HAS_LOCALS, true);
         let value: Rc<dyn Any> = Rc::new(value);
         let mut locals = task.cold().locals.values.borrow_mut();
         let before = Rc::make_mut(locals.get_or_insert_default()).insert(self.address(), value);
@@ -154,16 +153,20 @@ pub(crate) fn current_locals() -> Option<Locals> {
 }
 
 impl Engine {
-    /// A task or callback begins with the values of the current one.
+    /// A task or callback is about to be inserted into the table: it begins with the values of the current one, and an observer is
+    /// told of it.
     #[inline]
-    pub(crate) fn inherit_locals(&self, record: &RecordRef) {
-        if self.locals.in_use.get() {
-            self.inherit_from_current(record);
+    pub(crate) fn prepare(&self, record: &RecordRef) {
+        if self.unusual.has(Unusual::HAS_LOCALS | Unusual::IS_TRACED) {
+            self.prepare_slow_path(record);
         }
     }
 
     #[inline(never)]
-    fn inherit_from_current(&self, record: &RecordRef) {
+    fn prepare_slow_path(&self, record: &RecordRef) {
+        if self.is_traced() {
+            self.task_is_spawned(record);
+        }
         let locals = self.current.with(locals_of);
         if let Some(locals) = locals.flatten() {
             record.cold().locals.values.replace(Some(locals));
@@ -173,7 +176,7 @@ impl Engine {
     /// A done-callback begins with these values in place of those that it has inherited.
     pub(crate) fn set_locals(&self, callback: &RecordRef, locals: Option<Locals>) {
         if locals.is_some() || callback.cold_if_any().is_some() {
-            self.locals.in_use.set(true);
+            self.unusual.set(Unusual::HAS_LOCALS, true);
             let inherited = callback.cold().locals.values.replace(locals);
             drop(inherited); // runs no foreign code: the current task has them too
         }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::run::EventLoop;
-use crate::time::VirtualClock;
+use crate::clock::VirtualClock;
 
 /// A loop on virtual time whose exception handler adds each report to the returned list.
 pub(crate) fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {

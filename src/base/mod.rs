@@ -11,6 +11,7 @@
 //! | `slack` | when a table that was large frees memory |
 //! | `room` | how many tasks and callbacks a table may hold |
 //! | `segments` | a table that grows while other threads read it |
+//! | `unusual` | what makes a loop's spawns and polls unusual, in one byte |
 //! | `sync` | the types that cross threads, in one place for the model checker |
 //!
 //! It stands on std, `crossbeam-channel` and `parking_lot`.
@@ -25,3 +26,4 @@ pub(crate) mod segments;
 pub(crate) mod slab;
 pub(crate) mod slack;
 pub(crate) mod sync;
+pub(crate) mod unusual;

@@ -41,6 +41,10 @@ impl<T> Slab<T> {
         self.entries.get(key as usize)?.as_ref()
     }
 
+    pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
+        self.entries.get_mut(key as usize)?.as_mut()
+    }
+
     /// Takes the value out. The key stays in use until `remove`.
     pub(crate) fn take(&mut self, key: u32) -> Option<T> {
         self.entries[key as usize].take()

@@ -6,7 +6,6 @@
 
 use std::task::Poll;
 
-use crate::base::instant::Instant;
 use crate::cold::Cold;
 use crate::delivery::Signal;
 use crate::engine::Engine;
@@ -30,20 +29,23 @@ impl Engine {
 
     /// Polls a task that was cancelled, or is still being unwound.
     #[inline(never)]
-    pub(crate) fn poll_cancelled(&self, record: &RecordRef) {
+    pub(crate) fn poll_cancelled(&self, record: &RecordRef, is_watched: bool) {
+        const UNUSUAL: Flag =
+            Flag::AWAITS_SEVERAL.and(Flag::WAKER_ESCAPED).and(Flag::UNWINDING);
+        if record.has_but_not(Flag::CANCEL_PENDING, UNUSUAL) {
+            return self.poll_interrupted(record, is_watched);
+        }
         let is_new = record.has(Flag::CANCEL_PENDING);
         let how = if !is_new {
             record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
-        } else if record.has(Flag::AWAITS_SEVERAL | Flag::WAKER_ESCAPED | Flag::UNWINDING) {
-            Some(How::Several)
         } else {
-            return self.poll_interrupted(record);
+            Some(How::Several)
         };
         record.clear(
             Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,
         );
         if is_new && !record.has(Flag::STARTED) {
-            return self.end_cancelled(record); // a task that has not begun never begins
+            return self.end_before_begun(record, is_watched);
         }
         record.forget_awaited();
         self.forget_caught();
@@ -56,6 +58,9 @@ impl Engine {
                 polled => Poll::Ready(Some(polled)),
             },
         });
+        if is_watched {
+            self.poll_ends(record, !matches!(seen, Seen::Pending));
+        }
         match seen {
             Seen::Ready(None) => {}
             Seen::Ready(Some(Polled::Value)) => {
@@ -83,15 +88,20 @@ impl Engine {
     }
 
     /// The same in one poll, for a task that awaits one thing and is not being unwound.
-    fn poll_interrupted(&self, record: &RecordRef) {
+    fn poll_interrupted(&self, record: &RecordRef, is_watched: bool) {
         record.clear(Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED);
         if !record.has(Flag::STARTED) {
-            return self.end_cancelled(record); // a task that has not begun never begins
+            return self.end_before_begun(record, is_watched);
         }
         record.forget_awaited();
-        let Some(polling) = record.begin_poll_unless(Flag::NONE) else { return }; // a destructor has ended it
+        let Some(polling) = record.begin_poll_unless(Flag::NONE) else {
+            return self.no_poll(record, is_watched); // a destructor has ended it
+        };
         self.forget_caught();
         let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
+        if is_watched {
+            self.poll_ends(record, polled != Polled::Pending);
+        }
         match polled {
             Polled::Pending if delivered.came_out && !delivered.is_alive => {
                 self.end_cancelled(record);
@@ -169,10 +179,12 @@ impl Engine {
     pub(crate) fn scope_is_to_be_polled(&self, record: &RecordRef) {
         if record.awaits_one() && !record.is_queued() {
             self.current.hidden(|| {
-                if record.has(Flag::CANCEL_FORWARDED) {
-                    self.poll_now(record); // the join learns first that an earlier cancel was forwarded
-                }
-                self.poll_now(record);
+                self.because_of_the_same(|| {
+                    if record.has(Flag::CANCEL_FORWARDED) {
+                        self.poll_now(record); // the join learns first that an earlier cancel was forwarded
+                    }
+                    self.poll_now(record);
+                });
             });
         } else {
             self.tasks.ready.push(record);
@@ -183,28 +195,53 @@ impl Engine {
 impl Engine {
     /// A poll before which there is more to do. Polls nothing if the task has ended.
     #[inline(never)]
-    pub(crate) fn poll_slow_path(&self, record: &RecordRef, started: Option<Instant>) {
+    pub(crate) fn poll_slow_path(&self, record: &RecordRef, is_watched: bool) {
         self.deliveries.several_awaited.set(record.has(Flag::AWAITS_SEVERAL));
-        self.poll_after_preparing(record, started);
+        self.poll_after_preparing(record, is_watched);
         self.deliveries.several_awaited.set(false);
     }
 
-    fn poll_after_preparing(&self, record: &RecordRef, started: Option<Instant>) {
+    fn poll_after_preparing(&self, record: &RecordRef, is_watched: bool) {
         let is_cancelled =
             record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
         let is_asked = self.deliveries.signal.get() == Signal::Asking;
         if is_cancelled && !is_asked {
-            self.poll_cancelled(record);
-            if let Some(started) = started {
-                self.report_if_slow(record, started);
-            }
-            return;
+            return self.poll_cancelled(record, is_watched);
         }
         if !is_asked {
             record.forget_awaited(); // a question changes nothing: the notes of the poll before stay
         }
-        if let Some(polling) = record.begin_poll_unless(Flag::NONE) {
-            self.poll(record, polling, started);
+        match record.begin_poll_unless(Flag::NONE) {
+            Some(polling) => self.poll(record, polling, is_watched),
+            None => self.no_poll(record, is_watched),
+        }
+    }
+
+    /// There was nothing to poll after all.
+    #[cold]
+    #[inline(never)]
+    fn no_poll(&self, record: &RecordRef, is_watched: bool) {
+        if is_watched {
+            self.poll_ends(record, false);
+        }
+    }
+
+    /// A task that was cancelled before it has begun never begins.
+    #[cold]
+    #[inline(never)]
+    fn end_before_begun(&self, record: &RecordRef, is_watched: bool) {
+        self.no_poll(record, is_watched);
+        self.end_cancelled(record);
+    }
+
+    /// The end of a task that has notes to forget, or of which an observer is told.
+    #[inline(never)]
+    pub(crate) fn end_slow_path(&self, record: &RecordRef, how: Flag) {
+        record.forget_awaited();
+        if record.has(Flag::TRACED) {
+            self.tell_end(record, || self.end(record, how));
+        } else {
+            self.end(record, how);
         }
     }
 

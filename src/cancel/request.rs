@@ -31,14 +31,30 @@ use crate::kernel::waker::wake;
 impl RecordRef {
     /// Requests a cancel of the task. False if the task has ended; then nothing happens.
     pub(crate) fn cancel(&self, reason: &Reason) -> bool {
-        if self.has(Flag::DONE) {
-            self.set(Flag::SEEN); // as in asyncio, code that cancels a failed task knows of its failure
-            return false;
+        if self.has(Flag::DONE | Flag::TRACED) {
+            return self.cancel_slow_path(reason);
         }
+        self.cancel_alive(reason);
+        true
+    }
+
+    #[inline]
+    fn cancel_alive(&self, reason: &Reason) {
         self.count_cancel(1, reason);
         if !(self.awaits_one() && self.forward(reason, None)) {
             self.interrupt(); // it awaits no task, or tasks that await each other in a circle
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cancel_slow_path(&self, reason: &Reason) -> bool {
+        if self.has(Flag::DONE) {
+            self.set(Flag::SEEN); // as in asyncio, code that cancels a failed task knows of its failure
+            return false;
+        }
+        let requested = self.owner.tell_cancel(self, reason);
+        self.owner.because_of(requested, || self.cancel_alive(reason));
         true
     }
 
@@ -55,13 +71,19 @@ impl RecordRef {
         let is_forwarded = self.forward(&reason, Some(by));
         if is_forwarded {
             self.count_cancel(1, &reason);
+            self.tell_forward_from(by);
         } else if self.targets().is_empty() && !self.forwards_to(by) {
             self.count_cancel(1, &reason);
-            self.interrupt();
+            let forwarded = self.tell_forward_from(by);
+            self.owner.because_of(forwarded, || self.interrupt());
         } else {
             return false; // a circle
         }
         true
+    }
+
+    fn tell_forward_from(&self, by: &RecordRef) -> u64 {
+        if self.has(Flag::TRACED) { self.owner.tell_forward(by, self) } else { 0 }
     }
 
     /// Whether a cancel is on its way from here to `other` already: then the two await each other, and it would go round for ever.
@@ -92,12 +114,16 @@ impl RecordRef {
         if !walk.reaches_something {
             return false;
         }
-        for (task, ways, is_last) in walk.in_order() {
+        for (task, from, ways, is_last) in walk.in_order() {
+            let mut forwarded = 0;
             if task != self {
                 task.count_cancel(ways, reason);
+                if task.has(Flag::TRACED) {
+                    forwarded = task.owner.tell_forward(from, task);
+                }
             }
             if is_last {
-                task.interrupt();
+                task.owner.because_of(forwarded, || task.interrupt());
             } else {
                 task.set(Flag::CANCEL_FORWARDED);
                 task.note_forwarded_to_sets();
@@ -131,6 +157,9 @@ impl RecordRef {
     pub(crate) fn count_cancel_of_scope(&self, reason: &Reason) {
         self.count_cancel(1, reason);
         self.cold().cancel.of_scopes.update(|requests| requests.saturating_add(1));
+        if self.has(Flag::TRACED) {
+            self.owner.tell_cancel(self, reason);
+        }
     }
 
     /// The limit or group takes its request back.
@@ -165,6 +194,9 @@ impl RecordRef {
         self.set_cancel_requests(requests);
         if requests == 0 && !self.has(Flag::CANCEL_FIRM) {
             self.clear(Flag::CANCEL_PENDING);
+        }
+        if self.has(Flag::TRACED) {
+            self.owner.tell_uncancel(self, requests);
         }
         requests
     }

@@ -23,6 +23,8 @@ pub(super) struct Walk {
 
 struct Reached {
     task: RecordRef,
+    /// The index of the task from which it was reached first. The start is its own.
+    from: usize,
     /// Indices; taken by `count_ways`.
     forwards_to: Vec<usize>,
     ways: u32,
@@ -38,7 +40,7 @@ impl Walk {
         let (reached, indices, finished) = (Vec::new(), HashMap::new(), Vec::new());
         let mut walk = Walk { reached, indices, finished, reaches_something: false };
         // Each task that was entered and not left, with the targets still to be entered from there.
-        let mut open = vec![(walk.enter(start), targets.into_iter())];
+        let mut open = vec![(walk.enter(start, 0), targets.into_iter())];
         while let Some((index, targets)) = open.last_mut() {
             let index = *index;
             let Some(next) = targets.next() else {
@@ -53,7 +55,7 @@ impl Walk {
                 walk.reached[index].forwards_to.push(known);
                 continue;
             }
-            let entered = walk.enter(&next);
+            let entered = walk.enter(&next, index);
             walk.reached[index].forwards_to.push(entered);
             let targets = next.targets();
             walk.reaches_something |= targets.is_empty();
@@ -63,10 +65,10 @@ impl Walk {
         walk
     }
 
-    fn enter(&mut self, task: &RecordRef) -> usize {
+    fn enter(&mut self, task: &RecordRef, from: usize) -> usize {
         let index = self.reached.len();
         self.indices.insert(task.address(), index);
-        self.reached.push(Reached { task: task.clone(), forwards_to: Vec::new(), ways: 0 });
+        self.reached.push(Reached { task: task.clone(), from, forwards_to: Vec::new(), ways: 0 });
         index
     }
 
@@ -87,11 +89,14 @@ impl Walk {
         }
     }
 
-    /// Each task, by how many ways it is reached, and whether the cancel ends there.
+    /// Each task, the one from which it is reached first, by how many ways it is reached, and whether the cancel ends there.
     ///
     /// The last is asked only when the caller comes to the task: it has woken others meanwhile. If one is of another loop, that
     /// loop's wake hook has run, which may end tasks that the next ones await.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (&RecordRef, u32, bool)> {
-        self.reached.iter().map(|it| (&it.task, it.ways, it.task.targets().is_empty()))
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (&RecordRef, &RecordRef, u32, bool)> {
+        self.reached.iter().map(|it| {
+            let from = &self.reached[it.from].task;
+            (&it.task, from, it.ways, it.task.targets().is_empty())
+        })
     }
 }

@@ -93,7 +93,7 @@ impl<F: Future> Frame<F> for CatchCancel {
             }
             Seen::Pending => Poll::Pending,
             Seen::CameOut => {
-                engine.catches();
+                engine.catches("`catch_cancel`");
                 held.set(None);
                 Poll::Ready(Err(Cancelled { reason: checkpoint::reason() }))
             }

@@ -1,6 +1,6 @@
 //! **Checkpoints**: what the futures that wait themselves (a sleep, a lock, a join) do so that a cancel can reach them.
 //!
-//! A checkpoint that is polled asks first whether it is [`interrupted`], and says that it [`waits`] when it does. How a cancel gets
+//! A checkpoint that is polled asks first whether that [`is_plain`], and says that it [`waits`] when it does. How a cancel gets
 //! there, and out again, is in `delivery/mod.rs`. A foreign future does nothing of this, and can be cancelled all the same: it is
 //! dropped with the future around it.
 
@@ -10,33 +10,57 @@ use crate::engine::Engine;
 use crate::error::Reason;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::RecordRef;
+use crate::trace::Wait;
 
 pub(crate) use crate::delivery::{Told, Visit};
 
-/// Each checkpoint asks this first when it is polled. If it is true, the checkpoint returns `Pending` and changes nothing.
+/// Each checkpoint asks this first when it is polled. If it is false, the checkpoint takes a slow path: it asks whether it
+/// [`is_interrupted`], and otherwise goes on, and [tells](tell_wait) what it waits for if it is pending.
 #[inline]
-pub(crate) fn interrupted(
-    told: &Told,
-    cx: &Context<'_>,
-    waits_for: impl FnOnce() -> String,
-) -> bool {
-    !is_quiet() && is_interrupted(told, cx, waits_for)
+pub(crate) fn is_plain() -> bool {
+    with_current_loop(Engine::is_plain).unwrap_or(true)
 }
 
+/// If this is true, the checkpoint returns `Pending` and changes nothing.
 #[cold]
-fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
+pub(crate) fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
     let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx, waits_for) {
         Visit::Go => false,
         Visit::Wait => true,
         Visit::Interrupted(_) => {
-            engine.comes_out(cx);
+            engine.comes_out_of_checkpoint();
             true
         }
     });
     is_interrupted.unwrap_or(false)
 }
 
-/// The same for a checkpoint that passes a cancel on.
+/// A checkpoint has returned `Pending`, and was not interrupted: an observer is told what it waits for, if there is one.
+#[cold]
+pub(crate) fn tell_wait(on: Wait<'_>) {
+    with_current_loop(|engine| engine.tell_wait(on));
+}
+
+/// The same for a checkpoint that waits for the end of a task.
+#[cold]
+pub(crate) fn tell_wait_for(record: &RecordRef) {
+    with_current_loop(|engine| engine.tell_wait_for(record));
+}
+
+/// The same for a checkpoint that waits for several tasks. `each` shows them.
+#[cold]
+pub(crate) fn tell_wait_for_tasks(
+    until: &'static str,
+    each: impl FnOnce(&mut dyn FnMut(&RecordRef)),
+) {
+    with_current_loop(|engine| {
+        if engine.is_traced() {
+            engine.tell_wait_for_tasks(until, each);
+        }
+    });
+}
+
+/// The same as `is_interrupted` for a checkpoint that passes a cancel on.
 #[cold]
 pub(crate) fn visit(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> Visit {
     with_current_loop(|engine| engine.visit(told, cx, waits_for)).unwrap_or(Visit::Go)

@@ -19,21 +19,23 @@
 //! it alone, even if clean-up code awaits it there. A join that is interrupted passes the cancel on to its task, and *holds* its
 //! branch until that task has ended.
 //!
-//! Every poll pays a little for this: each checkpoint tests the [`Signal`], and counts itself if it waits. So at the end of each
+//! Every poll pays a little for this: each checkpoint tests the signal, and counts itself if it waits. So at the end of each
 //! poll it is known whether the task awaits one thing or several.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `mod` (this file) | the signal, the numbers, and what is counted in a poll |
+//! | `signal` | what a checkpoint is to do when it is polled |
+//! | `mod` (this file) | the numbers, and what is counted in a poll |
 //! | `checkpoint` | what a checkpoint asks and says when it is polled |
 //! | `around` | the signal around a scope, put back after a poll of what is in it |
 //!
 //! What catches a cancel that comes out, and when, is in `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel and `kept_waker`.
+//! It stands on `base`, `error`, the kernel, `kept_waker` and `trace`.
 
 mod around;
 pub(crate) mod checkpoint;
+mod signal;
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
@@ -45,32 +47,12 @@ use crate::kernel::current::with_current_loop;
 use crate::kernel::record::{Flag, RecordRef};
 
 pub(crate) use around::SignalAround;
-
-/// What a checkpoint is to do when it is polled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// Go on: nothing is being delivered.
-    #[default]
-    Quiet,
-    /// Answer what it waits for, and return `Pending`: for the report of a deadlock, and for a limit without any time.
-    Asking,
-    /// Note the number, and return `Pending`.
-    Mark,
-    /// The first that is polled is interrupted: the task awaits one thing.
-    First,
-    /// The same, but the cancel has been forwarded already to the task that the first awaits.
-    Forwarded,
-    /// The next that is polled is interrupted: the code that is running now has turned a cancel into an error, and gets the
-    /// cancel again where it awaits next.
-    Next,
-    /// Those that have noted the number of a delivery that is going on are interrupted.
-    Deliver,
-}
+pub(crate) use signal::{Signal, SignalCell};
 
 /// What a loop knows of the cancels in the poll that is going on.
 #[derive(Default)]
 pub(crate) struct Deliveries {
-    pub(crate) signal: Cell<Signal>,
+    pub(crate) signal: SignalCell,
     /// When so many tasks have been popped from the ready queue, all tasks that a cancel has interrupted have run.
     interrupted_until: Cell<u64>,
     /// While the signal is `Asking`: what the checkpoints wait for.
@@ -137,6 +119,11 @@ impl Told {
         is_new
     }
 
+    /// The same for a number that may have been noted before, by a checkpoint that held its branch.
+    fn note_anew(&self, number: u32) {
+        self.0.set(number << 1);
+    }
+
     pub(crate) fn holds(&self) -> bool {
         self.0.get() & Told::HOLDS != 0
     }
@@ -167,8 +154,12 @@ impl Engine {
         waits_for: impl FnOnce() -> String,
     ) -> Visit {
         let d = &self.deliveries;
+        let signal = d.signal.get();
+        if signal == Signal::Quiet {
+            return Visit::Go; // it is only watched
+        }
         d.visits.set(d.visits.get().wrapping_add(1));
-        match d.signal.get() {
+        match signal {
             Signal::Asking => {
                 let answer = waits_for();
                 self.deliveries.answers.borrow_mut().push(answer);
@@ -183,15 +174,16 @@ impl Engine {
                 Visit::Wait
             }
             first @ (Signal::First | Signal::Forwarded | Signal::Next) => {
-                told.forget();
-                told.note(d.innermost.get());
+                told.note_anew(d.innermost.get());
                 d.signal.set(Signal::Deliver);
+                self.tell_delivery();
                 Visit::Interrupted(first == Signal::Forwarded)
             }
             Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
+                self.tell_delivery();
                 Visit::Interrupted(false)
             }
-            Signal::Quiet | Signal::Deliver => Visit::Go,
+            _ => Visit::Go,
         }
     }
 
@@ -249,11 +241,17 @@ impl Engine {
                 self.raise_deliver();
                 d.out.set(1);
             }
-            Signal::First | Signal::Forwarded | Signal::Next | Signal::Deliver => {
+            _ => {
                 d.signal.set(Signal::Deliver);
                 d.out.update(|out| out + 1);
             }
         }
+    }
+
+    /// The same for a checkpoint that was interrupted by the delivery that is going on.
+    #[inline]
+    pub(crate) fn comes_out_of_checkpoint(&self) {
+        self.deliveries.out.update(|out| out + 1);
     }
 
     /// The code that is running now is interrupted at its next checkpoint, and nothing beside it. False if its task awaits one
@@ -295,8 +293,11 @@ impl Engine {
     }
 
     /// A cancel that came out was caught.
-    pub(crate) fn catches(&self) {
+    pub(crate) fn catches(&self, catcher: &'static str) {
         self.deliveries.caught.set(true);
+        if self.is_traced() {
+            self.tell_catch(catcher);
+        }
     }
 
     /// A cancelled task is about to be polled.
@@ -355,7 +356,18 @@ impl Engine {
 
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.deliveries.signal.get() == Signal::Quiet
+        self.deliveries.signal.is_quiet()
+    }
+
+    /// Whether a checkpoint that is polled has nothing to do but its work: nothing is being delivered, and no observer is told.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.deliveries.signal.is_plain()
+    }
+
+    /// From now on the checkpoints take their slow paths, which tell an observer what they wait for; or no more.
+    pub(crate) fn watch_checkpoints(&self, is_watched: bool) {
+        self.deliveries.signal.watch(is_watched);
     }
 }
 
@@ -371,7 +383,8 @@ impl Deliveries {
 
     /// The number of a new delivery. After 2³¹ − 1 it restarts at 1: zero is none, and a [`Told`] has 31 bits for it.
     pub(crate) fn next_number(&self) -> u32 {
-        let number = self.last_number.get() % Told::NUMBERS + 1;
+        let last = self.last_number.get();
+        let number = if last == Told::NUMBERS { 1 } else { last + 1 };
         self.last_number.set(number);
         number
     }
@@ -400,7 +413,8 @@ impl Engine {
     #[inline]
     pub(crate) fn deliver_to_one<R>(&self, body: impl FnOnce() -> R) -> (R, Delivered) {
         let d = &self.deliveries;
-        self.raise_deliver();
+        d.out.set(0);
+        d.holding.set(0);
         let number = d.next_number();
         d.signal.set(Signal::First);
         d.innermost.set(number);

@@ -149,8 +149,8 @@ impl<C: Children> Gather<C> {
     /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         assert!(!self.finished, "a gathering was polled after its end");
-        if !checkpoint::is_quiet() {
-            return self.poll_cancelled(cx);
+        if !checkpoint::is_plain() {
+            return self.poll_slow_path(cx);
         }
         self.poll_on(cx)
     }
@@ -175,14 +175,22 @@ impl<C: Children> Gather<C> {
         self.wait_set.is_due() && self.polled || self.wait_set.is_empty()
     }
 
-    /// While a cancel is being delivered.
+    fn poll_and_tell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_on(cx);
+        if polled.is_pending() {
+            self.wait_set.tell_wait();
+        }
+        polled
+    }
+
+    /// While a cancel is being delivered, or an observer is told.
     #[cold]
-    fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this gathering? And has it been forwarded to the children already?
         let pending = self.wait_set.pending();
         let is_forwarded =
             match checkpoint::visit(&self.told, cx, || format!("{pending} gathered tasks")) {
-                Visit::Go => return self.poll_on(cx),
+                Visit::Go => return self.poll_and_tell(cx),
                 Visit::Wait => return Poll::Pending,
                 Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
             };
@@ -194,7 +202,7 @@ impl<C: Children> Gather<C> {
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         if is_forwarded && self.is_due() {
             engine.was_swallowed(&self.told); // if a child was cancelled after all, `poll` lets the cancel out again
-            return self.poll_on(cx);
+            return self.poll_and_tell(cx);
         }
         // Otherwise forward it to all that are pending; hold the branch until the set is due.
         let is_told = is_forwarded
@@ -209,7 +217,7 @@ impl<C: Children> Gather<C> {
                 self.wait_set.forget_waiter(); // a foreign waker is kept anew: its scope sees by that that the branch is alive
             }
             engine.holds(&self.told);
-            return self.poll_on(cx);
+            return self.poll_and_tell(cx);
         }
         checkpoint::comes_out(cx); // no child took it
         Poll::Pending

@@ -65,7 +65,7 @@ impl<E: 'static, F: Future> Frame<F> for BodyFrame<E> {
                     return Poll::Ready(drop_held(held, output).map_err(Ending::Panicked));
                 }
                 Ok(Seen::CameOut) => {
-                    engine.catches();
+                    engine.catches("a group");
                     return Poll::Ready(Err(match drop_held(held, ()) {
                         Ok(()) => Ending::Cancelled(Cancelled { reason: checkpoint::reason() }),
                         Err(payload) => Ending::Panicked(payload),

@@ -1,23 +1,41 @@
-//! **Timed polls**: in a turn with a budget of time, or while slow polls are watched.
+//! **Watched polls**: in a turn with a budget of time, while slow polls are reported, or while the loop is traced.
 //!
-//! Both need the clock, which costs as much as several polls. So the turn has a plain loop of polls, and this one in its place only
-//! when one of the two is asked for.
+//! The first two need the clock, which costs as much as several polls; the third calls an observer. So the turn has a plain loop of
+//! polls, and this one in its place only when one of the three is asked for.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::engine::Engine;
 
 impl Engine {
-    /// Polls until `time` has passed, and reports slow polls if they are watched. Returns the number of polls.
+    /// Polls until `time` has passed, and watches each poll if that is asked for. Returns the number of polls.
     #[inline(never)]
-    pub(crate) fn poll_timed(
+    pub(crate) fn poll_watched(
         self: &Rc<Self>,
         max_polls: usize,
         time: Option<Duration>,
         is_watched: bool,
     ) -> usize {
         let end = time.map(|time| self.now() + time);
+        if is_watched {
+            self.start_tracing(); // if an observer was set in the last turn
+            self.tell_turn_begins();
+        }
+        let polled = self.poll_until(end, max_polls, is_watched);
+        if is_watched {
+            self.turn_ends();
+        }
+        polled
+    }
+
+    fn poll_until(
+        self: &Rc<Self>,
+        end: Option<Instant>,
+        max_polls: usize,
+        is_watched: bool,
+    ) -> usize {
         for polled in 1..=max_polls {
             if is_watched {
                 self.poll_next::<true>();

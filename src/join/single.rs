@@ -56,8 +56,8 @@ impl Join {
     /// Ready when the task has ended.
     #[inline]
     pub(crate) fn poll(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
-        if !checkpoint::is_quiet() {
-            return self.poll_cancelled(record, cx);
+        if !checkpoint::is_plain() {
+            return self.poll_slow_path(record, cx);
         }
         self.poll_on(record, cx)
     }
@@ -77,14 +77,24 @@ impl Join {
         Poll::Pending
     }
 
-    /// While a cancel is being delivered.
     #[cold]
     #[inline(never)]
-    fn poll_cancelled(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_and_tell(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_on(record, cx);
+        if polled.is_pending() {
+            checkpoint::tell_wait_for(record);
+        }
+        polled
+    }
+
+    /// While a cancel is being delivered, or an observer is told.
+    #[cold]
+    #[inline(never)]
+    fn poll_slow_path(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this join? And has it been forwarded to the task already, at once along the chain or by this join?
         let is_forwarded =
             match checkpoint::visit(&self.told, cx, || format!("task '{}'", record.name())) {
-                Visit::Go => return self.poll_on(record, cx),
+                Visit::Go => return self.poll_and_tell(record, cx),
                 Visit::Wait => {
                     checkpoint::is_asked(record);
                     return Poll::Pending;
@@ -96,7 +106,7 @@ impl Join {
         // The task swallowed it: the await goes on with the task's outcome.
         if is_forwarded && record.has(Flag::DONE) && !record.has(Flag::CANCELLED) {
             engine.was_swallowed(&self.told);
-            return self.poll_on(record, cx);
+            return self.poll_and_tell(record, cx);
         }
         // Otherwise forward it, unless that is done. A task that has ended, or awaits this one in a circle, does not take it.
         let is_told =
@@ -107,7 +117,7 @@ impl Join {
                 self.leave(record); // so that the foreign waker is kept anew: its scope sees by that that the branch is alive
             }
             engine.holds(&self.told);
-            return self.poll_on(record, cx);
+            return self.poll_and_tell(record, cx);
         }
         // No more to wait for: the cancel comes out here, with the reason of the awaited task if that was cancelled.
         if record.has(Flag::CANCELLED) {

@@ -14,6 +14,7 @@ use std::task::Context;
 use super::subscribers::{Subscriber, Subscription};
 use crate::base::instant::Instant;
 use crate::cancel::CancelTargets;
+use crate::delivery::checkpoint;
 use crate::error::Reason;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::{Flag, RecordRef};
@@ -219,6 +220,17 @@ impl<M: Members> WaitSet<M> {
         if KeptWaker::replace_in(&self.waiter, cx.waker()) && self.is_due() {
             cx.waker().wake_by_ref(); // it was due before, or became due while a foreign waker was cloned
         }
+    }
+
+    /// An observer is told that the current task waits for the members.
+    #[cold]
+    pub(crate) fn tell_wait(&self) {
+        let until = match self.wake_at {
+            WakeAt::Each => "the first",
+            WakeAt::FirstFailure | WakeAt::FirstException => "all, or the first failure",
+            WakeAt::All => "all",
+        };
+        checkpoint::tell_wait_for_tasks(until, |note| self.each_member(|_, record| note(record)));
     }
 
     /// Stops waiting. Returns the members, if they are still there.

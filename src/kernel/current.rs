@@ -31,18 +31,26 @@ thread_local! {
 impl Engine {
     /// Calls `run` with this loop as the current loop of the thread.
     pub(crate) fn enter<R>(self: &Rc<Self>, run: impl FnOnce() -> R) -> R {
-        /// Holds a count of the loop until the thread-local no longer points to it. The field is dropped after `drop` has run.
-        struct Entered {
-            _engine: Rc<Engine>,
-            before: *const Engine,
-        }
-        impl Drop for Entered {
-            fn drop(&mut self) {
-                CURRENT.set(self.before);
-            }
-        }
-        let _entered = Entered { _engine: self.clone(), before: CURRENT.replace(Rc::as_ptr(self)) };
+        let _entered = Entered { before: CURRENT.replace(Rc::as_ptr(self)), _engine: Some(self.clone()) };
         run()
+    }
+}
+
+/// Calls `run` with no current loop.
+pub(crate) fn outside<R>(run: impl FnOnce() -> R) -> R {
+    let _left = Entered { before: CURRENT.replace(ptr::null()), _engine: None };
+    run()
+}
+
+/// Holds a count of the loop until the thread-local no longer points to it. The field is dropped after `drop` has run.
+struct Entered {
+    before: *const Engine,
+    _engine: Option<Rc<Engine>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.before);
     }
 }
 

@@ -101,8 +101,9 @@ impl Engine {
     }
 
     /// Inserts a new record into the table and queues it.
+    #[inline]
     pub(crate) fn begin(&self, record: &RecordRef) {
-        self.inherit_locals(record);
+        self.prepare(record);
         self.tasks.table.borrow_mut().insert(record.clone());
         self.tasks.ready.push(record);
     }
@@ -110,7 +111,9 @@ impl Engine {
     /// Ends a task: with a value, or as the flag `how` says. Its future is gone, or forgotten.
     pub(crate) fn end(&self, record: &RecordRef, how: Flag) {
         record.set_and_clear(Flag::DONE | how, Flag::ONLY_ALIVE);
-        record.forget_awaited();
+        if record.has(Flag::AWAITS | Flag::AWAITS_SEVERAL | Flag::TRACED) {
+            return self.end_slow_path(record, how); // clears these flags, and calls this again
+        }
         // From here on the wakers of the task are stale, and a new joiner finds that the task is `DONE`.
         let from_table = self.tasks.remove(record);
         drop(from_table); // not inside the borrow of the table

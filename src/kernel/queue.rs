@@ -35,11 +35,33 @@ impl ReadyQueue {
         self.pushed == self.popped
     }
 
-    /// Queues the task. Does nothing if it is queued already: waking a queued task is one test.
+    /// Queues the task. Does nothing if it is queued already.
     #[inline]
     pub(crate) fn push(&self, task: &RecordRef) {
-        if self.chain.push(task) {
+        if !self.push_if_plain(task) {
+            self.push_slow_path(task);
+        }
+    }
+
+    /// The same, unless the task is queued already, ignores pushes, or is watched: then it is false.
+    #[inline]
+    pub(crate) fn push_if_plain(&self, task: &RecordRef) -> bool {
+        let is_plain = self.chain.push_if_plain(task);
+        if is_plain {
             self.pushed.set(self.pushed.get() + 1);
+        }
+        is_plain
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn push_slow_path(&self, task: &RecordRef) {
+        let is_new = self.chain.push(task);
+        if is_new {
+            self.pushed.set(self.pushed.get() + 1);
+        }
+        if task.is_watched() {
+            task.owner.task_is_woken(task, is_new);
         }
     }
 

@@ -49,8 +49,18 @@ impl Tasks {
     pub(crate) fn wake(&self, word: usize) -> bool {
         let table = self.table.borrow();
         let Some(record) = table.get_by_word(word) else { return false };
-        self.ready.push(record);
+        if !self.ready.push_if_plain(record) {
+            drop(table); // first: if the task is watched, an observer may run any code
+            self.wake_slow_path(word);
+        }
         true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_slow_path(&self, word: usize) {
+        let record = self.table.borrow().get_by_word(word).cloned();
+        record.iter().for_each(|record| self.ready.push_slow_path(record));
     }
 
     /// Notes that foreign code has cloned a waker of this task.

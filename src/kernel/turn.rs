@@ -66,8 +66,8 @@ impl Engine {
             snapshot = self.tasks.ready.len();
         }
         let snapshot = snapshot.min(max_polls);
-        // The usual loop times no poll, so it reads no clock.
-        let is_watched = self.watches_slow_polls();
+        // The usual loop watches no poll: it reads no clock, and tells no observer.
+        let is_watched = self.watches_polls();
         let polled = match time {
             None if !is_watched => {
                 for _ in 0..snapshot {
@@ -75,7 +75,7 @@ impl Engine {
                 }
                 snapshot
             }
-            _ => self.poll_timed(snapshot, time, is_watched),
+            _ => self.poll_watched(snapshot, time, is_watched),
         };
         self.polls_since_check.set(self.polls_since_check.get() + polled);
         if !self.tasks.ready.is_empty() {
@@ -92,45 +92,47 @@ impl Engine {
         self.polls_since_check.set(POLLS_PER_CHECK);
     }
 
-    /// Polls the first task in the queue, unless that has ended meanwhile. `WATCHED`: times the poll.
+    /// Polls the first task in the queue, unless that has ended meanwhile. `WATCHED`: times the poll, and tells of it.
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
-        let started = WATCHED.then(|| self.clock_now());
         let Some(record) = self.tasks.ready.pop() else { return };
+        let is_watched = WATCHED && self.poll_begins(&record);
         match record.begin_poll_unless(Flag::SLOW_PATH) {
-            Some(polling) => self.poll(&record, polling, started),
+            Some(polling) => self.poll(&record, polling, is_watched),
             None if record.has(Flag::DONE) => {} // its entry was left in the queue when it ended
-            None => self.poll_slow_path(&record, started),
+            None => self.poll_slow_path(&record, is_watched),
         }
     }
 
     /// Polls a task that is not queued.
     pub(crate) fn poll_now(&self, record: &RecordRef) {
+        let is_watched = self.watches_polls() && self.poll_begins(record);
         match record.begin_poll_unless(Flag::SLOW_PATH) {
-            Some(polling) => self.poll(record, polling, None),
-            None => self.poll_slow_path(record, None),
+            Some(polling) => self.poll(record, polling, is_watched),
+            None => self.poll_slow_path(record, is_watched),
         }
     }
 
     /// Polls the task and acts on the result: it waits, it ends, or a cancel is on its way.
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, started: Option<Instant>) {
+    pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, is_watched: bool) {
         let polled = self.poll_future(record, polling);
-        if let Some(started) = started {
-            self.report_if_slow(record, started);
+        if is_watched {
+            self.poll_ends(record, polled != Polled::Pending);
         }
-        let is_quiet = self.is_quiet(); // no cancel came out of this poll, and it was no question (`Signal::Asking`)
-        if polled == Polled::Pending && is_quiet {
+        if !self.is_quiet() {
+            self.finish_poll(record, polled); // a cancel came out of this poll, or it was a question (`Signal::Asking`)
+        } else if polled == Polled::Pending {
             self.note_what_waits(record); // for `delivery/`: how many things?
             self.after_pending(record); // a cancel or a drop that was requested during the poll
-        } else if polled == Polled::Value && is_quiet && !record.has(Flag::CANCEL_PENDING) {
-            self.end(record, Flag::NONE); // nearly all
-        } else if is_quiet && !record.has(Flag::CANCEL_PENDING) {
-            self.end_as(record, polled);
-        } else {
+        } else if record.has(Flag::CANCEL_PENDING) {
             self.finish_poll(record, polled);
+        } else if polled == Polled::Value {
+            self.end(record, Flag::NONE); // nearly all
+        } else {
+            self.end_as(record, polled);
         }
     }
 

@@ -47,9 +47,20 @@ impl Engine {
         // Not until it is empty: a thread that sends without end would keep the loop from its tasks.
         for _ in 0..MAX_WAKES_PER_DRAIN {
             let Some(id) = inbox.take() else { return };
-            self.make_ready(id);
+            self.take_remote_wake(id);
         }
         inbox.set_hint(true);
+    }
+
+    /// A remote wake-up has arrived.
+    #[inline(never)]
+    pub(crate) fn take_remote_wake(&self, id: TaskId) {
+        if self.is_traced() {
+            let task = self.tasks.get(id);
+            self.tell_remote_wake(task.as_ref(), || _ = self.make_ready(id));
+        } else {
+            self.make_ready(id);
+        }
     }
 
     /// Wakes a task of a loop that does not run on this thread.

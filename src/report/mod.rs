@@ -12,7 +12,7 @@
 //!
 //! Rings further inside report through the methods of the engine here. So the kernel can report without knowing what a report is.
 //!
-//! It stands on `base`, `error`, the kernel and `task`.
+//! It stands on `base`, `error`, the kernel, `trace` and `task`.
 
 mod context;
 
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::panic::{Payload, swallow, text_of};
+use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::error::Panic;
 use crate::kernel::current;
@@ -36,13 +37,19 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 /// The part of a loop that belongs to this ring.
 pub(crate) struct Reporting {
     handler: RefCell<ExceptionHandler>,
-    /// Polls that take longer than this are reported. `None` if polls are not watched.
+    /// Polls that take longer than this are reported. `None` if polls are not timed.
     slow_poll: Cell<Option<Duration>>,
+    /// When each poll that is watched began, innermost last.
+    began: RefCell<Vec<Option<Instant>>>,
 }
 
 impl Reporting {
-    pub(crate) fn new(handler: ExceptionHandler, slow_poll: Option<Duration>) -> Reporting {
-        Reporting { handler: RefCell::new(handler), slow_poll: Cell::new(slow_poll) }
+    pub(crate) fn new(handler: ExceptionHandler) -> Reporting {
+        Reporting {
+            handler: RefCell::new(handler),
+            slow_poll: Cell::default(),
+            began: RefCell::default(),
+        }
     }
 }
 
@@ -112,16 +119,35 @@ impl Engine {
         }
     }
 
-    #[inline]
-    pub(crate) fn watches_slow_polls(&self) -> bool {
-        self.reporting.slow_poll.get().is_some()
+    /// A poll begins in a turn that is watched: it is timed, and an observer is told of it. False if the task has ended.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_begins(&self, record: &RecordRef) -> bool {
+        if record.has(Flag::DONE) {
+            return false;
+        }
+        if self.is_traced() {
+            self.tell_poll_begins(record);
+        }
+        let is_timed = self.unusual.has(Unusual::TIMES_POLLS);
+        let now = is_timed.then(|| self.clock_now());
+        self.reporting.began.borrow_mut().push(now);
+        true
     }
 
-    /// A poll that is watched has ended: reports it if it was slow.
+    /// That poll has ended. Reports it if it was slow.
     #[cold]
-    pub(crate) fn report_if_slow(&self, record: &RecordRef, started: Instant) {
-        let took = self.clock_now() - started;
-        if self.reporting.slow_poll.get().is_some_and(|limit| took > limit) {
+    #[inline(never)]
+    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) {
+        let began = self.reporting.began.borrow_mut().pop().flatten();
+        let now = began.map(|_| self.clock_now());
+        if self.is_traced() {
+            self.tell_poll_ends(record, is_ready);
+        }
+        let took = began.zip(now).map(|(began, now)| now - began);
+        if let (Some(took), Some(limit)) = (took, self.reporting.slow_poll.get())
+            && took > limit
+        {
             self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
         }
     }
@@ -133,6 +159,7 @@ impl Engine {
 
     pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
         self.reporting.slow_poll.set(limit);
+        self.unusual.set(Unusual::TIMES_POLLS, limit.is_some());
     }
 }
 

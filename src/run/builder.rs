@@ -13,8 +13,10 @@ use crate::error::TooManyLoops;
 use crate::mailbox::{Registration, WakeCallback};
 use crate::report::{ExceptionContext, ExceptionHandler, Reporting};
 use crate::thread::Reservation;
-use crate::time::{Clock, Time};
+use crate::clock::Clock;
+use crate::time::Time;
 use crate::to_thread::{Blocking, PoolSettings};
+use crate::trace::Observer;
 
 /// The default of asyncio's `slow_callback_duration`.
 pub(crate) const SLOW_CALLBACK: Duration = Duration::from_millis(100);
@@ -31,6 +33,7 @@ pub struct EventLoopBuilder {
     wake_hook: Option<WakeCallback>,
     max_tasks: Option<usize>,
     reservation: Option<Reservation>,
+    observer: Option<Rc<dyn Observer>>,
 }
 
 impl EventLoopBuilder {
@@ -113,6 +116,12 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Tells this observer of everything that the loop does: see [`trace`](crate::trace).
+    pub fn trace(mut self, observer: impl Observer + 'static) -> EventLoopBuilder {
+        self.observer = Some(Rc::new(observer));
+        self
+    }
+
     /// How many threads [`to_thread`](crate::to_thread()) may use, at least one. The default is four more than the machine has
     /// cores, but not more than 32.
     pub fn threads(mut self, at_most: usize) -> EventLoopBuilder {
@@ -166,9 +175,11 @@ impl EventLoopBuilder {
         let max_tasks = self.max_tasks.unwrap_or(MAX_TASKS);
         let time = Time::new(self.clock.unwrap_or_else(Clock::monotonic));
         let blocking = Blocking::new(self.pool);
-        let reporting = Reporting::new(handler, self.slow_callback_duration);
+        let reporting = Reporting::new(handler);
         let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting);
         let event_loop = EventLoop { engine: Rc::new(engine) };
+        event_loop.engine.set_slow_poll(self.slow_callback_duration);
+        event_loop.engine.set_trace(self.observer);
         if let Some(reservation) = self.reservation {
             reservation.redeem(event_loop.engine());
         }

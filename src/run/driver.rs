@@ -11,7 +11,7 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::kernel::turn::Next;
-use crate::time::Source;
+use crate::clock::Source;
 
 /// What a driver does after a turn.
 #[derive(Debug, PartialEq)]
@@ -47,6 +47,7 @@ impl EventLoop {
 
 impl Engine {
     /// Decides what to do after a turn. A virtual clock jumps here.
+    #[inline]
     pub(crate) fn next_step(&self, next: Next) -> NextStep {
         if next == Next::Ready || self.take_remote_wakes() {
             return NextStep::TurnAgain;
@@ -66,6 +67,9 @@ impl Engine {
     pub(crate) fn jump_to(&self, deadline: Instant) -> bool {
         match &self.time.clock.0 {
             Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => {
+                if self.is_traced() {
+                    self.tell_jump(deadline);
+                }
                 clock.jump_to(deadline);
                 true
             }
@@ -76,8 +80,12 @@ impl Engine {
     /// Parks the thread until the loop is woken from outside or `timeout` has passed; it may return early.
     fn park(&self, timeout: Option<Duration>) {
         self.trim();
+        let began = self.is_traced().then(|| self.real_time()).flatten();
         if let Some(id) = self.mailbox.park(timeout) {
-            self.make_ready(id);
+            self.take_remote_wake(id);
+        }
+        if let Some((began, now)) = began.zip(self.real_time()) {
+            self.tell_park(now - began);
         }
         self.check_in_next_turn();
     }

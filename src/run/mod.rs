@@ -33,9 +33,10 @@ use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
 use crate::kernel::record::{Flag, Typed};
 use crate::report::{ExceptionContext, Failure};
-use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
+use crate::task::{Task, TaskBuilder, TaskRef, give_name, running_loop};
 use crate::thread::Handle;
-use crate::time::VirtualClock;
+use crate::clock::VirtualClock;
+use crate::trace::Observer;
 use builder::SLOW_CALLBACK;
 
 pub use builder::EventLoopBuilder;
@@ -137,7 +138,7 @@ impl EventLoop {
         let called_at = Location::caller();
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {
-                main.cold().name.replace(Some("main".into()));
+                give_name(main, "main".into());
                 self.turn_until(|| main.has(Flag::DONE))?;
                 outcome_of_main(main)
             })?
@@ -225,6 +226,17 @@ impl EventLoop {
     /// See [`EventLoopBuilder::exception_handler`].
     pub fn set_exception_handler(&self, handler: impl Fn(&ExceptionContext) + 'static) {
         self.engine.set_exception_handler(Rc::new(handler));
+    }
+
+    /// From its next turn on, tells this observer of everything that the loop does, in place of the one before. See
+    /// [`EventLoopBuilder::trace`].
+    pub fn set_trace(&self, observer: impl Observer + 'static) {
+        self.engine.set_trace(Some(Rc::new(observer)));
+    }
+
+    /// Ends the tracing now.
+    pub fn stop_trace(&self) {
+        self.engine.set_trace(None);
     }
 
     /// See [`EventLoopBuilder::debug`].
@@ -340,6 +352,27 @@ fn unwrap<T>(ended: Result<T, RunError>) -> T {
         Err(RunError::Panicked(panic)) => panic.resume(),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// From its next turn on, tells this observer of everything that the running loop does, in place of the one before; see
+/// [`trace`](crate::trace). [`trace::stop`](crate::trace::stop) ends that.
+///
+/// # Panics
+/// Without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{set_trace, trace::Event, yield_now};
+///
+/// set_trace(|event: &Event| println!("{:?}", event.what));
+/// yield_now().await;
+/// loopwheel::trace::stop();
+/// # });
+/// ```
+#[track_caller]
+pub fn set_trace(observer: impl Observer + 'static) {
+    running_loop().set_trace(Some(Rc::new(observer)));
 }
 
 /// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.

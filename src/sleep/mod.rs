@@ -23,6 +23,7 @@ use crate::delivery::{Told, checkpoint};
 use crate::error::NoRunningLoop;
 use crate::kernel::current;
 use crate::task::running_loop;
+use crate::trace::Wait;
 
 pub use interval::{Interval, interval};
 pub(crate) use timer::Timer;
@@ -149,9 +150,38 @@ impl Future for Sleep {
             SleepState::Done => return Poll::Ready(()),
             _ => {}
         }
-        if checkpoint::interrupted(&self.told, cx, || "a sleep".to_owned()) {
+        if checkpoint::is_plain() { self.poll_on(cx) } else { self.poll_slow_path(cx) }
+    }
+}
+
+impl Sleep {
+    /// While a cancel is being delivered, or an observer is told.
+    #[cold]
+    #[inline(never)]
+    fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if checkpoint::is_interrupted(&self.told, cx, || "a sleep".to_owned()) {
             return Poll::Pending;
         }
+        self.poll_and_tell(cx)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_and_tell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_set = matches!(self.state, SleepState::Armed(_));
+        let polled = self.poll_on(cx);
+        if let SleepState::Armed(timer) = &self.state {
+            if !was_set {
+                timer.note(false);
+            }
+            checkpoint::tell_wait(Wait::Sleep { until: timer.deadline() });
+        }
+        polled
+    }
+
+    #[allow(clippy::inline_always)] // into the usual path too
+    #[inline(always)]
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (deadline, engine) = match &mut self.state {
             SleepState::Armed(timer) => {
                 if !timer.has_fired() {

@@ -17,10 +17,23 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Sets a timer. The open time limits around it begin first, so that their timers come before it in the wheel.
-    pub(crate) fn set(engine: Rc<Engine>, deadline: Instant, action: TimerAction) -> Timer {
+    pub(crate) fn set(engine: Rc<Engine>, deadline: Instant, action: TimerAction, is_limit: bool) -> Timer {
         engine.begin_limits();
-        let key = Some(engine.set_timer(deadline, action));
-        Timer { engine, key }
+        let timer = Timer { key: Some(engine.set_timer(deadline, action)), engine };
+        timer.note(is_limit);
+        timer
+    }
+
+    /// An observer is told, if there is one, that the timer was set. `is_limit`: for a time limit.
+    pub(crate) fn note(&self, is_limit: bool) {
+        if let Some(key) = self.key.as_ref().filter(|_| self.engine.is_traced()) {
+            self.engine.note_timer(key.number(), is_limit);
+        }
+    }
+
+    /// When it is due.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.key.as_ref().map_or(Instant::START, |key| self.engine.deadline_of(key))
     }
 
     /// From a timer that is set already.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use crate::delivery::{Told, checkpoint};
 use crate::engine::Engine;
 use crate::kernel::current::with_current_loop;
+use crate::trace::Wait;
 
 /// Lets all other tasks that are ready run for one turn.
 ///
@@ -52,7 +53,7 @@ impl Future for YieldNow {
         // The usual case, with one access to the loop. `None` leads to the slow path.
         let position = self.position;
         let polled = with_current_loop(|engine| {
-            if !engine.is_quiet() {
+            if !engine.is_plain() {
                 return None;
             }
             if position == 0 {
@@ -74,10 +75,10 @@ impl Future for YieldNow {
 }
 
 impl YieldNow {
-    /// While a cancel is being delivered, or under another executor.
+    /// While a cancel is being delivered or an observer is told, or under another executor.
     #[cold]
     fn poll_slow_path(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if checkpoint::interrupted(&self.told, cx, || "its next turn".to_owned()) {
+        if checkpoint::is_interrupted(&self.told, cx, || "its next turn".to_owned()) {
             return Poll::Pending;
         }
         let position = self.position;
@@ -87,6 +88,7 @@ impl YieldNow {
             return Poll::Ready(()); // under another executor: ready in the second poll
         }
         checkpoint::waits();
+        checkpoint::tell_wait(Wait::NextTurn);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::handle::{Task, TaskOf};
+use super::reference::give_name;
 use super::running_loop;
 use crate::base::kind::{Fallible, Kind, Plain};
 use crate::engine::Engine;
@@ -101,7 +102,7 @@ impl TaskBuilder {
         let free_slot = engine.reserve_for_task()?;
         let record = engine.spawn(free_slot, kind, future, spawned_at);
         if let Some(name) = self.name {
-            record.cold().name.replace(Some(name));
+            give_name(&record, name);
         }
         Ok(TaskOf::new(record))
     }

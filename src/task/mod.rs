@@ -29,6 +29,7 @@ use crate::kernel::current;
 pub use builder::TaskBuilder;
 pub use handle::{Task, TaskHandle, TaskOf};
 pub use reference::TaskRef;
+pub(crate) use reference::give_name;
 pub use shared::{SharedTask, SharedTaskOf};
 
 /// Spawns a future as a task of the running loop.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::rc::Rc;
 
 use crate::error::Reason;
 use crate::join::Joiner;
@@ -135,8 +136,16 @@ impl fmt::Debug for TaskRef {
 }
 
 pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
-    let name = name.into().into(); // first: a caller's `into` may run anything
-    record.cold().name.replace(Some(name));
+    let name: String = name.into(); // first: a caller's `into` may run anything
+    give_name(record, name.into());
+}
+
+/// Names the task, and tells an observer, if there is one.
+pub(crate) fn give_name(record: &RecordRef, name: Rc<str>) {
+    record.cold().name.replace(Some(name.clone()));
+    if record.has(Flag::TRACED) {
+        record.owner.tell_name(record, &name);
+    }
 }
 
 pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,6 +30,7 @@ use crate::kernel::record::RecordRef;
 use crate::report::Failure;
 use crate::report::report;
 use crate::task::{Task, TaskBuilder, running_loop};
+use crate::trace::Wait;
 
 /// Why a task on another thread's loop gave no value.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -261,7 +262,8 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || "a task of another loop".to_owned()) {
+        const WHAT: &str = "a task of another loop";
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned()) {
             return Poll::Pending;
         }
         let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it
@@ -274,6 +276,7 @@ impl<T> Future for RemoteTask<T> {
         drop(state);
         drop(old); // after the lock: it may run anything
         checkpoint::waits();
+        checkpoint::tell_wait(Wait::Other { what: WHAT });
         Poll::Pending
     }
 }

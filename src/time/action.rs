@@ -15,6 +15,8 @@ pub(crate) enum TimerAction {
     PollScope { generation: [u8; 3], slot: u32 },
     /// Wake the foreign waker with this key.
     WakeForeign { key: u32 },
+    /// Tell an observer, and do the action that the traced timer with this key has.
+    Traced { key: u32 },
 }
 
 const _: () = assert!(size_of::<TimerAction>() == 8);
@@ -31,15 +33,23 @@ impl TimerAction {
     /// The id of the task that it concerns.
     ///
     /// # Panics
-    /// If it wakes a foreign waker.
+    /// If it names no task.
     pub(crate) fn task(self, loop_index: usize) -> TaskId {
         match self {
             TimerAction::WakeTask { generation: [a, b, c], slot }
             | TimerAction::PollScope { generation: [a, b, c], slot } => {
                 TaskId::new(loop_index, slot, u32::from_le_bytes([a, b, c, 0]))
             }
-            TimerAction::WakeForeign { .. } => unreachable!("a foreign waker is no task"),
+            TimerAction::WakeForeign { .. } | TimerAction::Traced { .. } => {
+                unreachable!("a key names no task")
+            }
         }
+    }
+
+    /// Whether it names a task of its loop, and nothing that is kept beside the wheel.
+    #[inline]
+    pub(crate) fn concerns_one_task(self) -> bool {
+        matches!(self, TimerAction::WakeTask { .. } | TimerAction::PollScope { .. })
     }
 
     fn three_bytes(id: TaskId) -> [u8; 3] {

@@ -1,4 +1,4 @@
-//! **Time**: a clock, a wheel of timers, and what happens when one fires.
+//! **Time**: a wheel of timers, and what happens when one fires.
 //!
 //! A timer could be a deadline and a waker. But few timers of the crate need a waker: most wake a task of the same loop, or poll it
 //! because a time limit is up. So a timer is a deadline and an *action* of eight bytes, and a foreign waker is kept beside the
@@ -6,20 +6,19 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `clock` | where a loop's time comes from |
 //! | `wheel` | timers in the order of their deadlines, each operation O(1) |
 //! | `action` | what a timer does, in eight bytes |
+//! | `traced` | timers of which an observer is told |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base`, the kernel and `kept_waker`.
+//! It stands on `base`, the kernel, `kept_waker`, `trace` and `clock`.
 
 mod action;
-mod clock;
+mod traced;
 mod wheel;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -27,13 +26,13 @@ use crate::base::id::TaskId;
 use crate::base::instant::Instant;
 use crate::base::slab::Slab;
 use crate::base::slack::shrink;
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
+use traced::TracedTimer;
 use wheel::Wheel;
 
 pub(crate) use action::TimerAction;
-pub(crate) use clock::Source;
-pub use clock::{Clock, HeldClock, VirtualClock};
 pub(crate) use wheel::TimerKey;
 
 /// The time of one loop.
@@ -42,6 +41,8 @@ pub(crate) struct Time {
     wheel: RefCell<Wheel<TimerAction>>,
     /// Foreign wakers that wait for a timer; an action names one by its key.
     foreign_wakers: RefCell<Slab<KeptWaker>>,
+    /// Timers of which an observer is told; an action names one by its key.
+    traced: RefCell<Slab<TracedTimer>>,
     /// The time that was read last. It never goes backwards, even if the clock does.
     latest: Cell<Instant>,
     /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory.
@@ -55,6 +56,7 @@ impl Time {
             clock,
             wheel: RefCell::new(Wheel::new()),
             foreign_wakers: RefCell::default(),
+            traced: RefCell::default(),
             fired: Cell::default(),
         }
     }
@@ -83,23 +85,30 @@ impl Engine {
         let now = self.now(); // before the borrow: a host's clock may run any code
         self.time.wheel.borrow_mut().advance(now.as_nanos(), &mut fired);
         for action in fired.drain(..) {
-            match action {
-                TimerAction::WakeTask { .. } => _ = self.make_ready(action.task(self.loop_index())),
-                TimerAction::PollScope { .. } => {
-                    if let Some(record) = self.tasks.get(action.task(self.loop_index())) {
-                        self.scope_is_to_be_polled(&record);
-                    }
-                }
-                TimerAction::WakeForeign { key } => {
-                    // The key stays in use until the timer is unset: its owner still has it.
-                    let waker = self.time.foreign_wakers.borrow_mut().take(key);
-                    if let Some(waker) = waker {
-                        waker.wake();
-                    }
-                }
-            }
+            self.fire(action);
         }
         self.time.fired.set(fired);
+    }
+
+    #[allow(clippy::inline_always)] // into `fire_timers`
+    #[inline(always)]
+    fn fire(&self, action: TimerAction) {
+        match action {
+            TimerAction::WakeTask { .. } => _ = self.make_ready(action.task(self.loop_index())),
+            TimerAction::PollScope { .. } => {
+                if let Some(record) = self.tasks.get(action.task(self.loop_index())) {
+                    self.scope_is_to_be_polled(&record);
+                }
+            }
+            TimerAction::WakeForeign { key } => {
+                // The key stays in use until the timer is unset: its owner still has it.
+                let waker = self.time.foreign_wakers.borrow_mut().take(key);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            TimerAction::Traced { key } => self.fire_traced(key),
+        }
     }
 
     /// Sets a timer. The owner of the key gives it back to [`unset_timer`](Engine::unset_timer), even if the timer has fired.
@@ -123,7 +132,7 @@ impl Engine {
     /// Makes the timer wake `waker`.
     pub(crate) fn set_waker_of_timer(&self, key: &TimerKey, waker: &Waker) {
         // Mostly the waker is the same as before. Then nothing changes, and no foreign waker is cloned.
-        let old = *self.time.wheel.borrow_mut().payload_mut(key);
+        let old = self.action_of(key);
         match (old, TaskId::of(waker)) {
             (TimerAction::WakeTask { .. }, Some(id)) if old.task(self.loop_index()) == id => return,
             (TimerAction::WakeForeign { key }, None) => {
@@ -135,7 +144,7 @@ impl Engine {
             _ => {}
         }
         let action = self.action_for(waker);
-        let old = mem::replace(self.time.wheel.borrow_mut().payload_mut(key), action);
+        let old = self.replace_action(key, action);
         self.forget_action(old);
     }
 
@@ -152,10 +161,22 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn forget_action(&self, action: TimerAction) {
-        if let TimerAction::WakeForeign { key } = action {
-            let waker = self.time.foreign_wakers.borrow_mut().remove(key);
-            drop(waker); // after the borrow: it may run any code
+        if !action.concerns_one_task() {
+            self.forget_unusual_action(action);
+        }
+    }
+
+    #[inline(never)]
+    fn forget_unusual_action(&self, action: TimerAction) {
+        match action {
+            TimerAction::WakeForeign { key } => {
+                let waker = self.time.foreign_wakers.borrow_mut().remove(key);
+                drop(waker); // after the borrow: it may run any code
+            }
+            TimerAction::Traced { key } => self.forget_traced(key),
+            TimerAction::WakeTask { .. } | TimerAction::PollScope { .. } => {}
         }
     }
 
@@ -179,6 +200,11 @@ impl Engine {
     /// Reads the clock, but does not note the time: for measuring, not for deadlines.
     pub(crate) fn clock_now(&self) -> Instant {
         self.time.clock.now()
+    }
+
+    /// The same if the clock is the operating system's.
+    pub(crate) fn real_time(&self) -> Option<Instant> {
+        self.time.clock.0.real_time()
     }
 }
 

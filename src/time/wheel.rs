@@ -64,6 +64,13 @@ const FREE: u32 = u32::MAX - 2;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
+impl TimerKey {
+    /// Names the timer as long as the key exists.
+    pub(crate) fn number(&self) -> u32 {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     deadline: u64,
@@ -191,6 +198,12 @@ impl<T: Copy> Wheel<T> {
     /// Whether the timer has fired. Its key is valid until it is removed.
     pub(crate) fn has_fired(&self, key: &TimerKey) -> bool {
         self.entries[key.0 as usize].next == FIRED
+    }
+
+    /// The deadline and the payload of the timer with this number.
+    pub(crate) fn entry(&mut self, number: u32) -> (u64, &mut T) {
+        let entry = &mut self.entries[number as usize];
+        (entry.deadline, &mut entry.payload)
     }
 
     pub(crate) fn payload_mut(&mut self, key: &TimerKey) -> &mut T {

@@ -87,7 +87,7 @@ fn poll_cancelled_at_once<F: Future>(
         Seen::CameOut => {
             held.set(None);
             limit.phase.set(Phase::Left);
-            engine.catches();
+            engine.catches("a time limit");
             Poll::Ready(Err(TimedOut))
         }
     }

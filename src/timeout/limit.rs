@@ -118,7 +118,7 @@ impl Begun {
                 Some(KeptWaker::Foreign(waker)) => task.owner.action_for(waker.waker()),
                 _ => TimerAction::poll_scope(task.id),
             };
-            Timer::set(task.owner.clone(), when, action)
+            Timer::set(task.owner.clone(), when, action, true)
         });
         drop(self.timer.replace(timer)); // after the borrow: it may drop a foreign waker
     }
@@ -410,7 +410,7 @@ fn poll_again<F: Future>(
         Seen::CameOut => {
             held.set(None);
             if limit.leave() {
-                engine.catches();
+                engine.catches("a time limit");
                 return Poll::Ready(Err(TimedOut));
             }
             limit.phase.set(Phase::Passed);

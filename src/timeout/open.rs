@@ -53,11 +53,24 @@ impl Engine {
         let action = TimerAction::poll_scope(task);
         let now = self.now();
         let mut open = self.open_limits.open.borrow_mut();
-        for limit in open.iter_mut().filter(|limit| limit.begun.is_none()) {
+        let first = open.len() - self.open_limits.to_begin.replace(0);
+        for limit in &mut open[first..] {
             let deadline = now + limit.after;
             limit.begun = Some((deadline, self.set_timer(deadline, action)));
         }
-        self.open_limits.to_begin.set(0);
+        drop(open);
+        if self.is_traced() {
+            self.note_timers_from(first);
+        }
+    }
+
+    #[cold]
+    fn note_timers_from(&self, first: usize) {
+        let open = self.open_limits.open.borrow();
+        let begun = open[first..].iter().filter_map(|limit| limit.begun.as_ref());
+        let timers: Vec<_> = begun.map(|(_, key)| key.number()).collect();
+        drop(open); // first: an observer may run any code
+        timers.into_iter().for_each(|timer| self.note_timer(timer, true));
     }
 
     /// Closes the innermost open limit. Returns its deadline and timer if it had begun.

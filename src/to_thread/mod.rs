@@ -37,6 +37,7 @@ use crate::kernel::current;
 use crate::report::{ExceptionContext, Failure};
 use crate::task::running_loop;
 use crate::thread::{Call, CallQueue, IfLost, drop_catching};
+use crate::trace::Wait;
 use pool::{Pool, this_process};
 
 pub(crate) use pool::PoolSettings;
@@ -301,7 +302,8 @@ impl<T> Future for ToThread<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || "work on another thread".to_owned()) {
+        const WHAT: &str = "work on another thread";
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned()) {
             return Poll::Pending;
         }
         // The loop counts outstanding work, so its own waker need not also count as one that has escaped.
@@ -321,6 +323,7 @@ impl<T> Future for ToThread<T> {
         drop(slot);
         drop(old); // after the lock: it may run anything
         checkpoint::waits();
+        checkpoint::tell_wait(Wait::Other { what: WHAT });
         Poll::Pending
     }
 }

@@ -97,9 +97,20 @@ impl<H: TaskHandle> AsCompleted<H> {
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
     ) -> Poll<Option<H>> {
-        if checkpoint::interrupted(&self.told, cx, || format!("one of {} tasks", self.left)) {
+        if checkpoint::is_plain() {
+            return self.poll_on(cx, deadline);
+        }
+        if checkpoint::is_interrupted(&self.told, cx, || format!("one of {} tasks", self.left)) {
             return Poll::Pending;
         }
+        let polled = self.poll_on(cx, deadline);
+        if polled.is_pending() {
+            self.wait_set.tell_wait();
+        }
+        polled
+    }
+
+    fn poll_on(&mut self, cx: &Context<'_>, deadline: Option<Instant>) -> Poll<Option<H>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -180,7 +191,7 @@ impl<H: TaskHandle> AsCompletedWithin<H> {
         let timer = self.timer.get_or_insert_with(|| {
             let engine = running_loop();
             let action = engine.action_for(cx.waker());
-            Timer::set(engine, deadline, action)
+            Timer::set(engine, deadline, action, false)
         });
         if timer.has_fired() {
             return Poll::Ready(Err(TimedOut));

@@ -106,9 +106,22 @@ impl<H: TaskHandle> Future for Wait<H> {
     type Output = (Vec<H>, Vec<H>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || format!("{} tasks", self.tasks.len())) {
+        if checkpoint::is_plain() {
+            return self.poll_on(cx);
+        }
+        if checkpoint::is_interrupted(&self.told, cx, || format!("{} tasks", self.tasks.len())) {
             return Poll::Pending;
         }
+        let polled = self.poll_on(cx);
+        if let (Poll::Pending, Some((wait_set, _))) = (&polled, &self.begun) {
+            wait_set.tell_wait();
+        }
+        polled
+    }
+}
+
+impl<H: TaskHandle> Wait<H> {
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<H>, Vec<H>)> {
         match &self.begun {
             None if self.tasks.is_empty() => {}
             None => {
@@ -120,7 +133,7 @@ impl<H: TaskHandle> Future for Wait<H> {
                 let timer = self.limit.map(|limit| {
                     let engine = running_loop();
                     let (when, action) = (engine.now() + limit, engine.action_for(cx.waker()));
-                    Timer::set(engine, when, action)
+                    Timer::set(engine, when, action, false)
                 });
                 let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
                 let wait_set = WaitSet::of_records(wake_at, members);

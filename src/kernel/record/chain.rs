@@ -24,7 +24,7 @@ use super::{RecordRef, Uncounted};
 #[derive(Default)]
 pub(super) struct Next(Cell<Option<RecordRef>>);
 
-/// Whether a record is in a chain, and whether it ignores pushes.
+/// Whether a record is in a chain, whether it ignores pushes, and whether they are watched.
 #[derive(Default)]
 pub(super) struct Queued(Cell<u8>);
 
@@ -34,18 +34,13 @@ impl Queued {
     const DEAF: u8 = 2;
     /// There was a push while the record was deaf.
     const WAS_PUSHED: u8 = 4;
+    /// Each push is told to an observer. A pop clears this bit; a watched turn sets it again.
+    const WATCHED: u8 = 8;
 
-    /// True if a push would be ignored: the record is in a chain, or deaf. One load and one test.
+    /// True if a push would be ignored: the record is in a chain, or deaf.
     #[inline]
     pub(super) fn get(&self) -> bool {
-        self.0.get() != 0
-    }
-
-    #[cold]
-    fn note_push(&self) {
-        if self.0.get() & Queued::DEAF != 0 {
-            self.0.set(self.0.get() | Queued::WAS_PUSHED);
-        }
+        self.0.get() & !Queued::WATCHED != 0
     }
 }
 
@@ -53,6 +48,16 @@ impl Queued {
 pub(crate) struct Heard(u8);
 
 impl RecordRef {
+    /// Whether each push is to be told to an observer.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.queued.0.get() & Queued::WATCHED != 0
+    }
+
+    pub(crate) fn set_watched(&self, watched: bool) {
+        let bits = self.queued.0.get() & !Queued::WATCHED;
+        self.queued.0.set(if watched { bits | Queued::WATCHED } else { bits });
+    }
+
     /// From now on a push of this record is only noted. [`hear`](RecordRef::hear) needs what this returns.
     pub(crate) fn stop_hearing(&self) -> Heard {
         let Queued(bits) = &self.queued;
@@ -77,13 +82,33 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Adds the record at the end. False if it is in a chain already, or ignores pushes.
+    /// Adds the record at the end, if it is not in a chain, not deaf and not watched: one load and one test.
     #[inline]
-    pub(crate) fn push(&self, record: &RecordRef) -> bool {
-        if record.queued.get() {
-            record.queued.note_push();
-            return false;
+    pub(crate) fn push_if_plain(&self, record: &RecordRef) -> bool {
+        let is_plain = record.queued.0.get() == 0;
+        if is_plain {
+            self.link(record);
         }
+        is_plain
+    }
+
+    /// Adds the record at the end. False if it is in a chain already, or ignores pushes.
+    pub(crate) fn push(&self, record: &RecordRef) -> bool {
+        let bits = record.queued.0.get();
+        if bits & Queued::DEAF != 0 {
+            record.queued.0.set(bits | Queued::WAS_PUSHED);
+        }
+        let is_new = !record.queued.get();
+        if is_new {
+            self.link(record);
+            record.queued.0.set(bits | Queued::IN_CHAIN);
+        }
+        is_new
+    }
+
+    /// Adds a record that is in no chain.
+    #[inline]
+    fn link(&self, record: &RecordRef) {
         let link = Some(record.clone());
         record.queued.0.set(Queued::IN_CHAIN);
         let nothing = match self.last.replace(Some(record.uncounted())) {
@@ -93,7 +118,6 @@ impl Chain {
         };
         debug_assert!(nothing.is_none(), "nothing is behind the last record");
         mem::forget(nothing); // so the compiler emits no call of a destructor
-        true
     }
 
     /// Takes the first record out of the chain.

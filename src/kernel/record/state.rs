@@ -95,6 +95,8 @@ bits! { Flag {
     UNWINDING = 19;
     /// The header's `reason` is not none, or was once. Set by `set_reason`; never cleared.
     REASON = 20;
+    /// An observer is told of the task. Set and cleared by `trace/`.
+    TRACED = 21;
 }}
 
 impl Flag {

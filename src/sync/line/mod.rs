@@ -28,6 +28,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::delivery::{Told, Visit, any_is_interrupted, checkpoint, is_interrupted};
 use crate::kept_waker::KeptWaker;
+use crate::trace;
 use crate::wait_list::{Left, WaitKey, WaitList};
 
 pub use event::Event;
@@ -162,10 +163,35 @@ impl<O: Owner> Future for Wait<'_, O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if checkpoint::is_plain() { self.poll_on(cx) } else { self.poll_slow_path(cx) }
+    }
+}
+
+impl<O: Owner> Wait<'_, O> {
+    /// While a cancel is being delivered, or an observer is told.
+    #[cold]
+    #[inline(never)]
+    fn poll_slow_path(&mut self, cx: &Context<'_>) -> Poll<()> {
         // A cancel comes first: an interrupted waiter hands on instead of going on.
-        if !checkpoint::is_quiet() && self.is_interrupted(cx) {
+        if self.is_interrupted(cx) {
             return Poll::Pending;
         }
+        self.poll_and_tell(cx)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_and_tell(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let polled = self.poll_on(cx);
+        if polled.is_pending() {
+            checkpoint::tell_wait(trace::Wait::Other { what: self.owner.what() });
+        }
+        polled
+    }
+
+    #[allow(clippy::inline_always)] // into the usual path too
+    #[inline(always)]
+    fn poll_on(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Some(key) = self.key else {
             return self.join(cx);
         };
@@ -175,10 +201,9 @@ impl<O: Owner> Future for Wait<'_, O> {
         }
         self.poll_uncalled(key, cx)
     }
-}
 
-impl<O: Owner> Wait<'_, O> {
-    #[inline]
+    #[allow(clippy::inline_always)] // as `poll_on`
+    #[inline(always)]
     fn join(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let Some(waker) = KeptWaker::of_ours(cx.waker()) {
             self.key = Some(self.waiters.line.borrow_mut().join(waker));

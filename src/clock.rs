@@ -8,6 +8,8 @@
 //!   "takes" an hour ends at once, and runs the same way every time. The crate's own tests and examples use it. It can be moved by
 //!   hand, and held: see [`VirtualClock`].
 //! - *host*: a function of the host, for frame time, simulated time, or a machine without `std::time`.
+//!
+//! It stands on `base` and the kernel.
 
 use std::cell::Cell;
 use std::fmt;
@@ -42,6 +44,16 @@ impl HostClock {
             self.latest.set(self.latest.get().max(now.unwrap_or_default()));
         }
         self.latest.get()
+    }
+}
+
+impl Source {
+    /// The time now, if this is the operating system's clock: to read any other is foreign code, or tells nothing new.
+    pub(crate) fn real_time(&self) -> Option<Instant> {
+        match self {
+            Source::Monotonic { start } => Some(Instant::START + start.elapsed()),
+            Source::Virtual(_) | Source::Host(_) => None,
+        }
     }
 }
 

@@ -1,0 +1,254 @@
+//! **Tracing**: an observer is told of everything that a loop does, and of what led to it.
+//!
+//! The usual trace is a macro at each point of interest, which tests a flag: the hot paths pay for all of them, always. Here no hot
+//! path has a test of its own. Each leads to a slow path already, for something rare, by a test of some state: the byte of a record
+//! that says whether it is queued, the flags of a task that ends, the signal that a checkpoint asks for. Tracing sets a bit there.
+//! So a loop that is not traced executes what it would execute without this ring, and a traced one finds the ring in its slow paths:
+//!
+//! | what is told | the state whose test leads here | bit |
+//! |---|---|---|
+//! | a spawn | `Engine::unusual`: are there task-locals? | `IS_TRACED` |
+//! | a turn, a poll | the same: are polls timed? | `IS_TRACED` |
+//! | a wake-up | the record's `queued`: is it in the ready queue? | `WATCHED` |
+//! | an end, a cancel | the record's flags | `TRACED` |
+//! | what a poll waits for, a delivery | the signal of `delivery/` | `WATCHED` |
+//! | a timer | the timer's action: does it wake a foreign waker? | the action `Traced` |
+//!
+//! **Causes.** While something is being done because of an event, the number of that event is in `cause`, and what is told meanwhile
+//! gets it: the wake-ups of the joiners of a task have its end as their cause. Why a task is polled, and why it is cancelled, are
+//! two causes, which are kept for each task until its next poll.
+//!
+//! **The observer** is foreign code. It is called when the engine is whole, with no current loop, so it cannot use this one; if it
+//! does all the same, by a handle that it kept, or panics, then the tracing ends with a report.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `event` | one thing that happened |
+//! | `mod` (this file) | the observer, and how it is told |
+//! | `tell` | what each ring tells |
+//! | `watch` | how the tracing of a loop begins and ends |
+//!
+//! It stands on `base`, `error` and the kernel.
+
+mod event;
+mod tell;
+mod watch;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+
+use crate::base::id::TaskId;
+use crate::base::instant::Instant;
+use crate::base::panic::Payload;
+use crate::base::unusual::Unusual;
+use crate::engine::Engine;
+use crate::kernel::current::{outside, with_current_loop};
+use crate::kernel::record::RecordRef;
+
+pub use event::{Event, How, Id, Text, Wait, What};
+
+/// Is told of everything that a loop does.
+///
+/// It must not use the loop that it observes: no loop is running for it. If it panics, or uses that loop by a handle that it has
+/// kept, the tracing ends, and that is reported to the loop's exception handler.
+///
+/// Each closure that takes an [`Event`] is an observer.
+///
+/// # Examples
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use loopwheel::trace::{Event, What};
+/// use loopwheel::{EventLoop, create_task};
+///
+/// let polls = Rc::new(Cell::new(0));
+/// let counted = polls.clone();
+/// let observer = move |event: &Event| {
+///     if let What::PollBegan { .. } = event.what {
+///         counted.set(counted.get() + 1);
+///     }
+/// };
+/// EventLoop::builder().trace(observer).build().run(async {
+///     create_task(async {}).await.unwrap();
+/// });
+/// assert_eq!(polls.get(), 3); // main, the task, and main again
+/// ```
+pub trait Observer {
+    /// Something has happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>)> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Tells the observer of the running loop, if there is one, a line of the program's own. Formats nothing if there is none.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// # let page = 7;
+/// loopwheel::trace::note(format_args!("page {page} has arrived"));
+/// # });
+/// ```
+pub fn note(text: impl std::fmt::Display) {
+    with_current_loop(|engine| {
+        if engine.is_traced() {
+            engine.tell(What::Note { text: Text::of(&text) });
+        }
+    });
+}
+
+/// Ends the tracing of the running loop, if there is one, now.
+pub fn stop() {
+    with_current_loop(|engine| engine.set_trace(None));
+}
+
+/// The part of a loop that belongs to this ring.
+#[derive(Default)]
+pub(crate) struct Tracing {
+    observer: RefCell<Option<Rc<dyn Observer>>>,
+    /// The observer that is told from the next turn on.
+    next: RefCell<Option<Rc<dyn Observer>>>,
+    /// The number of the last event.
+    last: Cell<u64>,
+    turn: Cell<u64>,
+    turn_is_open: Cell<bool>,
+    /// The event because of which things are being done. Zero is none.
+    cause: Cell<u64>,
+    /// The observer is being called.
+    is_telling: Cell<bool>,
+    /// How many callbacks have a number.
+    callbacks: Cell<u32>,
+    /// How many timers have one.
+    timers: Cell<u32>,
+    /// What is known of each task, by its slot.
+    tasks: RefCell<Vec<TracedTask>>,
+    /// Filled anew for each event that needs it, and kept for its memory.
+    scratch: Cell<Vec<Id>>,
+}
+
+/// What is known of a task while it is traced.
+#[derive(Clone, Copy, Default)]
+struct TracedTask {
+    /// The task: another one has the slot later.
+    id: Option<TaskId>,
+    /// The number of a callback.
+    callback: u32,
+    /// The wake-up that queued it.
+    woken: u64,
+    /// The last request of a cancel.
+    cancelled: u64,
+}
+
+impl Engine {
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.unusual.has(Unusual::IS_TRACED)
+    }
+
+    /// Whether the polls of this turn are timed, or an observer is told of them.
+    #[inline]
+    pub(crate) fn watches_polls(&self) -> bool {
+        const BITS: u8 = Unusual::TIMES_POLLS | Unusual::IS_TRACED | Unusual::WILL_BE_TRACED;
+        self.unusual.has(BITS)
+    }
+
+    /// Tells the observer, if there is one. Returns the number of the event; zero if there is no observer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell(&self, what: What<'_>) -> u64 {
+        self.tell_because_of(self.tracing.cause.get(), what)
+    }
+
+    /// The same with this cause; zero is none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_because_of(&self, cause: u64, what: What<'_>) -> u64 {
+        let tracing = &self.tracing;
+        let Some(observer) = tracing.observer.borrow().clone() else { return 0 };
+        if tracing.is_telling.get() {
+            self.observer_failed(Box::new("the observer has used the loop that it observes"));
+            return 0;
+        }
+        let seq = tracing.last.get() + 1;
+        tracing.last.set(seq);
+        let (at, turn) = (self.time_of_event(), tracing.turn.get());
+        let by = self.current.with_hidden(|task| self.traced_id(task));
+        let event = Event { seq, at, turn, by, cause: (cause > 0).then_some(cause), what };
+        tracing.is_telling.set(true);
+        let told = catch_unwind(AssertUnwindSafe(|| outside(|| observer.observe(&event))));
+        tracing.is_telling.set(false);
+        if let Err(payload) = told {
+            self.observer_failed(payload);
+        }
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(observer))); // it may be the last reference
+        if let Err(payload) = dropped {
+            self.observer_failed(payload);
+        }
+        seq
+    }
+
+    #[cold]
+    fn observer_failed(&self, payload: Payload) {
+        self.stop_tracing();
+        Engine::report_stray_panic("the observer of a trace", payload, Location::caller());
+    }
+
+    /// Calls `run`. What is told meanwhile has this event as its cause, if nothing nearer is.
+    pub(crate) fn because_of<R>(&self, event: u64, run: impl FnOnce() -> R) -> R {
+        /// Also if `run` panics.
+        struct PutBack<'a>(&'a Cell<u64>, u64);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _put_back = PutBack(&self.tracing.cause, self.tracing.cause.replace(event));
+        run()
+    }
+
+    /// The same with the event that is the cause now, which a poll in `run` changes.
+    pub(crate) fn because_of_the_same<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.because_of(self.tracing.cause.get(), run)
+    }
+
+    /// Real time goes on during a turn, so it is read for each event. Other clocks are the host's code, or jump between turns.
+    fn time_of_event(&self) -> Instant {
+        self.real_time().unwrap_or_else(|| self.latest())
+    }
+
+    /// The number of a task or callback.
+    pub(crate) fn traced_id(&self, record: &RecordRef) -> Id {
+        if record.is_task() {
+            return Id::Task(record.serial);
+        }
+        Id::Callback(self.with_traced(record, |traced| traced.callback))
+    }
+
+    /// Calls `inspect` with what is known of the task. Nothing is known before its first event.
+    fn with_traced<R>(
+        &self,
+        record: &RecordRef,
+        inspect: impl FnOnce(&mut TracedTask) -> R,
+    ) -> R {
+        let mut tasks = self.tracing.tasks.borrow_mut();
+        let slot = record.id.slot() as usize;
+        if tasks.len() <= slot {
+            tasks.resize(slot + 1, TracedTask::default());
+        }
+        let traced = &mut tasks[slot];
+        if traced.id != Some(record.id) {
+            *traced = TracedTask { id: Some(record.id), ..TracedTask::default() };
+            if !record.is_task() {
+                let number = self.tracing.callbacks.get() + 1;
+                self.tracing.callbacks.set(number);
+                traced.callback = number;
+            }
+        }
+        inspect(traced)
+    }
+}

@@ -1,0 +1,90 @@
+//! How the tracing of a loop begins and ends.
+//!
+//! Tracing that begins in the middle of a poll would tell of the end of a poll whose beginning nothing knows. So it begins with the
+//! next turn, unless no task is being polled. It ends at once.
+
+use std::rc::Rc;
+
+use super::{Observer, TracedTask, Tracing, What};
+use crate::base::unusual::Unusual;
+use crate::engine::Engine;
+use crate::kernel::foreign::drop_reported;
+use crate::kernel::record::{Flag, RecordRef};
+
+impl Engine {
+    /// Traces the loop from the next turn on, or from now on if no task is being polled. `None` ends the tracing now.
+    pub(crate) fn set_trace(&self, observer: Option<Rc<dyn Observer>>) {
+        self.stop_tracing();
+        let is_polling = self.current.with_hidden(|_| ()).is_some();
+        let before = self.tracing.next.replace(observer);
+        drop_reported(before);
+        if self.tracing.next.borrow().is_some() {
+            self.unusual.set(Unusual::WILL_BE_TRACED, true);
+            if !is_polling {
+                self.start_tracing();
+            }
+        }
+    }
+
+    /// A watched turn begins: the observer that was set in the last one is told from now on.
+    pub(crate) fn start_tracing(&self) {
+        self.unusual.set(Unusual::WILL_BE_TRACED, false);
+        let Some(observer) = self.tracing.next.take() else { return };
+        self.tracing.forget_run();
+        self.tracing.observer.replace(Some(observer));
+        self.unusual.set(Unusual::IS_TRACED, true);
+        self.watch_checkpoints(true);
+        let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
+        records.sort_by_key(|record| record.serial);
+        for record in &records {
+            let is_queued = record.is_queued();
+            self.watch_task(record, true);
+            let found = What::Found { task: self.traced_id(record), at: record.spawned_at, is_queued };
+            let seq = self.tell(found);
+            if is_queued {
+                self.with_traced(record, |traced| traced.woken = seq);
+            }
+            let name = record.cold_if_any().and_then(|cold| cold.name.borrow().clone());
+            if let Some(name) = name {
+                self.tell_name(record, &name);
+            }
+        }
+    }
+
+    pub(super) fn stop_tracing(&self) {
+        self.unusual.set(Unusual::IS_TRACED, false);
+        self.unusual.set(Unusual::WILL_BE_TRACED, false);
+        self.watch_checkpoints(false);
+        for record in self.tasks.table.borrow().iter() {
+            self.watch_task(record, false);
+        }
+        self.tracing.turn_ends();
+        let (observer, next) = (self.tracing.observer.take(), self.tracing.next.take());
+        drop_reported((observer, next)); // it may run any code
+    }
+
+    /// Sets or clears the bits by which the slow paths of a task lead here.
+    pub(super) fn watch_task(&self, record: &RecordRef, is_watched: bool) {
+        if is_watched && !self.is_traced() {
+            return; // it has ended meanwhile
+        }
+        record.set_watched(is_watched);
+        if is_watched { record.set(Flag::TRACED) } else { record.clear(Flag::TRACED) }
+    }
+}
+
+impl Tracing {
+    fn turn_ends(&self) {
+        self.turn_is_open.set(false);
+        self.cause.set(0);
+    }
+
+    /// A new observer: its events are numbered from one.
+    fn forget_run(&self) {
+        self.last.set(0);
+        self.turn.set(0);
+        self.callbacks.set(0);
+        self.timers.set(0);
+        self.tasks.replace(Vec::<TracedTask>::new());
+    }
+}
