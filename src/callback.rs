@@ -20,7 +20,7 @@ use crate::base::instant::Instant;
 use crate::base::kind::Plain;
 use crate::engine::Engine;
 use crate::error::{Panic, TooManyCallbacks};
-use crate::kernel::foreign::drop_reported;
+use crate::foreign::drop_reported;
 use crate::kernel::record::{self, CALLBACK_SERIAL, Flag, RecordRef, Stage};
 use crate::kernel::table::FreeSlot;
 use crate::report::{ExceptionContext, Failure};

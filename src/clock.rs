@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant as StdInstant};
 
 use crate::base::instant::Instant;
-use crate::kernel::foreign;
+use crate::foreign;
 
 /// Where a loop's time comes from. Given to [`EventLoopBuilder::clock`](crate::EventLoopBuilder::clock).
 pub struct Clock(pub(crate) Source);

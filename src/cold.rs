@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::awaited::AwaitedNotes;
 use crate::cancel::CancelDetails;
 use crate::error::Panic;
 use crate::join::Joiners;
@@ -28,6 +29,7 @@ pub(crate) struct Cold {
     pub(crate) joiners: RefCell<Joiners>,
     /// The foreign wakers that the task's checkpoints keep.
     pub(crate) foreign_wakers: RefCell<ForeignWakers>,
+    pub(crate) awaited: AwaitedNotes,
     pub(crate) cancel: CancelDetails,
     /// The task as a scope: the outermost one around its future, where a cancel that nothing catches ends up.
     pub(crate) scope: Scope,
@@ -40,7 +42,7 @@ impl Cold {
     pub(crate) fn empty(&self) {
         self.locals.empty();
         drop(self.joiners.take());
-        self.cancel.empty();
+        self.awaited.empty();
         drop(self.panic.take());
         self.scope.is_over();
     }

@@ -17,8 +17,8 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use crate::base::id::TaskId;
+use crate::foreign::{call, drop_reported};
 use crate::kernel::current;
-use crate::kernel::foreign::{call, drop_reported};
 use crate::kernel::waker::wake;
 
 /// A waker that a future keeps until it is woken.

@@ -93,6 +93,7 @@ mod pages {
     struct Embedding;
 }
 
+mod awaited;
 mod base;
 mod callback;
 mod cancel;
@@ -102,7 +103,9 @@ mod cold;
 mod delivery;
 mod engine;
 mod error;
+mod event;
 mod exception_group;
+mod foreign;
 #[cfg(feature = "futures")]
 mod futures;
 mod gather;
@@ -135,6 +138,7 @@ pub use crate::futures::Spawner;
 pub use base::instant::Instant;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use catch::{catch_cancel, finally, shield};
+pub use clock::{Clock, HeldClock, VirtualClock};
 pub use error::{
     Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,
     ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,
@@ -159,7 +163,6 @@ pub use task::{
 };
 pub use task_local::TaskLocal;
 pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation};
-pub use clock::{Clock, HeldClock, VirtualClock};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
 pub use wait::{

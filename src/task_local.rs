@@ -17,8 +17,8 @@ use std::rc::Rc;
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::error::NoCurrentTask;
+use crate::foreign::{call_for, drop_reported};
 use crate::kernel::current;
-use crate::kernel::foreign::{call_for, drop_reported};
 use crate::kernel::record::RecordRef;
 
 /// Values by the address of their static.

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::run::EventLoop;
 use crate::clock::VirtualClock;
+use crate::run::EventLoop;
 
 /// A loop on virtual time whose exception handler adds each report to the returned list.
 pub(crate) fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {

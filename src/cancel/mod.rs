@@ -3,33 +3,20 @@
 //! | file | idea |
 //! |---|---|
 //! | `request` | a cancel is counted, and forwarded to what the task awaits |
-//! | `awaited` | what a task awaits: the notes that its last poll has left |
 //! | `walk` | the tasks that a cancel reaches, and by how many ways |
 //! | `poll` | the polls of a cancelled task |
 //!
 //! How a cancel gets into a future, and out again, is in `delivery/` and `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery` and `scope`.
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `trace`, `delivery`, `scope` and `awaited`.
 
-mod awaited;
 mod poll;
 mod request;
 mod walk;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::cell::Cell;
 
-use crate::kernel::record::{Header, RecordRef};
-use awaited::AwaitedTasks;
-
-/// A wait set: a cancel of the task that awaits it is forwarded to its tasks.
-pub(crate) trait CancelTargets {
-    /// The tasks in it that have not ended.
-    fn targets(&self) -> Vec<RecordRef>;
-
-    /// The caller has forwarded a cancel to them.
-    fn note_forwarded(&self);
-}
+use crate::kernel::record::Header;
 
 /// The part of a task's cold part that belongs to this ring.
 #[derive(Default)]
@@ -38,33 +25,6 @@ pub(crate) struct CancelDetails {
     many_requests: Cell<u32>,
     /// How many of the requests are of time limits and groups that have not taken them back.
     of_scopes: Cell<u32>,
-    /// The tasks that are awaited besides the one in the header: in the branches of a foreign `join!`.
-    also_awaited: RefCell<AwaitedTasks>,
-    /// The first wait set that is awaited, and the others.
-    awaited_set: RefCell<Option<Rc<dyn CancelTargets>>>,
-    also_awaited_sets: RefCell<Vec<Rc<dyn CancelTargets>>>,
-}
-
-impl CancelDetails {
-    fn awaits_something(&self) -> bool {
-        !self.also_awaited.borrow().is_empty() || self.awaited_set.borrow().is_some()
-    }
-
-    /// Must not be called inside a borrow: it may drop the last reference to a task, which may run anything.
-    #[inline(never)]
-    fn forget_awaited(&self) {
-        if self.awaits_something() {
-            self.empty();
-        }
-    }
-
-    /// Drops all notes.
-    pub(crate) fn empty(&self) {
-        drop((self.also_awaited.take(), self.awaited_set.take()));
-        if !self.also_awaited_sets.borrow().is_empty() {
-            drop(self.also_awaited_sets.take());
-        }
-    }
 }
 
 impl Header {

@@ -30,8 +30,7 @@ impl Engine {
     /// Polls a task that was cancelled, or is still being unwound.
     #[inline(never)]
     pub(crate) fn poll_cancelled(&self, record: &RecordRef, is_watched: bool) {
-        const UNUSUAL: Flag =
-            Flag::AWAITS_SEVERAL.and(Flag::WAKER_ESCAPED).and(Flag::UNWINDING);
+        const UNUSUAL: Flag = Flag::AWAITS_SEVERAL.and(Flag::WAKER_ESCAPED).and(Flag::UNWINDING);
         if record.has_but_not(Flag::CANCEL_PENDING, UNUSUAL) {
             return self.poll_interrupted(record, is_watched);
         }

@@ -23,7 +23,11 @@ pub(crate) fn is_plain() -> bool {
 
 /// If this is true, the checkpoint returns `Pending` and changes nothing.
 #[cold]
-pub(crate) fn is_interrupted(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> bool {
+pub(crate) fn is_interrupted(
+    told: &Told,
+    cx: &Context<'_>,
+    waits_for: impl FnOnce() -> String,
+) -> bool {
     let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx, waits_for) {
         Visit::Go => false,
         Visit::Wait => true,

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cancel::CancelTargets;
+use crate::awaited::CancelTargets;
 use crate::delivery::{Told, Visit, checkpoint};
 use crate::error::Reason;
 use crate::join::{WaitSet, WakeAt};

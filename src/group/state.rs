@@ -13,10 +13,10 @@ use std::task::Context;
 
 use crate::error::{Own, Reason, TaskError};
 use crate::exception_group::Raised;
+use crate::foreign;
 use crate::join::{Subscriber, Subscription};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
-use crate::kernel::foreign;
 use crate::kernel::record::{Flag, RecordRef, Stage, Typed};
 use crate::kernel::waker::wake;
 use crate::sync::{Event, Semaphore};

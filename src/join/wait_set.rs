@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::subscribers::{Subscriber, Subscription};
+use crate::awaited::CancelTargets;
 use crate::base::instant::Instant;
-use crate::cancel::CancelTargets;
 use crate::delivery::checkpoint;
 use crate::error::Reason;
 use crate::kept_waker::KeptWaker;

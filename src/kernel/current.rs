@@ -31,7 +31,8 @@ thread_local! {
 impl Engine {
     /// Calls `run` with this loop as the current loop of the thread.
     pub(crate) fn enter<R>(self: &Rc<Self>, run: impl FnOnce() -> R) -> R {
-        let _entered = Entered { before: CURRENT.replace(Rc::as_ptr(self)), _engine: Some(self.clone()) };
+        let _entered =
+            Entered { before: CURRENT.replace(Rc::as_ptr(self)), _engine: Some(self.clone()) };
         run()
     }
 }

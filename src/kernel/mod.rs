@@ -8,7 +8,7 @@
 //! Read `base/id.rs` and `base/kind.rs` first, then these files in order. If a file names a type that comes later, take it as a name;
 //! `Engine` is the loop, and *foreign code* is code that is not the crate's. `docs/glossary.md` has the words. At a first reading skip
 //! the methods that the kernel calls and does not define (`engine.rs` says whose they are), and these, which only outer rings need:
-//! `stop_hearing`, `hear`, `hidden`, `with_hidden`, `peek`, `poll_now`, `forget_future`, `foreign.rs`.
+//! `stop_hearing`, `hear`, `hidden`, `with_hidden`, `outside`, `peek`, `poll_now`, `forget_future`.
 //!
 //! | file | idea |
 //! |---|---|
@@ -18,7 +18,6 @@
 //! | `tasks` | the table and the queue together |
 //! | `current` | the loop entered last on this thread, and the task that it polls |
 //! | `waker` | an id, and a table of functions |
-//! | `foreign` | how the crate calls code that is not its own |
 //! | `turn` | **one turn**: everything that a loop does |
 //! | `life` | how a task begins, and how it ends |
 //!
@@ -26,7 +25,6 @@
 //! ones, one field for each ring that needs it.
 
 pub(crate) mod current;
-pub(crate) mod foreign;
 pub(crate) mod life;
 pub(crate) mod queue;
 pub(crate) mod record;

@@ -14,7 +14,7 @@ pub(crate) struct Tasks {
     pub(crate) table: RefCell<Table>,
     pub(crate) ready: ReadyQueue,
     /// How many tasks have [`Flag::WAKER_ESCAPED`].
-    escaped: Cell<usize>,
+    pub(crate) escaped: Cell<usize>,
 }
 
 impl Tasks {
@@ -61,20 +61,5 @@ impl Tasks {
     fn wake_slow_path(&self, word: usize) {
         let record = self.table.borrow().get_by_word(word).cloned();
         record.iter().for_each(|record| self.ready.push_slow_path(record));
-    }
-
-    /// Notes that foreign code has cloned a waker of this task.
-    pub(crate) fn waker_has_escaped(&self, id: TaskId) {
-        if let Some(record) = self.table.borrow().get(id)
-            && !record.has(Flag::WAKER_ESCAPED)
-        {
-            record.set(Flag::WAKER_ESCAPED);
-            self.escaped.set(self.escaped.get() + 1);
-        }
-    }
-
-    /// Whether a waker of one of these tasks was cloned while this loop was the current one. Of other clones the mailbox knows.
-    pub(crate) fn any_waker_has_escaped(&self) -> bool {
-        self.escaped.get() > 0
     }
 }

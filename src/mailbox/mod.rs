@@ -25,7 +25,9 @@ use std::panic::Location;
 
 use crate::base::id::TaskId;
 use crate::engine::Engine;
-use crate::kernel::foreign::drop_reported;
+use crate::foreign::drop_reported;
+use crate::kernel::record::Flag;
+use crate::kernel::tasks::Tasks;
 
 pub(crate) use notifier::WakeCallback;
 pub(crate) use registry::Registration;
@@ -84,5 +86,22 @@ impl Engine {
     /// From here on, remote wake-ups are dropped.
     pub(crate) fn close_mailbox(&self) {
         self.mailbox.inbox().close();
+    }
+}
+
+impl Tasks {
+    /// Notes that foreign code has cloned a waker of this task.
+    pub(crate) fn waker_has_escaped(&self, id: TaskId) {
+        if let Some(record) = self.table.borrow().get(id)
+            && !record.has(Flag::WAKER_ESCAPED)
+        {
+            record.set(Flag::WAKER_ESCAPED);
+            self.escaped.set(self.escaped.get() + 1);
+        }
+    }
+
+    /// Whether a waker of one of these tasks was cloned while this loop was the current one. Of other clones the mailbox knows.
+    pub(crate) fn any_waker_has_escaped(&self) -> bool {
+        self.escaped.get() > 0
     }
 }

@@ -19,7 +19,7 @@ use crate::base::id::{MAX_LOOPS, TaskId};
 use crate::base::panic::Payload;
 use crate::base::segments::Segments;
 use crate::base::slab::Slab;
-use crate::kernel::foreign::drop_reported;
+use crate::foreign::drop_reported;
 
 static MAILBOXES: Segments<Mailbox> = Segments::new();
 

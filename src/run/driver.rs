@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::base::instant::Instant;
+use crate::clock::Source;
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::kernel::turn::Next;
-use crate::clock::Source;
 
 /// What a driver does after a turn.
 #[derive(Debug, PartialEq)]

@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
+use crate::clock::VirtualClock;
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
@@ -35,7 +36,6 @@ use crate::kernel::record::{Flag, Typed};
 use crate::report::{ExceptionContext, Failure};
 use crate::task::{Task, TaskBuilder, TaskRef, give_name, running_loop};
 use crate::thread::Handle;
-use crate::clock::VirtualClock;
 use crate::trace::Observer;
 use builder::SLOW_CALLBACK;
 

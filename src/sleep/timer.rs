@@ -17,7 +17,12 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Sets a timer. The open time limits around it begin first, so that their timers come before it in the wheel.
-    pub(crate) fn set(engine: Rc<Engine>, deadline: Instant, action: TimerAction, is_limit: bool) -> Timer {
+    pub(crate) fn set(
+        engine: Rc<Engine>,
+        deadline: Instant,
+        action: TimerAction,
+        is_limit: bool,
+    ) -> Timer {
         engine.begin_limits();
         let timer = Timer { key: Some(engine.set_timer(deadline, action)), engine };
         timer.note(is_limit);

@@ -263,7 +263,8 @@ impl<T> Future for RemoteTask<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "a task of another loop";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned()) {
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned())
+        {
             return Poll::Pending;
         }
         let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it

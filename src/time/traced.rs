@@ -34,7 +34,8 @@ impl Engine {
             .flatten();
         let task = record.as_ref().map(|record| self.traced_id(record));
         let number = self.next_timer();
-        let key = self.time.traced.borrow_mut().insert(TracedTimer { action, number, set: 0, task });
+        let key =
+            self.time.traced.borrow_mut().insert(TracedTimer { action, number, set: 0, task });
         *self.time.wheel.borrow_mut().entry(timer).1 = TimerAction::Traced { key };
         let set = self.tell(What::TimerSet { timer: number, task, deadline, is_limit });
         self.change_traced(key, |timer| timer.set = set);
@@ -64,8 +65,7 @@ impl Engine {
     /// Gives the timer another action, and returns the one before.
     pub(super) fn replace_action(&self, key: &TimerKey, action: TimerAction) -> TimerAction {
         if let (_, TimerAction::Traced { key }) = self.timer(key.number()) {
-            let replaced =
-                self.change_traced(key, |timer| mem::replace(&mut timer.action, action));
+            let replaced = self.change_traced(key, |timer| mem::replace(&mut timer.action, action));
             return replaced.expect("it is in use");
         }
         mem::replace(self.time.wheel.borrow_mut().payload_mut(key), action)

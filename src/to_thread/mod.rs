@@ -303,7 +303,8 @@ impl<T> Future for ToThread<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "work on another thread";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned()) {
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned())
+        {
             return Poll::Pending;
         }
         // The loop counts outstanding work, so its own waker need not also count as one that has escaped.

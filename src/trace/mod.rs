@@ -23,14 +23,12 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `event` | one thing that happened |
 //! | `mod` (this file) | the observer, and how it is told |
 //! | `tell` | what each ring tells |
 //! | `watch` | how the tracing of a loop begins and ends |
 //!
-//! It stands on `base`, `error` and the kernel.
+//! It stands on `base`, `error`, the kernel, `foreign` and `event`.
 
-mod event;
 mod tell;
 mod watch;
 
@@ -46,7 +44,7 @@ use crate::engine::Engine;
 use crate::kernel::current::{outside, with_current_loop};
 use crate::kernel::record::RecordRef;
 
-pub use event::{Event, How, Id, Text, Wait, What};
+pub use crate::event::{Event, How, Id, Text, Wait, What};
 
 /// Is told of everything that a loop does.
 ///
@@ -230,11 +228,7 @@ impl Engine {
     }
 
     /// Calls `inspect` with what is known of the task. Nothing is known before its first event.
-    fn with_traced<R>(
-        &self,
-        record: &RecordRef,
-        inspect: impl FnOnce(&mut TracedTask) -> R,
-    ) -> R {
+    fn with_traced<R>(&self, record: &RecordRef, inspect: impl FnOnce(&mut TracedTask) -> R) -> R {
         let mut tasks = self.tracing.tasks.borrow_mut();
         let slot = record.id.slot() as usize;
         if tasks.len() <= slot {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::{Observer, TracedTask, Tracing, What};
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
-use crate::kernel::foreign::drop_reported;
+use crate::foreign::drop_reported;
 use crate::kernel::record::{Flag, RecordRef};
 
 impl Engine {
@@ -39,7 +39,8 @@ impl Engine {
         for record in &records {
             let is_queued = record.is_queued();
             self.watch_task(record, true);
-            let found = What::Found { task: self.traced_id(record), at: record.spawned_at, is_queued };
+            let found =
+                What::Found { task: self.traced_id(record), at: record.spawned_at, is_queued };
             let seq = self.tell(found);
             if is_queued {
                 self.with_traced(record, |traced| traced.woken = seq);

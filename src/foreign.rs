@@ -7,11 +7,13 @@
 //! The rule here: *the engine is consistent before the call, and nothing that is lent can be freed, taken or moved during it.* The
 //! state is changed first, borrows and locks end, and then the call is made. A panic that no caller can receive is caught and
 //! reported here; one of a destructor, when a record is emptied or freed, is swallowed in `record/`. All calls: `docs/foreign-code.md`.
+//!
+//! It stands on the kernel.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-use super::record::RecordRef;
 use crate::engine::Engine;
+use crate::kernel::record::RecordRef;
 
 /// Calls foreign code that belongs to no task. A panic is reported as a panic of `what`.
 #[track_caller]

@@ -7,19 +7,62 @@
 //!
 //! Foreign code leaves no notes. Once a waker of the task has escaped such code may wait too, and no waker reports its drop: so
 //! from then on the notes are never taken for all that the task awaits.
+//!
+//! It stands on the kernel.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ptr;
 use std::rc::Rc;
 
-use super::CancelTargets;
 use crate::kernel::record::{Flag, RecordRef, Stage};
+
+/// A wait set: a cancel of the task that awaits it is forwarded to its tasks.
+pub(crate) trait CancelTargets {
+    /// The tasks in it that have not ended.
+    fn targets(&self) -> Vec<RecordRef>;
+
+    /// The caller has forwarded a cancel to them.
+    fn note_forwarded(&self);
+}
+
+/// The part of a task's cold part that belongs to this ring.
+#[derive(Default)]
+pub(crate) struct AwaitedNotes {
+    /// The tasks that are awaited besides the one in the header: in the branches of a foreign `join!`.
+    also_awaited: RefCell<AwaitedTasks>,
+    /// The first wait set that is awaited, and the others.
+    awaited_set: RefCell<Option<Rc<dyn CancelTargets>>>,
+    also_awaited_sets: RefCell<Vec<Rc<dyn CancelTargets>>>,
+}
+
+impl AwaitedNotes {
+    fn awaits_something(&self) -> bool {
+        !self.also_awaited.borrow().is_empty() || self.awaited_set.borrow().is_some()
+    }
+
+    /// Must not be called inside a borrow: it may drop the last reference to a task, which may run anything.
+    #[inline(never)]
+    fn forget_awaited(&self) {
+        if self.awaits_something() {
+            self.empty();
+        }
+    }
+
+    /// Drops all notes.
+    pub(crate) fn empty(&self) {
+        drop((self.also_awaited.take(), self.awaited_set.take()));
+        if !self.also_awaited_sets.borrow().is_empty() {
+            drop(self.also_awaited_sets.take());
+        }
+    }
+}
 
 impl RecordRef {
     /// Whether the last poll has left a note, and the task awaits nothing else. False for ever once a waker of the task has
     /// escaped.
-    pub(super) fn awaits_one(&self) -> bool {
+    pub(crate) fn awaits_one(&self) -> bool {
         self.has_but_not(Flag::AWAITS, Stage::LENT | Flag::AWAITS_SEVERAL | Flag::WAKER_ESCAPED)
     }
 
@@ -45,7 +88,7 @@ impl RecordRef {
             self.awaited.set(Some(one));
         }
         if let Some(cold) = self.cold_if_any() {
-            cold.cancel.also_awaited.borrow_mut().remove(awaited);
+            cold.awaited.also_awaited.borrow_mut().remove(awaited);
         }
     }
 
@@ -61,7 +104,7 @@ impl RecordRef {
             }
             Some(one) => {
                 self.awaited.set(Some(one));
-                self.cold().cancel.also_awaited.borrow_mut().add(awaited);
+                self.cold().awaited.also_awaited.borrow_mut().add(awaited);
             }
         }
     }
@@ -73,7 +116,7 @@ impl RecordRef {
             self.clear(Flag::AWAITS | Flag::AWAITS_SEVERAL);
             let one = self.awaited.take();
             if let Some(cold) = self.cold_if_any() {
-                cold.cancel.forget_awaited();
+                cold.awaited.forget_awaited();
             }
             drop(one); // last, when nothing is noted: it may be the last reference, and run anything
         }
@@ -83,12 +126,12 @@ impl RecordRef {
     pub(crate) fn starts_awaiting_set(&self, wait_set: Rc<dyn CancelTargets>) {
         self.set(Flag::AWAITS);
         let cold = self.cold();
-        let mut first = cold.cancel.awaited_set.borrow_mut();
+        let mut first = cold.awaited.awaited_set.borrow_mut();
         match &*first {
             None => *first = Some(wait_set),
             Some(known) if is_same_set(known, &wait_set) => {}
             Some(_) => {
-                let mut others = cold.cancel.also_awaited_sets.borrow_mut();
+                let mut others = cold.awaited.also_awaited_sets.borrow_mut();
                 if !others.last().is_some_and(|known| is_same_set(known, &wait_set)) {
                     others.push(wait_set);
                 }
@@ -104,11 +147,11 @@ impl RecordRef {
         let Some(cold) = self.cold_if_any() else { return };
         // Not the last reference: the caller has another.
         let first =
-            cold.cancel.awaited_set.borrow_mut().take_if(|known| is_same_set(known, wait_set));
-        let mut others = cold.cancel.also_awaited_sets.borrow_mut();
+            cold.awaited.awaited_set.borrow_mut().take_if(|known| is_same_set(known, wait_set));
+        let mut others = cold.awaited.also_awaited_sets.borrow_mut();
         if !others.is_empty() {
             if first.is_some() {
-                *cold.cancel.awaited_set.borrow_mut() = others.pop();
+                *cold.awaited.awaited_set.borrow_mut() = others.pop();
             } else {
                 others.retain(|known| !is_same_set(known, wait_set));
             }
@@ -116,10 +159,10 @@ impl RecordRef {
     }
 
     /// A cancel was forwarded to the members of the wait sets that the task awaits.
-    pub(super) fn note_forwarded_to_sets(&self) {
+    pub(crate) fn note_forwarded_to_sets(&self) {
         if let Some(cold) = self.cold_if_any() {
-            cold.cancel.awaited_set.borrow().iter().for_each(|wait_set| wait_set.note_forwarded());
-            cold.cancel
+            cold.awaited.awaited_set.borrow().iter().for_each(|wait_set| wait_set.note_forwarded());
+            cold.awaited
                 .also_awaited_sets
                 .borrow()
                 .iter()
@@ -135,12 +178,12 @@ impl RecordRef {
     }
 
     /// The tasks that are noted, and the members of the wait sets.
-    pub(super) fn all_awaited(&self) -> Vec<RecordRef> {
+    pub(crate) fn all_awaited(&self) -> Vec<RecordRef> {
         let mut awaited = Vec::from_iter(self.awaited_task());
         if let Some(cold) = self.cold_if_any() {
-            awaited.extend(cold.cancel.also_awaited.borrow().iter().cloned());
-            let first = cold.cancel.awaited_set.borrow();
-            for wait_set in first.iter().chain(&*cold.cancel.also_awaited_sets.borrow()) {
+            awaited.extend(cold.awaited.also_awaited.borrow().iter().cloned());
+            let first = cold.awaited.awaited_set.borrow();
+            for wait_set in first.iter().chain(&*cold.awaited.also_awaited_sets.borrow()) {
                 awaited.extend(wait_set.targets());
             }
         }
@@ -148,7 +191,7 @@ impl RecordRef {
     }
 
     /// The tasks that take a cancel in this task's place. Empty if what the task awaits is not one thing, or not known.
-    pub(super) fn targets(&self) -> Vec<RecordRef> {
+    pub(crate) fn targets(&self) -> Vec<RecordRef> {
         if !self.awaits_one() {
             return Vec::new();
         }
@@ -164,7 +207,7 @@ fn is_same_set(one: &Rc<dyn CancelTargets>, other: &Rc<impl CancelTargets + ?Siz
 
 /// A set of tasks that keeps their order. Adding and removing are O(1), and drop no task; only dropping the whole set does.
 #[derive(Default)]
-pub(crate) struct AwaitedTasks {
+struct AwaitedTasks {
     /// From a task's address to its index in `in_order`.
     indices: HashMap<usize, usize>,
     /// A task that `indices` does not lead to has been removed.
@@ -172,22 +215,22 @@ pub(crate) struct AwaitedTasks {
 }
 
 impl AwaitedTasks {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.in_order.is_empty() // not the indices: a record that was removed is there still
     }
 
-    pub(super) fn add(&mut self, record: &RecordRef) {
+    fn add(&mut self, record: &RecordRef) {
         if let Entry::Vacant(index) = self.indices.entry(record.address()) {
             index.insert(self.in_order.len());
             self.in_order.push(record.clone());
         }
     }
 
-    pub(super) fn remove(&mut self, record: &RecordRef) {
+    fn remove(&mut self, record: &RecordRef) {
         self.indices.remove(&record.address());
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &RecordRef> {
+    fn iter(&self) -> impl Iterator<Item = &RecordRef> {
         let indices = self.in_order.iter().enumerate();
         let is_there = |(index, record): &(usize, &RecordRef)| {
             self.indices.get(&record.address()) == Some(index)

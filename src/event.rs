@@ -3,6 +3,8 @@
 //! A log of strings would be easy to write, and useless for anything but reading it. Here an event is data: numbers that name tasks,
 //! timers and objects, static text, and the number of the event that is its *cause*. A value that only this event has (a note, a
 //! reason) is borrowed, so an observer that only counts makes no allocation. [`Event::into_owned`] copies what is borrowed.
+//!
+//! It stands on `base` and `error`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -248,11 +250,11 @@ enum Inner<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn of_reason(reason: &'a Reason) -> Option<Text<'a>> {
+    pub(crate) fn of_reason(reason: &'a Reason) -> Option<Text<'a>> {
         (!reason.is_none()).then_some(Text(Inner::Reason(reason)))
     }
 
-    pub(super) fn of(text: &'a dyn fmt::Display) -> Text<'a> {
+    pub(crate) fn of(text: &'a dyn fmt::Display) -> Text<'a> {
         Text(Inner::Display(text))
     }
 
