@@ -48,6 +48,15 @@ impl HostClock {
 }
 
 impl Source {
+    /// In one word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Source::Monotonic { .. } => "monotonic",
+            Source::Virtual(_) => "virtual",
+            Source::Host(_) => "host",
+        }
+    }
+
     /// The time now, if this is the operating system's clock: to read any other is foreign code, or tells nothing new.
     pub(crate) fn real_time(&self) -> Option<Instant> {
         match self {

@@ -115,6 +115,7 @@ mod join;
 mod kept_waker;
 mod kernel;
 mod mailbox;
+mod recorder;
 mod report;
 mod room;
 mod run;
@@ -152,6 +153,7 @@ pub use gather::{
 pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
+pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure};
 pub use run::{
     EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, set_trace, try_run,

@@ -21,7 +21,6 @@ use std::time::Duration;
 use loopwheel::sync::Semaphore;
 use loopwheel::{TaskGroupBuilder, now, sleep, try_gather};
 
-const URLS: usize = 1000;
 const AT_A_TIME: usize = 50;
 
 /// What is known of the fetches.
@@ -68,10 +67,10 @@ fn scramble(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-async fn best_effort() {
+async fn best_effort(urls: usize) {
     let (start, web) = (now(), Rc::new(Web::default()));
     let permits = Rc::new(Semaphore::new(AT_A_TIME));
-    let calls = (1..=URLS).map(|number| {
+    let calls = (1..=urls).map(|number| {
         let (permits, web) = (permits.clone(), web.clone());
         async move {
             let _permit = permits.acquire().await;
@@ -86,10 +85,10 @@ async fn best_effort() {
     println!("Most in flight: {}", web.most_in_flight.get());
 }
 
-async fn fail_fast() {
+async fn fail_fast(urls: usize) {
     let (start, web) = (now(), Rc::new(Web::default()));
     let group = TaskGroupBuilder::default().limit(AT_A_TIME).scope(async |group| {
-        for number in 1..=URLS {
+        for number in 1..=urls {
             group.create_task(fetch(number, web.clone()));
         }
         Ok::<_, String>(())
@@ -104,15 +103,20 @@ async fn fail_fast() {
     }
     println!(
         "Stopped or never begun: {}; still in flight: {}",
-        URLS - fetched - failed,
+        urls - fetched - failed,
         web.in_flight.get()
     );
 }
 
-/// Crawls a thousand URLs with best effort, then fails fast.
+/// Crawls so many URLs with best effort, then fails fast.
+pub async fn crawl(urls: usize) {
+    best_effort(urls).await;
+    fail_fast(urls).await;
+}
+
+/// Crawls a thousand.
 pub async fn lesson() {
-    best_effort().await;
-    fail_fast().await;
+    crawl(1000).await;
 }
 
 fn main() {

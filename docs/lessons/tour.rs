@@ -7,6 +7,9 @@
 //! cargo run --example tour -- L22 l23       these two
 //! cargo run --example tour -- --real L23    on the real clock
 //! cargo run --example tour -- --list        what there is
+//! cargo run --example tour -- play L22      every step of the loop, as text
+//! cargo run --features record --example tour -- record L22
+//!                                           a page to step through in a browser
 //! ```
 //!
 //! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
@@ -14,10 +17,12 @@
 //! be run alone: `cargo run --example l22_clean_up_on_cancel`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 
 use lexopt::prelude::*;
+use loopwheel::trace::note;
 use loopwheel::{Clock, EventLoop, VirtualClock};
 
 /// What `println!` is in the lessons: it shows the loop's time before the line.
@@ -26,9 +31,12 @@ use loopwheel::{Clock, EventLoop, VirtualClock};
 /// prelude's.
 macro_rules! println {
     ($($line:tt)*) => {
-        ::std::println!("{:>6.2}s  {}", ::loopwheel::now(), ::std::format!($($line)*))
+        crate::say(&::std::format!($($line)*))
     };
 }
+
+#[path = "tour/record.rs"]
+mod record;
 
 /// Declares the modules of the lessons and the table of them.
 macro_rules! lessons {
@@ -42,6 +50,7 @@ macro_rules! lessons {
             $(Lesson {
                 id: stringify!($id),
                 title: $title,
+                module: stringify!($module),
                 run: || Box::pin($module::lesson()),
             },)*
         ];
@@ -87,25 +96,35 @@ lessons! {
 struct Lesson {
     id: &'static str,
     title: &'static str,
+    module: &'static str,
     run: fn() -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
 /// What the arguments ask for.
 enum Request {
     Run { lessons: Vec<&'static Lesson>, real: bool },
+    Play { lessons: Vec<&'static Lesson> },
+    Record { lessons: Vec<&'static Lesson>, folder: PathBuf },
     List,
     Help,
 }
 
 const HELP: &str = "\
 Usage: tour [--real] [LESSON]...
+       tour play [LESSON]...
+       tour record [--to FOLDER] [LESSON]...
 
 Runs the lessons that are named (L22, l23), or all of them.
 
+Commands:
+  play           shows every step of the loop, as text
+  record         writes a page for each lesson, in which a browser can step through it
+
 Options:
-  --real      on the real clock; else on the virtual one, which waits for nothing
-  --list      show the lessons there are
-  -h, --help  show this text
+  --real         on the real clock; else on the virtual one, which waits for nothing
+  --to FOLDER    where to write the pages; docs/players if nothing is said
+  --list         show the lessons there are
+  -h, --help     show this text
 ";
 
 fn main() -> ExitCode {
@@ -116,6 +135,15 @@ fn main() -> ExitCode {
                     std::println!();
                 }
                 run(lesson, real);
+            }
+        }
+        Ok(Request::Play { lessons }) => lessons.into_iter().for_each(record::play),
+        Ok(Request::Record { lessons, folder }) => {
+            for lesson in lessons {
+                if let Err(error) = record::write_page(lesson, &folder) {
+                    eprintln!("tour: {}: {error}", folder.display());
+                    return ExitCode::FAILURE;
+                }
             }
         }
         Ok(Request::List) => std::println!("{}", list()),
@@ -130,12 +158,17 @@ fn main() -> ExitCode {
 
 fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::Error> {
     let (mut chosen, mut real, mut list) = (vec![], false, false);
+    let (mut command, mut folder) = (None, PathBuf::from("docs/players"));
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("real") => real = true,
             Long("list") => list = true,
+            Long("to") => folder = parser.value()?.into(),
             Short('h') | Long("help") => return Ok(Request::Help),
+            Value(word) if command.is_none() && (word == "play" || word == "record") => {
+                command = Some(word);
+            }
             Value(id) => chosen.push(find(&id.string()?)?),
             other => return Err(other.unexpected()),
         }
@@ -144,7 +177,11 @@ fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::
         return Ok(Request::List);
     }
     let lessons = if chosen.is_empty() { LESSONS.iter().collect() } else { chosen };
-    Ok(Request::Run { lessons, real })
+    Ok(match command {
+        Some(command) if command == "play" => Request::Play { lessons },
+        Some(_) => Request::Record { lessons, folder },
+        None => Request::Run { lessons, real },
+    })
 }
 
 fn find(id: &str) -> Result<&'static Lesson, lexopt::Error> {
@@ -155,6 +192,14 @@ fn find(id: &str) -> Result<&'static Lesson, lexopt::Error> {
 fn list() -> String {
     let lines: Vec<_> = LESSONS.iter().map(|l| format!("  {}  {}", l.id, l.title)).collect();
     lines.join("\n")
+}
+
+/// Prints a line of a lesson, with the loop's time; and tells it to the observer of the loop, if there is one.
+fn say(line: &str) {
+    note(line);
+    if !record::is_silent() {
+        std::println!("{:>6.2}s  {line}", loopwheel::now());
+    }
 }
 
 fn run(lesson: &Lesson, real: bool) {

@@ -35,10 +35,10 @@ impl Engine {
             return self.poll_interrupted(record, is_watched);
         }
         let is_new = record.has(Flag::CANCEL_PENDING);
-        let how = if !is_new {
-            record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
-        } else {
+        let how = if is_new {
             Some(How::Several)
+        } else {
+            record.has(Flag::CANCEL_FORWARDED).then_some(How::Forwarded)
         };
         record.clear(
             Flag::CANCEL_PENDING | Flag::CANCEL_FIRM | Flag::CANCEL_FORWARDED | Flag::UNWINDING,

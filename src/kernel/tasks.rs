@@ -60,6 +60,8 @@ impl Tasks {
     #[inline(never)]
     fn wake_slow_path(&self, word: usize) {
         let record = self.table.borrow().get_by_word(word).cloned();
-        record.iter().for_each(|record| self.ready.push_slow_path(record));
+        if let Some(record) = record {
+            self.ready.push_slow_path(&record);
+        }
     }
 }

@@ -142,10 +142,10 @@ pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
 
 /// Names the task, and tells an observer, if there is one.
 pub(crate) fn give_name(record: &RecordRef, name: Rc<str>) {
-    record.cold().name.replace(Some(name.clone()));
     if record.has(Flag::TRACED) {
         record.owner.tell_name(record, &name);
     }
+    record.cold().name.replace(Some(name));
 }
 
 pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {

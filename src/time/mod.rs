@@ -202,6 +202,10 @@ impl Engine {
         self.time.clock.now()
     }
 
+    pub(crate) fn kind_of_clock(&self) -> &'static str {
+        self.time.clock.0.kind()
+    }
+
     /// The same if the clock is the operating system's.
     pub(crate) fn real_time(&self) -> Option<Instant> {
         self.time.clock.0.real_time()

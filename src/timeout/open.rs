@@ -70,7 +70,9 @@ impl Engine {
         let begun = open[first..].iter().filter_map(|limit| limit.begun.as_ref());
         let timers: Vec<_> = begun.map(|(_, key)| key.number()).collect();
         drop(open); // first: an observer may run any code
-        timers.into_iter().for_each(|timer| self.note_timer(timer, true));
+        for timer in timers {
+            self.note_timer(timer, true);
+        }
     }
 
     /// Closes the innermost open limit. Returns its deadline and timer if it had begun.

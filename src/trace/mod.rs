@@ -41,6 +41,7 @@ use crate::base::instant::Instant;
 use crate::base::panic::Payload;
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
+use crate::foreign::drop_reported;
 use crate::kernel::current::{outside, with_current_loop};
 use crate::kernel::record::RecordRef;
 
@@ -73,8 +74,21 @@ pub use crate::event::{Event, How, Id, Text, Wait, What};
 /// assert_eq!(polls.get(), 3); // main, the task, and main again
 /// ```
 pub trait Observer {
+    /// The tracing begins.
+    fn begins(&self, _run: &Run<'_>) {}
+
     /// Something has happened.
     fn observe(&self, event: &Event<'_>);
+}
+
+/// What is to be traced.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Run<'a> {
+    /// The loop's name.
+    pub name: &'a str,
+    /// Its clock: "virtual", "monotonic" or "host".
+    pub clock: &'static str,
 }
 
 impl<F: Fn(&Event<'_>)> Observer for F {
@@ -177,17 +191,19 @@ impl Engine {
         let (at, turn) = (self.time_of_event(), tracing.turn.get());
         let by = self.current.with_hidden(|task| self.traced_id(task));
         let event = Event { seq, at, turn, by, cause: (cause > 0).then_some(cause), what };
-        tracing.is_telling.set(true);
-        let told = catch_unwind(AssertUnwindSafe(|| outside(|| observer.observe(&event))));
-        tracing.is_telling.set(false);
-        if let Err(payload) = told {
-            self.observer_failed(payload);
-        }
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(observer))); // it may be the last reference
-        if let Err(payload) = dropped {
-            self.observer_failed(payload);
-        }
+        self.call_observer(|| observer.observe(&event));
+        drop_reported(observer); // it may be the last reference
         seq
+    }
+
+    /// Calls the observer, which is foreign code.
+    fn call_observer(&self, call: impl FnOnce()) {
+        self.tracing.is_telling.set(true);
+        let called = catch_unwind(AssertUnwindSafe(|| outside(call)));
+        self.tracing.is_telling.set(false);
+        if let Err(payload) = called {
+            self.observer_failed(payload);
+        }
     }
 
     #[cold]

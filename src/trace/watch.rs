@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::{Observer, TracedTask, Tracing, What};
+use super::{Observer, Run, TracedTask, Tracing, What};
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::foreign::drop_reported;
@@ -31,8 +31,10 @@ impl Engine {
         self.unusual.set(Unusual::WILL_BE_TRACED, false);
         let Some(observer) = self.tracing.next.take() else { return };
         self.tracing.forget_run();
-        self.tracing.observer.replace(Some(observer));
+        self.tracing.observer.replace(Some(observer.clone()));
         self.unusual.set(Unusual::IS_TRACED, true);
+        let run = Run { name: self.name(), clock: self.kind_of_clock() };
+        self.call_observer(|| observer.begins(&run));
         self.watch_checkpoints(true);
         let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
         records.sort_by_key(|record| record.serial);

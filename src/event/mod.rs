@@ -4,7 +4,14 @@
 //! timers and objects, static text, and the number of the event that is its *cause*. A value that only this event has (a note, a
 //! reason) is borrowed, so an observer that only counts makes no allocation. [`Event::into_owned`] copies what is borrowed.
 //!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | events as data |
+//! | `words` | events as sentences |
+//!
 //! It stands on `base` and `error`.
+
+mod words;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,0 +1,63 @@
+//! Lessons with an observer: every step as text, or as a page.
+
+use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+
+use loopwheel::{EventLoop, Recorder, VirtualClock};
+
+use super::Lesson;
+
+thread_local! {
+    /// The lesson's lines are recorded, and not printed.
+    static IS_SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+pub(crate) fn is_silent() -> bool {
+    IS_SILENT.get()
+}
+
+/// The lesson; the crawl of a thousand with a hundred, which a page can show.
+fn shown(lesson: &Lesson) -> Pin<Box<dyn Future<Output = ()>>> {
+    if lesson.id == "L30" {
+        return Box::pin(super::l30_a_crawl_of_a_thousand::crawl(100));
+    }
+    (lesson.run)()
+}
+
+/// Runs the lesson on the virtual clock, and keeps every event.
+fn record(lesson: &Lesson, recorder: Recorder) -> Recorder {
+    let recorder = recorder.title(lesson.id, lesson.title);
+    let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    IS_SILENT.set(true);
+    event_loop.build().run(shown(lesson));
+    IS_SILENT.set(false);
+    recorder
+}
+
+/// Prints every step of the loop.
+pub(crate) fn play(lesson: &Lesson) {
+    std::println!("{} {}", lesson.id, lesson.title);
+    for event in record(lesson, Recorder::new()).events() {
+        std::println!("{event}");
+    }
+}
+
+/// Writes a page in which the lesson can be stepped through, and prints its path.
+#[cfg(feature = "record")]
+pub(crate) fn write_page(lesson: &Lesson, folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{}.html", lesson.module));
+    let recorder = record(lesson, Recorder::new().with_lines());
+    recorder.write_player(io::BufWriter::new(std::fs::File::create(&path)?))?;
+    std::println!("{}", path.display());
+    Ok(())
+}
+
+#[cfg(not(feature = "record"))]
+pub(crate) fn write_page(_lesson: &Lesson, _folder: &Path) -> io::Result<()> {
+    Err(io::Error::other(
+        "recording needs a feature: cargo run --features record --example tour -- record",
+    ))
+}

@@ -1,0 +1,175 @@
+//! **The recorder**: an observer that keeps what it is told.
+//!
+//! A run that is kept can be looked at in both directions, compared with another one, and shown to somebody else. The recorder keeps
+//! all events, or the last ones, and writes them as lines, for a viewer of timelines, or as a page in which the run can be stepped
+//! through. It is an observer like any other: whoever needs something else writes an observer of their own.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | what is kept |
+//! | `stack` | the lines at which a task waits |
+//! | `lines` | JSON, an event a line |
+//! | `timeline` | the format of Chrome's and Perfetto's timelines |
+//! | `player` | the page in which a run is stepped through |
+//!
+//! It stands on `base` and `trace`.
+
+#[cfg(feature = "json")]
+mod lines;
+#[cfg(feature = "json")]
+mod player;
+#[cfg(feature = "record")]
+mod stack;
+#[cfg(feature = "json")]
+mod timeline;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::trace::{Event, Observer, Run, What};
+
+/// Keeps the events of a run. A clone is the same recorder.
+///
+/// # Examples
+/// ```
+/// use loopwheel::{EventLoop, Recorder, VirtualClock, yield_now};
+///
+/// let recorder = Recorder::new();
+/// let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+/// event_loop.build().run(yield_now());
+/// assert!(recorder.events().len() > 5);
+/// ```
+#[derive(Clone)]
+pub struct Recorder {
+    kept: Rc<RefCell<Kept>>,
+    settings: Rc<Settings>,
+}
+
+struct Settings {
+    /// How many events are kept.
+    at_most: usize,
+    /// The program's name, and what it shows.
+    name: String,
+    title: String,
+    /// Gives the stack of the code that is running.
+    stack: Option<fn() -> Vec<Frame>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Recorded>,
+    /// How many events were forgotten.
+    dropped: u64,
+    loop_name: String,
+    clock: &'static str,
+}
+
+/// An event, and where the task waits if it is a wait.
+pub(crate) struct Recorded {
+    pub(crate) event: Event<'static>,
+    pub(crate) stack: Vec<Frame>,
+}
+
+/// One line of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+}
+
+impl Recorder {
+    /// Keeps all events.
+    pub fn new() -> Recorder {
+        Recorder::last(usize::MAX)
+    }
+
+    /// Keeps the last `at_most` events.
+    pub fn last(at_most: usize) -> Recorder {
+        let (name, title) = (String::new(), String::new());
+        let settings = Settings { at_most, name, title, stack: None };
+        Recorder { kept: Rc::default(), settings: Rc::new(settings) }
+    }
+
+    /// The name of the program, and what it shows, for the reader of a recorded run.
+    ///
+    /// # Panics
+    /// If the recorder has been cloned.
+    #[must_use]
+    pub fn title(mut self, name: impl Into<String>, title: impl Into<String>) -> Recorder {
+        let settings = self.settings_mut();
+        (settings.name, settings.title) = (name.into(), title.into());
+        self
+    }
+
+    /// From now on keeps, with each wait, the lines of the program at which the task waits.
+    ///
+    /// It looks at the stack for each wait, which takes some microseconds. The program must be built with debug information.
+    ///
+    /// # Panics
+    /// If the recorder has been cloned.
+    #[cfg(feature = "record")]
+    #[must_use]
+    pub fn with_lines(mut self) -> Recorder {
+        self.settings_mut().stack = Some(stack::of_caller);
+        self
+    }
+
+    fn settings_mut(&mut self) -> &mut Settings {
+        Rc::get_mut(&mut self.settings).expect("set a recorder up before you clone it")
+    }
+
+    /// The events that are kept, oldest first.
+    pub fn events(&self) -> Vec<Event<'static>> {
+        self.kept.borrow().events.iter().map(|recorded| recorded.event.clone()).collect()
+    }
+
+    /// How many events were forgotten, because more came than are kept.
+    pub fn dropped(&self) -> u64 {
+        self.kept.borrow().dropped
+    }
+
+    /// Forgets all events.
+    pub fn clear(&self) {
+        *self.kept.borrow_mut() = Kept::default();
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder::new()
+    }
+}
+
+impl Observer for Recorder {
+    fn begins(&self, run: &Run<'_>) {
+        let kept = &mut *self.kept.borrow_mut();
+        *kept = Kept { loop_name: run.name.to_owned(), clock: run.clock, ..Kept::default() };
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        let stack = match (&event.what, self.settings.stack) {
+            (What::Waits { .. }, Some(stack)) => stack(),
+            _ => Vec::new(),
+        };
+        let kept = &mut *self.kept.borrow_mut();
+        if kept.events.len() == self.settings.at_most {
+            kept.events.pop_front();
+            kept.dropped += 1;
+        }
+        if kept.events.len() < self.settings.at_most {
+            kept.events.push_back(Recorded { event: event.clone().into_owned(), stack });
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("events", &self.kept.borrow().events.len())
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
+    }
+}

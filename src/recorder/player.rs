@@ -1,0 +1,51 @@
+//! **The player**: a run as one page of HTML, in which it can be stepped through, forwards and back.
+//!
+//! The page needs no network and no library: a browser opens the file. It holds the events, and the source files that they name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Recorder, lines};
+use crate::trace::What;
+
+const PAGE: &str = include_str!("player.html");
+
+/// Where the run goes.
+const PLACE: &str = "/*RUN*/";
+
+impl Recorder {
+    /// Writes a page in which the run can be stepped through. Any browser opens it, from a file, without a network.
+    ///
+    /// It shows the program too: those source files that the events name and that are below the current directory.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_player(&self, mut out: impl io::Write) -> io::Result<()> {
+        let events: Value = self.kept.borrow().events.iter().map(lines::value_of).collect();
+        let run = json!({ "header": self.header(), "events": events, "sources": self.sources() });
+        // A script element ends at the first end tag in it, even in a string.
+        let run = run.to_string().replace("</", "<\\/");
+        let (before, after) = PAGE.split_once(PLACE).expect("the page has a place for the run");
+        write!(out, "{before}{run}{after}")
+    }
+
+    /// The text of each file that an event names.
+    fn sources(&self) -> Value {
+        let kept = self.kept.borrow();
+        let mut files = BTreeSet::new();
+        for recorded in &kept.events {
+            if let What::Spawned { at, .. } | What::Found { at, .. } = &recorded.event.what {
+                files.insert(at.file().to_owned());
+            }
+            files.extend(recorded.stack.iter().map(|frame| frame.file.clone()));
+        }
+        // Those of the standard library and of other packages have an absolute path.
+        let own = files.into_iter().filter(|file| Path::new(file).is_relative());
+        own.filter_map(|file| Some((file.clone(), Value::from(fs::read_to_string(file).ok()?))))
+            .collect()
+    }
+}

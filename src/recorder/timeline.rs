@@ -1,0 +1,103 @@
+//! **A run as a timeline**: the JSON that Chrome's tracing page and Perfetto open.
+//!
+//! Each task is a lane. A poll is a slice of its lane; the life of a task, and what it waits for, are slices that may overlap, so
+//! they are asynchronous ones. An arrow leads from the poll in which a task was woken to the poll that followed. Events of the same
+//! moment, of which virtual time has many, are drawn a nanosecond apart, in their order.
+
+use std::collections::HashMap;
+use std::io;
+
+use serde_json::{Value, json};
+
+use super::{Recorder, lines};
+use crate::trace::{Event, Id, What};
+
+/// The lane of what happens in no poll.
+const LOOP: i64 = 0;
+
+impl Recorder {
+    /// Writes the run as the JSON that <https://ui.perfetto.dev> and `chrome://tracing` open.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_timeline(&self, mut out: impl io::Write) -> io::Result<()> {
+        let kept = self.kept.borrow();
+        let mut timeline = Timeline { next_moment: 0.0, slices: Vec::new(), wakes: HashMap::new() };
+        timeline.lane(LOOP, "the loop");
+        for recorded in &kept.events {
+            timeline.add(&recorded.event);
+        }
+        let run = json!({ "displayTimeUnit": "ns", "traceEvents": timeline.slices });
+        writeln!(out, "{run}")
+    }
+}
+
+struct Timeline {
+    /// No event is drawn before this.
+    next_moment: f64,
+    slices: Vec<Value>,
+    /// The arrow that leads to the next poll of a task.
+    wakes: HashMap<Id, u64>,
+}
+
+impl Timeline {
+    fn lane(&mut self, number: i64, name: &str) {
+        let args = json!({ "name": name });
+        self.slices.push(
+            json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": number, "args": args }),
+        );
+    }
+
+    /// Adds a slice, an arrow or a mark of this kind. `more`: the fields that only this kind has.
+    fn push(&mut self, at: f64, kind: &str, name: &str, lane: i64, more: Value) {
+        let mut slice = json!({ "ph": kind, "name": name, "pid": 1, "tid": lane, "ts": at });
+        if let (Value::Object(slice), Value::Object(more)) = (&mut slice, more) {
+            slice.extend(more);
+        }
+        self.slices.push(slice);
+    }
+
+    fn add(&mut self, event: &Event<'_>) {
+        #[allow(clippy::cast_precision_loss)] // exact for three months of nanoseconds
+        let at = (event.at.as_nanos() as f64 / 1e3).max(self.next_moment);
+        self.next_moment = at + 0.001;
+        let lane = event.by.map_or(LOOP, lines::number);
+        let life = |task: Id| json!({ "cat": "task", "id": lines::number(task) });
+        match &event.what {
+            What::Spawned { task, .. } | What::Found { task, .. } => {
+                self.push(at, "b", "alive", lines::number(*task), life(*task));
+                self.lane(lines::number(*task), &task.to_string());
+            }
+            What::Named { task, name } => self.lane(lines::number(*task), name),
+            What::Ended { task, how } => {
+                let mut args = life(*task);
+                args["args"] = json!({ "how": lines::how_in_words(*how) });
+                self.push(at, "e", "alive", lines::number(*task), args);
+            }
+            What::PollBegan { task, .. } => {
+                self.push(
+                    at,
+                    "B",
+                    "poll",
+                    lines::number(*task),
+                    json!({ "args": { "seq": event.seq } }),
+                );
+                if let Some(wake) = self.wakes.remove(task) {
+                    let arrow = json!({ "cat": "wake", "id": wake, "bp": "e" });
+                    self.push(at, "f", "wake", lines::number(*task), arrow);
+                }
+            }
+            What::PollEnded { task, .. } => {
+                self.push(at, "E", "poll", lines::number(*task), json!({}));
+            }
+            What::Woken { task, again: false } => {
+                self.push(at, "s", "wake", lane, json!({ "cat": "wake", "id": event.seq }));
+                self.wakes.insert(*task, event.seq);
+            }
+            what => {
+                let args = json!({ "seq": event.seq, "cause": event.cause });
+                self.push(at, "i", &what.to_string(), lane, json!({ "s": "t", "args": args }));
+            }
+        }
+    }
+}
