@@ -109,17 +109,19 @@ async function check(browser, file) {
   await checkLooks(page, { file, count, go, steps });
   await page.close();
 
-  // How long a step takes, with the layout that follows it.
+  // How long a step takes, with the layout that follows it: each the best of three, because a machine has other work too.
   const timed = await open(url);
   const times = await timed.evaluate(count => {
-    const times = [];
-    for (let i = 0; i < 400; i++) {
-      const to = i < 200 ? Math.floor(count / 2) + i : (i * 7919) % (count + 1), begin = performance.now();
-      window.player.go(to);
+    const steps = Array.from({ length: 200 }, (_, i) => i < 150 ? Math.min(count, Math.floor(count / 2) + i) : (i * 7919) % (count + 1));
+    const best = steps.map(() => Infinity);
+    window.player.go(count); // folds the run, once
+    for (let round = 0; round < 3; round++) for (const [i, step] of steps.entries()) {
+      const begin = performance.now();
+      window.player.go(step);
       void document.body.offsetHeight;
-      times.push(performance.now() - begin);
+      best[i] = Math.min(best[i], performance.now() - begin);
     }
-    return times.slice(200).concat(times.slice(20, 200)); // the first ones fold the run up to there, once
+    return best;
   }, count);
   times.sort((a, b) => a - b);
   const median = times[times.length >> 1], high = times[Math.floor(times.length * .95)];
