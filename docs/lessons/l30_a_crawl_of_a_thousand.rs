@@ -15,6 +15,7 @@
 //! How long a URL takes, and whether it fails, depends on its number alone, so both crawls see the same web.
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,10 +68,10 @@ fn scramble(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-async fn best_effort(urls: usize) {
+async fn best_effort(urls: RangeInclusive<usize>) {
     let (start, web) = (now(), Rc::new(Web::default()));
     let permits = Rc::new(Semaphore::new(AT_A_TIME));
-    let calls = (1..=urls).map(|number| {
+    let calls = urls.map(|number| {
         let (permits, web) = (permits.clone(), web.clone());
         async move {
             let _permit = permits.acquire().await;
@@ -85,10 +86,10 @@ async fn best_effort(urls: usize) {
     println!("Most in flight: {}", web.most_in_flight.get());
 }
 
-async fn fail_fast(urls: usize) {
+async fn fail_fast(urls: RangeInclusive<usize>) {
     let (start, web) = (now(), Rc::new(Web::default()));
     let group = TaskGroupBuilder::default().limit(AT_A_TIME).scope(async |group| {
-        for number in 1..=urls {
+        for number in urls.clone() {
             group.create_task(fetch(number, web.clone()));
         }
         Ok::<_, String>(())
@@ -103,20 +104,20 @@ async fn fail_fast(urls: usize) {
     }
     println!(
         "Stopped or never begun: {}; still in flight: {}",
-        urls - fetched - failed,
+        urls.count() - fetched - failed,
         web.in_flight.get()
     );
 }
 
-/// Crawls so many URLs with best effort, then fails fast.
-pub async fn crawl(urls: usize) {
-    best_effort(urls).await;
+/// Crawls the URLs with these numbers with best effort, then fails fast.
+pub async fn crawl(urls: RangeInclusive<usize>) {
+    best_effort(urls.clone()).await;
     fail_fast(urls).await;
 }
 
 /// Crawls a thousand.
 pub async fn lesson() {
-    crawl(1000).await;
+    crawl(1..=1000).await;
 }
 
 fn main() {
