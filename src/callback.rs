@@ -112,8 +112,10 @@ pub(crate) fn at(
 ) -> CallbackHandle {
     let mut callback = Some(callback);
     // The timer is set here and not in a first poll, so that the order of scheduling counts.
+    let mut set = None;
     let record = engine.spawn_timed_callback(called_at, |id| {
-        let timer = Timer::set(engine.clone(), when, TimerAction::wake(id), false);
+        let timer = Timer::set_untold(engine.clone(), when, TimerAction::wake(id));
+        set = timer.number();
         poll_fn(move |_| {
             if !timer.has_fired() {
                 return Poll::Pending;
@@ -125,7 +127,12 @@ pub(crate) fn at(
         })
     });
     match record {
-        Ok(record) => CallbackHandle { record, when: Some(when) },
+        Ok(record) => {
+            if let Some(timer) = set.filter(|_| engine.is_traced()) {
+                engine.note_timer(timer, false); // after the callback, which it wakes
+            }
+            CallbackHandle { record, when: Some(when) }
+        }
         Err(full) => panic!("{full}"),
     }
 }

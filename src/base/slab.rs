@@ -34,7 +34,16 @@ impl<T> Slab<T> {
         }
         let key = u32::try_from(self.entries.len()).ok().filter(|key| *key < limit)?;
         self.entries.push(Some(value));
+        self.free.reserve(self.entries.capacity()); // so that to remove allocates nothing
         Some(key)
+    }
+
+    /// Gives back the memory behind the last value.
+    pub(crate) fn trim(&mut self) {
+        while self.entries.pop_if(|entry| entry.is_none()).is_some() {}
+        self.free.retain(|key| (*key as usize) < self.entries.len());
+        self.entries.shrink_to_fit();
+        self.free.shrink_to(self.entries.capacity());
     }
 
     pub(crate) fn get(&self, key: u32) -> Option<&T> {

@@ -48,6 +48,7 @@ impl Engine {
     fn trim_tables(&self) {
         self.tasks.table.borrow_mut().trim();
         self.time.trim();
+        self.trim_tracing();
     }
 }
 

@@ -23,10 +23,20 @@ impl Timer {
         action: TimerAction,
         is_limit: bool,
     ) -> Timer {
-        engine.begin_limits();
-        let timer = Timer { key: Some(engine.set_timer(deadline, action)), engine };
+        let timer = Timer::set_untold(engine, deadline, action);
         timer.note(is_limit);
         timer
+    }
+
+    /// The same, and no observer is told.
+    pub(crate) fn set_untold(engine: Rc<Engine>, deadline: Instant, action: TimerAction) -> Timer {
+        engine.begin_limits();
+        Timer { key: Some(engine.set_timer(deadline, action)), engine }
+    }
+
+    /// Names it while it exists.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.key.as_ref().map(TimerKey::number)
     }
 
     /// An observer is told, if there is one, that the timer was set. `is_limit`: for a time limit.

@@ -72,6 +72,7 @@ impl Time {
         shrink(&mut fired, wheel.pending());
         self.fired.set(fired);
         wheel.trim();
+        self.traced.borrow_mut().trim();
     }
 }
 

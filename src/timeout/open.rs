@@ -66,12 +66,14 @@ impl Engine {
 
     #[cold]
     fn note_timers_from(&self, first: usize) {
-        let open = self.open_limits.open.borrow();
-        let begun = open[first..].iter().filter_map(|limit| limit.begun.as_ref());
-        let timers: Vec<_> = begun.map(|(_, key)| key.number()).collect();
-        drop(open); // first: an observer may run any code
-        for timer in timers {
-            self.note_timer(timer, true);
+        let timer_at = |index: usize| {
+            let open = self.open_limits.open.borrow();
+            Some(open.get(index)?.begun.as_ref()?.1.number())
+        };
+        let mut index = first;
+        while let Some(timer) = timer_at(index) {
+            self.note_timer(timer, true); // outside the borrow: an observer may run any code
+            index += 1;
         }
     }
 

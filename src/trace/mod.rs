@@ -235,6 +235,14 @@ impl Engine {
         self.real_time().unwrap_or_else(|| self.latest())
     }
 
+    /// Gives back the memory of slots that the table of tasks has cut off.
+    pub(crate) fn trim_tracing(&self) {
+        let slots = self.tasks.table.borrow().entries.len();
+        let mut tasks = self.tracing.tasks.borrow_mut();
+        tasks.truncate(slots);
+        tasks.shrink_to(slots);
+    }
+
     /// The number of a task or callback.
     pub(crate) fn traced_id(&self, record: &RecordRef) -> Id {
         if record.is_task() {

@@ -26,10 +26,10 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn task_is_woken(&self, record: &RecordRef, is_new: bool) {
         let task = self.traced_id(record);
-        // A new task is queued because it was spawned: until then its spawn is noted in the place of the wake-up.
+        // A new task is queued because it was spawned: its spawn is noted in the place of the wake-up, and is the last event.
         let spawned = self.with_traced(record, |traced| traced.woken);
-        let is_first = spawned != 0 && is_new;
-        let cause = if is_first { spawned } else { self.tracing.cause.get() };
+        let is_spawned_now = is_new && spawned == self.tracing.last.get();
+        let cause = if is_spawned_now { spawned } else { self.tracing.cause.get() };
         let seq = self.tell_because_of(cause, What::Woken { task, again: !is_new });
         if is_new {
             self.with_traced(record, |traced| traced.woken = seq);

@@ -1,0 +1,469 @@
+//! An observer is told of everything, in order and with its causes; and whatever it does, the loop goes on.
+
+mod common;
+#[path = "common/counting.rs"]
+mod counting;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::thread;
+
+use common::{ms, watched_loop};
+use counting::counts;
+use loopwheel::trace::{Event, How, Id, Observer, Wait, What};
+use loopwheel::{
+    EventLoop, Recorder, TaskGroup, TaskRef, VirtualClock, call_later, catch_cancel, create_task,
+    current_task, gather, set_trace, sleep, trace, wait_for, yield_now,
+};
+
+type Events = Vec<Event<'static>>;
+
+/// Runs `main` on the virtual clock, and returns what an observer was told.
+fn traced(main: impl Future<Output = ()>) -> Events {
+    let recorder = Recorder::new();
+    EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone()).build().run(main);
+    recorder.events()
+}
+
+fn find<'a>(events: &'a Events, is_wanted: impl Fn(&What<'_>) -> bool) -> &'a Event<'static> {
+    events.iter().find(|event| is_wanted(&event.what)).expect("such an event")
+}
+
+fn cause_of<'a>(events: &'a Events, event: &Event<'_>) -> &'a Event<'static> {
+    let cause = event.cause.expect("it has a cause");
+    events.iter().find(|event| event.seq == cause).expect("its cause was told")
+}
+
+fn woken(task: Id) -> impl Fn(&What<'_>) -> bool {
+    move |what| matches!(what, What::Woken { task: woken, again: false } if *woken == task)
+}
+
+const MAIN: Id = Id::Task(1);
+const CHILD: Id = Id::Task(2);
+
+/// The last time that this task was woken.
+fn last_wake(events: &Events, task: Id) -> &Event<'static> {
+    events.iter().rev().find(|event| woken(task)(&event.what)).expect("it was woken")
+}
+
+#[test]
+fn events_are_numbered_without_gaps_and_causes_come_before_what_they_lead_to() {
+    let events = traced(async {
+        let task = create_task(async { sleep(ms(5)).await });
+        wait_for(sleep(ms(50)), ms(10)).await.unwrap_err();
+        gather([1, 2, 3].map(|turns| common::turns(turns))).await;
+        task.await.unwrap();
+    });
+    assert!(events.len() > 50);
+    for (event, seq) in events.iter().zip(1..) {
+        assert_eq!(event.seq, seq);
+        assert!(event.cause.is_none_or(|cause| cause < seq), "{event}");
+    }
+    let in_order =
+        events.windows(2).all(|two| two[0].at <= two[1].at && two[0].turn <= two[1].turn);
+    assert!(in_order);
+}
+
+#[test]
+fn each_poll_is_told_with_its_wake_up_its_waits_and_its_end() {
+    let events = traced(async { yield_now().await });
+    let told: Vec<_> = events.iter().map(|event| event.what.to_string()).collect();
+    let place = find(&events, |what| matches!(what, What::Spawned { .. }));
+    assert!(told[0].starts_with("Task-1 is created, at tests/trace.rs"), "{place}");
+    assert_eq!(
+        told[1..],
+        [
+            "Task-1 is woken: it joins the ready queue.",
+            "Task-1 is named 'main'.",
+            "A turn begins; 1 in the ready queue.",
+            "The loop polls Task-1.",
+            "It waits for its next turn.",
+            "Task-1 is woken: it joins the ready queue.",
+            "Task-1 returns Pending.",
+            "A turn begins; 1 in the ready queue.",
+            "The loop polls Task-1.",
+            "The poll of Task-1 is its last.",
+            "Task-1 has ended with a value.",
+            "A turn begins; 0 in the ready queue.",
+        ]
+    );
+}
+
+#[test]
+fn a_timer_is_the_cause_of_the_wake_up_and_its_setting_the_cause_of_the_timer() {
+    let events = traced(async { sleep(ms(20)).await });
+    let fired = cause_of(&events, last_wake(&events, MAIN));
+    assert!(matches!(fired.what, What::TimerFired { timer: 1, task: Some(MAIN) }), "{fired}");
+    let set = cause_of(&events, fired);
+    assert!(matches!(set.what, What::TimerSet { timer: 1, is_limit: false, .. }), "{set}");
+    find(&events, |what| matches!(what, What::TimerRemoved { timer: 1 }));
+    find(&events, |what| matches!(what, What::ClockJumped { .. }));
+    assert!(
+        events.iter().any(|event| matches!(event.what, What::Waits { on: Wait::Sleep { .. } }))
+    );
+}
+
+#[test]
+fn the_end_of_a_task_is_the_cause_of_the_wake_up_of_the_task_that_awaits_it() {
+    let events = traced(async { create_task(async {}).await.unwrap() });
+    let ended = cause_of(&events, last_wake(&events, MAIN));
+    assert!(matches!(ended.what, What::Ended { task: CHILD, how: How::Value }), "{ended}");
+    find(&events, |what| matches!(what, What::Waits { on: Wait::Task { task: CHILD } }));
+}
+
+#[test]
+fn a_wake_up_in_a_poll_has_the_poll_as_its_cause_and_the_task_as_its_author() {
+    let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let events = traced(async {
+        let kept = waker.clone();
+        let child = create_task(std::future::poll_fn(move |cx| match kept.take() {
+            None => {
+                *kept.borrow_mut() = Some(cx.waker().clone());
+                std::task::Poll::Pending
+            }
+            Some(_) => std::task::Poll::Ready(()),
+        }));
+        yield_now().await;
+        waker.borrow().as_ref().unwrap().wake_by_ref();
+        child.await.unwrap();
+    });
+    let wake = last_wake(&events, CHILD);
+    assert_eq!(wake.by, Some(MAIN));
+    let poll = cause_of(&events, wake);
+    assert!(matches!(poll.what, What::PollBegan { task: MAIN, .. }), "{poll}");
+}
+
+#[test]
+fn why_a_task_is_polled_and_why_it_is_cancelled_are_two_causes() {
+    let events = traced(async {
+        let child = create_task(async { sleep(ms(10)).await });
+        sleep(ms(10)).await; // set after: but main is polled first, since its timer was set first
+        child.cancel_with_reason("enough");
+        assert!(child.await.is_err());
+    });
+    let poll = events
+        .iter()
+        .rev()
+        .find(|event| matches!(event.what, What::PollBegan { task: CHILD, cancel: Some(_) }));
+    let poll = poll.expect("it was polled to be cancelled");
+    let What::PollBegan { cancel: Some(cancel), .. } = poll.what else { unreachable!() };
+    let requested = &events[cancel as usize - 1];
+    assert!(
+        matches!(&requested.what, What::CancelRequested { task: CHILD, reason: Some(text) }
+        if text.to_string() == "enough"),
+        "{requested}"
+    );
+    let wake = cause_of(&events, poll);
+    assert!(matches!(wake.what, What::Woken { task: CHILD, .. }), "{wake}");
+    let timer = cause_of(&events, wake);
+    assert!(matches!(timer.what, What::TimerFired { .. }), "it was queued by its timer: {timer}");
+}
+
+#[test]
+fn a_cancel_is_followed_from_the_request_to_the_end() {
+    let events = traced(async {
+        let inner = create_task(async {
+            if catch_cancel(sleep(ms(90))).await.is_err() {
+                sleep(ms(1)).await;
+            }
+        });
+        let outer = create_task(async move { inner.await });
+        common::turns(2).await;
+        outer.cancel();
+        outer.await.unwrap().unwrap();
+    });
+    let (inner, outer) = (Id::Task(2), Id::Task(3));
+    let requested = find(&events, |what| matches!(what, What::CancelRequested { .. }));
+    assert!(matches!(requested.what, What::CancelRequested { task, .. } if task == outer));
+    let forwarded = find(&events, |what| matches!(what, What::CancelForwarded { .. }));
+    assert_eq!(forwarded.what, What::CancelForwarded { task: outer, to: inner });
+    assert_eq!(forwarded.cause, Some(requested.seq));
+    let delivered = find(&events, |what| matches!(what, What::CancelDelivered { .. }));
+    assert_eq!(delivered.what, What::CancelDelivered { task: inner });
+    assert_eq!(delivered.cause, Some(forwarded.seq));
+    let caught = find(&events, |what| matches!(what, What::CancelCaught { .. }));
+    assert_eq!(caught.what, What::CancelCaught { task: inner, catcher: "`catch_cancel`" });
+}
+
+#[test]
+fn a_time_limit_is_told_from_its_timer_to_the_catch() {
+    let events = traced(async { wait_for(sleep(ms(90)), ms(10)).await.unwrap_err() }.map_unit());
+    let set = find(&events, |what| matches!(what, What::TimerSet { is_limit: true, .. }));
+    let fired = find(&events, |what| matches!(what, What::TimerFired { .. }));
+    assert_eq!(fired.cause, Some(set.seq));
+    let caught = find(&events, |what| matches!(what, What::CancelCaught { .. }));
+    assert!(matches!(caught.what, What::CancelCaught { catcher: "a time limit", .. }));
+    find(&events, |what| matches!(what, What::CancelTakenBack { task: MAIN, left: 0 }));
+}
+
+trait MapUnit: Future + Sized {
+    async fn map_unit(self) {
+        self.await;
+    }
+}
+
+impl<F: Future> MapUnit for F {}
+
+#[test]
+fn the_cancels_of_a_group_have_the_failed_child_at_the_root() {
+    let events = traced(async {
+        let group = TaskGroup::scope(async |group| {
+            group.create_task(async { Err::<(), _>("broken") });
+            group.create_task(async {
+                sleep(ms(10)).await;
+                Ok(())
+            });
+            Ok::<_, &str>(())
+        });
+        group.await.unwrap_err();
+    });
+    let cancelled = find(&events, |what| matches!(what, What::CancelRequested { .. }));
+    let mut chain = vec![cancelled];
+    while let Some(event) = chain.last().filter(|event| event.cause.is_some()) {
+        chain.push(cause_of(&events, event));
+    }
+    let failed =
+        |event: &&Event<'_>| matches!(event.what, What::Ended { task: CHILD, how: How::Failed });
+    assert!(chain.iter().any(failed), "{chain:#?}");
+}
+
+#[test]
+fn callbacks_have_numbers_of_their_own() {
+    let events = traced(async {
+        call_later(ms(5), || ());
+        sleep(ms(10)).await;
+    });
+    let spawned = find(&events, |what| matches!(what, What::Spawned { task: Id::Callback(1), .. }));
+    assert_eq!(spawned.by, Some(MAIN));
+    let wake = last_wake(&events, Id::Callback(1));
+    assert!(matches!(cause_of(&events, wake).what, What::TimerFired { .. }));
+}
+
+#[test]
+fn a_wake_up_from_another_thread_is_told_as_one() {
+    let recorder = Recorder::new();
+    let mut event_loop = EventLoop::builder().trace(recorder.clone()).build();
+    event_loop.run(async {
+        let mut is_sent = false;
+        std::future::poll_fn(move |cx| {
+            if is_sent {
+                return std::task::Poll::Ready(());
+            }
+            is_sent = true;
+            let waker = cx.waker().clone();
+            thread::spawn(move || waker.wake());
+            std::task::Poll::Pending
+        })
+        .await;
+    });
+    let events = recorder.events();
+    let wake = last_wake(&events, MAIN);
+    let remote = cause_of(&events, wake);
+    assert!(matches!(remote.what, What::RemoteWake { task: Some(MAIN) }), "{remote}");
+}
+
+#[test]
+fn tracing_that_begins_in_a_poll_begins_with_the_next_turn_and_tells_what_it_finds() {
+    let recorder = Recorder::new();
+    let (mut event_loop, _) = watched_loop();
+    let told = recorder.clone();
+    event_loop.run(async move {
+        let sleeper = create_task(async { sleep(ms(10)).await });
+        sleeper.set_name("sleeper");
+        yield_now().await;
+        set_trace(told);
+        sleeper.await.unwrap();
+        trace::stop();
+        yield_now().await;
+    });
+    let events = recorder.events();
+    assert!(matches!(events[0].what, What::Found { task: MAIN, is_queued: false, .. }));
+    assert!(matches!(events[1].what, What::Named { task: MAIN, .. }));
+    assert!(
+        matches!(events[2].what, What::Found { task: CHILD, is_queued: true, .. }),
+        "its timer has fired"
+    );
+    assert!(matches!(&events[3].what, What::Named { task: CHILD, name } if name == "sleeper"));
+    assert!(matches!(events[4].what, What::TurnBegan { .. }), "{}", events[4]);
+    let polls = events.iter().filter(|event| matches!(event.what, What::PollBegan { .. })).count();
+    assert_eq!(polls, 2, "the sleeper's last, and main's, in which the tracing ends");
+    let last = &events.last().unwrap().what;
+    assert!(matches!(last, What::PollBegan { task: MAIN, .. }), "{last}");
+}
+
+#[test]
+fn a_second_observer_takes_the_place_of_the_first_and_counts_from_one() {
+    let (first, second) = (Recorder::new(), Recorder::new());
+    let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(first.clone());
+    let mut event_loop = event_loop.build();
+    event_loop.run(yield_now());
+    let told = first.events().len();
+    event_loop.set_trace(second.clone());
+    event_loop.run(yield_now());
+    assert_eq!(first.events().len(), told);
+    assert_eq!(second.events()[0].seq, 1);
+    event_loop.stop_trace();
+    let told = second.events().len();
+    event_loop.run(yield_now());
+    assert_eq!(second.events().len(), told);
+}
+
+#[test]
+fn an_observer_that_panics_is_told_no_more_and_the_loop_goes_on() {
+    let (mut event_loop, reports) = watched_loop();
+    let told = Rc::new(Cell::new(0));
+    let counted = told.clone();
+    event_loop.set_trace(move |_: &Event<'_>| {
+        counted.set(counted.get() + 1);
+        assert!(counted.get() < 10, "ten are enough");
+    });
+    event_loop.run(async {
+        let tasks: Vec<_> = (0..10).map(|number| create_task(async move { number })).collect();
+        assert_eq!(gather(tasks).await.len(), 10);
+    });
+    assert_eq!(told.get(), 10);
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(
+        reports[0].contains("the observer of a trace") && reports[0].contains("ten are enough")
+    );
+}
+
+/// What an observer must not do, for each kind of event: the tracing ends with a report, and the run ends as it should.
+#[test]
+fn an_observer_that_uses_its_loop_is_told_no_more_and_the_loop_goes_on() {
+    type Deed = fn(&TaskRef);
+    let deeds: [(&str, Deed); 4] = [
+        ("no event loop is running", |_| drop(create_task(async {}))),
+        ("no event loop is running", |_| drop(call_later(ms(1), || ()))),
+        ("the observer has used the loop", |task| _ = task.cancel()),
+        ("the observer has used the loop", |task| task.set_name("renamed")),
+    ];
+    for (expected, deed) in deeds {
+        for at_event in 1..60 {
+            let (mut event_loop, reports) = watched_loop();
+            let victim: Rc<RefCell<Option<TaskRef>>> = Rc::default();
+            let (seen, is_done) = (victim.clone(), Cell::new(false));
+            event_loop.set_trace(move |event: &Event<'_>| {
+                if event.seq >= at_event
+                    && !is_done.get()
+                    && let Some(victim) = &*seen.borrow()
+                {
+                    is_done.set(true);
+                    deed(victim);
+                }
+            });
+            event_loop.run(async {
+                let task = create_task(async { sleep(ms(5)).await });
+                *victim.borrow_mut() = Some(task.to_ref());
+                let beside = create_task(async { wait_for(sleep(ms(50)), ms(1)).await });
+                let _ = task.await;
+                beside.await.unwrap().unwrap_err();
+            });
+            let reports = reports.borrow();
+            assert!(reports.len() <= 1, "{reports:?}");
+            assert!(reports.iter().all(|report| report.contains(expected)), "{reports:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wake_up_by_an_observer_arrives_as_a_remote_one() {
+    struct Waking(RefCell<Option<Waker>>);
+    impl Observer for Waking {
+        fn observe(&self, event: &Event<'_>) {
+            if let What::ClockJumped { .. } = event.what
+                && let Some(waker) = self.0.take()
+            {
+                waker.wake();
+            }
+        }
+    }
+    let waker = Rc::new(Waking(RefCell::default()));
+    let (told, polls) = (waker.clone(), Rc::new(Cell::new(0)));
+    let counted = polls.clone();
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.set_trace(move |event: &Event<'_>| told.observe(event));
+    event_loop.run(async {
+        let mut sleep = std::pin::pin!(sleep(ms(5)));
+        std::future::poll_fn(|cx| {
+            counted.set(counted.get() + 1);
+            waker.0.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+    });
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+    assert!(polls.get() >= 2);
+}
+
+#[test]
+fn a_note_is_told_and_is_not_even_formatted_without_an_observer() {
+    struct Counts<'a>(&'a Cell<u32>);
+    impl std::fmt::Display for Counts<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.set(self.0.get() + 1);
+            f.write_str("a line")
+        }
+    }
+    let formatted = Cell::new(0);
+    trace::note(Counts(&formatted));
+    if !cfg!(loopwheel_traced) {
+        loopwheel::run_virtual(async { trace::note(Counts(&formatted)) });
+    }
+    assert_eq!(formatted.get(), 0);
+    let events = traced(async { trace::note(Counts(&formatted)) });
+    let note = find(&events, |what| matches!(what, What::Note { .. }));
+    assert_eq!(note.what.to_string(), "> a line");
+}
+
+#[test]
+fn an_observer_that_counts_costs_no_allocation_an_event() {
+    let (mut event_loop, _) = watched_loop();
+    let seen = Rc::new(Cell::new(0_u64));
+    event_loop.set_trace({
+        let events = seen.clone();
+        move |_: &Event<'_>| events.set(events.get() + 1)
+    });
+    event_loop.run(async {
+        let mut rounds = async || {
+            for _ in 0..100 {
+                yield_now().await;
+                sleep(ms(1)).await;
+                wait_for(sleep(ms(5)), ms(1)).await.unwrap_err();
+                current_task().cancel();
+                current_task().uncancel();
+                trace::note("a line");
+            }
+        };
+        rounds().await;
+        let (before, told) = (counts().allocations, seen.get());
+        rounds().await;
+        assert!(seen.get() > told + 2_000);
+        assert_eq!(counts().allocations, before);
+    });
+}
+
+#[test]
+fn a_recorder_keeps_the_last_and_says_how_many_it_has_forgotten() {
+    let (all, last) = (Recorder::new(), Recorder::last(10));
+    for recorder in [all.clone(), last.clone()] {
+        let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder);
+        event_loop.build().run(common::turns(50));
+    }
+    let (all, last_ten) = (all.events(), last.events());
+    assert_eq!(last_ten, all[all.len() - 10..]);
+    assert_eq!(last.dropped(), all.len() as u64 - 10);
+}
+
+#[test]
+fn the_same_program_gives_the_same_run() {
+    let run = || {
+        traced(async {
+            let tasks = [3, 1, 2].map(|n| create_task(async move { sleep(ms(n)).await }));
+            gather(tasks).await;
+        })
+    };
+    assert_eq!(run(), run());
+}
