@@ -51,6 +51,7 @@
 //! | `room` | how many tasks fit into the table, and when memory is given back |
 //! | `task_local` | values that a task has and its children inherit |
 //! | `delivery` | how a cancel reaches everything that a task awaits |
+//! | `object` | the one way in which the primitives wait, and what a dump sees of them |
 //! | `time` | the clock, and the timer wheel |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
@@ -61,7 +62,7 @@
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
 //! | `callback` | functions that the loop calls, without a task |
-//! | `sync/line` | waiting in line: `Lock`, `Semaphore`, `Event` |
+//! | `sync/line` | `Lock`, `Semaphore`, `Event` |
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
 //! | `sync` | the public names of these three |
@@ -111,6 +112,7 @@ mod join;
 mod kept_waker;
 mod kernel;
 mod mailbox;
+mod object;
 mod report;
 mod room;
 mod run;

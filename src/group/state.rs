@@ -83,7 +83,7 @@ fn raised<E, T, X: Into<Raised<E>>>(child: &Typed<Result<T, TaskError<X>>>) -> O
 impl<E: 'static> State<E> {
     /// A scope that `parent` polls for the first time.
     pub(super) fn new(parent: RecordRef, limit: Option<usize>) -> State<E> {
-        let all_done = Event::of("the tasks of a group");
+        let all_done = Event::of_a_group();
         all_done.set();
         State {
             phase: Cell::new(Phase::Body),

@@ -39,7 +39,7 @@ impl Position {
 
     fn listed(key: WaitKey) -> Position {
         let number = u32::try_from(key.number()).ok().filter(|number| *number < Position::HEADER.0);
-        Position(number.expect("more than four billion waiters"))
+        Position(number.expect("more than two billion waiters"))
     }
 
     /// Only if it is in the list.

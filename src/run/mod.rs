@@ -12,7 +12,7 @@
 //! | `close` | the end of a run, and of a loop |
 //! | `deadlock` | a loop that can never go on |
 //!
-//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `time`, `task`, `report`, `callback`, `thread` and `to_thread`.
+//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `object`, `time`, `task`, `report`, `callback`, `thread` and `to_thread`.
 
 mod builder;
 mod close;
@@ -227,8 +227,9 @@ impl EventLoop {
         self.engine.set_exception_handler(Rc::new(handler));
     }
 
-    /// See [`EventLoopBuilder::debug`].
+    /// See [`EventLoopBuilder::debug`]. Holders are noted of objects that are first used from now on.
     pub fn set_debug(&self, debug: bool) {
+        self.engine.objects.watch(debug);
         self.engine.set_slow_poll(debug.then_some(SLOW_CALLBACK));
     }
 }
