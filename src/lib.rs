@@ -72,6 +72,7 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
+//! | `dump` | what each task waits for, and which tasks hold that |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
 //!
@@ -100,6 +101,7 @@ mod cancel;
 mod catch;
 mod cold;
 mod delivery;
+mod dump;
 mod engine;
 mod error;
 mod exception_group;
@@ -135,6 +137,9 @@ pub use crate::futures::Spawner;
 pub use base::instant::Instant;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use catch::{catch_cancel, finally, shield};
+pub use dump::{
+    AwaitTree, Dump, Holder, LineDump, ObjectDump, TaskDump, TaskName, TaskState, WaitsFor, dump,
+};
 pub use error::{
     Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,
     ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,

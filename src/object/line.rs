@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::{HeldBy, Holder, State, What};
+use super::{GROUP, HeldBy, Holder, State, What};
 use crate::base::slab::Slab;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::with_current_loop;
@@ -51,7 +51,7 @@ impl Line {
             key,
             first: first.and_then(|first| first.key),
             number: Cell::new(first.map_or(0, |first| first.number.get())),
-            name: RefCell::new(first.and_then(|first| first.name())),
+            name: RefCell::new(first.and_then(Line::name)),
             state: Cell::default(),
             held_by: Cell::new(HeldBy::NOTHING),
             holders: RefCell::default(),
@@ -66,7 +66,7 @@ impl Line {
 
     /// Gives the object a number, if it has none and a loop is running.
     pub(super) fn number_if_none(&self) {
-        if self.number.get() == 0 {
+        if self.number.get() == 0 && self.what.kind != GROUP {
             let number = with_current_loop(|engine| engine.objects.next_number());
             self.number.set(number.unwrap_or(0));
         }
@@ -75,6 +75,10 @@ impl Line {
     /// The same for all lines of an object.
     pub(crate) fn object(&self) -> Option<u32> {
         self.first.or(self.key)
+    }
+
+    pub(crate) fn key(&self) -> Option<u32> {
+        self.key
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -144,6 +148,12 @@ impl Line {
         if let Some(position) = position {
             holders.remove(position);
         }
+    }
+
+    /// The object is not watched any more.
+    pub(super) fn forget_holders(&self) {
+        let holders = self.holders.take();
+        drop(holders);
     }
 }
 

@@ -53,6 +53,9 @@ impl What {
     }
 }
 
+/// The kind of the event on which a scope waits for its children. It has no number: a dump shows the children in its place.
+pub(crate) const GROUP: &str = "group";
+
 /// The state of a semaphore or a queue, as it was noted last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum State {

@@ -49,10 +49,10 @@ impl Waiters {
         self.word.get() == 0
     }
 
-    /// Whether no waiter is in the line, and the object is not watched. One load, one test.
+    /// Whether a waiter is in the line, or the object is watched. One load, one test.
     #[inline]
-    pub(crate) fn has_none_to_call(&self) -> bool {
-        self.word.get() < IN_LINE
+    pub(crate) fn is_busy(&self) -> bool {
+        self.word.get() >= IN_LINE
     }
 
     /// The number of waiters that have not been called.
@@ -69,7 +69,7 @@ impl Waiters {
 
     /// Whether a called waiter has not gone on yet.
     pub(crate) fn one_is_called(&self) -> bool {
-        self.word.get() % IN_LINE != 0
+        !self.word.get().is_multiple_of(IN_LINE)
     }
 
     /// Whether the object is watched, or will know that at its next operation.
@@ -138,6 +138,9 @@ impl Waiters {
         let is_watched = with_current_loop(|engine| engine.objects.watches.get());
         if is_watched == Some(false) {
             self.word.set(self.word.get() & !WATCHED);
+            self.line().iter().for_each(|line| line.forget_holders());
+        } else if is_watched == Some(true) {
+            self.line().iter().for_each(|line| line.number_if_none());
         }
         is_watched == Some(true)
     }
@@ -203,7 +206,7 @@ impl Waiters {
     /// Calls the first waiter. False if no waiter is in the line.
     #[inline]
     pub(crate) fn call_first(&self) -> bool {
-        !self.has_none_to_call() && self.call_first_in_line()
+        self.is_busy() && self.call_first_in_line()
     }
 
     fn call_first_in_line(&self) -> bool {
@@ -223,7 +226,7 @@ impl Waiters {
     /// Calls the first waiter, unless it is cancelled: then it hands on when it runs. False if no waiter was called.
     #[inline]
     pub(crate) fn call_first_if_uncancelled(&self) -> bool {
-        !self.has_none_to_call()
+        self.is_busy()
             && !(any_is_interrupted() && self.first_is_cancelled())
             && self.call_first_in_line()
     }
@@ -244,7 +247,7 @@ impl Waiters {
     /// Calls the first waiter that is not cancelled; if all are, the first, which hands on when it runs. False if there is none.
     #[inline]
     pub(crate) fn call_one(&self) -> bool {
-        !self.has_none_to_call()
+        self.is_busy()
             && (any_is_interrupted() && self.call_one_behind_cancelled()
                 || self.call_first_in_line())
     }

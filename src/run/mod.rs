@@ -10,13 +10,12 @@
 //! | `builder` | the settings of a loop |
 //! | `driver` | what to do between two turns |
 //! | `close` | the end of a run, and of a loop |
-//! | `deadlock` | a loop that can never go on |
 //!
-//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `object`, `time`, `task`, `report`, `callback`, `thread` and `to_thread`.
+//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `object`, `time`, `task`, `report`, `callback`, `thread`,
+//! `to_thread` and `dump`.
 
 mod builder;
 mod close;
-mod deadlock;
 mod driver;
 
 use std::fmt;
@@ -28,6 +27,7 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
+use crate::dump::Dump;
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
@@ -210,6 +210,11 @@ impl EventLoop {
     /// See [`all_tasks`](crate::all_tasks).
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.engine.tasks().into_iter().map(TaskRef::new).collect()
+    }
+
+    /// See [`dump`](crate::dump()).
+    pub fn dump(&self) -> Dump {
+        self.engine.dump()
     }
 
     /// The time on the loop's clock.

@@ -9,10 +9,12 @@
 //! A forked process has none of the threads. Jobs that were running at the fork are lost there, and given up when the loop is idle.
 //!
 //! - `pool`: the threads and their queue.
+//! - `waiters`: which tasks wait for which work.
 //!
 //! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery`, `task`, `report` and `thread`.
 
 mod pool;
+mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -38,6 +40,7 @@ use crate::report::{ExceptionContext, Failure};
 use crate::task::running_loop;
 use crate::thread::{Call, CallQueue, IfLost, drop_catching};
 use pool::{Pool, this_process};
+use waiters::HasWaiter;
 
 pub(crate) use pool::PoolSettings;
 
@@ -421,7 +424,7 @@ fn lost() -> Panic {
 }
 
 /// A [`Slot`] of any type.
-trait Lose {
+trait Lose: HasWaiter {
     /// The thread that would complete the job does not exist in this process. Returns an unclaimed panic.
     fn lose(&self) -> Option<Panic>;
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::object::{Line, Owner, Wait, Waiters, What};
+use crate::object::{GROUP, Line, Owner, Wait, Waiters, What};
 
 /// A flag. Tasks wait until it is set.
 ///
@@ -48,6 +48,7 @@ impl Event {
     }
 
     /// Gives the event a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Event {
         self.set_name(name);
         self
@@ -74,7 +75,7 @@ impl Event {
 
     /// Sets the event and wakes all tasks that wait for it.
     pub fn set(&self) {
-        if !self.set.replace(true) && !self.waiters.has_none_to_call() {
+        if !self.set.replace(true) && self.waiters.is_busy() {
             self.waiters.is_watched(); // it learns that at its first operation
             self.waiters.call_all();
         }
@@ -103,7 +104,7 @@ impl Default for Event {
 }
 
 static EVENT: What = What::the("event");
-static TASKS_OF_A_GROUP: What = What { kind: "group", of: "the tasks of " };
+static TASKS_OF_A_GROUP: What = What { kind: GROUP, of: "the tasks of " };
 
 impl Owner for Event {
     #[inline]

@@ -63,6 +63,7 @@ impl Lock {
     }
 
     /// Gives the lock a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Lock {
         self.line().set_name(name);
         self

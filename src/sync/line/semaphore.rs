@@ -41,6 +41,7 @@ impl Semaphore {
     }
 
     /// Gives the semaphore a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Semaphore {
         self.line().set_name(name);
         self
@@ -115,17 +116,17 @@ impl Semaphore {
     fn give_back(&self, token: u32) {
         let value =
             self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
-        if self.waiters.has_none_to_call() {
-            self.value.set(value);
-        } else {
+        if self.waiters.is_busy() {
             self.note_and_call(token, value);
+        } else {
+            self.value.set(value);
         }
     }
 
     #[inline]
     fn note_and_call(&self, token: u32, value: usize) {
         if self.waiters.may_be_watched() {
-            self.note_release(token);
+            self.note_release(token, value);
         }
         if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
             self.value.set(value);
@@ -133,9 +134,13 @@ impl Semaphore {
     }
 
     #[cold]
-    fn note_release(&self, token: u32) {
+    fn note_release(&self, token: u32, value: usize) {
         if self.waiters.is_watched() {
-            self.line().released(token);
+            let line = self.line();
+            line.released(token);
+            if self.waiters.in_line() == 0 {
+                line.note(State::Free { free: value, most: self.bound });
+            }
         }
     }
 
@@ -267,6 +272,7 @@ impl BoundedSemaphore {
     }
 
     /// See [`Semaphore::named`].
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> BoundedSemaphore {
         BoundedSemaphore { semaphore: self.semaphore.named(name) }
     }

@@ -111,6 +111,7 @@ impl Barrier {
     }
 
     /// Gives the barrier a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Barrier {
         Barrier { condition: self.condition.named(name), ..self }
     }

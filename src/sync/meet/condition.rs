@@ -57,6 +57,7 @@ impl Condition {
     }
 
     /// Gives the condition a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Condition {
         self.lock.line().set_name(name);
         self

@@ -52,6 +52,7 @@ impl<T> Promise<T> {
     }
 
     /// Gives the promise and its clones a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Promise<T> {
         self.state.is_set.set_name(name);
         self

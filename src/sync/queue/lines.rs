@@ -8,7 +8,7 @@ use crate::object::{Line, Owner, State, Waiters, What};
 impl<S: Store> QueueOf<S> {
     /// An item was put, or got: notes the state, and calls a waiter.
     pub(super) fn note_and_call(&self, waiters: &Waiters) {
-        if self.is_to_be_noted(waiters) {
+        if self.is_to_be_noted(waiters) || waiters.in_line() > 0 {
             self.first_line();
         }
         waiters.call_one();

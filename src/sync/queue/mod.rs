@@ -123,6 +123,7 @@ impl<S: Store> QueueOf<S> {
     }
 
     /// Gives the queue a name, for dumps and reports.
+    #[must_use]
     pub fn named(self, name: impl Into<String>) -> QueueOf<S> {
         self.first_line().set_name(name);
         self
@@ -184,7 +185,7 @@ impl<S: Store> QueueOf<S> {
             self.items.borrow_mut().keep(item);
             self.unfinished.set(self.unfinished.get() + 1);
         }
-        if !self.getters.has_none_to_call() {
+        if self.getters.is_busy() {
             self.note_and_call(&self.getters);
         }
         Ok(())
@@ -242,7 +243,7 @@ impl<S: Store> QueueOf<S> {
         };
         match taken_out {
             Some(item) => {
-                if !self.putters.has_none_to_call() {
+                if self.putters.is_busy() {
                     self.note_and_call(&self.putters);
                 }
                 Ok(item)
@@ -259,7 +260,7 @@ impl<S: Store> QueueOf<S> {
     pub fn task_done(&self) -> Result<(), TooManyTasksDone> {
         let unfinished = self.unfinished.get().checked_sub(1).ok_or(TooManyTasksDone)?;
         self.unfinished.set(unfinished);
-        if !self.joiners.has_none_to_call() {
+        if self.joiners.is_busy() {
             self.note_and_end_joins();
         }
         Ok(())
