@@ -7,6 +7,7 @@
 //! one after the other, or outside of all.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::{GROUP, HeldBy, Holder, State, What};
@@ -34,8 +35,8 @@ pub(crate) struct Line {
     state: Cell<State>,
     /// Of a lock.
     held_by: Cell<HeldBy>,
-    /// While the object is watched.
-    holders: RefCell<Vec<Holder>>,
+    /// While the object is watched: by the token of each hold, so the oldest is first.
+    holders: RefCell<BTreeMap<u32, Holder>>,
     last_token: Cell<u32>,
 }
 
@@ -121,15 +122,14 @@ impl Line {
 
     /// The holders of a watched object, the oldest first.
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        self.holders.borrow().clone()
+        self.holders.borrow().values().cloned().collect()
     }
 
     /// The running task holds the watched object. Returns a token for [`released`](Line::released).
     pub(crate) fn held(&self) -> u32 {
         let token = self.last_token.get().wrapping_add(1).max(1);
         self.last_token.set(token);
-        let holder = Holder::running_task(token);
-        self.holders.borrow_mut().push(holder);
+        self.holders.borrow_mut().insert(token, Holder::running_task());
         token
     }
 
@@ -137,16 +137,12 @@ impl Line {
     /// hand is not known.
     pub(crate) fn released(&self, token: u32) {
         let mut holders = self.holders.borrow_mut();
-        let by_token = |holder: &Holder| holder.token == token;
         let running = HeldBy::running_task();
-        let position = if token == 0 {
-            let own = holders.iter().position(|holder| holder.by == running);
-            own.or((!holders.is_empty()).then_some(0))
-        } else {
-            holders.iter().position(by_token)
-        };
-        if let Some(position) = position {
-            holders.remove(position);
+        let own = || holders.iter().find(|(_, holder)| holder.by == running);
+        let by_hand = || own().or_else(|| holders.iter().next()).map(|(token, _)| *token);
+        let token = if token == 0 { by_hand() } else { Some(token) };
+        if let Some(token) = token {
+            holders.remove(&token);
         }
     }
 

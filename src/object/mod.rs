@@ -110,14 +110,12 @@ pub(crate) struct Holder {
     pub(crate) by: HeldBy,
     /// The name that the task had, for when it has ended.
     pub(crate) name: Option<Rc<str>>,
-    /// Names this hold; not zero.
-    token: u32,
 }
 
 impl Holder {
-    fn running_task(token: u32) -> Holder {
+    fn running_task() -> Holder {
         let name = current::task().map(|task| task.name().into());
-        Holder { by: HeldBy::running_task(), name, token }
+        Holder { by: HeldBy::running_task(), name }
     }
 }
 

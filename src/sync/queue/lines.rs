@@ -1,6 +1,5 @@
-//! The three lines of a queue: for an item, for room, and for the end of the work on all items.
-//!
-//! They are lines of one object. The first one keeps the state of the queue for a dump.
+//! The three lines of a queue: for an item, for room, and for the end of the work on all items. They are lines of one object, and
+//! the first one keeps the state of the queue for a dump.
 
 use super::{QueueOf, Store};
 use crate::object::{Line, Owner, State, Waiters, What};
