@@ -31,7 +31,7 @@
 //! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was created with
 //! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that no task or handle will see is
 //! reported once, to the loop's exception handler. A loop that could never go on returns an error ([`Deadlock`]) that says what
-//! each task waits for.
+//! each task waits for. A loop that goes on can be asked the same: [`dump()`].
 //!
 //! # Reading the source
 //!
@@ -72,6 +72,8 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
+//! | `dump/facts` | what a dump consists of, as text and as JSON |
+//! | `dump/tree` | a dump as a tree, and its cycles |
 //! | `dump` | what each task waits for, and which tasks hold that |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |

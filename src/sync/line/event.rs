@@ -47,7 +47,7 @@ impl Event {
         Event::of(&TASKS_OF_A_GROUP)
     }
 
-    /// Gives the event a name, for dumps and reports.
+    /// Gives the event a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Event {
         self.set_name(name);

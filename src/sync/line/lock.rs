@@ -63,6 +63,17 @@ impl Lock {
     }
 
     /// Gives the lock a name, for dumps and reports.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::sync::Lock;
+    ///
+    /// let lock = Lock::new().named("accounts");
+    /// assert_eq!(lock.name().as_deref(), Some("accounts"));
+    /// ```
+    ///
+    /// # In asyncio
+    /// There are no names.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Lock {
         self.line().set_name(name);

@@ -40,7 +40,7 @@ impl Semaphore {
         Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters: Waiters::default() }
     }
 
-    /// Gives the semaphore a name, for dumps and reports.
+    /// Gives the semaphore a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Semaphore {
         self.line().set_name(name);

@@ -110,7 +110,7 @@ impl Barrier {
         }
     }
 
-    /// Gives the barrier a name, for dumps and reports.
+    /// Gives the barrier a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Barrier {
         Barrier { condition: self.condition.named(name), ..self }

@@ -56,7 +56,7 @@ impl Condition {
         Condition { lock: Lock::of(its_lock), waiters: Waiters::default(), what }
     }
 
-    /// Gives the condition a name, for dumps and reports.
+    /// Gives the condition a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Condition {
         self.lock.line().set_name(name);

@@ -51,7 +51,7 @@ impl<T> Promise<T> {
         Promise { state: Rc::new(State { value: OnceCell::new(), is_set: Event::of(&PROMISE) }) }
     }
 
-    /// Gives the promise and its clones a name, for dumps and reports.
+    /// Gives the promise and its clones a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Promise<T> {
         self.state.is_set.set_name(name);

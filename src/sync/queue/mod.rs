@@ -122,7 +122,7 @@ impl<S: Store> QueueOf<S> {
         }
     }
 
-    /// Gives the queue a name, for dumps and reports.
+    /// Gives the queue a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> QueueOf<S> {
         self.first_line().set_name(name);
