@@ -192,17 +192,14 @@ impl Engine {
     fn poll_after_preparing(&self, record: &RecordRef, started: Option<Instant>) {
         let is_cancelled =
             record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
-        let is_asked = self.deliveries.signal.get() == Signal::Asking;
-        if is_cancelled && !is_asked {
+        if is_cancelled {
             self.poll_cancelled(record);
             if let Some(started) = started {
                 self.report_if_slow(record, started);
             }
             return;
         }
-        if !is_asked {
-            record.forget_awaited(); // a question changes nothing: the notes of the poll before stay
-        }
+        record.forget_awaited();
         if let Some(polling) = record.begin_poll_unless(Flag::NONE) {
             self.poll(record, polling, started);
         }
@@ -213,7 +210,6 @@ impl Engine {
     pub(crate) fn finish_poll(&self, record: &RecordRef, polled: Polled) {
         let signal = self.deliveries.signal.replace(Signal::Quiet);
         match polled {
-            Polled::Pending if signal == Signal::Asking => self.after_pending(record),
             Polled::Pending => self.cancel_came_out(record),
             Polled::Value if record.has(Flag::CANCEL_PENDING) || signal == Signal::Next => {
                 self.end_cancelled(record);

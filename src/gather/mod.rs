@@ -179,13 +179,11 @@ impl<C: Children> Gather<C> {
     #[cold]
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this gathering? And has it been forwarded to the children already?
-        let pending = self.wait_set.pending();
-        let is_forwarded =
-            match checkpoint::visit(&self.told, cx, || format!("{pending} gathered tasks")) {
-                Visit::Go => return self.poll_on(cx),
-                Visit::Wait => return Poll::Pending,
-                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-            };
+        let is_forwarded = match checkpoint::visit(&self.told, cx) {
+            Visit::Go => return self.poll_on(cx),
+            Visit::Wait => return Poll::Pending,
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
         if self.ended {
             checkpoint::comes_out(cx); // again: the children that are left are awaited no more
             return Poll::Pending;

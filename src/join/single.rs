@@ -82,15 +82,14 @@ impl Join {
     #[inline(never)]
     fn poll_cancelled(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this join? And has it been forwarded to the task already, at once along the chain or by this join?
-        let is_forwarded =
-            match checkpoint::visit(&self.told, cx, || format!("task '{}'", record.name())) {
-                Visit::Go => return self.poll_on(record, cx),
-                Visit::Wait => {
-                    checkpoint::is_asked(record);
-                    return Poll::Pending;
-                }
-                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-            };
+        let is_forwarded = match checkpoint::visit(&self.told, cx) {
+            Visit::Go => return self.poll_on(record, cx),
+            Visit::Wait => {
+                checkpoint::is_asked(record);
+                return Poll::Pending;
+            }
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
         let engine = current::running();
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         // The task swallowed it: the await goes on with the task's outcome.

@@ -121,7 +121,7 @@ impl Engine {
         if let Some(started) = started {
             self.report_if_slow(record, started);
         }
-        let is_quiet = self.is_quiet(); // no cancel came out of this poll, and it was no question (`Signal::Asking`)
+        let is_quiet = self.is_quiet(); // no cancel came out of this poll
         if polled == Polled::Pending && is_quiet {
             self.note_what_waits(record); // for `delivery/`: how many things?
             self.after_pending(record); // a cancel or a drop that was requested during the poll

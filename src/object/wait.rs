@@ -93,7 +93,7 @@ impl<O: Owner> Wait<'_, O> {
     /// run its clean-up before that.
     #[cold]
     fn is_interrupted(&mut self, cx: &Context<'_>) -> bool {
-        match checkpoint::visit(&self.told, cx, String::new) {
+        match checkpoint::visit(&self.told, cx) {
             Visit::Go => return false,
             Visit::Wait => {}
             Visit::Interrupted(_) => {

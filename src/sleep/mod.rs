@@ -149,7 +149,7 @@ impl Future for Sleep {
             SleepState::Done => return Poll::Ready(()),
             _ => {}
         }
-        if checkpoint::interrupted(&self.told, cx, || "a sleep".to_owned()) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let (deadline, engine) = match &mut self.state {

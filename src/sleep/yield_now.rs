@@ -77,7 +77,7 @@ impl YieldNow {
     /// While a cancel is being delivered, or under another executor.
     #[cold]
     fn poll_slow_path(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if checkpoint::interrupted(&self.told, cx, || "its next turn".to_owned()) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let position = self.position;

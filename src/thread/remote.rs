@@ -261,7 +261,7 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || "a task of another loop".to_owned()) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it

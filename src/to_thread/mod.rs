@@ -304,7 +304,7 @@ impl<T> Future for ToThread<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || "work on another thread".to_owned()) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         // The loop counts outstanding work, so its own waker need not also count as one that has escaped.

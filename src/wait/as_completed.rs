@@ -97,7 +97,7 @@ impl<H: TaskHandle> AsCompleted<H> {
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
     ) -> Poll<Option<H>> {
-        if checkpoint::interrupted(&self.told, cx, || format!("one of {} tasks", self.left)) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         if self.left == 0 {

@@ -106,7 +106,7 @@ impl<H: TaskHandle> Future for Wait<H> {
     type Output = (Vec<H>, Vec<H>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if checkpoint::interrupted(&self.told, cx, || format!("{} tasks", self.tasks.len())) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         match &self.begun {
