@@ -21,8 +21,8 @@ use std::sync::Arc;
 use crate::base::instant::Instant;
 use crate::kernel::record::RecordRef;
 
-/// What the tasks of a loop do and wait for, at one moment. Made by [`dump()`], [`EventLoop::dump`](crate::EventLoop::dump) and
-/// [`Handle::dump`].
+/// What the tasks of a loop do and wait for, at one moment. Made by [`dump()`](crate::dump()),
+/// [`EventLoop::dump`](crate::EventLoop::dump) and [`Handle::dump`](crate::Handle::dump).
 ///
 /// [`Display`](std::fmt::Display) prints it line by line, and [`await_tree`](Dump::await_tree) as a tree.
 ///
