@@ -207,6 +207,16 @@ fn a_task_that_is_ready_running_or_over_waits_for_nothing() {
         assert_eq!(asks.await, Ok(TaskState::Running));
         turns(1).await;
         assert!(waits.waiting_for().is_empty(), "it is over");
+        let (one, two) = (Rc::new(Event::new()), Rc::new(Event::new()));
+        let (inside, also_inside) = (one.clone(), two.clone());
+        let both =
+            create_task(async move { futures::join!(inside.wait(), also_inside.wait()) }).to_ref();
+        turns(1).await;
+        expect(&both, &["event 2", "event 3"]);
+        one.set();
+        expect(&both, &[]); // it was woken, although it is in the line of the other still
+        turns(1).await;
+        expect(&both, &["event 3"]);
         assert!(dump().task(2).is_none());
     });
 }
