@@ -46,6 +46,7 @@ use crate::kernel::record::RecordRef;
 use crate::kernel::tasks::Tasks;
 use crate::kernel::turn::POLLS_PER_CHECK;
 use crate::mailbox::Registration;
+use crate::object::Objects;
 use crate::report::Reporting;
 use crate::room::TrimClock;
 use crate::task_local::LoopLocals;
@@ -80,6 +81,7 @@ pub(crate) struct Engine {
     pub(crate) mailbox: Registration,
     pub(crate) time: Time,
     pub(crate) deliveries: Deliveries,
+    pub(crate) objects: Objects,
     pub(crate) open_limits: OpenLimits,
     pub(crate) subscribers: RefCell<Subscribers>,
     pub(crate) locals: LoopLocals,
@@ -113,6 +115,7 @@ impl Engine {
             mailbox,
             time,
             deliveries: Deliveries::default(),
+            objects: Objects::default(),
             open_limits: OpenLimits::default(),
             subscribers: RefCell::default(),
             locals: LoopLocals::default(),

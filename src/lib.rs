@@ -31,7 +31,7 @@
 //! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was created with
 //! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that no task or handle will see is
 //! reported once, to the loop's exception handler. A loop that could never go on returns an error ([`Deadlock`]) that says what
-//! each task waits for.
+//! each task waits for. A loop that goes on can be asked the same: [`dump()`].
 //!
 //! # Reading the source
 //!
@@ -51,6 +51,7 @@
 //! | `room` | how many tasks fit into the table, and when memory is given back |
 //! | `task_local` | values that a task has and its children inherit |
 //! | `delivery` | how a cancel reaches everything that a task awaits |
+//! | `object` | the one way in which the primitives wait, and what a dump sees of them |
 //! | `time` | the clock, and the timer wheel |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
@@ -61,7 +62,7 @@
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
 //! | `callback` | functions that the loop calls, without a task |
-//! | `sync/line` | waiting in line: `Lock`, `Semaphore`, `Event` |
+//! | `sync/line` | `Lock`, `Semaphore`, `Event` |
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
 //! | `sync` | the public names of these three |
@@ -71,6 +72,9 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
+//! | `dump/facts` | what a dump consists of, as text and as JSON |
+//! | `dump/tree` | a dump as a tree, and its cycles |
+//! | `dump` | what each task waits for, and which tasks hold that |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
 //!
@@ -101,6 +105,7 @@ mod catch;
 mod clock;
 mod cold;
 mod delivery;
+mod dump;
 mod engine;
 mod error;
 mod event;
@@ -116,6 +121,7 @@ mod kept_waker;
 mod kernel;
 mod mailbox;
 mod recorder;
+mod object;
 mod report;
 mod room;
 mod run;
@@ -140,6 +146,9 @@ pub use base::instant::Instant;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use catch::{catch_cancel, finally, shield};
 pub use clock::{Clock, HeldClock, VirtualClock};
+pub use dump::{
+    AwaitTree, Dump, Holder, LineDump, ObjectDump, TaskDump, TaskName, TaskState, WaitsFor, dump,
+};
 pub use error::{
     Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,
     ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,

@@ -57,8 +57,9 @@ struct Entry<T> {
 
 const NIL: u32 = u32::MAX;
 
-/// Keys are below this. (Two more numbers are never a key: code that stores a key as a number may give them a meaning.)
-const KEYS: u32 = u32::MAX - 1;
+/// Keys are below this. The numbers from here on are never a key: code that stores a key as a number may give them a meaning. And a
+/// count of waiters leaves a bit of a `u32` free.
+const KEYS: u32 = i32::MAX as u32;
 
 /// The state of a waiter when it left.
 #[derive(Debug, PartialEq)]
@@ -76,61 +77,47 @@ pub(crate) struct WaitList<T> {
     first: u32,
     last: u32,
     first_free: u32,
-    in_line: usize,
-    called: usize,
 }
 
 impl<T> Default for WaitList<T> {
     fn default() -> WaitList<T> {
-        WaitList {
-            entries: Vec::new(),
-            first: NIL,
-            last: NIL,
-            first_free: NIL,
-            in_line: 0,
-            called: 0,
-        }
+        WaitList { entries: Vec::new(), first: NIL, last: NIL, first_free: NIL }
     }
 }
 
 impl<T> WaitList<T> {
-    /// No waiter is in the line, and none has been called and not left.
+    /// No waiter is in the line. (Some may have been called, and not have left.)
     pub(crate) fn is_empty(&self) -> bool {
-        self.in_line == 0 && self.called == 0
-    }
-
-    /// How many waiters are in the line.
-    pub(crate) fn in_line(&self) -> usize {
-        self.in_line
-    }
-
-    /// How many waiters have been called and have not left.
-    pub(crate) fn called(&self) -> usize {
-        self.called
+        self.first == NIL
     }
 
     /// Adds a waiter at the end of the line.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(crate) fn join(&mut self, waiter: T) -> WaitKey {
-        let entry = Entry { state: State::InLine(waiter), previous: self.last, next: NIL };
-        let index = if self.first_free == NIL {
-            let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < KEYS);
-            let index = index.expect("more than four billion waiters");
-            self.entries.push(entry);
-            index
-        } else {
-            let index = self.first_free;
-            self.first_free = self.entries[index as usize].next;
-            self.entries[index as usize] = entry;
-            index
-        };
-        if self.last == NIL {
+        let index = if self.first_free == NIL { self.add_entry() } else { self.first_free };
+        let last = mem::replace(&mut self.last, index);
+        let entry = &mut self.entries[index as usize];
+        self.first_free = mem::replace(&mut entry.next, NIL);
+        entry.previous = last;
+        let free = mem::replace(&mut entry.state, State::InLine(waiter));
+        debug_assert!(matches!(free, State::Free), "it was in the list of free ones");
+        mem::forget(free); // so the compiler emits no call of a destructor
+        if last == NIL {
             self.first = index;
         } else {
-            self.entries[self.last as usize].next = index;
+            self.entries[last as usize].next = index;
         }
-        self.last = index;
-        self.in_line += 1;
         WaitKey(index)
+    }
+
+    /// Adds a free entry, which is in no list.
+    #[cold]
+    fn add_entry(&mut self) -> u32 {
+        let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < KEYS);
+        let index = index.expect("more than two billion waiters");
+        self.entries.push(Entry { state: State::Free, previous: NIL, next: NIL });
+        index
     }
 
     /// Calls the first waiter in the line, and returns what it waited with. Its key stays valid until it leaves.
@@ -166,12 +153,8 @@ impl<T> WaitList<T> {
         let entry = self.entries.get_mut(index as usize)?;
         let left = match mem::replace(&mut entry.state, State::Free) {
             State::Free => return None,
-            State::Called => {
-                self.called -= 1;
-                Left::Called
-            }
+            State::Called => Left::Called,
             State::InLine(waiter) => {
-                self.in_line -= 1;
                 self.unlink(index);
                 Left::InLine(waiter)
             }
@@ -189,7 +172,6 @@ impl<T> WaitList<T> {
             return false;
         }
         entry.state = State::Free;
-        self.called -= 1;
         self.free(index);
         true
     }
@@ -220,8 +202,6 @@ impl<T> WaitList<T> {
     fn call_at(&mut self, index: u32) -> T {
         self.unlink(index);
         let state = mem::replace(&mut self.entries[index as usize].state, State::Called);
-        self.in_line -= 1;
-        self.called += 1;
         match state {
             State::InLine(waiter) => waiter,
             State::Free | State::Called => unreachable!("an entry that is linked is in the line"),
@@ -299,9 +279,7 @@ mod tests {
                     }
                 }
                 assert!(list.iter().eq(line.iter().map(|(_, serial)| serial)));
-                assert_eq!(list.in_line(), line.len());
-                assert_eq!(list.called(), called.len());
-                assert_eq!(list.is_empty(), line.is_empty() && called.is_empty());
+                assert_eq!(list.is_empty(), line.is_empty());
             }
         }
     }

@@ -213,7 +213,7 @@ fn two_loops_on_two_threads_pass_tasks_to_each_other() {
         }
         sum
     });
-    assert_eq!(sum, (0..1_000).sum());
+    assert_eq!(sum, (0..1_000).sum::<u64>());
     stop.send_blocking(()).unwrap();
     other.join().unwrap();
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 36] = [
+const RINGS: [(&str, usize); 40] = [
     ("base", 800),
     ("wait_list", 450),
     ("error", 800),
@@ -21,6 +21,7 @@ const RINGS: [(&str, usize); 36] = [
     ("task_local", 450),
     ("delivery", 800),
     ("clock", 450),
+    ("object", 800),
     ("time", 800),
     ("scope", 800),
     ("awaited", 450),
@@ -42,6 +43,9 @@ const RINGS: [(&str, usize); 36] = [
     ("group", 800),
     ("thread", 800),
     ("to_thread", 800),
+    ("dump/facts", 800),
+    ("dump/tree", 450),
+    ("dump", 800),
     ("run", 800),
     ("host", 800),
 ];

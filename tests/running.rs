@@ -417,9 +417,9 @@ fn a_deadlock_is_reported_with_what_each_task_waits_for() {
     assert_eq!(
         waits,
         [
-            ("main", "task 'waiter'".to_owned()),
+            ("main", "'waiter' (Task-3)".to_owned()),
             ("never", String::new()),
-            ("waiter", "task 'never'".to_owned())
+            ("waiter", "'never' (Task-2)".to_owned())
         ]
     );
     assert!(deadlock.to_string().contains(file!()));
@@ -438,7 +438,6 @@ fn a_deadlock_is_reported_when_the_task_whose_waker_was_given_away_is_over() {
 
 #[test]
 fn a_task_that_waits_twice_is_cancelled_after_it_was_reported_in_a_deadlock() {
-    // To report it the loop asks by a poll. That poll must not make it forget what the task waits for.
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let ended = Rc::new(Cell::new(false));
     let is_ended = ended.clone();

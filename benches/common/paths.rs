@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopwheel::sync::{Queue, Semaphore};
+use loopwheel::sync::{Lock, Queue, Semaphore};
 use loopwheel::{create_task, gather, sleep, wait_for, yield_now};
 
 use super::parts::{Baton, Gate};
@@ -22,7 +22,7 @@ pub(crate) struct Path {
     pub(crate) run: fn(u64) -> Pin<Box<dyn Future<Output = Duration>>>,
 }
 
-pub(crate) const ALL: [&Path; 13] = [
+pub(crate) const ALL: [&Path; 15] = [
     &SPAWN_JOIN,
     &YIELD_ALONE,
     &YIELD_AMONG,
@@ -36,6 +36,8 @@ pub(crate) const ALL: [&Path; 13] = [
     &QUEUE,
     &SEMAPHORE,
     &SEMAPHORE_FREE,
+    &LOCK,
+    &LOCK_FREE,
 ];
 
 /// The number of tasks of a path that measures many tasks.
@@ -331,5 +333,55 @@ async fn semaphore_free(rounds: u64) -> Duration {
     })
     .await;
     assert_eq!(semaphore.available(), PERMITS);
+    took
+}
+
+pub(crate) const LOCK: Path = Path {
+    name: "lock",
+    about: "one of 1,000 tasks takes the lock and holds it while it yields",
+    operations: TASKS,
+    run: |rounds| Box::pin(lock(rounds)),
+};
+
+async fn lock(rounds: u64) -> Duration {
+    let shared = Rc::new((Lock::new(), Cell::new(false)));
+    let takes = |_| {
+        let shared = shared.clone();
+        create_task(async move {
+            let (lock, is_held) = &*shared;
+            for _ in 0..rounds {
+                let guard = lock.acquire().await;
+                assert!(!is_held.replace(true));
+                yield_now().await;
+                is_held.set(false);
+                drop(guard);
+            }
+        })
+    };
+    let tasks: Vec<_> = (0..TASKS).map(takes).collect();
+    timed(async || {
+        for task in tasks {
+            task.await.expect("it has had the lock");
+        }
+    })
+    .await
+}
+
+pub(crate) const LOCK_FREE: Path = Path {
+    name: "lock-free",
+    about: "a lock that is free is taken and released",
+    operations: 1,
+    run: |rounds| Box::pin(lock_free(rounds)),
+};
+
+async fn lock_free(rounds: u64) -> Duration {
+    let lock = Lock::new();
+    let took = timed(async || {
+        for _ in 0..rounds {
+            drop(lock.acquire().await);
+        }
+    })
+    .await;
+    assert!(!lock.is_locked());
     took
 }

@@ -54,6 +54,15 @@ impl<T> Slab<T> {
         self.entries.get_mut(key as usize)?.as_mut()
     }
 
+    /// Replaces the value with this key.
+    pub(crate) fn set(&mut self, key: u32, value: T) {
+        self.entries[key as usize] = Some(value);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().flatten()
+    }
+
     /// Takes the value out. The key stays in use until `remove`.
     pub(crate) fn take(&mut self, key: u32) -> Option<T> {
         self.entries[key as usize].take()

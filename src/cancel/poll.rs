@@ -203,13 +203,10 @@ impl Engine {
     fn poll_after_preparing(&self, record: &RecordRef, is_watched: bool) {
         let is_cancelled =
             record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
-        let is_asked = self.deliveries.signal.get() == Signal::Asking;
-        if is_cancelled && !is_asked {
+        if is_cancelled {
             return self.poll_cancelled(record, is_watched);
         }
-        if !is_asked {
-            record.forget_awaited(); // a question changes nothing: the notes of the poll before stay
-        }
+        record.forget_awaited();
         match record.begin_poll_unless(Flag::NONE) {
             Some(polling) => self.poll(record, polling, is_watched),
             None => self.no_poll(record, is_watched),
@@ -249,7 +246,6 @@ impl Engine {
     pub(crate) fn finish_poll(&self, record: &RecordRef, polled: Polled) {
         let signal = self.deliveries.signal.replace(Signal::Quiet);
         match polled {
-            Polled::Pending if signal == Signal::Asking => self.after_pending(record),
             Polled::Pending => self.cancel_came_out(record),
             Polled::Value if record.has(Flag::CANCEL_PENDING) || signal == Signal::Next => {
                 self.end_cancelled(record);

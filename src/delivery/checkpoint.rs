@@ -23,12 +23,8 @@ pub(crate) fn is_plain() -> bool {
 
 /// If this is true, the checkpoint returns `Pending` and changes nothing.
 #[cold]
-pub(crate) fn is_interrupted(
-    told: &Told,
-    cx: &Context<'_>,
-    waits_for: impl FnOnce() -> String,
-) -> bool {
-    let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx, waits_for) {
+pub(crate) fn is_interrupted(told: &Told, cx: &Context<'_>) -> bool {
+    let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx) {
         Visit::Go => false,
         Visit::Wait => true,
         Visit::Interrupted(_) => {
@@ -66,8 +62,8 @@ pub(crate) fn tell_wait_for_tasks(
 
 /// The same as `is_interrupted` for a checkpoint that passes a cancel on.
 #[cold]
-pub(crate) fn visit(told: &Told, cx: &Context<'_>, waits_for: impl FnOnce() -> String) -> Visit {
-    with_current_loop(|engine| engine.visit(told, cx, waits_for)).unwrap_or(Visit::Go)
+pub(crate) fn visit(told: &Told, cx: &Context<'_>) -> Visit {
+    with_current_loop(|engine| engine.visit(told, cx)).unwrap_or(Visit::Go)
 }
 
 /// Whether nothing is being delivered to what is being polled.
@@ -95,8 +91,8 @@ pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, boo
     (polled, out() > before)
 }
 
-/// The task that `poll` awaits, if that is all that it awaits. `poll` is called once, and each checkpoint answers what it waits
-/// for.
+/// The task that `poll` awaits, if that is all that it awaits. `poll` is called once, and each checkpoint answers that it
+/// waits.
 pub(crate) fn the_one_task_awaited_in(poll: impl FnOnce()) -> Option<RecordRef> {
     let engine = current::running()?;
     engine.is_quiet().then(|| engine.ask_for_the_one_task(poll)).flatten()

@@ -55,8 +55,8 @@ pub(crate) struct Deliveries {
     pub(crate) signal: SignalCell,
     /// When so many tasks have been popped from the ready queue, all tasks that a cancel has interrupted have run.
     interrupted_until: Cell<u64>,
-    /// While the signal is `Asking`: what the checkpoints wait for.
-    pub(crate) answers: RefCell<Vec<String>>,
+    /// While the signal is `Asking`: how many checkpoints wait.
+    answers: Cell<u32>,
     /// The number of the last delivery. See [`next_number`](Deliveries::next_number).
     pub(crate) last_number: Cell<u32>,
     /// The number of the innermost scope around what is being polled; zero if nothing is being delivered.
@@ -147,12 +147,7 @@ pub(crate) enum Visit {
 impl Engine {
     /// What a checkpoint that is polled is to do; the signal is not quiet.
     #[cold]
-    pub(crate) fn visit(
-        &self,
-        told: &Told,
-        cx: &Context<'_>,
-        waits_for: impl FnOnce() -> String,
-    ) -> Visit {
+    pub(crate) fn visit(&self, told: &Told, cx: &Context<'_>) -> Visit {
         let d = &self.deliveries;
         let signal = d.signal.get();
         if signal == Signal::Quiet {
@@ -161,8 +156,7 @@ impl Engine {
         d.visits.set(d.visits.get().wrapping_add(1));
         match signal {
             Signal::Asking => {
-                let answer = waits_for();
-                self.deliveries.answers.borrow_mut().push(answer);
+                d.answers.update(|answers| answers + 1);
                 Visit::Wait
             }
             Signal::Mark => {
@@ -312,7 +306,7 @@ impl Engine {
         impl Drop for Quiet<'_> {
             fn drop(&mut self) {
                 self.0.deliveries.signal.set(Signal::Quiet);
-                self.0.deliveries.answers.take();
+                self.0.deliveries.answers.set(0);
                 let asked = self.0.deliveries.asked.take();
                 drop(asked); // after the borrow: it may be the last references
             }
@@ -322,7 +316,7 @@ impl Engine {
         let quiet = Quiet(self);
         poll();
         let mut asked = self.deliveries.asked.take().unwrap_or_default();
-        let is_one = self.deliveries.answers.borrow().len() == 1;
+        let is_one = self.deliveries.answers.get() == 1;
         drop(quiet);
         asked.pop().filter(|_| is_one)
     }

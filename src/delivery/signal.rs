@@ -14,7 +14,7 @@ pub(crate) struct Signal(u8);
 impl Signal {
     /// Go on: nothing is being delivered.
     pub(crate) const Quiet: Signal = Signal(0);
-    /// Answer what it waits for, and return `Pending`: for the report of a deadlock, and for a limit without any time.
+    /// Answer that it waits, and return `Pending`: for a limit without any time.
     pub(crate) const Asking: Signal = Signal(1);
     /// Note the number, and return `Pending`.
     pub(crate) const Mark: Signal = Signal(2);

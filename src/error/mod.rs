@@ -333,10 +333,14 @@ pub enum RunError {
 /// The loop could never go on: no task was ready, no timer was set, and nothing outside could wake the loop.
 ///
 /// A virtual clock that is [held](crate::VirtualClock::hold) never reaches the next timer: then the timers do not count.
+///
+/// Its text names the tasks that wait for each other, if there is such a cycle, and prints the tasks that were left as an
+/// [await tree](crate::Dump::await_tree).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlock {
     pub(crate) waits: Vec<Stuck>,
-    pub(crate) clock_is_held: bool,
+    /// Its text.
+    pub(crate) report: String,
 }
 
 /// One task of a [`Deadlock`], and what the task waits for.
@@ -347,7 +351,8 @@ pub struct Stuck {
     pub task: String,
     /// Where it was created.
     pub spawned_at: &'static Location<'static>,
-    /// What the task waits for, in words. Empty if it waits in a future of another crate, which cannot say.
+    /// What the task waits for, in words, with the holder of a lock. Empty if it waits in a future of another crate, which cannot
+    /// say.
     pub waits_for: Vec<String>,
 }
 
@@ -360,26 +365,7 @@ impl Deadlock {
 
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.clock_is_held {
-            write!(f, "deadlock: nothing is ready and the virtual clock is held")?;
-        } else {
-            write!(
-                f,
-                "deadlock: nothing is ready, no timer is set, and nothing can wake the loop"
-            )?;
-        }
-        for wait in &self.waits {
-            let what = match wait.waits_for.as_slice() {
-                [] => "something that no one will wake it for".to_owned(),
-                several => several.join(" and "),
-            };
-            write!(
-                f,
-                "\n  task '{}' (spawned at {}) waits for {what}",
-                wait.task, wait.spawned_at
-            )?;
-        }
-        Ok(())
+        f.write_str(&self.report)
     }
 }
 

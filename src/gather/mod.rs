@@ -187,9 +187,8 @@ impl<C: Children> Gather<C> {
     #[cold]
     fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this gathering? And has it been forwarded to the children already?
-        let pending = self.wait_set.pending();
         let is_forwarded =
-            match checkpoint::visit(&self.told, cx, || format!("{pending} gathered tasks")) {
+            match checkpoint::visit(&self.told, cx) {
                 Visit::Go => return self.poll_and_tell(cx),
                 Visit::Wait => return Poll::Pending,
                 Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),

@@ -83,7 +83,7 @@ fn raised<E, T, X: Into<Raised<E>>>(child: &Typed<Result<T, TaskError<X>>>) -> O
 impl<E: 'static> State<E> {
     /// A scope that `parent` polls for the first time.
     pub(super) fn new(parent: RecordRef, limit: Option<usize>) -> State<E> {
-        let all_done = Event::of("the tasks of a group");
+        let all_done = Event::of_a_group();
         all_done.set();
         State {
             phase: Cell::new(Phase::Body),
@@ -122,10 +122,9 @@ impl<E: 'static> State<E> {
 
     /// The errors of the children that failed. A panic in the conversion of an error is reported in its place.
     pub(super) fn take_errors(&self) -> Vec<Raised<E>> {
-        let failed = self.failed.take();
         let raised =
             |child: &Child<E>| foreign::call_for(&child.record, || (child.raised)()).flatten();
-        failed.iter().filter_map(raised).collect()
+        self.failed.take().iter().filter_map(raised).collect()
     }
 
     /// The records of the children that have not ended: a copy, because what is done with them may end them.
@@ -244,6 +243,10 @@ impl<E: 'static> State<E> {
 }
 
 impl<E: 'static> Subscriber for State<E> {
+    fn waiter(&self) -> Option<KeptWaker> {
+        (self.phase.get() == Phase::Waiting).then(|| KeptWaker::Ours(self.parent().id))
+    }
+
     fn task_ended(self: Rc<Self>, key: usize, record: &RecordRef) {
         let child = self.children.borrow_mut().leave(WaitKey::of_number(key));
         self.running.set(self.running.get() - 1);
@@ -252,10 +255,9 @@ impl<E: 'static> Subscriber for State<E> {
             drop(subscription);
         }
         let has_failed = record.has(Flag::FAILED | Flag::PANICKED);
-        let is_ended = self.phase.get() == Phase::Ended;
         match child {
             // The scope was dropped while this child was being polled.
-            _ if has_failed && is_ended => record.clear(UNGROUPED),
+            _ if has_failed && self.phase.get() == Phase::Ended => record.clear(UNGROUPED),
             Some(Left::InLine(child)) if has_failed => {
                 self.failed.borrow_mut().push(child);
                 // Abort in a callback, as asyncio does: children that are ready already run first, and may fail as well.

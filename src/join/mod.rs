@@ -14,7 +14,7 @@ mod single;
 mod subscribers;
 mod wait_set;
 
-pub(crate) use joiners::{Joiner, Joiners};
+pub(crate) use joiners::{FirstJoiner, Joiner, Joiners};
 pub(crate) use single::Join;
 pub(crate) use subscribers::{Subscriber, Subscribers, Subscription};
 pub(crate) use wait_set::{Members, WaitSet, WakeAt};

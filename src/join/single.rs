@@ -39,7 +39,7 @@ impl Position {
 
     fn listed(key: WaitKey) -> Position {
         let number = u32::try_from(key.number()).ok().filter(|number| *number < Position::HEADER.0);
-        Position(number.expect("more than four billion waiters"))
+        Position(number.expect("more than two billion waiters"))
     }
 
     /// Only if it is in the list.
@@ -93,7 +93,7 @@ impl Join {
     fn poll_slow_path(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this join? And has it been forwarded to the task already, at once along the chain or by this join?
         let is_forwarded =
-            match checkpoint::visit(&self.told, cx, || format!("task '{}'", record.name())) {
+            match checkpoint::visit(&self.told, cx) {
                 Visit::Go => return self.poll_and_tell(record, cx),
                 Visit::Wait => {
                     checkpoint::is_asked(record);

@@ -11,6 +11,7 @@ use super::joiners::{FirstJoiner, Joiner};
 use crate::base::id::{MAX_LOOPS, MAX_SLOTS};
 use crate::base::slab::Slab;
 use crate::engine::Engine;
+use crate::kept_waker::KeptWaker;
 use crate::kernel::record::RecordRef;
 use crate::wait_list::WaitKey;
 
@@ -18,6 +19,11 @@ use crate::wait_list::WaitKey;
 pub(crate) trait Subscriber {
     /// A task has ended. It is called in the middle of that task's end, so it must be quick.
     fn task_ended(self: Rc<Self>, index: usize, record: &RecordRef);
+
+    /// For a dump: the waker of the task that waits for the ends, if one does.
+    fn waiter(&self) -> Option<KeptWaker> {
+        None
+    }
 }
 
 /// The subscribers of one loop.

@@ -255,6 +255,10 @@ impl<M: Members> Subscriber for WaitSet<M> {
     fn task_ended(self: Rc<Self>, index: usize, record: &RecordRef) {
         self.member_ended(index, record);
     }
+
+    fn waiter(&self) -> Option<KeptWaker> {
+        self.waiter.borrow().clone()
+    }
 }
 
 impl<M: Members> CancelTargets for WaitSet<M> {

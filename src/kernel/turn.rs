@@ -123,7 +123,7 @@ impl Engine {
             self.poll_ends(record, polled != Polled::Pending);
         }
         if !self.is_quiet() {
-            self.finish_poll(record, polled); // a cancel came out of this poll, or it was a question (`Signal::Asking`)
+            self.finish_poll(record, polled); // a cancel came out of this poll
         } else if polled == Polled::Pending {
             self.note_what_waits(record); // for `delivery/`: how many things?
             self.after_pending(record); // a cancel or a drop that was requested during the poll

@@ -29,6 +29,7 @@ pub struct EventLoopBuilder {
     name: Option<String>,
     exception_handler: Option<ExceptionHandler>,
     slow_callback_duration: Option<Duration>,
+    watches_objects: bool,
     pool: PoolSettings,
     wake_hook: Option<WakeCallback>,
     max_tasks: Option<usize>,
@@ -58,15 +59,17 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Whether polls that take longer than 100 ms are reported to the exception handler.
+    /// Whether polls that take longer than 100 ms are reported to the exception handler, and the holders of locks and permits are
+    /// noted, so that a dump can name them.
     ///
     /// # In asyncio
     /// `loop.set_debug`.
     pub fn debug(self, debug: bool) -> EventLoopBuilder {
-        EventLoopBuilder { slow_callback_duration: debug.then_some(SLOW_CALLBACK), ..self }
+        let slow_callback_duration = debug.then_some(SLOW_CALLBACK);
+        EventLoopBuilder { slow_callback_duration, watches_objects: debug, ..self }
     }
 
-    /// Like [`debug`](EventLoopBuilder::debug), with another limit.
+    /// Like [`debug`](EventLoopBuilder::debug), with another limit, and without the holders.
     ///
     /// # In asyncio
     /// `loop.slow_callback_duration`.
@@ -177,6 +180,7 @@ impl EventLoopBuilder {
         let blocking = Blocking::new(self.pool);
         let reporting = Reporting::new(handler);
         let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting);
+        engine.objects.watch(self.watches_objects);
         let event_loop = EventLoop { engine: Rc::new(engine) };
         event_loop.engine.set_slow_poll(self.slow_callback_duration);
         // The whole test suite is also run with an observer everywhere, which may change nothing: see `.ci/run`.

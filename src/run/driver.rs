@@ -39,7 +39,9 @@ impl EventLoop {
                 NextStep::TurnAgain => {}
                 NextStep::ParkUntil(deadline) => engine.park(Some(deadline - engine.now())),
                 NextStep::ParkUntilWoken if engine.may_be_woken() => engine.park(None),
-                NextStep::ParkUntilWoken => self.fail_if_stuck(next)?,
+                NextStep::ParkUntilWoken => {
+                    return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
+                }
             }
         }
     }

@@ -10,13 +10,12 @@
 //! | `builder` | the settings of a loop |
 //! | `driver` | what to do between two turns |
 //! | `close` | the end of a run, and of a loop |
-//! | `deadlock` | a loop that can never go on |
 //!
-//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `time`, `task`, `report`, `callback`, `thread` and `to_thread`.
+//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `object`, `time`, `task`, `report`, `callback`, `thread`,
+//! `to_thread` and `dump`.
 
 mod builder;
 mod close;
-mod deadlock;
 mod driver;
 
 use std::fmt;
@@ -29,6 +28,7 @@ use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
 use crate::clock::VirtualClock;
+use crate::dump::Dump;
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
@@ -213,6 +213,11 @@ impl EventLoop {
         self.engine.tasks().into_iter().map(TaskRef::new).collect()
     }
 
+    /// See [`dump`](crate::dump()).
+    pub fn dump(&self) -> Dump {
+        self.engine.dump()
+    }
+
     /// The time on the loop's clock.
     pub fn now(&self) -> Instant {
         self.engine.now()
@@ -239,8 +244,9 @@ impl EventLoop {
         self.engine.set_trace(None);
     }
 
-    /// See [`EventLoopBuilder::debug`].
+    /// See [`EventLoopBuilder::debug`]. Holders are noted of objects that are first used from now on.
     pub fn set_debug(&self, debug: bool) {
+        self.engine.objects.watch(debug);
         self.engine.set_slow_poll(debug.then_some(SLOW_CALLBACK));
     }
 }

@@ -159,7 +159,7 @@ impl Sleep {
     #[cold]
     #[inline(never)]
     fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if checkpoint::is_interrupted(&self.told, cx, || "a sleep".to_owned()) {
+        if checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         self.poll_and_tell(cx)

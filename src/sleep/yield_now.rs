@@ -78,7 +78,7 @@ impl YieldNow {
     /// While a cancel is being delivered or an observer is told, or under another executor.
     #[cold]
     fn poll_slow_path(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if checkpoint::is_interrupted(&self.told, cx, || "its next turn".to_owned()) {
+        if checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let position = self.position;

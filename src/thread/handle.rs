@@ -134,6 +134,15 @@ impl CallQueue {
         self.runner.get().is_some_and(|(_, thread)| *thread == thread::current().id())
     }
 
+    pub(crate) fn is_of_loop(&self, engine: &Engine) -> bool {
+        self.loop_index() == Some(engine.loop_index())
+    }
+
+    /// The callback that empties the queue.
+    pub(super) fn runner(&self) -> Option<TaskId> {
+        self.runner.get().map(|(runner, _)| *runner)
+    }
+
     fn loop_index(&self) -> Option<usize> {
         self.runner.get().map(|(runner, _)| runner.loop_index())
     }
@@ -147,8 +156,7 @@ impl CallQueue {
     /// Reports an unclaimed panic to the loop's exception handler, from any thread.
     pub(crate) fn report(&self, panic: Panic, spawned_at: &'static Location<'static>) {
         let report = move || report(Failure::Panicked(panic), spawned_at);
-        let is_own = |engine: &Engine| self.loop_index() == Some(engine.loop_index());
-        let is_here = current::running().is_some_and(|engine| is_own(&engine));
+        let is_here = current::running().is_some_and(|engine| self.is_of_loop(&engine));
         if is_here {
             report();
         } else {

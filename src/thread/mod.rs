@@ -19,6 +19,7 @@ mod remote;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::base::id::TaskId;
 use crate::engine::Engine;
 
 pub(crate) use handle::{Call, CallQueue, IfLost, drop_catching};
@@ -40,6 +41,11 @@ impl Engine {
     /// Whether there is a handle to the loop, on any thread.
     pub(crate) fn has_handles(&self) -> bool {
         self.threads.call_queue.get().is_some_and(|queue| queue.has_handles())
+    }
+
+    /// The callback of the loop that takes calls from other threads. It is always there, and is no callback of the user's.
+    pub(crate) fn runner(&self) -> Option<TaskId> {
+        self.threads.call_queue.get()?.runner()
     }
 
     /// The loop has ended: the calls that are left in the queue are lost.

@@ -263,7 +263,7 @@ impl<T> Future for RemoteTask<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "a task of another loop";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned())
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx)
         {
             return Poll::Pending;
         }

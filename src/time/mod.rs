@@ -38,9 +38,9 @@ pub(crate) use wheel::TimerKey;
 /// The time of one loop.
 pub(crate) struct Time {
     pub(crate) clock: Clock,
-    wheel: RefCell<Wheel<TimerAction>>,
+    pub(crate) wheel: RefCell<Wheel<TimerAction>>,
     /// Foreign wakers that wait for a timer; an action names one by its key.
-    foreign_wakers: RefCell<Slab<KeptWaker>>,
+    pub(crate) foreign_wakers: RefCell<Slab<KeptWaker>>,
     /// Timers of which an observer is told; an action names one by its key.
     traced: RefCell<Slab<TracedTimer>>,
     /// The time that was read last. It never goes backwards, even if the clock does.

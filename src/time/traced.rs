@@ -54,7 +54,12 @@ impl Engine {
 
     /// What the timer does, traced or not.
     pub(super) fn action_of(&self, key: &TimerKey) -> TimerAction {
-        match self.timer(key.number()).1 {
+        self.plain_action(self.timer(key.number()).1)
+    }
+
+    /// The action behind that of a traced timer.
+    pub(crate) fn plain_action(&self, action: TimerAction) -> TimerAction {
+        match action {
             TimerAction::Traced { key } => {
                 self.change_traced(key, |timer| timer.action).expect("it is in use")
             }

@@ -41,6 +41,7 @@
 //!
 //! What it does not do: find the first deadline after a removal (see [`next`](Wheel::next)).
 
+use std::iter::successors;
 use std::mem;
 
 use crate::base::slack::{KEPT, Slack, shrink};
@@ -135,6 +136,14 @@ impl<T: Copy> Wheel<T> {
     /// How many timers have not fired.
     pub(crate) fn pending(&self) -> usize {
         self.pending
+    }
+
+    /// The deadline and the payload of each timer that has not fired, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, T)> {
+        let at = |index: u32| self.entries.get(index as usize); // `NIL` is no index
+        let slots = self.levels.iter().flat_map(|level| &level.slots);
+        let entries = slots.flat_map(move |list| successors(at(list.first), move |it| at(it.next)));
+        entries.map(|entry| (entry.deadline, entry.payload))
     }
 
     /// Sets a timer. If its deadline has passed it fires at the next [`advance`](Wheel::advance).

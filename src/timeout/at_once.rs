@@ -49,7 +49,7 @@ pub(super) fn cancelled_at_once<F: Future>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, TimedOut>> {
     let begun = limit.begun.get().expect("its body waits");
-    match checkpoint::visit(&begun.told, cx, || "a cancelled task".to_owned()) {
+    match checkpoint::visit(&begun.told, cx) {
         Visit::Go => poll_cancelled_at_once(begun, limit, held, cx, None),
         Visit::Wait => Poll::Pending,
         // The waiting task is cancelled too. The other one has its cancel already, so this one is not forwarded.

@@ -9,10 +9,12 @@
 //! A forked process has none of the threads. Jobs that were running at the fork are lost there, and given up when the loop is idle.
 //!
 //! - `pool`: the threads and their queue.
+//! - `waiters`: which tasks wait for which work.
 //!
 //! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery`, `task`, `report` and `thread`.
 
 mod pool;
+mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ use crate::task::running_loop;
 use crate::thread::{Call, CallQueue, IfLost, drop_catching};
 use crate::trace::Wait;
 use pool::{Pool, this_process};
+use waiters::HasWaiter;
 
 pub(crate) use pool::PoolSettings;
 
@@ -303,7 +306,7 @@ impl<T> Future for ToThread<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "work on another thread";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx, || WHAT.to_owned())
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx)
         {
             return Poll::Pending;
         }
@@ -425,7 +428,7 @@ fn lost() -> Panic {
 }
 
 /// A [`Slot`] of any type.
-trait Lose {
+trait Lose: HasWaiter {
     /// The thread that would complete the job does not exist in this process. Returns an unclaimed panic.
     fn lose(&self) -> Option<Panic>;
 }

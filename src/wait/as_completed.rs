@@ -100,7 +100,7 @@ impl<H: TaskHandle> AsCompleted<H> {
         if checkpoint::is_plain() {
             return self.poll_on(cx, deadline);
         }
-        if checkpoint::is_interrupted(&self.told, cx, || format!("one of {} tasks", self.left)) {
+        if checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let polled = self.poll_on(cx, deadline);

@@ -109,7 +109,7 @@ impl<H: TaskHandle> Future for Wait<H> {
         if checkpoint::is_plain() {
             return self.poll_on(cx);
         }
-        if checkpoint::is_interrupted(&self.told, cx, || format!("{} tasks", self.tasks.len())) {
+        if checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let polled = self.poll_on(cx);

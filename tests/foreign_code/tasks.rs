@@ -153,30 +153,6 @@ fn loops_that_end() -> Vec<Place> {
             w.expect_report(""); // one, whatever it says
             w.call(|| drop(event_loop));
         }),
-        outside("the poll of a future that is asked in a deadlock", Goes::Outcome, |w| {
-            let mut event_loop = w.builder().build();
-            let (code, world) = (w.code.clone(), w.clone());
-            let mut polls = 0;
-            let asked = poll_fn(move |_| {
-                polls += 1;
-                if polls > 1 {
-                    code.run();
-                }
-                Poll::<()>::Pending
-            });
-            let behind = w.code.token("what a task behind it holds");
-            let ran = w.call(|| {
-                event_loop.try_run(async move {
-                    world.furnish().await;
-                    drop(create_task(holding(behind)));
-                    world.outcome(&create_task(asked).await);
-                })
-            });
-            if !matches!(ran, Some(Ok(()) | Err(loopwheel::RunError::Deadlock(_)))) {
-                w.fail(format!("it ended with {ran:?}"));
-            }
-            w.call(|| drop(event_loop));
-        }),
         outside("the drop of main's future in a deadlock", Goes::Report, |w| {
             let mut event_loop = w.builder().build();
             let ran = w.call(|| event_loop.try_run(holding(value(w, On::Drop))));

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use super::{Owner, Wait, Waiters};
+use crate::object::{GROUP, Line, Owner, Wait, Waiters, What};
 
 /// A flag. Tasks wait until it is set.
 ///
@@ -28,19 +28,39 @@ use super::{Owner, Wait, Waiters};
 pub struct Event {
     set: Cell<bool>,
     waiters: Waiters,
-    /// What its waiters wait for, for the deadlock report.
-    what: &'static str,
+    what: &'static What,
 }
 
 impl Event {
     /// An event that is not set.
     pub fn new() -> Event {
-        Event::of("an event")
+        Event::of(&EVENT)
     }
 
     /// An event inside another primitive. `what` names what its waiters wait for.
-    pub(crate) fn of(what: &'static str) -> Event {
+    pub(crate) fn of(what: &'static What) -> Event {
         Event { set: Cell::new(false), waiters: Waiters::default(), what }
+    }
+
+    /// The event that no child of a group runs.
+    pub(crate) fn of_a_group() -> Event {
+        Event::of(&TASKS_OF_A_GROUP)
+    }
+
+    /// Gives the event a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Event {
+        self.set_name(name);
+        self
+    }
+
+    pub(crate) fn set_name(&self, name: impl Into<String>) {
+        self.line().set_name(name);
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.waiters.name()
     }
 
     /// Waits until the event is set. A task that was waiting then goes on, even if the event is cleared before that task runs.
@@ -49,13 +69,14 @@ impl Event {
     /// Nothing is lost.
     pub async fn wait(&self) {
         if !self.set.get() {
-            Wait::new(&self.waiters, self).await;
+            Wait::new(self).await;
         }
     }
 
     /// Sets the event and wakes all tasks that wait for it.
     pub fn set(&self) {
-        if !self.set.replace(true) {
+        if !self.set.replace(true) && self.waiters.is_busy() {
+            self.waiters.is_watched(); // it learns that at its first operation
             self.waiters.call_all();
         }
     }
@@ -82,9 +103,18 @@ impl Default for Event {
     }
 }
 
+static EVENT: What = What::the("event");
+static TASKS_OF_A_GROUP: What = What { kind: GROUP, of: "the tasks of " };
+
 impl Owner for Event {
-    fn what(&self) -> &'static str {
-        self.what
+    #[inline]
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    #[inline]
+    fn line(&self) -> &Line {
+        self.waiters.line_or_new(self.what)
     }
 }
 

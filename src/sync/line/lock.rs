@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{Owner, Wait, Waiters};
+use crate::object::{HeldBy, Line, Owner, Wait, Waiters, What};
 
 /// A lock that one task at a time may hold. The others get it in the order in which they came.
 ///
@@ -33,12 +33,13 @@ use super::{Owner, Wait, Waiters};
 ///
 /// # In asyncio
 /// `asyncio.Lock`.
-#[derive(Default)]
 pub struct Lock {
-    locked: Cell<bool>,
+    /// The task that holds it.
+    holder: Cell<HeldBy>,
     /// The serial of the latest acquisition: a guard releases only its own. 64 bits never wrap, so no serial comes twice.
     acquired: Cell<u64>,
     waiters: Waiters,
+    what: &'static What,
 }
 
 /// A lock was released while it was not held, or a condition was used without its lock.
@@ -52,7 +53,36 @@ pub struct NotLocked;
 impl Lock {
     /// A lock that is free.
     pub fn new() -> Lock {
-        Lock::default()
+        Lock::of(&LOCK)
+    }
+
+    /// A lock inside another primitive. `what` names what its waiters wait for.
+    pub(crate) fn of(what: &'static What) -> Lock {
+        let holder = Cell::new(HeldBy::NOTHING);
+        Lock { holder, acquired: Cell::new(0), waiters: Waiters::default(), what }
+    }
+
+    /// Gives the lock a name, for dumps and reports.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::sync::Lock;
+    ///
+    /// let lock = Lock::new().named("accounts");
+    /// assert_eq!(lock.name().as_deref(), Some("accounts"));
+    /// ```
+    ///
+    /// # In asyncio
+    /// There are no names.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Lock {
+        self.line().set_name(name);
+        self
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.waiters.name()
     }
 
     /// Waits until the lock is free and every task that came before has had it, and takes it.
@@ -65,22 +95,56 @@ impl Lock {
     /// # In asyncio
     /// `async with lock`, or `await lock.acquire()` and [`LockGuard::forget`].
     pub async fn acquire(&self) -> LockGuard<'_> {
-        if !self.can_be_taken() {
-            Wait::new(&self.waiters, self).await;
+        if self.is_free() && self.waiters.is_quiet() {
+            return self.take(); // the usual case: there is nothing to note
         }
-        self.take()
+        if !self.can_be_taken() {
+            Wait::new(self).await;
+        }
+        self.take_and_note()
+    }
+
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.holder.get().is_nothing()
     }
 
     /// Whether it is free, and no waiter has a claim to it: a cancelled one has none.
     #[inline]
     fn can_be_taken(&self) -> bool {
-        !self.locked.get() && (self.waiters.is_empty() || self.waiters.all_are_cancelled())
+        self.is_free() && (self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
 
+    #[inline]
     fn take(&self) -> LockGuard<'_> {
-        self.locked.set(true);
+        self.holder.set(HeldBy::running_task());
         self.acquired.set(self.acquired.get() + 1);
         LockGuard { lock: self, serial: self.acquired.get() }
+    }
+
+    #[inline]
+    fn take_and_note(&self) -> LockGuard<'_> {
+        let guard = self.take();
+        self.note();
+        if self.waiters.may_be_watched() {
+            self.note_holder();
+        }
+        guard
+    }
+
+    #[cold]
+    fn note_holder(&self) {
+        if self.waiters.is_watched() {
+            self.line().held();
+        }
+    }
+
+    /// Notes the holder where a dump finds it, if it can be asked for: if a task waits for the lock, or it is watched.
+    #[inline]
+    fn note(&self) {
+        if let Some(line) = self.waiters.line() {
+            line.note_held_by(self.holder.get());
+        }
     }
 
     /// Releases this acquisition, unless that was done before.
@@ -92,7 +156,7 @@ impl Lock {
 
     /// Takes the lock if it is free and no task waits for it.
     pub fn try_acquire(&self) -> Option<LockGuard<'_>> {
-        self.can_be_taken().then(|| self.take())
+        self.can_be_taken().then(|| self.take_and_note())
     }
 
     /// Releases a lock whose guard was [forgotten](LockGuard::forget). Any task may do that. A guard that still exists holds
@@ -104,18 +168,36 @@ impl Lock {
     /// # In asyncio
     /// `lock.release()`.
     pub fn release(&self) -> Result<(), NotLocked> {
-        if !self.locked.replace(false) {
+        if self.holder.replace(HeldBy::NOTHING).is_nothing() {
             return Err(NotLocked);
         }
-        self.waiters.call_first_if_uncancelled();
+        if !self.waiters.is_quiet() {
+            self.note_and_call();
+        }
         Ok(())
+    }
+
+    #[inline]
+    fn note_and_call(&self) {
+        self.note();
+        if self.waiters.may_be_watched() {
+            self.note_release();
+        }
+        self.waiters.call_first_if_uncancelled();
+    }
+
+    #[cold]
+    fn note_release(&self) {
+        if self.waiters.is_watched() {
+            self.line().released(0); // a lock has one holder at most
+        }
     }
 
     /// Whether the lock is held.
     ///
     /// Between a release and the next holder's turn it is not held, but a new task has to wait in line.
     pub fn is_locked(&self) -> bool {
-        self.locked.get()
+        !self.is_free()
     }
 
     /// How many tasks wait for it.
@@ -124,14 +206,30 @@ impl Lock {
     }
 }
 
+static LOCK: What = What::the("lock");
+
+impl Default for Lock {
+    fn default() -> Lock {
+        Lock::new()
+    }
+}
+
 impl Owner for Lock {
-    fn what(&self) -> &'static str {
-        "a lock"
+    #[inline]
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    #[inline]
+    fn line(&self) -> &Line {
+        let line = self.waiters.line_or_new(self.what);
+        line.note_held_by(self.holder.get());
+        line
     }
 
     #[inline]
     fn is_available(&self) -> bool {
-        !self.locked.get()
+        self.is_free()
     }
 
     #[cold]

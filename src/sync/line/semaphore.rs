@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{Owner, Wait, Waiters};
+use crate::object::{Line, Owner, State, Wait, Waiters, What};
 
 /// A number of permits, each held by one task at a time. The others get one in the order in which they came.
 ///
@@ -40,6 +40,18 @@ impl Semaphore {
         Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters: Waiters::default() }
     }
 
+    /// Gives the semaphore a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Semaphore {
+        self.line().set_name(name);
+        self
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.waiters.name()
+    }
+
     /// Waits until a permit is free and every task that came before has one, and takes it.
     ///
     /// It is given back when the [`Permit`] is dropped. A future of `acquire` that is kept and not polled (it lost a `select!`)
@@ -51,22 +63,38 @@ impl Semaphore {
     /// # In asyncio
     /// `async with semaphore`, or `await semaphore.acquire()` and [`Permit::forget`].
     pub async fn acquire(&self) -> Permit<'_> {
+        if self.value.get() > 0 && self.waiters.is_quiet() {
+            self.value.set(self.value.get() - 1); // the usual case: there is nothing to note
+            return Permit { semaphore: self, token: 0 };
+        }
         if self.is_locked() {
-            Wait::new(&self.waiters, self).await; // the call has granted the permit
+            Wait::new(self).await; // the call has granted the permit
             if self.value.get() > 0 {
                 self.grant(); // others may have come free before this waiter ran
             }
         } else {
             self.value.set(self.value.get() - 1);
         }
-        Permit { semaphore: self }
+        self.permit()
+    }
+
+    /// A permit that was taken from the count.
+    #[inline]
+    fn permit(&self) -> Permit<'_> {
+        let token = if self.waiters.may_be_watched() { self.note_holder() } else { 0 };
+        Permit { semaphore: self, token }
+    }
+
+    #[cold]
+    fn note_holder(&self) -> u32 {
+        if self.waiters.is_watched() { self.line().held() } else { 0 }
     }
 
     /// Takes a permit if one is free and no task waits.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         (!self.is_locked()).then(|| {
             self.value.set(self.value.get() - 1);
-            Permit { semaphore: self }
+            self.permit()
         })
     }
 
@@ -79,10 +107,40 @@ impl Semaphore {
     /// `semaphore.release()`.
     #[track_caller]
     pub fn release(&self) {
+        self.give_back(0);
+    }
+
+    /// Gives back the permit with this token, or one that has none.
+    #[inline]
+    #[track_caller]
+    fn give_back(&self, token: u32) {
         let value =
             self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
+        if self.waiters.is_busy() {
+            self.note_and_call(token, value);
+        } else {
+            self.value.set(value);
+        }
+    }
+
+    #[inline]
+    fn note_and_call(&self, token: u32, value: usize) {
+        if self.waiters.may_be_watched() {
+            self.note_release(token, value);
+        }
         if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
             self.value.set(value);
+        }
+    }
+
+    #[cold]
+    fn note_release(&self, token: u32, value: usize) {
+        if self.waiters.is_watched() {
+            let line = self.line();
+            line.released(token);
+            if self.waiters.in_line() == 0 {
+                line.note(State::Free { free: value, most: self.bound });
+            }
         }
     }
 
@@ -121,9 +179,19 @@ impl Semaphore {
     }
 }
 
+static SEMAPHORE: What = What { kind: "semaphore", of: "a permit of " };
+
 impl Owner for Semaphore {
-    fn what(&self) -> &'static str {
-        "a semaphore"
+    #[inline]
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    #[inline]
+    fn line(&self) -> &Line {
+        let line = self.waiters.line_or_new(&SEMAPHORE);
+        line.note(State::Free { free: self.value.get(), most: self.bound });
+        line
     }
 
     fn gave_up(&self, called: bool) {
@@ -160,6 +228,8 @@ impl fmt::Debug for Semaphore {
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
+    /// While the semaphore is watched: names this permit among its holders. Zero otherwise.
+    token: u32,
 }
 
 impl Permit<'_> {
@@ -173,7 +243,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A bounded semaphore may be full: this permit was released by hand.
         if self.semaphore.value.get() < self.semaphore.bound {
-            self.semaphore.release();
+            self.semaphore.give_back(self.token);
         }
     }
 }
@@ -199,6 +269,17 @@ impl BoundedSemaphore {
     /// A semaphore with this many permits, and never more.
     pub fn new(permits: usize) -> BoundedSemaphore {
         BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
+    }
+
+    /// See [`Semaphore::named`].
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> BoundedSemaphore {
+        BoundedSemaphore { semaphore: self.semaphore.named(name) }
+    }
+
+    /// See [`Semaphore::name`].
+    pub fn name(&self) -> Option<String> {
+        self.semaphore.name()
     }
 
     /// See [`Semaphore::acquire`].

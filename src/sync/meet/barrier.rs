@@ -14,6 +14,7 @@ use std::mem;
 use thiserror::Error;
 
 use super::condition::{Condition, ConditionGuard};
+use crate::object::What;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -90,6 +91,9 @@ impl Indices {
     }
 }
 
+static BARRIER: What = What { kind: "barrier", of: "the other tasks at " };
+static ITS_LOCK: What = What { kind: "barrier", of: "the lock of " };
+
 impl Barrier {
     /// A barrier for this many tasks.
     ///
@@ -98,12 +102,23 @@ impl Barrier {
     pub fn new(parties: usize) -> Barrier {
         assert!(parties > 0, "a barrier needs at least one party");
         Barrier {
-            condition: Condition::new(),
+            condition: Condition::of(&BARRIER, &ITS_LOCK),
             parties,
             count: Cell::new(0),
             indices: RefCell::default(),
             state: Cell::new(State::Filling),
         }
+    }
+
+    /// Gives the barrier a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Barrier {
+        Barrier { condition: self.condition.named(name), ..self }
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.condition.name()
     }
 
     /// Waits until all parties have arrived. Returns a different index below [`parties`](Barrier::parties) to each: the smallest

@@ -6,7 +6,8 @@
 use std::cell::Cell;
 
 use crate::catch::catch_cancel;
-use crate::sync::line::{Lock, NotLocked, Owner, Wait, Waiters};
+use crate::object::{Line, Owner, Wait, Waiters, What};
+use crate::sync::line::{Lock, NotLocked};
 
 /// A lock, and a line of tasks that wait to be notified.
 ///
@@ -34,16 +35,37 @@ use crate::sync::line::{Lock, NotLocked, Owner, Wait, Waiters};
 ///
 /// # In asyncio
 /// `asyncio.Condition`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Condition {
     lock: Lock,
     waiters: Waiters,
+    what: &'static What,
 }
+
+static CONDITION: What = What::the("condition");
+static ITS_LOCK: What = What { kind: "condition", of: "the lock of " };
 
 impl Condition {
     /// A condition with a lock of its own.
     pub fn new() -> Condition {
-        Condition::default()
+        Condition::of(&CONDITION, &ITS_LOCK)
+    }
+
+    /// A condition inside another primitive. The two say what is waited for: a notification, and the lock.
+    pub(super) fn of(what: &'static What, its_lock: &'static What) -> Condition {
+        Condition { lock: Lock::of(its_lock), waiters: Waiters::default(), what }
+    }
+
+    /// Gives the condition a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Condition {
+        self.lock.line().set_name(name);
+        self
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.lock.name()
     }
 
     /// Takes the condition's lock; see [`Lock::acquire`].
@@ -131,7 +153,7 @@ impl Condition {
             }
         }
         let hand_on = HandOn(self);
-        let mut cancelled = catch_cancel(Wait::new(&self.waiters, self)).await.err();
+        let mut cancelled = catch_cancel(Wait::new(self)).await.err();
         // The caller relies on the lock, so it is taken again in every case. A cancel that arrives meanwhile goes on afterwards.
         let serial = loop {
             match catch_cancel(self.lock.acquire()).await {
@@ -150,9 +172,19 @@ impl Condition {
     }
 }
 
+impl Default for Condition {
+    fn default() -> Condition {
+        Condition::new()
+    }
+}
+
 impl Owner for Condition {
-    fn what(&self) -> &'static str {
-        "a condition"
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    fn line(&self) -> &Line {
+        self.waiters.line_beside(|| self.lock.line(), self.what)
     }
 
     // No `gave_up`: `wait_and_relock` hands a notification on itself.

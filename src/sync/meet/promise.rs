@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
+use crate::object::What;
 use crate::sync::line::Event;
 
 /// A value that one task sets once and other tasks wait for. A clone is the same promise.
@@ -42,10 +43,24 @@ struct State<T> {
 #[error("the promise has been set before")]
 pub struct AlreadySet<T>(pub T);
 
+static PROMISE: What = What::the("promise");
+
 impl<T> Promise<T> {
     /// A promise that is not set.
     pub fn new() -> Promise<T> {
-        Promise { state: Rc::new(State { value: OnceCell::new(), is_set: Event::of("a promise") }) }
+        Promise { state: Rc::new(State { value: OnceCell::new(), is_set: Event::of(&PROMISE) }) }
+    }
+
+    /// Gives the promise and its clones a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Promise<T> {
+        self.state.is_set.set_name(name);
+        self
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.state.is_set.name()
     }
 
     /// Sets the value and wakes all tasks that wait for it.

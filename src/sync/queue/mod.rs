@@ -3,13 +3,15 @@
 //! | file | idea |
 //! |---|---|
 //! | `store`, `heap` | how items are stored, and in which order they come out |
+//! | `lines` | the three lines in which tasks wait, and what a dump sees |
 //! | `errors` | the errors |
 //! | `mod` (this file) | the queue: waiting, shutting down, and a store that panics |
 //!
-//! It stands on `base` and `sync/line`.
+//! It stands on `base` and `object`.
 
 mod errors;
 mod heap;
+mod lines;
 mod store;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -17,7 +19,8 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::base::panic::{FirstPanic, quietly};
-use crate::sync::line::{Event, Owner, Wait, Waiters};
+use crate::object::{Wait, Waiters};
+use lines::{GETTERS, JOINERS, Of, PUTTERS};
 
 pub use errors::{PutError, QueueShutDown, TooManyTasksDone, TryGetError, TryPutError};
 pub use heap::MinHeap;
@@ -94,7 +97,8 @@ pub struct QueueOf<S: Store> {
     putters: Waiters,
     /// Items that were put and not reported as done. 64 bits: if none is ever reported, there may be more than fit into memory.
     unfinished: Cell<u64>,
-    finished: Event,
+    /// The tasks that wait until there are none.
+    joiners: Waiters,
     is_shut_down: Cell<bool>,
 }
 
@@ -106,8 +110,6 @@ impl<S: Store> QueueOf<S> {
 
     /// A queue for at most this many items. A capacity of zero is no limit, as in asyncio.
     pub fn bounded(capacity: usize) -> QueueOf<S> {
-        let finished = Event::of("the items of a queue to be done");
-        finished.set();
         QueueOf {
             items: RefCell::default(),
             count: Cell::new(0),
@@ -115,9 +117,21 @@ impl<S: Store> QueueOf<S> {
             getters: Waiters::default(),
             putters: Waiters::default(),
             unfinished: Cell::new(0),
-            finished,
+            joiners: Waiters::default(),
             is_shut_down: Cell::new(false),
         }
+    }
+
+    /// Gives the queue a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> QueueOf<S> {
+        self.first_line().set_name(name);
+        self
+    }
+
+    /// The name that was given to it.
+    pub fn name(&self) -> Option<String> {
+        self.getters.name()
     }
 
     /// Puts an item in, waiting while the queue is full.
@@ -132,7 +146,7 @@ impl<S: Store> QueueOf<S> {
     /// If the order of the queue panics, or calls this method: see [`QueueOf`].
     pub async fn put(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
         while self.is_full() && !self.is_shut_down() {
-            Wait::new(&self.putters, &Putters(self)).await;
+            Wait::new(&Of::<S, PUTTERS>(self)).await;
         }
         self.put_now(item)
     }
@@ -165,15 +179,15 @@ impl<S: Store> QueueOf<S> {
             let mut operation = self.begin_operation();
             self.count.set(self.count.get() + 1);
             self.unfinished.set(self.unfinished.get() + 1);
-            self.finished.clear();
             operation.store().keep(item);
             operation.end();
         } else {
             self.items.borrow_mut().keep(item);
             self.unfinished.set(self.unfinished.get() + 1);
-            self.finished.clear();
         }
-        self.getters.call_one();
+        if self.getters.is_busy() {
+            self.note_and_call(&self.getters);
+        }
         Ok(())
     }
 
@@ -202,7 +216,7 @@ impl<S: Store> QueueOf<S> {
                 Err(TryGetError::ShutDown) => return Err(QueueShutDown),
                 Err(TryGetError::Empty) => {} // wait after the match, or the future would hold the matched value meanwhile
             }
-            Wait::new(&self.getters, &Getters(self)).await;
+            Wait::new(&Of::<S, GETTERS>(self)).await;
         }
     }
 
@@ -229,7 +243,9 @@ impl<S: Store> QueueOf<S> {
         };
         match taken_out {
             Some(item) => {
-                self.putters.call_one();
+                if self.putters.is_busy() {
+                    self.note_and_call(&self.putters);
+                }
                 Ok(item)
             }
             None if self.is_shut_down() => Err(TryGetError::ShutDown),
@@ -244,8 +260,8 @@ impl<S: Store> QueueOf<S> {
     pub fn task_done(&self) -> Result<(), TooManyTasksDone> {
         let unfinished = self.unfinished.get().checked_sub(1).ok_or(TooManyTasksDone)?;
         self.unfinished.set(unfinished);
-        if unfinished == 0 {
-            self.finished.set();
+        if self.joiners.is_busy() {
+            self.note_and_end_joins();
         }
         Ok(())
     }
@@ -255,7 +271,9 @@ impl<S: Store> QueueOf<S> {
     /// # Cancellation
     /// Nothing is lost.
     pub async fn join(&self) {
-        self.finished.wait().await;
+        if self.unfinished.get() > 0 {
+            Wait::new(&Of::<S, JOINERS>(self)).await;
+        }
     }
 
     /// Shuts the queue down: from now on `put` fails, and `get` fails when the queue is empty. With `immediate` the items are
@@ -280,9 +298,7 @@ impl<S: Store> QueueOf<S> {
         self.is_shut_down.set(true);
         if immediate {
             self.unfinished.set(self.unfinished.get().saturating_sub(dropped));
-            if self.unfinished.get() == 0 {
-                self.finished.set();
-            }
+            self.note_and_end_joins();
         }
         self.getters.call_all();
         self.putters.call_all();
@@ -306,9 +322,7 @@ impl<S: Store> QueueOf<S> {
         let lost = expected.saturating_sub(count);
         self.count.set(count);
         self.unfinished.set(self.unfinished.get().saturating_sub(lost as u64));
-        if lost > 0 && self.unfinished.get() == 0 {
-            self.finished.set();
-        }
+        self.note_and_end_joins();
         if count > 0 {
             self.getters.call_one();
         }
@@ -402,36 +416,6 @@ impl<S: Store> Drop for Operation<'_, S> {
     fn drop(&mut self) {
         if let Some(store) = self.store.take() {
             self.queue.recover(store, self.taken_out.take());
-        }
-    }
-}
-
-/// The owner of the line of tasks that wait for an item.
-struct Getters<'a, S: Store>(&'a QueueOf<S>);
-
-impl<S: Store> Owner for Getters<'_, S> {
-    fn what(&self) -> &'static str {
-        "an item of a queue"
-    }
-
-    fn gave_up(&self, called: bool) {
-        if called && !self.0.is_empty() {
-            self.0.getters.call_one();
-        }
-    }
-}
-
-/// The owner of the line of tasks that wait for room.
-struct Putters<'a, S: Store>(&'a QueueOf<S>);
-
-impl<S: Store> Owner for Putters<'_, S> {
-    fn what(&self) -> &'static str {
-        "room in a queue"
-    }
-
-    fn gave_up(&self, called: bool) {
-        if called && !self.0.is_full() {
-            self.0.putters.call_one();
         }
     }
 }

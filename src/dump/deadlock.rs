@@ -1,0 +1,55 @@
+//! **Deadlocks**: no task is ready, no timer is set, and nothing outside can wake the loop.
+//!
+//! Such a loop would park for ever, so `run` returns an error instead, which says what each task waits for. It is made from a dump,
+//! which polls nothing: what a task waits for does not change any more. A deadlock behind a foreign future is not noticed:
+//! its waker may be on another thread. A future that returns `Pending` and gives its waker to nothing breaks the contract of
+//! futures: it is part of the deadlock, although a poll might find it ready. The error itself is `Deadlock` in `error/mod.rs`.
+
+use std::fmt::Write;
+
+use super::facts::{Dump, WaitsFor};
+use crate::engine::Engine;
+use crate::error::{Deadlock, Stuck};
+
+impl Engine {
+    /// What each task waits for, as an error. `clock_is_held`: a timer is set, and the virtual clock does not jump to it.
+    pub(crate) fn deadlock(&self, clock_is_held: bool) -> Deadlock {
+        let dump = self.dump();
+        let report = report(&dump, clock_is_held);
+        let waits = dump.tasks.into_iter().map(|task| Stuck {
+            task: task.task.name,
+            spawned_at: task.spawned_at,
+            waits_for: task
+                .waits_for
+                .iter()
+                .filter(|it| is_known(it))
+                .map(WaitsFor::to_string)
+                .collect(),
+        });
+        Deadlock { waits: waits.collect(), report }
+    }
+}
+
+fn is_known(waits_for: &WaitsFor) -> bool {
+    !matches!(waits_for, WaitsFor::ForeignCode | WaitsFor::Nothing)
+}
+
+fn report(dump: &Dump, clock_is_held: bool) -> String {
+    let mut report = String::from(if clock_is_held {
+        "deadlock: nothing is ready and the virtual clock is held"
+    } else {
+        "deadlock: nothing is ready, no timer is set, and nothing can wake the loop"
+    });
+    let tree = dump.await_tree();
+    for cycle in tree.cycles() {
+        let _ = write!(report, "\n  a cycle: {cycle}"); // into a string
+    }
+    match dump.tasks.len() {
+        1 => report += "\n  1 task is left:",
+        tasks => _ = write!(report, "\n  {tasks} tasks are left:"),
+    }
+    for line in tree.to_string().lines() {
+        let _ = write!(report, "\n    {line}");
+    }
+    report
+}
