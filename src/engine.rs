@@ -22,14 +22,13 @@
 //! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out; around a watched poll | `report` |
 //! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed; at a check | `room` |
 //!
-//! Four more rings ask outwards in the same way:
+//! Three more rings ask outwards in the same way:
 //!
 //! | who calls | what | when | ring |
 //! |---|---|---|---|
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
 //! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
 //! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
-//! | `sleep` | `begin_limits` | before a timer is set, so that limits around it fire first | `timeout` |
 //!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 
@@ -45,12 +44,12 @@ use crate::kernel::record::RecordRef;
 use crate::kernel::tasks::Tasks;
 use crate::kernel::turn::POLLS_PER_CHECK;
 use crate::mailbox::Registration;
+use crate::open_limits::OpenLimits;
 use crate::report::Reporting;
 use crate::room::TrimClock;
 use crate::task_local::LoopLocals;
 use crate::thread::Threads;
 use crate::time::Time;
-use crate::timeout::OpenLimits;
 use crate::to_thread::Blocking;
 
 /// One event loop.

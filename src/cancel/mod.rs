@@ -9,7 +9,7 @@
 //!
 //! How a cancel gets into a future, and out again, is in `delivery/` and `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery` and `scope`.
+//! It stands on `base`, `reason`, the kernel, `kept_waker`, `delivery` and `scope`.
 
 mod awaited;
 mod poll;

@@ -10,7 +10,7 @@
 //! | `frame` | a future that is held in place, and dropped in place when a cancel is caught |
 //! | `shield` | awaiting a task without passing a cancel on to it |
 //!
-//! It stands on `base`, `error`, the kernel, `delivery`, `scope` and `task`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `scope` and `task`.
 
 mod frame;
 mod shield;

@@ -30,7 +30,7 @@
 //!
 //! What catches a cancel that comes out, and when, is in `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel and `kept_waker`.
+//! It stands on `base`, `reason`, the kernel and `kept_waker`.
 
 mod around;
 pub(crate) mod checkpoint;

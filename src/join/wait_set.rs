@@ -14,9 +14,9 @@ use std::task::Context;
 use super::subscribers::{Subscriber, Subscription};
 use crate::base::instant::Instant;
 use crate::cancel::CancelTargets;
-use crate::error::Reason;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::Reason;
 use crate::wait_list::WaitKey;
 
 /// Which ends wake the waiter, besides the last one.

@@ -27,6 +27,7 @@ use crate::engine::Engine;
 use crate::error::Panic;
 use crate::kernel::current;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::task::running_loop;
 
 pub use context::{ExceptionContext, Failure};
 
@@ -134,6 +135,29 @@ impl Engine {
     pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
         self.reporting.slow_poll.set(limit);
     }
+}
+
+/// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
+///
+/// # Panics
+/// Without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{create_task, set_exception_handler, yield_now};
+///
+/// set_exception_handler(|context| println!("caught: {context}"));
+/// drop(create_task(async { panic!("nobody asked") }));
+/// yield_now().await;
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `loop.set_exception_handler(handler)`.
+#[track_caller]
+pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
+    running_loop().set_exception_handler(Rc::new(handler));
 }
 
 /// Reports the failure of a call, or of blocking work, that was scheduled at `location`.

@@ -5,17 +5,19 @@
 //! another in its clean-up or its destructor, without end. So both go round by round, and give up, with a report, after
 //! [`MAX_ROUNDS`]. A task that swallows every cancel is not given up: the run waits for it.
 
+use std::panic::Location;
+
 use crate::engine::Engine;
-use crate::error::{Own, Reason};
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::{Cause, Reason};
 use crate::report::{ExceptionContext, Failure};
 
 /// How many rounds of tasks are cancelled or dropped, each spawned by the round before.
 const MAX_ROUNDS: u32 = 1_000;
 
 /// The end of a run: cancels every task round by round, then waits for blocking work.
-#[derive(Default)]
 pub(crate) struct Shutdown {
+    reason: Reason,
     /// The tasks of this round, and how many of them, from the front, are known to have ended.
     cancelled: Vec<RecordRef>,
     ended: usize,
@@ -25,6 +27,12 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
+    /// `at`: the line of the run.
+    pub(crate) fn new(at: &'static Location<'static>) -> Shutdown {
+        let reason = Reason::own(Cause::RunOver, Some(at));
+        Shutdown { reason, cancelled: Vec::new(), ended: 0, rounds: 0, has_cancelled_all: false }
+    }
+
     /// Starts the next round if the last one has ended; true when all is done. Called before the first turn and after each turn:
     /// it inspects each ended task only once, so all calls together take linear time.
     pub(crate) fn advance(&mut self, engine: &Engine) -> bool {
@@ -41,9 +49,10 @@ impl Shutdown {
                 if gives_up {
                     let failure = Failure::EndlessCleanUp { rounds: MAX_ROUNDS };
                     engine.report(&ExceptionContext::of(task, failure));
+                    task.set_reason(self.reason.clone());
                     engine.discard(task);
                 } else {
-                    task.cancel(&Reason::own(Own::RunOver, 0));
+                    task.cancel(&self.reason);
                 }
             }
             self.has_cancelled_all = gives_up || self.cancelled.is_empty();
@@ -65,13 +74,14 @@ impl Engine {
     }
 
     fn discard_all(&self) {
+        let reason = Reason::own(Cause::LoopDropped, None);
         for _ in 0..MAX_ROUNDS {
             let records = self.all_records();
             if records.is_empty() && self.tasks.ready.is_empty() {
                 return;
             }
             for record in records {
-                record.set_reason(Reason::own(Own::LoopDropped, 0));
+                record.set_reason(reason.clone());
                 self.discard(&record);
             }
             // The queue may hold the last reference to an ended task. Dropping that drops its outcome, which may spawn.
@@ -92,6 +102,7 @@ impl Engine {
     fn forget_all(&self) -> Vec<RecordRef> {
         let records = self.all_records();
         for record in &records {
+            record.set_reason(Reason::own(Cause::LoopDropped, None));
             record.forget_future();
             self.end(record, Flag::CANCELLED);
         }

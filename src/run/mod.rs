@@ -12,7 +12,8 @@
 //! | `close` | the end of a run, and of a loop |
 //! | `deadlock` | a loop that can never go on |
 //!
-//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `time`, `task`, `report`, `callback`, `thread` and `to_thread`.
+//! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `delivery`, `time`, `task`, `spawn`, `report`, `callback`,
+//! `thread` and `to_thread`.
 
 mod builder;
 mod close;
@@ -32,8 +33,10 @@ use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
 use crate::kernel::record::{Flag, Typed};
+use crate::reason::{Cause, Reason};
 use crate::report::{ExceptionContext, Failure};
-use crate::task::{Task, TaskBuilder, TaskRef, running_loop};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, TaskRef};
 use crate::thread::Handle;
 use crate::time::VirtualClock;
 use builder::SLOW_CALLBACK;
@@ -135,9 +138,11 @@ impl EventLoop {
             return Err(RunError::AlreadyRunning);
         }
         let called_at = Location::caller();
+        let run_over = Reason::own(Cause::RunOver, Some(called_at));
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {
                 main.cold().name.replace(Some("main".into()));
+                main.set_reason(run_over); // for a deadlock, which drops it
                 self.turn_until(|| main.has(Flag::DONE))?;
                 outcome_of_main(main)
             })?
@@ -152,12 +157,13 @@ impl EventLoop {
     ///
     /// # In asyncio
     /// `runner.close()`.
+    #[track_caller]
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
+        let mut shutdown = Shutdown::new(Location::caller());
         self.engine.enter(|| {
-            let mut shutdown = Shutdown::default();
             shutdown.advance(&self.engine); // the first round of cancels
             self.turn_until(|| shutdown.advance(&self.engine))
         })
@@ -340,27 +346,4 @@ fn unwrap<T>(ended: Result<T, RunError>) -> T {
         Err(RunError::Panicked(panic)) => panic.resume(),
         Err(error) => panic!("{error}"),
     }
-}
-
-/// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
-///
-/// # Panics
-/// Without a running loop.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use loopwheel::{create_task, set_exception_handler, yield_now};
-///
-/// set_exception_handler(|context| println!("caught: {context}"));
-/// drop(create_task(async { panic!("nobody asked") }));
-/// yield_now().await;
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `loop.set_exception_handler(handler)`.
-#[track_caller]
-pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
-    running_loop().set_exception_handler(Rc::new(handler));
 }

@@ -12,6 +12,7 @@ use super::reference::{TaskRef, describe};
 use crate::error::{ResultError, TaskError};
 use crate::join::Join;
 use crate::kernel::record::RecordRef;
+use crate::reason::CancelledBy;
 
 /// A handle that can be cloned: every clone can be awaited, and gives a clone of the outcome.
 ///
@@ -62,13 +63,20 @@ impl<O> SharedTaskOf<O> {
     }
 
     /// See [`TaskRef::cancel`].
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         self.task.cancel()
     }
 
     /// See [`TaskRef::cancel_with_reason`].
+    #[track_caller]
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
         self.task.cancel_with_reason(reason)
+    }
+
+    /// See [`TaskRef::cancelled_by`].
+    pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        self.task.cancelled_by()
     }
 
     /// Whether the task has ended.

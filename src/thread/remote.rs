@@ -22,14 +22,16 @@ use super::handle::{Call, Handle, IfLost, LoopGone, drop_catching};
 use crate::base::id::TaskId;
 use crate::base::kind::Plain;
 use crate::delivery::{Told, checkpoint};
-use crate::error::{Cancelled, Panic, Reason, TaskError, TooManyTasks};
+use crate::error::{Cancelled, Panic, TaskError, TooManyTasks};
 use crate::join::{Joiner, Subscriber};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
 use crate::kernel::record::RecordRef;
+use crate::reason::Reason;
 use crate::report::Failure;
 use crate::report::report;
-use crate::task::{Task, TaskBuilder, running_loop};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, running_loop};
 
 /// Why a task on another thread's loop gave no value.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -203,18 +205,19 @@ impl<T: Send + 'static> RemoteTask<T> {
     }
 
     /// Requests that the task stop. True if it has not ended and its loop is not gone.
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         if self.is_done() {
             return false;
         }
         // Calls of one queue run in order, so the task has been spawned when this call runs.
-        let remote = self.remote.clone();
+        let (remote, at) = (self.remote.clone(), Location::caller());
         let cancel = move || {
             let task = remote.state.lock().task;
             let record =
                 current::running().zip(task).and_then(|(engine, task)| engine.tasks.get(task));
             if let Some(record) = record {
-                record.cancel(&Reason::none());
+                record.cancel(&Reason::at(at));
             }
         };
         let call = Call::new(cancel, IfLost::Nothing, self.remote.spawned_at);
