@@ -75,6 +75,8 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
+//! | `watch` | what a loop notices of itself: slow polls, quiet, livelocks |
+//! | `close` | the end of a run, and of a loop |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
 //!
@@ -101,6 +103,7 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+mod close;
 mod cold;
 mod delivery;
 mod engine;
@@ -134,6 +137,7 @@ mod timeout;
 mod to_thread;
 mod wait;
 mod wait_list;
+mod watch;
 
 #[cfg(feature = "futures")]
 pub use crate::futures::Spawner;
@@ -171,3 +175,4 @@ pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,
 };
+pub use watch::set_debug;

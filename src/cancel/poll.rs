@@ -196,7 +196,7 @@ impl Engine {
         if is_cancelled && !is_asked {
             self.poll_cancelled(record);
             if let Some(started) = started {
-                self.report_if_slow(record, started);
+                self.watched_poll_ended(record, started);
             }
             return;
         }

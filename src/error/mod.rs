@@ -366,17 +366,19 @@ impl fmt::Display for Deadlock {
             )?;
         }
         for wait in &self.waits {
-            let what = match wait.waits_for.as_slice() {
-                [] => "something that no one will wake it for".to_owned(),
-                several => several.join(" and "),
-            };
-            write!(
-                f,
-                "\n  task '{}' (spawned at {}) waits for {what}",
-                wait.task, wait.spawned_at
-            )?;
+            write!(f, "\n  {wait}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.waits_for.as_slice() {
+            [] => "something that no one will wake it for".to_owned(),
+            several => several.join(" and "),
+        };
+        write!(f, "task '{}' (spawned at {}) waits for {what}", self.task, self.spawned_at)
     }
 }
 

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::kind::Plain;
+use crate::close::Shutdown;
 use crate::error::{RunError, TaskError};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
-use crate::run::{EventLoop, NextStep, Shutdown};
+use crate::run::{EventLoop, NextStep};
 use crate::spawn::TaskBuilder;
 
 impl EventLoop {

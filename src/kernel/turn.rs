@@ -67,7 +67,7 @@ impl Engine {
         }
         let snapshot = snapshot.min(max_polls);
         // The usual loop times no poll, so it reads no clock.
-        let is_watched = self.watches_slow_polls();
+        let is_watched = self.watches_polls();
         let polled = match time {
             None if !is_watched => {
                 for _ in 0..snapshot {
@@ -96,7 +96,7 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn poll_next<const WATCHED: bool>(self: &Rc<Self>) {
-        let started = WATCHED.then(|| self.clock_now());
+        let started = WATCHED.then(|| self.real_now());
         let Some(record) = self.tasks.ready.pop() else { return };
         match record.begin_poll_unless(Flag::SLOW_PATH) {
             Some(polling) => self.poll(&record, polling, started),
@@ -119,7 +119,7 @@ impl Engine {
     pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, started: Option<Instant>) {
         let polled = self.poll_future(record, polling);
         if let Some(started) = started {
-            self.report_if_slow(record, started);
+            self.watched_poll_ended(record, started);
         }
         let is_quiet = self.is_quiet(); // no cancel came out of this poll, and it was no question (`Signal::Asking`)
         if polled == Polled::Pending && is_quiet {

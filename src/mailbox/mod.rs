@@ -47,6 +47,7 @@ impl Engine {
         // Not until it is empty: a thread that sends without end would keep the loop from its tasks.
         for _ in 0..MAX_WAKES_PER_DRAIN {
             let Some(id) = inbox.take() else { return };
+            self.mailbox.has_received.set(true);
             self.make_ready(id);
         }
         inbox.set_hint(true);

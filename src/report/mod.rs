@@ -2,7 +2,7 @@
 //!
 //! The error of a task goes to the handle that awaits it. If that handle is dropped, the error would be dropped with it, and a
 //! program could fail without a word. So a failure that no handle can take any more is reported, once. A panic that has no caller
-//! to go to is reported too, and a poll that took long, if polls are watched. The report goes to the user's exception handler, or
+//! to go to is reported too, and so is what a loop notices of itself (`watch/`). The report goes to the user's exception handler, or
 //! to stderr if there is none.
 //!
 //! | file | idea |
@@ -16,12 +16,10 @@
 
 mod context;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::base::instant::Instant;
 use crate::base::panic::{Payload, swallow, text_of};
 use crate::engine::Engine;
 use crate::error::Panic;
@@ -37,13 +35,11 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 /// The part of a loop that belongs to this ring.
 pub(crate) struct Reporting {
     handler: RefCell<ExceptionHandler>,
-    /// Polls that take longer than this are reported. `None` if polls are not watched.
-    slow_poll: Cell<Option<Duration>>,
 }
 
 impl Reporting {
-    pub(crate) fn new(handler: ExceptionHandler, slow_poll: Option<Duration>) -> Reporting {
-        Reporting { handler: RefCell::new(handler), slow_poll: Cell::new(slow_poll) }
+    pub(crate) fn new(handler: ExceptionHandler) -> Reporting {
+        Reporting { handler: RefCell::new(handler) }
     }
 }
 
@@ -113,27 +109,9 @@ impl Engine {
         }
     }
 
-    #[inline]
-    pub(crate) fn watches_slow_polls(&self) -> bool {
-        self.reporting.slow_poll.get().is_some()
-    }
-
-    /// A poll that is watched has ended: reports it if it was slow.
-    #[cold]
-    pub(crate) fn report_if_slow(&self, record: &RecordRef, started: Instant) {
-        let took = self.clock_now() - started;
-        if self.reporting.slow_poll.get().is_some_and(|limit| took > limit) {
-            self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
-        }
-    }
-
     pub(crate) fn set_exception_handler(&self, handler: ExceptionHandler) {
         let before = self.reporting.handler.replace(handler);
         drop(before); // after the borrow: it may run any code
-    }
-
-    pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
-        self.reporting.slow_poll.set(limit);
     }
 }
 

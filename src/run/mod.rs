@@ -9,14 +9,12 @@
 //! | `mod` (this file) | `run`, and `EventLoop` |
 //! | `builder` | the settings of a loop |
 //! | `driver` | what to do between two turns |
-//! | `close` | the end of a run, and of a loop |
 //! | `deadlock` | a loop that can never go on |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `delivery`, `time`, `task`, `spawn`, `report`, `callback`,
-//! `thread` and `to_thread`.
+//! `thread`, `to_thread`, `watch` and `close`.
 
 mod builder;
-mod close;
 mod deadlock;
 mod driver;
 
@@ -29,6 +27,7 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
+use crate::close::Shutdown;
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
@@ -39,10 +38,8 @@ use crate::spawn::TaskBuilder;
 use crate::task::{Task, TaskRef};
 use crate::thread::Handle;
 use crate::time::VirtualClock;
-use builder::SLOW_CALLBACK;
 
 pub use builder::EventLoopBuilder;
-pub(crate) use close::Shutdown;
 pub(crate) use driver::NextStep;
 
 /// An event loop: runs futures on the thread that created it.
@@ -235,7 +232,7 @@ impl EventLoop {
 
     /// See [`EventLoopBuilder::debug`].
     pub fn set_debug(&self, debug: bool) {
-        self.engine.set_slow_poll(debug.then_some(SLOW_CALLBACK));
+        self.engine.set_debug(debug);
     }
 }
 

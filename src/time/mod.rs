@@ -17,11 +17,12 @@ mod action;
 mod clock;
 mod wheel;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Instant as StdInstant;
 
 use crate::base::id::TaskId;
 use crate::base::instant::Instant;
@@ -44,6 +45,8 @@ pub(crate) struct Time {
     foreign_wakers: RefCell<Slab<KeptWaker>>,
     /// The time that was read last. It never goes backwards, even if the clock does.
     latest: Cell<Instant>,
+    /// When the first real time was measured.
+    started: OnceCell<StdInstant>,
     /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory.
     fired: Cell<Vec<TimerAction>>,
 }
@@ -55,6 +58,7 @@ impl Time {
             clock,
             wheel: RefCell::new(Wheel::new()),
             foreign_wakers: RefCell::default(),
+            started: OnceCell::new(),
             fired: Cell::default(),
         }
     }
@@ -176,9 +180,14 @@ impl Engine {
         self.time.latest.get()
     }
 
-    /// Reads the clock, but does not note the time: for measuring, not for deadlines.
-    pub(crate) fn clock_now(&self) -> Instant {
-        self.time.clock.now()
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self.time.clock.0, Source::Virtual(_))
+    }
+
+    /// The real time, whatever clock the loop has: for measuring, not for deadlines.
+    pub(crate) fn real_now(&self) -> Instant {
+        let start = self.time.started.get_or_init(StdInstant::now);
+        Instant::START + start.elapsed()
     }
 }
 
