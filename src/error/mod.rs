@@ -238,8 +238,8 @@ pub struct DeadlineOver {
 /// `RuntimeError: no running event loop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "no event loop is running on this thread: call this from inside `loopwheel::run`, \
-     or use the method of the same name on `EventLoop`"
+    "no event loop is running on this thread: do this in a task, a callback or the main future of a loop, which \
+     `loopwheel::run` runs; or use the `EventLoop` itself, which can be given tasks and callbacks before it runs"
 )]
 pub struct NoRunningLoop;
 

@@ -148,7 +148,7 @@ impl<C: Children> Gather<C> {
 
     /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        assert!(!self.finished, "a gathering was polled after its end");
+        assert!(!self.finished, "a gathering was polled after its end: await it once");
         if !checkpoint::is_quiet() {
             return self.poll_cancelled(cx);
         }

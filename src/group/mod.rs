@@ -57,10 +57,15 @@ pub struct TaskGroup<E = Infallible> {
 #[non_exhaustive]
 pub enum GroupClosed {
     /// The group is cancelling its children.
-    #[error("the task group is shutting down: a child failed or the group was cancelled")]
+    #[error(
+        "the task group is shutting down, because a child failed or the group was cancelled: spawn into it before that, or use \
+         `try_create_task`, which returns this as an error"
+    )]
     ShuttingDown,
     /// The scope has ended.
-    #[error("the task group is over: spawn inside its scope")]
+    #[error(
+        "the task group is over: spawn inside the body of its scope, or in one of its children"
+    )]
     Over,
 }
 
@@ -97,7 +102,12 @@ impl TaskGroupBuilder {
     ) -> impl Future<Output = Result<R, ExceptionGroup<E>>> {
         let opened_at = Location::caller();
         async move {
-            let parent = current::task().expect("a task group can only be opened in a task");
+            let Some(parent) = current::task() else {
+                panic!(
+                    "the scope of a task group (opened at {opened_at}) was polled outside a task: await it inside \
+                     `loopwheel::run`, or in a task of a loop"
+                )
+            };
             let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
             let _guard = ScopeGuard(&group.state);
             let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;

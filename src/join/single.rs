@@ -16,7 +16,7 @@ use super::joiners::{FirstJoiner, Joiner};
 use crate::base::id::TaskId;
 use crate::delivery::{Told, Visit, checkpoint};
 use crate::kept_waker::KeptWaker;
-use crate::kernel::current;
+use crate::kernel::current::{self, with_loop_of};
 use crate::kernel::record::{Flag, RecordRef};
 use crate::wait_list::WaitKey;
 
@@ -82,15 +82,14 @@ impl Join {
     #[inline(never)]
     fn poll_cancelled(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this join? And has it been forwarded to the task already, at once along the chain or by this join?
-        let is_forwarded =
-            match checkpoint::visit(&self.told, cx, || format!("task '{}'", record.name())) {
-                Visit::Go => return self.poll_on(record, cx),
-                Visit::Wait => {
-                    checkpoint::is_asked(record);
-                    return Poll::Pending;
-                }
-                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-            };
+        let is_forwarded = match checkpoint::visit(&self.told, cx, || what_is_awaited(record)) {
+            Visit::Go => return self.poll_on(record, cx),
+            Visit::Wait => {
+                checkpoint::is_asked(record);
+                return Poll::Pending;
+            }
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
         let engine = current::running();
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         // The task swallowed it: the await goes on with the task's outcome.
@@ -129,7 +128,9 @@ impl Join {
 #[inline(never)]
 fn wait_for_end(record: &RecordRef, position: &Cell<Position>, cx: &Context<'_>) {
     current::with_task(|current| {
-        assert!(current != record, "a task cannot await itself: it would wait forever");
+        if current == record {
+            awaits_itself(record);
+        }
         current.starts_awaiting(record);
     });
     let waker = cx.waker();
@@ -168,6 +169,27 @@ fn wait_for_end(record: &RecordRef, position: &Cell<Position>, cx: &Context<'_>)
             position.set(Position::listed(key));
         }
     }
+}
+
+#[cold]
+fn awaits_itself(record: &RecordRef) -> ! {
+    panic!(
+        "task '{}' (spawned at {}): a task cannot await itself: it would wait forever; return, or await another task",
+        record.name(),
+        record.spawned_at
+    )
+}
+
+/// For reports. The task of another loop of this thread waits until that loop is turned.
+fn what_is_awaited(record: &RecordRef) -> String {
+    let name = record.name();
+    if with_loop_of(record.id, |_| ()).is_some() {
+        return format!("task '{name}'");
+    }
+    let owner = record.owner.name();
+    format!(
+        "task '{name}' of the loop '{owner}', which does not run: turn it, or spawn the task here"
+    )
 }
 
 fn stop_waiting(record: &RecordRef, position: Position) {

@@ -193,8 +193,12 @@ impl EventLoopBuilder {
     ///
     /// # Panics
     /// If too many loops are alive in this process.
+    #[track_caller]
     pub fn build(self) -> EventLoop {
-        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+        match self.try_build() {
+            Ok(event_loop) => event_loop,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Creates the loop.

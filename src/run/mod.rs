@@ -70,6 +70,7 @@ impl EventLoop {
     ///
     /// # Panics
     /// If too many loops are alive in this process. [`EventLoopBuilder::try_build`] returns an error instead.
+    #[track_caller]
     pub fn new() -> EventLoop {
         EventLoop::builder().build()
     }

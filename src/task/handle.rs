@@ -68,9 +68,14 @@ impl<T, E> Task<T, E> {
     /// The outcome of a task that ended without a value.
     #[inline(never)]
     fn take_ending(&self) -> Result<T, TaskError<E>> {
-        self.take()
-            .unwrap_or_else(|| panic!("a `Task` was awaited although {}", ResultError::Taken))
+        self.take().unwrap_or_else(|| was_taken(&self.record))
     }
+}
+
+#[cold]
+fn was_taken(record: &RecordRef) -> ! {
+    let (name, at, taken) = (record.name(), record.spawned_at, ResultError::Taken);
+    panic!("task '{name}' (spawned at {at}) was awaited although {taken}")
 }
 
 impl<O> TaskOf<O> {

@@ -76,6 +76,22 @@ pub fn all_tasks() -> Vec<TaskRef> {
     running_loop().tasks().into_iter().map(TaskRef::new).collect()
 }
 
+/// The current loop, for a future that is polled. Its caller's line is not the user's, so the message says what was polled.
+pub(crate) fn loop_that_polls(future: &str) -> Rc<Engine> {
+    match current::running() {
+        Some(engine) => engine,
+        None => is_polled_elsewhere(future),
+    }
+}
+
+#[cold]
+fn is_polled_elsewhere(future: &str) -> ! {
+    panic!(
+        "{future} was polled where no event loop of this crate runs: await it inside `loopwheel::run`, or in a task of a loop; \
+         under another executor, run the loop by `EventLoop::drive`, and await it in a task there"
+    )
+}
+
 /// The current loop. Panics if there is none.
 #[track_caller]
 pub(crate) fn running_loop() -> Rc<Engine> {

@@ -237,6 +237,7 @@ impl<T: Send + 'static> RemoteTask<T> {
     /// # Panics
     /// In a running loop, and on the thread of the task's own loop unless the task has ended: it would block that loop, perhaps for
     /// ever. Await the task there instead. Also if the outcome was taken before, by awaiting `&mut` it.
+    #[track_caller]
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
             current::running().is_none(),
@@ -281,7 +282,7 @@ impl<T> Future for RemoteTask<T> {
     }
 }
 
-const TAKEN: &str = "the outcome of a `RemoteTask` was taken before";
+const TAKEN: &str = "the outcome of a `RemoteTask` was taken before, by an await of `&mut` it: await it once, and keep the outcome";
 
 impl<T> Drop for RemoteTask<T> {
     fn drop(&mut self) {

@@ -33,7 +33,6 @@ use crate::error::{DeadlineOver, TimedOut};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
-use crate::reason::{Cause, Length, Reason};
 use crate::scope::{How, Scope, Seen};
 use crate::sleep::Timer;
 use crate::task::running_loop;
@@ -64,11 +63,11 @@ const NOT_OPEN: u32 = u32::MAX;
 #[repr(C)]
 pub(super) struct Limit {
     /// The line of the call that created it.
-    created_at: &'static Location<'static>,
+    pub(super) created_at: &'static Location<'static>,
     pub(super) until: Option<Until>,
     pub(super) phase: Cell<Phase>,
     /// It was moved: `until` does not count any more.
-    rescheduled: Cell<bool>,
+    pub(super) rescheduled: Cell<bool>,
     /// Set by `expire`, which counts a cancel request of the task; and by `leave`, if the body has ended after its time.
     expired: Cell<bool>,
     /// The cancel has not been delivered to the body yet.
@@ -85,7 +84,7 @@ pub(super) struct Limit {
 pub(super) struct Begun {
     /// The task that polled the limit last. Empty when the limit is left.
     task: RefCell<Option<RecordRef>>,
-    when: Cell<Option<Instant>>,
+    pub(super) when: Cell<Option<Instant>>,
     pub(super) timer: RefCell<Option<Timer>>,
     /// The waker of the last poll, if it is foreign. A set of futures polls only what was woken, so the timer must wake this one.
     foreign_waker: RefCell<Option<KeptWaker>>,
@@ -150,7 +149,7 @@ impl Limit {
     /// The first poll begins.
     fn enter(&self) {
         let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
-        self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
+        self.requests_before.set(requests.unwrap_or_else(|| self.is_misused("outside a task")));
         self.phase.set(Phase::Running);
         match self.until {
             None => self.arm(None),
@@ -263,18 +262,6 @@ impl Limit {
         task.count_cancel_of_scope(&self.reason(task));
     }
 
-    /// The reason of the limit's cancel in this task.
-    pub(super) fn reason(&self, task: &RecordRef) -> Reason {
-        let length = match self.until {
-            Some(Until::After(time)) if !self.rescheduled.get() => Length::For(time),
-            _ => {
-                let when = self.begun.get().and_then(|begun| begun.when.get());
-                Length::Until(when.unwrap_or_default())
-            }
-        };
-        Reason::own(Cause::LimitUp(task.who(), length), Some(self.created_at))
-    }
-
     /// Whether the time is up, polled since or not.
     pub(super) fn is_up(&self) -> bool {
         self.expired.get() || self.begun.get().is_some_and(Begun::has_fired)
@@ -380,14 +367,18 @@ fn poll_again<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     // The body is gone, and its cancel went on from here. A combinator polls all the same, so the cancel goes on once more.
     let Some(mut future) = held.as_mut().as_pin_mut() else {
-        assert!(limit.phase.get() == Phase::Passed, "a time limit was polled after its end");
+        if limit.phase.get() != Phase::Passed {
+            limit.is_misused("after its end");
+        }
         checkpoint::comes_out(cx);
         return Poll::Pending;
     };
     if limit.phase.get() == Phase::CancelledAtOnce {
         return cancelled_at_once(limit, held, cx);
     }
-    assert!(limit.phase.get() == Phase::Running, "a time limit was polled after its end");
+    if limit.phase.get() != Phase::Running {
+        limit.is_misused("after its end");
+    }
     // Without a loop there is no time, and no cancel to deliver.
     let (Some(begun), Some(engine)) = (limit.begun.get(), current::running()) else {
         return future.poll(cx).map(Ok);

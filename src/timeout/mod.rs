@@ -10,6 +10,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
+//! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
 //! | `at_once` | a limit of zero around a task |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and
@@ -17,6 +18,7 @@
 
 mod at_once;
 mod limit;
+mod told;
 
 use std::fmt;
 use std::future::Future;

@@ -316,7 +316,10 @@ impl<T> Future for ToThread<T> {
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
-        assert!(slot.state == State::Running, "the outcome of a `ToThread` was taken before");
+        assert!(
+            slot.state == State::Running,
+            "the outcome of a `ToThread` was taken before: await it once, and keep the outcome"
+        );
         let old = slot.waiter.replace(waker);
         drop(slot);
         drop(old); // after the lock: it may run anything

@@ -80,7 +80,7 @@ impl Semaphore {
     #[track_caller]
     pub fn release(&self) {
         let value =
-            self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
+            self.value.get().checked_add(1).expect("a semaphore cannot have more than usize::MAX permits: `release` gives back one that was forgotten");
         if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
             self.value.set(value);
         }
