@@ -135,6 +135,16 @@ const IN_A_LOOP: &[Case] = &[
         &["task 'once' (spawned at tests/messages.rs:", "taken before", "`Task::shared`"], APoll),
     ("a task that awaits itself", || run_virtual(awaits_itself()),
         &["task 'circle' (spawned at tests/messages.rs:", "cannot await itself"], APoll),
+    ("a shared task after an await", || run_virtual(async {
+        let mut task = TaskBuilder::new().name("shared").create_task(async {});
+        (&mut task).await.unwrap();
+        let _ = task.shared().await;
+    }), &["the shared task 'shared' (spawned at tests/messages.rs:", "share it first"], APoll),
+    ("a gathered task after an await", || run_virtual(async {
+        let mut task = create_task(async {});
+        (&mut task).await.unwrap();
+        let _ = gather([task]).await;
+    }), &["the outcome of a gathered task was taken before"], APoll),
     ("a limit after its end", || run_virtual(after_its_end(wait_for(async {}, Duration::from_secs(1)))),
         &["a time limit (of tests/messages.rs:", "after its end", "once"], APoll),
     ("a gathering after its end", || run_virtual(async { after_its_end(gather([async {}])).await }),

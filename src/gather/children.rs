@@ -60,7 +60,7 @@ impl<M, O> Child<M, O> {
             Child::Given(task) => task.take(),
             Child::Shared(task) => task.result().ok(),
         };
-        output.expect("a gathered task is over, and its outcome is gathered once")
+        output.expect("the outcome of a gathered task was taken before: await it once")
     }
 }
 

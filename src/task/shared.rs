@@ -111,8 +111,16 @@ impl<O> Future for SharedTaskOf<O> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let ended = self.join.poll(self.task.record(), cx);
-        ended.map(|()| self.result().expect("a shared outcome is never taken, only cloned"))
+        ended.map(|()| self.result().unwrap_or_else(|_| was_taken(self.task.record())))
     }
+}
+
+#[cold]
+fn was_taken(record: &RecordRef) -> ! {
+    let (name, at) = (record.name(), record.spawned_at);
+    panic!(
+        "the outcome of the shared task '{name}' (spawned at {at}) was taken before it was shared: share it first"
+    )
 }
 
 impl<O> Clone for SharedTaskOf<O> {
