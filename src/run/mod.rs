@@ -163,7 +163,9 @@ impl EventLoop {
         let mut shutdown = Shutdown::new(Location::caller());
         self.engine.enter(|| {
             shutdown.advance(&self.engine); // the first round of cancels
-            self.turn_until(|| shutdown.advance(&self.engine))
+            let ended = self.turn_until(|| shutdown.advance(&self.engine));
+            self.engine.watch.look_at.set(None); // also after a deadlock: the next run has its own end
+            ended
         })
     }
 
