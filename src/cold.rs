@@ -7,7 +7,7 @@
 //! As in `engine.rs`, each field belongs to one ring, and this file only creates and empties it.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::awaited::AwaitedNotes;
 use crate::cancel::CancelDetails;
@@ -22,8 +22,8 @@ use crate::task_local::TaskLocals;
 pub(crate) struct Cold {
     /// The panic of a task with the flag [`PANICKED`](crate::kernel::record::Flag::PANICKED).
     pub(crate) panic: RefCell<Option<Panic>>,
-    /// The name that the user gave the task.
-    pub(crate) name: RefCell<Option<Rc<str>>>,
+    /// The name that the user gave the task. A cause of a cancel shares it, and may be sent to another thread.
+    pub(crate) name: RefCell<Option<Arc<str>>>,
     pub(crate) locals: TaskLocals,
     /// All joiners except the first, which is in the header.
     pub(crate) joiners: RefCell<Joiners>,

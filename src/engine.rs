@@ -12,24 +12,25 @@
 //! |---|---|---|
 //! | `drain_remote_wakes`, `has_remote_wakes_hint` | when a turn begins | `mailbox` |
 //! | `post_remote_wake`, `note_escape_elsewhere` | when a waker is used away from its loop | `mailbox` |
-//! | `fire_timers`, `next_deadline`, `clock_now` | when a turn begins and ends; around a watched poll | `time` |
+//! | `fire_timers`, `next_deadline`, `real_now` | when a turn begins and ends; around a watched poll | `time` |
 //! | `is_quiet`, `forget_what_waited`, `note_what_waits` | around a poll: what waits in it, is a cancel on its way | `delivery` |
 //! | `poll_slow_path`, `finish_poll` | in place of the plain poll and its end, if a cancel is on its way | `cancel` |
 //! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel` |
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
 //! | `inherit_locals`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
 //! | `poll_timed` | in place of the plain loop of polls, if polls are timed | `host` |
-//! | `report_…`, `watches_slow_polls`, `drop_unclaimed_outcome` | when a failure has no other way out; around a watched poll | `report` |
+//! | `report_…`, `drop_unclaimed_outcome` | when a failure has no other way out | `report` |
+//! | `watches_polls`, `watched_poll_ended` | when a turn polls; after a watched poll | `watch` |
 //! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed; at a check | `room` |
 //!
 //! Four more rings ask outwards in the same way:
 //!
 //! | who calls | what | when | ring |
 //! |---|---|---|---|
+//! | `room` | `look_for_livelock` | at every 64th check | `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
 //! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
 //! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
-//! | `sleep` | `begin_limits` | before a timer is set, so that limits around it fire first | `timeout` |
 //!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 
@@ -47,14 +48,15 @@ use crate::kernel::tasks::Tasks;
 use crate::kernel::turn::POLLS_PER_CHECK;
 use crate::mailbox::Registration;
 use crate::object::Objects;
+use crate::open_limits::OpenLimits;
 use crate::report::Reporting;
 use crate::room::TrimClock;
 use crate::task_local::LoopLocals;
 use crate::thread::Threads;
 use crate::time::Time;
-use crate::timeout::OpenLimits;
 use crate::to_thread::Blocking;
 use crate::trace::Tracing;
+use crate::watch::Watch;
 
 /// One event loop.
 pub(crate) struct Engine {
@@ -89,6 +91,7 @@ pub(crate) struct Engine {
     pub(crate) blocking: Blocking,
     pub(crate) reporting: Reporting,
     pub(crate) trim_clock: TrimClock,
+    pub(crate) watch: Watch,
 }
 
 impl Engine {
@@ -99,6 +102,7 @@ impl Engine {
         time: Time,
         blocking: Blocking,
         reporting: Reporting,
+        watch: Watch,
     ) -> Engine {
         Engine {
             tasks: Tasks::new(mailbox.first_generation, max_tasks),
@@ -123,6 +127,7 @@ impl Engine {
             blocking,
             reporting,
             trim_clock: TrimClock::default(),
+            watch,
         }
     }
 

@@ -9,7 +9,8 @@ use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::error::TimedOut;
 use crate::kernel::current;
-use crate::task::{Task, TaskBuilder, TaskHandle};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, TaskHandle};
 use crate::wait::{AsCompleted, AsCompletedWithin};
 
 /// Ends when all tasks were returned.

@@ -44,7 +44,8 @@
 //! |---|---|
 //! | `base` | ids, instants, slabs, free lists: nothing here knows of a loop |
 //! | `wait_list` | a queue of waiters that can also leave from the middle |
-//! | `error` | all errors, and the reason of a cancel |
+//! | `reason` | why and where a task was cancelled, in one word |
+//! | `error` | all errors |
 //! | `kernel` | **the executor**: the task record, the ready queue, the waker, the turn |
 //! | `kept_waker` | what a future stores of the waker that it was polled with |
 //! | `mailbox` | wake-ups from other threads, and how a parked loop hears of them |
@@ -53,10 +54,12 @@
 //! | `delivery` | how a cancel reaches everything that a task awaits |
 //! | `object` | the one way in which the primitives wait, and what a dump sees of them |
 //! | `time` | the clock, and the timer wheel |
+//! | `open_limits` | time limits in their first poll |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
 //! | `join` | waiting for the end of one task, or of many |
-//! | `task` | handles, references and builders of tasks |
+//! | `task` | handles of tasks, and references to them |
+//! | `spawn` | how tasks are created |
 //! | `catch` | `catch_cancel`, `finally`, `shield` |
 //! | `report` | the exception handler |
 //! | `gather` | `gather`, `try_gather` |
@@ -69,12 +72,15 @@
 //! | `timeout` | time limits |
 //! | `wait` | `wait`, `as_completed` |
 //! | `exception_group` | several errors as one |
+//! | `group/state` | the children of a group, and their errors |
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
 //! | `dump/facts` | what a dump consists of, as text and as JSON |
 //! | `dump/tree` | a dump as a tree, and its cycles |
 //! | `dump` | what each task waits for, and which tasks hold that |
+//! | `watch` | what a loop notices of itself: slow polls, quiet, livelocks |
+//! | `close` | the end of a run, and of a loop |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
 //!
@@ -103,6 +109,7 @@ mod callback;
 mod cancel;
 mod catch;
 mod clock;
+mod close;
 mod cold;
 mod delivery;
 mod dump;
@@ -120,13 +127,16 @@ mod join;
 mod kept_waker;
 mod kernel;
 mod mailbox;
-mod recorder;
 mod object;
+mod open_limits;
+mod reason;
+mod recorder;
 mod report;
 mod room;
 mod run;
 mod scope;
 mod sleep;
+mod spawn;
 pub mod sync;
 mod task;
 mod task_local;
@@ -139,6 +149,7 @@ mod to_thread;
 pub mod trace;
 mod wait;
 mod wait_list;
+mod watch;
 
 #[cfg(feature = "futures")]
 pub use crate::futures::Spawner;
@@ -162,15 +173,15 @@ pub use gather::{
 pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
+pub use reason::CancelledBy;
 pub use recorder::Recorder;
-pub use report::{ExceptionContext, Failure};
-pub use run::{
-    EventLoop, EventLoopBuilder, run, run_virtual, set_exception_handler, set_trace, try_run,
-};
+pub use report::{ExceptionContext, Failure, set_exception_handler};
+pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_trace, try_run};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
+pub use spawn::{TaskBuilder, create_task, try_create_task};
 pub use task::{
-    SharedTask, SharedTaskOf, Task, TaskBuilder, TaskHandle, TaskOf, TaskRef, all_tasks,
-    create_task, current_task, try_create_task, try_current_task,
+    SharedTask, SharedTaskOf, Task, TaskHandle, TaskOf, TaskRef, all_tasks, current_task,
+    try_current_task,
 };
 pub use task_local::TaskLocal;
 pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation};
@@ -180,3 +191,4 @@ pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,
 };
+pub use watch::set_debug;

@@ -537,7 +537,10 @@ fn a_group_that_is_shutting_down_or_over_takes_no_child() {
         let group = kept.unwrap();
         let refused = group.try_create_named("late", async { Ok(()) }).unwrap_err();
         assert_eq!(refused, GroupClosed::Over);
-        assert_eq!(refused.to_string(), "the task group is over: spawn inside its scope");
+        assert_eq!(
+            refused.to_string(),
+            "the task group is over: spawn inside the body of its scope, or in one of its children"
+        );
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             drop(group.create_task(async { Ok(()) }));
         }));

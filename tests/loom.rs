@@ -1,5 +1,4 @@
-//! Model checks of what crosses threads: the wake-up protocols (`src/mailbox/inbox.rs`, `src/mailbox/notifier.rs`) and the reason
-//! of a cancel (`src/error/reason.rs`).
+//! Model checks of what crosses threads: the wake-up protocols (`src/mailbox/inbox.rs`, `src/mailbox/notifier.rs`).
 //!
 //! A stress test sees the interleavings that its machine happens to produce. Loom runs each model below under *every* interleaving
 //! of its threads, up to a number of preemptions, and under every order in which weak memory lets the threads see each other's
@@ -27,7 +26,7 @@ mod base {
         /// std's, because loom's cannot hold a trait object, which a host's callback is. Its count is not part of what is checked.
         pub(crate) use std::sync::Arc;
 
-        pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+        pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
         /// std's `park`, made of loom's mutex: loom's own `unpark` also wakes a thread that joins another.
         #[derive(Clone)]
@@ -142,9 +141,6 @@ mod base {
 mod inbox;
 #[path = "../src/mailbox/notifier.rs"]
 mod notifier;
-#[path = "../src/error/reason.rs"]
-#[allow(dead_code)] // no task is cancelled here
-mod reason;
 
 use std::time::Duration;
 
@@ -384,32 +380,6 @@ fn a_host_never_sleeps_beside_a_wake_up() {
         }
         join_all(senders);
         assert!(*host.calls.lock().unwrap() <= turns, "at most once until the next turn");
-    });
-}
-
-/// Two threads read a reason for the first time at once: both format it, both read one string, and it is freed once.
-#[test]
-fn a_reason_that_two_threads_read_first_becomes_one_string() {
-    loom::model(|| {
-        let reason = Arc::new(reason::Reason::own(reason::Own::LimitUp, 7));
-        let read = |reason: &reason::Reason| {
-            let text = reason.text().unwrap();
-            assert_eq!(text, "a time limit is up, in Task-7");
-            text.as_ptr().addr()
-        };
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                let reason = reason.clone();
-                thread::spawn(move || {
-                    let before = (*reason).clone();
-                    let (address, of_clone) = (read(&reason), read(&before));
-                    assert_eq!(address, read(&(*reason).clone()), "a clone shares what is there");
-                    (address, of_clone)
-                })
-            })
-            .collect();
-        let read: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-        assert_eq!(read[0].0, read[1].0, "there is one string, whichever thread formatted it");
     });
 }
 

@@ -24,12 +24,11 @@ fn the_crates_own_cancels_say_why_and_by_whom() {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
     let last = RefCell::new(None);
     event_loop.run(async {
-        // main is Task-1
         let limited = wait_for(why(), ms(10)).await;
-        assert_eq!(limited, Ok(Some("a time limit is up, in Task-1".to_owned())));
+        assert_eq!(limited, Ok(Some("a time limit of 10ms is up, in task 'main'".to_owned())));
         let task = create_task(why());
         let limited = wait_for(task, ms(10)).await;
-        assert_eq!(limited, Ok(Ok(Some("a time limit is up, in Task-1".to_owned()))));
+        assert_eq!(limited, Ok(Ok(Some("a time limit of 10ms is up, in task 'main'".to_owned()))));
 
         let failed = TaskGroup::<&str>::scope(async |group| {
             let sibling = group.create_task(async { Ok::<_, &str>(why().await) });
@@ -45,7 +44,7 @@ fn the_crates_own_cancels_say_why_and_by_whom() {
 
         let bodys = TaskGroup::<&str>::scope(async |group| {
             let child = group.create_task(async {
-                let expected = "the body of its group, in Task-1, did not end with a value";
+                let expected = "the body of its group, in task 'main', did not end with a value";
                 assert_eq!(why().await.as_deref(), Some(expected));
                 Ok::<_, &str>(())
             });
@@ -64,7 +63,7 @@ fn the_crates_own_cancels_say_why_and_by_whom() {
         });
         cancelled.await.unwrap();
         let error = kept.unwrap().await.unwrap_err();
-        assert_eq!(error.to_string(), "cancelled: its group, in Task-1, was cancelled");
+        assert_eq!(error.to_string(), "cancelled: its group, in task 'main', was cancelled");
 
         let seen = Rc::new(RefCell::new(None));
         let place = seen.clone();

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 40] = [
+const RINGS: [(&str, usize); 47] = [
     ("base", 800),
     ("wait_list", 450),
+    ("reason", 800),
     ("error", 800),
     ("kernel", 2000),
     ("foreign", 450),
@@ -23,11 +24,13 @@ const RINGS: [(&str, usize); 40] = [
     ("clock", 450),
     ("object", 800),
     ("time", 800),
+    ("open_limits", 450),
     ("scope", 800),
     ("awaited", 450),
     ("cancel", 800),
     ("join", 800),
     ("task", 800),
+    ("spawn", 450),
     ("catch", 800),
     ("report", 800),
     ("gather", 800),
@@ -40,14 +43,18 @@ const RINGS: [(&str, usize); 40] = [
     ("timeout", 800),
     ("wait", 800),
     ("exception_group", 800),
+    ("group/state", 450),
     ("group", 800),
     ("thread", 800),
     ("to_thread", 800),
     ("dump/facts", 800),
     ("dump/tree", 450),
     ("dump", 800),
+    ("watch", 800),
+    ("close", 450),
     ("run", 800),
     ("host", 800),
+    ("recorder", 800),
 ];
 
 /// The one declared circle: a record knows its loop, and a loop owns its records. So every ring may name these two structs, which
@@ -66,13 +73,13 @@ const MOST_LINES_OF_A_FILE: usize = 450;
 const UNSAFE: [&str; 9] = [
     "base/free_lists.rs",
     "catch/frame.rs",
-    "error/reason.rs",
     "kernel/current.rs",
     "kernel/record/chain.rs",
     "kernel/record/mod.rs",
     "kernel/record/outcome.rs",
     "kernel/record/stage.rs",
     "kernel/waker.rs",
+    "reason/mod.rs",
 ];
 
 struct File {

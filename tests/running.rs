@@ -7,12 +7,13 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
 
 use common::{Log, OnDrop, ms, watched_loop};
 use loopwheel::sync::Event;
 use loopwheel::{
-    Budget, Clock, EventLoop, Failure, Instant, ResultError, RunError, TaskBuilder, TaskError,
-    TaskRef, VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
+    Budget, Clock, EventLoop, Instant, ResultError, RunError, TaskBuilder, TaskError, TaskRef,
+    VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
     current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
     try_run, yield_now,
 };
@@ -525,41 +526,21 @@ fn a_clock_that_goes_backwards_does_not_turn_the_loops_time_back() {
 }
 
 #[test]
-fn debugging_reports_a_poll_that_holds_up_the_loop() {
-    let clock = VirtualClock::new();
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let sink = reports.clone();
-    let builder = || EventLoop::builder().clock(clock.clone());
-    let mut event_loop = builder()
-        .debug(true)
-        .exception_handler(move |context| sink.borrow_mut().push(context.failure.clone()))
-        .build();
-    event_loop.run(async {
-        clock.advance(ms(99));
-        yield_now().await;
-        clock.advance(ms(150));
-        yield_now().await;
-    });
-    assert!(matches!(reports.borrow().as_slice(), [Failure::SlowPoll(took)] if *took == ms(150)));
-}
-
-#[test]
 fn a_slow_poll_is_reported_without_what_comes_after_it() {
-    let clock = VirtualClock::new();
     let reports: Rc<RefCell<Vec<String>>> = Rc::default();
-    let (seen, time) = (reports.clone(), clock.clone());
+    let seen = reports.clone();
     let mut event_loop = EventLoop::builder()
-        .clock(clock.clone())
-        .debug(true)
+        .clock(VirtualClock::new())
+        .slow_callback_duration(ms(60))
         .exception_handler(move |report| {
             let is_done = report.task.as_ref().map(TaskRef::is_done);
             seen.borrow_mut().push(format!("{:?}, done: {is_done:?}", report.failure));
-            time.advance(ms(500)); // the handler is slow as well, but no poll
+            thread::sleep(ms(80)); // the handler is slow as well, but no poll
         })
         .build();
     event_loop.run(async move {
         drop(create_task(async move {
-            clock.advance(ms(200));
+            thread::sleep(ms(80));
             panic!("slow");
         }));
         yield_now().await;
@@ -567,7 +548,7 @@ fn a_slow_poll_is_reported_without_what_comes_after_it() {
     });
     let reports = reports.borrow();
     assert_eq!(reports.len(), 2, "{reports:?}");
-    assert_eq!(reports[0], "SlowPoll(200ms), done: Some(false)");
+    assert!(reports[0].starts_with("SlowPoll") && reports[0].ends_with("done: Some(false)"));
     assert!(reports[1].starts_with("Panicked"));
 }
 

@@ -205,7 +205,7 @@ fn a_limit_that_expires_during_clean_up_interrupts_it() {
         log.add(format!("{ended:?}"));
         log.expect(&[
             (5, "cleaning"),
-            (10, "Err(Cancelled(Cancelled { reason: Some(\"a time limit is up, in Task-2\") }))"),
+            (10, "Err(Cancelled(Cancelled { reason: Some(\"a time limit of 10ms is up, in Task-2\") }))"),
         ]);
     });
 }

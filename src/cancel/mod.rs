@@ -8,7 +8,7 @@
 //!
 //! How a cancel gets into a future, and out again, is in `delivery/` and `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `trace`, `delivery`, `scope` and `awaited`.
+//! It stands on `base`, `reason`, the kernel, `kept_waker`, `trace`, `delivery`, `scope` and `awaited`.
 
 mod poll;
 mod request;

@@ -24,9 +24,9 @@
 use std::collections::HashSet;
 
 use super::walk::Walk;
-use crate::error::Reason;
 use crate::kernel::record::{Flag, RecordRef, Stage};
 use crate::kernel::waker::wake;
+use crate::reason::Reason;
 
 impl RecordRef {
     /// Requests a cancel of the task. False if the task has ended; then nothing happens.

@@ -10,7 +10,7 @@
 //! | `frame` | a future that is held in place, and dropped in place when a cancel is caught |
 //! | `shield` | awaiting a task without passing a cancel on to it |
 //!
-//! It stands on `base`, `error`, the kernel, `delivery`, `scope` and `task`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `scope` and `task`.
 
 mod frame;
 mod shield;
@@ -83,7 +83,7 @@ impl<F: Future> Frame<F> for CatchCancel {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(&mut self, mut held: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` polled after its end");
+        let mut future = held.as_mut().as_pin_mut().expect("`catch_cancel` was polled after its end: a future is not to be polled when it was ready");
         let Some(engine) = current::running() else { return future.poll(cx).map(Ok) };
         let waker = cx.waker();
         match self.scope.poll(&engine, None, waker, || future.as_mut().poll(cx)) {
@@ -114,7 +114,7 @@ impl Cancelled {
     /// `raise`.
     pub async fn reraise(self) -> ! {
         poll_fn(|cx| {
-            assert!(current::task().is_some(), "`reraise` can only be awaited in a task");
+            assert!(current::task().is_some(), "`reraise` was polled outside a task: await it where the cancel was caught, in the task");
             checkpoint::comes_out(cx);
             checkpoint::set_reason(self.reason.clone());
             Poll::<()>::Pending

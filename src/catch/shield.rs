@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::delivery::checkpoint;
-use crate::error::Reason;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::Reason;
 use crate::task::TaskHandle;
 
 /// Awaits a task without passing a cancel on to it.
@@ -81,15 +81,15 @@ impl<H: TaskHandle> Drop for Shield<H> {
     }
 }
 
-/// Until it is dropped, a task that was cancelled has no reason.
+/// Until it is dropped, the reason of a task that was cancelled has no text.
 struct Reasonless<'a>(Option<(&'a RecordRef, Reason)>);
 
 impl Reasonless<'_> {
     fn of(task: &RecordRef) -> Reasonless<'_> {
-        let is_known = task.has(Flag::CANCELLED) && task.has(Flag::REASON);
+        let reason = task.reason();
+        let is_known = task.has(Flag::CANCELLED) && reason.is_counted();
         Reasonless(is_known.then(|| {
-            let reason = task.reason();
-            task.set_reason(Reason::none());
+            task.set_reason(reason.hushed());
             (task, reason)
         }))
     }

@@ -7,9 +7,9 @@
 use std::task::Context;
 
 use crate::engine::Engine;
-use crate::error::Reason;
 use crate::kernel::current::{self, with_current_loop};
-use crate::kernel::record::RecordRef;
+use crate::kernel::record::{Header, RecordRef};
+use crate::reason::{Reason, Who};
 use crate::trace::Wait;
 
 pub(crate) use crate::delivery::{Told, Visit};
@@ -112,6 +112,23 @@ pub(crate) fn reason() -> Reason {
 /// The current task ends with this reason, if its cancel is not caught.
 pub(crate) fn set_reason(reason: Reason) {
     current::with_task(|current| current.set_reason(reason));
+}
+
+/// Gives the current task a reason while `poll` runs. What is cancelled meanwhile has that reason.
+pub(crate) fn with_reason<R>(reason: Reason, poll: impl FnOnce() -> R) -> R {
+    let before = self::reason();
+    set_reason(reason);
+    let polled = poll();
+    set_reason(before);
+    polled
+}
+
+impl Header {
+    /// The task as a part of a cause.
+    pub(crate) fn who(&self) -> Who {
+        let name = self.cold_if_any().and_then(|cold| cold.name.borrow().clone());
+        Who { serial: self.serial, name }
+    }
 }
 
 /// Polls a join to whose task no cancel is to be passed on.

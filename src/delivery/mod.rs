@@ -31,7 +31,7 @@
 //!
 //! What catches a cancel that comes out, and when, is in `scope/`.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker` and `trace`.
+//! It stands on `base`, `reason`, the kernel, `kept_waker` and `trace`.
 
 mod around;
 pub(crate) mod checkpoint;

@@ -20,7 +20,7 @@ use crate::time::TimerAction;
 impl Engine {
     /// What the tasks of the loop do and wait for.
     pub(crate) fn dump(&self) -> Dump {
-        let now = self.clock_now().max(self.latest()); // first: a host's clock may run any code
+        let now = self.time.clock.now().max(self.latest()); // first: a host's clock may run any code
         let mut collecting = Collecting::of(self);
         collecting.note_joiners();
         collecting.note_objects();

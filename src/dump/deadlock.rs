@@ -10,12 +10,33 @@ use std::fmt::Write;
 use super::facts::{Dump, WaitsFor};
 use crate::engine::Engine;
 use crate::error::{Deadlock, Stuck};
+use crate::kernel::record::RecordRef;
 
 impl Engine {
     /// What each task waits for, as an error. `clock_is_held`: a timer is set, and the virtual clock does not jump to it.
     pub(crate) fn deadlock(&self, clock_is_held: bool) -> Deadlock {
+        let mut report = String::from(if clock_is_held {
+            "deadlock: nothing is ready and the virtual clock is held"
+        } else {
+            "deadlock: nothing is ready, no timer is set, and nothing can wake the loop"
+        });
+        let (waits, tree) = self.stuck_tasks();
+        report += &tree;
+        Deadlock { waits, report }
+    }
+
+    /// What this task waits for, in words.
+    pub(crate) fn waits_of(&self, record: &RecordRef) -> Vec<String> {
+        let tasks = self.dump().tasks;
+        let task = tasks.into_iter().find(|task| task.task.number == record.serial);
+        let waits_for = task.map(|task| task.waits_for).unwrap_or_default();
+        waits_for.iter().filter(|it| is_known(it)).map(WaitsFor::to_string).collect()
+    }
+
+    /// The tasks that are left, each with what it waits for; and the same as a tree, as lines that follow on another.
+    pub(crate) fn stuck_tasks(&self) -> (Vec<Stuck>, String) {
         let dump = self.dump();
-        let report = report(&dump, clock_is_held);
+        let tree = tree(&dump);
         let waits = dump.tasks.into_iter().map(|task| Stuck {
             task: task.task.name,
             spawned_at: task.spawned_at,
@@ -26,7 +47,7 @@ impl Engine {
                 .map(WaitsFor::to_string)
                 .collect(),
         });
-        Deadlock { waits: waits.collect(), report }
+        (waits.collect(), tree)
     }
 }
 
@@ -34,12 +55,8 @@ fn is_known(waits_for: &WaitsFor) -> bool {
     !matches!(waits_for, WaitsFor::ForeignCode | WaitsFor::Nothing)
 }
 
-fn report(dump: &Dump, clock_is_held: bool) -> String {
-    let mut report = String::from(if clock_is_held {
-        "deadlock: nothing is ready and the virtual clock is held"
-    } else {
-        "deadlock: nothing is ready, no timer is set, and nothing can wake the loop"
-    });
+fn tree(dump: &Dump) -> String {
+    let mut report = String::new();
     let tree = dump.await_tree();
     for cycle in tree.cycles() {
         let _ = write!(report, "\n  a cycle: {cycle}"); // into a string

@@ -16,14 +16,7 @@
 //! Each error is small, and can be sent to another thread if the task's own error can. Its text says what to do next, if there is
 //! something to do.
 //!
-//! | file | idea |
-//! |---|---|
-//! | `mod` (this file) | the errors |
-//! | `reason` | why a task was cancelled, in one word |
-//!
-//! It stands on `base`.
-
-mod reason;
+//! It stands on `base` and `reason`.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -36,8 +29,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::base::panic::{Payload, swallow, text_of};
-
-pub(crate) use reason::{Own, Reason};
+use crate::reason::{CancelledBy, Reason};
 
 /// How a task ended, if not with a value.
 ///
@@ -114,12 +106,17 @@ impl Cancelled {
     /// Why the task was cancelled: the text given to [`cancel_with_reason`](crate::Task::cancel_with_reason), if any.
     ///
     /// A cancel of the crate's own (a time limit is up, a sibling in the group failed, the run has ended) says what happened and,
-    /// where a task is the cause, in which task. That task has its default name here, such as `Task-2`, even if it was given
-    /// another name; the main task is `Task-1`.
+    /// where a task is the cause, in which task. A plain `cancel` has no reason: [`cancelled_by`](Cancelled::cancelled_by) says
+    /// where it was called.
     ///
     /// If several cancels are requested before one is delivered, the first gives the reason.
     pub fn reason(&self) -> Option<&str> {
         self.reason.text()
+    }
+
+    /// What cancelled the task, and where. `None` only for a value of [`Cancelled::default`].
+    pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        CancelledBy::of(self.reason.clone())
     }
 }
 
@@ -241,8 +238,8 @@ pub struct DeadlineOver {
 /// `RuntimeError: no running event loop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "no event loop is running on this thread: call this from inside `loopwheel::run`, \
-     or use the method of the same name on `EventLoop`"
+    "no event loop is running on this thread: do this in a task, a callback or the main future of a loop, which \
+     `loopwheel::run` runs; or use the `EventLoop` itself, which can be given tasks and callbacks before it runs"
 )]
 pub struct NoRunningLoop;
 
@@ -366,6 +363,16 @@ impl Deadlock {
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.report)
+    }
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.waits_for.as_slice() {
+            [] => "something that no one will wake it for".to_owned(),
+            several => several.join(" and "),
+        };
+        write!(f, "task '{}' (spawned at {}) waits for {what}", self.task, self.spawned_at)
     }
 }
 

@@ -19,7 +19,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::base::instant::Instant;
-use crate::error::Reason;
+use crate::reason::Reason;
 
 /// One thing that happened in a loop.
 ///
@@ -180,6 +180,55 @@ pub enum What<'a> {
         /// How many requests are left.
         left: u32,
     },
+    /// A lock, a semaphore, a queue or an event is told of for the first time.
+    Object {
+        /// Its number.
+        object: u32,
+        /// Such as "lock".
+        kind: &'static str,
+        /// The name that the program gave it.
+        name: Option<Cow<'a, str>>,
+        /// How many permits or items there may be, if that is limited.
+        size: Option<usize>,
+    },
+    /// The task that is being polled has taken a lock or a permit.
+    Held {
+        /// Of this object.
+        object: u32,
+        /// How many permits are free now.
+        free: Option<usize>,
+    },
+    /// A lock or a permit was given back.
+    Released {
+        /// Of this object.
+        object: u32,
+        /// How many permits are free now.
+        free: Option<usize>,
+    },
+    /// An item was put into a queue.
+    Put {
+        /// The queue.
+        object: u32,
+        /// How many items are in it now.
+        items: usize,
+    },
+    /// An item was taken out of a queue.
+    Got {
+        /// The queue.
+        object: u32,
+        /// How many items are in it now.
+        items: usize,
+    },
+    /// An event, or a promise, was set.
+    Set {
+        /// The event.
+        object: u32,
+    },
+    /// An event was cleared.
+    Cleared {
+        /// The event.
+        object: u32,
+    },
     /// A wake-up from another thread, or from another loop, arrived.
     RemoteWake {
         /// The task, if it has not ended.
@@ -237,6 +286,15 @@ pub enum Wait<'a> {
         tasks: Cow<'a, [Id]>,
         /// Which of them are enough: "all", "the first", "all, or the first failure".
         until: &'static str,
+    },
+    /// For a lock, a permit, an item …
+    Object {
+        /// The number of the object.
+        object: u32,
+        /// What of it, such as "an item of ". Empty if it is the object itself.
+        of: &'static str,
+        /// Such as "queue".
+        kind: &'static str,
     },
     /// For something else, in words.
     Other {
@@ -325,6 +383,16 @@ impl What<'_> {
             What::CancelDelivered { task } => What::CancelDelivered { task },
             What::CancelCaught { task, catcher } => What::CancelCaught { task, catcher },
             What::CancelTakenBack { task, left } => What::CancelTakenBack { task, left },
+            What::Object { object, kind, name, size } => {
+                let name = name.map(|name| name.into_owned().into());
+                What::Object { object, kind, name, size }
+            }
+            What::Held { object, free } => What::Held { object, free },
+            What::Released { object, free } => What::Released { object, free },
+            What::Put { object, items } => What::Put { object, items },
+            What::Got { object, items } => What::Got { object, items },
+            What::Set { object } => What::Set { object },
+            What::Cleared { object } => What::Cleared { object },
             What::RemoteWake { task } => What::RemoteWake { task },
             What::Parked { took } => What::Parked { took },
             What::ClockJumped { to } => What::ClockJumped { to },
@@ -341,6 +409,7 @@ impl Wait<'_> {
             Wait::NextTurn => Wait::NextTurn,
             Wait::Task { task } => Wait::Task { task },
             Wait::Tasks { tasks, until } => Wait::Tasks { tasks: tasks.into_owned().into(), until },
+            Wait::Object { object, of, kind } => Wait::Object { object, of, kind },
             Wait::Other { what } => Wait::Other { what },
         }
     }

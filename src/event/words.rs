@@ -85,6 +85,28 @@ impl fmt::Display for What<'_> {
             What::CancelTakenBack { task, left } => {
                 write!(f, "A cancel of {task} is taken back; {left} left.")
             }
+            What::Object { object, kind, name: None, .. } => {
+                write!(f, "There is the {kind} {object}.")
+            }
+            What::Object { object, kind, name: Some(name), .. } => {
+                write!(f, "There is the {kind} {object}, '{name}'.")
+            }
+            What::Held { object, free: None } => write!(f, "It takes object {object}."),
+            What::Held { object, free: Some(free) } => {
+                write!(f, "It takes a permit of object {object}; {free} free.")
+            }
+            What::Released { object, free: None } => write!(f, "Object {object} is released."),
+            What::Released { object, free: Some(free) } => {
+                write!(f, "A permit of object {object} is given back; {free} free.")
+            }
+            What::Put { object, items } => {
+                write!(f, "An item is put into object {object}; {items} in it.")
+            }
+            What::Got { object, items } => {
+                write!(f, "An item is taken out of object {object}; {items} left.")
+            }
+            What::Set { object } => write!(f, "Object {object} is set."),
+            What::Cleared { object } => write!(f, "Object {object} is cleared."),
             What::RemoteWake { task: Some(task) } => {
                 write!(f, "A wake-up of {task} arrives from outside.")
             }
@@ -116,6 +138,7 @@ impl fmt::Display for Wait<'_> {
             Wait::NextTurn => f.write_str("its next turn"),
             Wait::Task { task } => write!(f, "the end of {task}"),
             Wait::Tasks { tasks, until } => write!(f, "{until} of {} tasks", tasks.len()),
+            Wait::Object { object, of, kind } => write!(f, "{of}{kind} {object}"),
             Wait::Other { what } => f.write_str(what),
         }
     }

@@ -17,7 +17,8 @@ use crate::error::{NoRunningLoop, TaskError};
 use crate::join::Members;
 use crate::kernel::current;
 use crate::kernel::record::{Flag, RecordRef};
-use crate::task::{SharedTaskOf, Task, TaskBuilder, TaskOf};
+use crate::spawn::TaskBuilder;
+use crate::task::{SharedTaskOf, Task, TaskOf};
 
 /// One child: a task that was spawned here, or a given one. An await of the own task gives `M`; what is gathered is `O`.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl<M, O> Child<M, O> {
             Child::Given(task) => task.take(),
             Child::Shared(task) => task.result().ok(),
         };
-        output.expect("a gathered task is over, and its outcome is gathered once")
+        output.expect("the outcome of a gathered task was taken before: await it once")
     }
 }
 
@@ -352,9 +353,9 @@ where
 pub(super) mod sealed {
     #![allow(unreachable_pub)] // sealed: it appears in bounds, and cannot be named
 
-    use crate::error::{Own, Reason};
     use crate::join::Members;
     use crate::kernel::record::RecordRef;
+    use crate::reason::{Cause, Reason};
 
     /// A child as a member of a wait set.
     #[derive(Debug)]
@@ -375,7 +376,7 @@ pub(super) mod sealed {
         /// The gathering was dropped before its end.
         fn abandon(&self) {
             let Member { record, is_own: true } = self.member() else { return };
-            record.cancel(&Reason::own(Own::GatherDropped, 0));
+            record.cancel(&Reason::own(Cause::GatherDropped, Some(record.spawned_at)));
         }
     }
 

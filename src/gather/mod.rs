@@ -9,7 +9,7 @@
 //! | `children` | from an argument to children, and from children to results |
 //! | `tuples` | the same for tuples |
 //!
-//! It stands on `base`, `error`, the kernel, `delivery`, `cancel`, `join` and `task`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `cancel`, `join`, `task` and `spawn`.
 
 mod children;
 mod tuples;
@@ -23,10 +23,10 @@ use std::task::{Context, Poll};
 
 use crate::awaited::CancelTargets;
 use crate::delivery::{Told, Visit, checkpoint};
-use crate::error::Reason;
 use crate::join::{WaitSet, WakeAt};
 use crate::kernel::current;
 use crate::kernel::record::Flag;
+use crate::reason::Reason;
 
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
@@ -148,7 +148,7 @@ impl<C: Children> Gather<C> {
 
     /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        assert!(!self.finished, "a gathering was polled after its end");
+        assert!(!self.finished, "a gathering was polled after its end: await it once");
         if !checkpoint::is_plain() {
             return self.poll_slow_path(cx);
         }
@@ -187,18 +187,16 @@ impl<C: Children> Gather<C> {
     #[cold]
     fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this gathering? And has it been forwarded to the children already?
-        let is_forwarded =
-            match checkpoint::visit(&self.told, cx) {
-                Visit::Go => return self.poll_and_tell(cx),
-                Visit::Wait => return Poll::Pending,
-                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-            };
+        let is_forwarded = match checkpoint::visit(&self.told, cx) {
+            Visit::Go => return self.poll_and_tell(cx),
+            Visit::Wait => return Poll::Pending,
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
         if self.ended {
             checkpoint::comes_out(cx); // again: the children that are left are awaited no more
             return Poll::Pending;
         }
-        let engine = current::running();
-        let engine = engine.as_ref().expect("a cancel is delivered by a loop");
+        let engine = current::running().expect("a cancel is delivered by a loop");
         if is_forwarded && self.is_due() {
             engine.was_swallowed(&self.told); // if a child was cancelled after all, `poll` lets the cancel out again
             return self.poll_and_tell(cx);

@@ -10,10 +10,10 @@
 //! |---|---|
 //! | `mod` (this file) | the scope: its body, its children, and how it ends |
 //! | `frame` | the future around the body, in which the group's cancel is delivered |
-//! | `state` | the children, their errors, and how far the group has come |
 //!
-//! It stands on `base`, `wait_list`, `error`, the kernel, `kept_waker`, `delivery`, `scope`, `cancel`, `join`, `task`, `catch`,
-//! `report`, `callback`, `sync` and `exception_group`.
+//! The children and their errors are in a ring of their own, `group/state`.
+//!
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `scope`, `task`, `spawn`, `catch`, `exception_group` and `group/state`.
 
 mod frame;
 mod state;
@@ -31,11 +31,13 @@ use crate::base::kind::Fallible;
 use crate::catch::{Ending, Held};
 use crate::delivery::checkpoint;
 use crate::engine::Engine;
-use crate::error::{Cancelled, Own, Reason};
+use crate::error::Cancelled;
 use crate::exception_group::{ExceptionGroup, Raised};
 use crate::foreign;
 use crate::kernel::current::{self, with_current_loop};
-use crate::task::{Task, TaskBuilder, running_loop};
+use crate::reason::{Cause, Reason};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, running_loop};
 use frame::{BodyFrame, drop_held};
 use state::{Phase, ScopeGuard, State};
 
@@ -55,10 +57,15 @@ pub struct TaskGroup<E = Infallible> {
 #[non_exhaustive]
 pub enum GroupClosed {
     /// The group is cancelling its children.
-    #[error("the task group is shutting down: a child failed or the group was cancelled")]
+    #[error(
+        "the task group is shutting down, because a child failed or the group was cancelled: spawn into it before that, or use \
+         `try_create_task`, which returns this as an error"
+    )]
     ShuttingDown,
     /// The scope has ended.
-    #[error("the task group is over: spawn inside its scope")]
+    #[error(
+        "the task group is over: spawn inside the body of its scope, or in one of its children"
+    )]
     Over,
 }
 
@@ -88,15 +95,24 @@ impl TaskGroupBuilder {
     ///
     /// # Errors
     /// As [`TaskGroup::scope`].
-    pub async fn scope<E: fmt::Debug + 'static, R, X: Into<Raised<E>>>(
+    #[track_caller]
+    pub fn scope<E: fmt::Debug + 'static, R, X: Into<Raised<E>>>(
         self,
         body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> Result<R, ExceptionGroup<E>> {
-        let parent = current::task().expect("a task group can only be opened in a task");
-        let group = TaskGroup { state: Rc::new(State::new(parent, self.limit)) };
-        let _guard = ScopeGuard(&group.state);
-        let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
-        group.exit(ended).await
+    ) -> impl Future<Output = Result<R, ExceptionGroup<E>>> {
+        let opened_at = Location::caller();
+        async move {
+            let Some(parent) = current::task() else {
+                panic!(
+                    "the scope of a task group (opened at {opened_at}) was polled outside a task: await it inside \
+                     `loopwheel::run`, or in a task of a loop"
+                )
+            };
+            let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
+            let _guard = ScopeGuard(&group.state);
+            let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
+            group.exit(ended).await
+        }
     }
 }
 
@@ -146,10 +162,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # In asyncio
     /// `async with asyncio.TaskGroup() as group`.
     #[doc(alias = "nursery")]
-    pub async fn scope<R, X: Into<Raised<E>>>(
+    #[track_caller]
+    pub fn scope<R, X: Into<Raised<E>>>(
         body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> Result<R, ExceptionGroup<E>> {
-        TaskGroupBuilder::default().scope(body).await
+    ) -> impl Future<Output = Result<R, ExceptionGroup<E>>> {
+        TaskGroupBuilder::default().scope(body)
     }
 
     /// Spawns a child. Its value goes to its handle, its error to the group: the handle of a child that failed gives
@@ -167,10 +184,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
-        match self.spawn(TaskBuilder::new(), future, Location::caller()) {
-            Ok(task) => task,
-            Err(closed) => panic!("{closed}"),
-        }
+        or_panic(self.spawn(TaskBuilder::new(), future, Location::caller()))
     }
 
     /// Spawns a child.
@@ -198,10 +212,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
-        match self.spawn(TaskBuilder::new().name(name), future, Location::caller()) {
-            Ok(task) => task,
-            Err(closed) => panic!("{closed}"),
-        }
+        or_panic(self.spawn(TaskBuilder::new().name(name), future, Location::caller()))
     }
 
     /// Spawns a child with a name.
@@ -249,10 +260,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
     {
-        match self.spawn(TaskBuilder::new(), future, Location::caller()) {
-            Ok(task) => task,
-            Err(closed) => panic!("{closed}"),
-        }
+        or_panic(self.spawn(TaskBuilder::new(), future, Location::caller()))
     }
 
     #[track_caller]
@@ -301,9 +309,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # In asyncio
     /// `TaskGroup.cancel()` of Python 3.15.
     #[doc(alias = "cancel_scope")]
+    #[track_caller]
     pub fn cancel(&self) {
         self.state.quiet.set(true);
-        let reason = Reason::own(Own::GroupCancelled, self.state.parent().serial);
+        let cause = Cause::GroupCancelled(self.state.parent().who());
+        let reason = Reason::own(cause, Some(Location::caller()));
         self.state.abort(&reason);
         self.state.cancel_body(&reason);
     }
@@ -320,7 +330,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     {
         let state = &*self.state;
         state.phase.set(Phase::Waiting);
-        let body_ended = || Reason::own(Own::BodyEnded, state.parent().serial);
+        let body_ended = || state.reason(Cause::BodyEnded);
         let mut cancelled = match &ended {
             Err(Ending::Cancelled(cancelled)) => Some(cancelled.clone()),
             _ => None,
@@ -377,14 +387,23 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         // The task is being cancelled from outside as well. The errors are returned now, so the cancel is raised at the next await.
         let parent = state.parent();
         if parent.requests_but_of_scopes_beside() > 0 && !errors.is_empty() {
+            let reason = parent.reason().hushed(); // in asyncio this cancel has no message
             if with_current_loop(Engine::interrupt_next) == Some(true) {
-                checkpoint::set_reason(Reason::none());
+                checkpoint::set_reason(reason);
             } else {
                 parent.uncancel();
-                parent.cancel(&Reason::none());
+                parent.cancel(&reason);
             }
         }
         Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
+    }
+}
+
+#[track_caller]
+fn or_panic<T>(spawned: Result<T, GroupClosed>) -> T {
+    match spawned {
+        Ok(task) => task,
+        Err(closed) => panic!("{closed}"), // not in a closure: the panic would not have the caller's line
     }
 }
 

@@ -1,17 +1,24 @@
-//! The state of a group: its children, their errors, and how far it has come.
+//! **The state of a group**: its children, their errors, and how far it has come.
+//!
+//! The scope could keep all this in its future. But children end, fail, and are spawned by other children while that future is not
+//! being polled. So the state is shared, and the future (`group/`) asks it.
 //!
 //! ```text
 //! Phase:         Body ──body has ended──▶ Waiting ──no child runs──▶ Ended     (a dropped scope is Ended, whatever it was)
 //! ParentCancel:  NotRequested ──▶ Undelivered ──poll of the frame──▶ Delivered ──the scope ends──▶ TakenBack
 //!                                    └──the scope ends────────────────────────────────────────────────▲
 //! ```
+//!
+//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `cancel`, `join`, `report`, `callback`, `sync` and
+//! `exception_group`.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::Context;
 
-use crate::error::{Own, Reason, TaskError};
+use crate::error::TaskError;
 use crate::exception_group::Raised;
 use crate::foreign;
 use crate::join::{Subscriber, Subscription};
@@ -19,6 +26,7 @@ use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef, Stage, Typed};
 use crate::kernel::waker::wake;
+use crate::reason::{Cause, Reason, Who};
 use crate::sync::{Event, Semaphore};
 use crate::wait_list::{Left, WaitKey, WaitList};
 
@@ -64,6 +72,7 @@ pub(super) struct State<E> {
     /// Set while no child runs.
     pub(super) all_done: Event,
     pub(super) limit: Option<Rc<Semaphore>>,
+    opened_at: &'static Location<'static>,
 }
 
 /// A child, and how to take its error.
@@ -82,7 +91,11 @@ fn raised<E, T, X: Into<Raised<E>>>(child: &Typed<Result<T, TaskError<X>>>) -> O
 
 impl<E: 'static> State<E> {
     /// A scope that `parent` polls for the first time.
-    pub(super) fn new(parent: RecordRef, limit: Option<usize>) -> State<E> {
+    pub(super) fn new(
+        parent: RecordRef,
+        limit: Option<usize>,
+        opened_at: &'static Location<'static>,
+    ) -> State<E> {
         let all_done = Event::of_a_group();
         all_done.set();
         State {
@@ -99,7 +112,13 @@ impl<E: 'static> State<E> {
             failed: RefCell::default(),
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
+            opened_at,
         }
+    }
+
+    /// The reason of a cancel that the scope itself causes.
+    pub(super) fn reason(&self, cause: impl FnOnce(Who) -> Cause) -> Reason {
+        Reason::own(cause(self.parent().who()), Some(self.opened_at))
     }
 
     pub(super) fn add_child<T: 'static, X: Into<Raised<E>> + 'static>(
@@ -146,8 +165,10 @@ impl<E: 'static> State<E> {
         if self.phase.get() == Phase::Ended || self.aborting.get() || is_requested {
             return;
         }
-        let serial = self.failed.borrow().first().map_or(0, |child| child.record.serial);
-        let reason = Reason::own(Own::SiblingFailed, serial);
+        let first = self.failed.borrow().first().map(|child| child.record.clone());
+        let reason = first.map_or_else(Reason::none, |child| {
+            Reason::own(Cause::SiblingFailed(child.who()), Some(child.spawned_at))
+        });
         self.abort(&reason);
         // asyncio cancels at once what the parent awaits. Here that takes a poll of the parent, which must be a task of this loop.
         // In a set of futures, the scope is polled only when its foreign waker has been woken.
@@ -292,7 +313,7 @@ impl<E: 'static> Drop for ScopeGuard<'_, E> {
             state.take_request_back();
         }
         for child in state.running_children() {
-            child.set_reason(Reason::own(Own::GroupDropped, state.parent().serial));
+            child.set_reason(state.reason(Cause::GroupDropped));
             child.owner.clone().discard(&child);
         }
         // No scope will raise the errors that are left: each goes to the child's handle, or is reported if there is none.

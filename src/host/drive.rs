@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::kind::Plain;
+use crate::close::Shutdown;
 use crate::error::{RunError, TaskError};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
-use crate::run::{EventLoop, NextStep, Shutdown};
-use crate::task::TaskBuilder;
+use crate::run::{EventLoop, NextStep};
+use crate::spawn::TaskBuilder;
 
 impl EventLoop {
     /// Runs `main`, then cancels the remaining tasks and waits for them, as [`try_run`](EventLoop::try_run) does; but as a future
@@ -69,12 +70,13 @@ impl EventLoop {
         S: Future,
     {
         let main_task = TaskBuilder::new().name("main");
-        let main = main_task.spawn_on(self.engine(), Plain, main, Location::caller());
+        let called_at = Location::caller();
+        let main = main_task.spawn_on(self.engine(), Plain, main, called_at);
         let mut driver = Driver { event_loop: self, waker: None, sleep, timer: None };
         async move {
             driver.turn_until(|| main.is_done()).await?;
             let engine = driver.event_loop.engine().clone();
-            let mut shutdown = Shutdown::default();
+            let mut shutdown = Shutdown::new(called_at);
             engine.enter(|| shutdown.advance(&engine)); // the first round of cancels
             driver.turn_until(|| shutdown.advance(&engine)).await?;
             main.take().expect("it has ended, and this is its only handle").map_err(|error| {

@@ -24,7 +24,7 @@
 //! - MUST NOT expect clean-up that awaits to run when the loop is dropped. [`EventLoop::cancel_all`] runs it, and blocks; if
 //!   clean-up needs the host itself, cancel [`EventLoop::all_tasks`] and go on turning until [`EventLoop::live_tasks`] is zero.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `time`, `task` and `run`.
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `time`, `task`, `spawn`, `watch`, `close` and `run`.
 
 mod drive;
 mod timed;
@@ -92,10 +92,12 @@ impl EventLoop {
     /// assert_eq!(event_loop.turn(Budget::unlimited()), Next::Idle);
     /// assert!(task.is_done());
     /// ```
+    #[track_caller]
     pub fn turn(&mut self, budget: Budget) -> Next {
         assert!(
             current::running().is_none(),
-            "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback"
+            "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback; turn them in turn, from \
+             outside of both"
         );
         let engine = self.engine();
         engine.enter(|| {
@@ -115,6 +117,7 @@ impl EventLoop {
     ///
     /// # Panics
     /// As [`turn`](EventLoop::turn).
+    #[track_caller]
     pub fn run_until_stalled(&mut self) -> Next {
         loop {
             let next = self.turn(Budget::unlimited());

@@ -39,6 +39,7 @@ impl Engine {
         for polled in 1..=max_polls {
             if is_watched {
                 self.poll_next::<true>();
+                self.after_watched_poll();
             } else {
                 self.poll_next::<false>();
             }

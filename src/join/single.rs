@@ -92,15 +92,14 @@ impl Join {
     #[inline(never)]
     fn poll_slow_path(&self, record: &RecordRef, cx: &mut Context<'_>) -> Poll<()> {
         // Is the cancel for this join? And has it been forwarded to the task already, at once along the chain or by this join?
-        let is_forwarded =
-            match checkpoint::visit(&self.told, cx) {
-                Visit::Go => return self.poll_and_tell(record, cx),
-                Visit::Wait => {
-                    checkpoint::is_asked(record);
-                    return Poll::Pending;
-                }
-                Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-            };
+        let is_forwarded = match checkpoint::visit(&self.told, cx) {
+            Visit::Go => return self.poll_and_tell(record, cx),
+            Visit::Wait => {
+                checkpoint::is_asked(record);
+                return Poll::Pending;
+            }
+            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
+        };
         let engine = current::running();
         let engine = engine.as_ref().expect("a cancel is delivered by a loop");
         // The task swallowed it: the await goes on with the task's outcome.
@@ -139,7 +138,9 @@ impl Join {
 #[inline(never)]
 fn wait_for_end(record: &RecordRef, position: &Cell<Position>, cx: &Context<'_>) {
     current::with_task(|current| {
-        assert!(current != record, "a task cannot await itself: it would wait forever");
+        if current == record {
+            awaits_itself(record);
+        }
         current.starts_awaiting(record);
     });
     let waker = cx.waker();
@@ -178,6 +179,15 @@ fn wait_for_end(record: &RecordRef, position: &Cell<Position>, cx: &Context<'_>)
             position.set(Position::listed(key));
         }
     }
+}
+
+#[cold]
+fn awaits_itself(record: &RecordRef) -> ! {
+    panic!(
+        "task '{}' (spawned at {}): a task cannot await itself: it would wait forever; return, or await another task",
+        record.name(),
+        record.spawned_at
+    )
 }
 
 fn stop_waiting(record: &RecordRef, position: Position) {

@@ -15,9 +15,9 @@ use super::subscribers::{Subscriber, Subscription};
 use crate::awaited::CancelTargets;
 use crate::base::instant::Instant;
 use crate::delivery::checkpoint;
-use crate::error::Reason;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::Reason;
 use crate::wait_list::WaitKey;
 
 /// Which ends wake the waiter, besides the last one.

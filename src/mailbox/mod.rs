@@ -49,6 +49,7 @@ impl Engine {
         // Not until it is empty: a thread that sends without end would keep the loop from its tasks.
         for _ in 0..MAX_WAKES_PER_DRAIN {
             let Some(id) = inbox.take() else { return };
+            self.mailbox.has_received.set(true);
             self.take_remote_wake(id);
         }
         inbox.set_hint(true);

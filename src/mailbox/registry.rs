@@ -8,6 +8,7 @@
 //! The cost: memory for as many mailboxes as there were ever loops *at the same time*. And a waker that outlives its loop reaches
 //! the next loop with the same index. That loop ignores it, because the generations of its slots begin elsewhere.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) struct Registration {
     /// Where the generations of the loop's slots begin. It differs from loop to loop, so that the wakers of an earlier loop with
     /// this index match none of its tasks.
     pub(crate) first_generation: u32,
+    /// Wake-ups were taken from the inbox. Set by the loop; cleared by what looks whether the outside is at work.
+    pub(crate) has_received: Cell<bool>,
 }
 
 impl Registration {
@@ -62,7 +65,8 @@ impl Registration {
         let first_generation = loops.so_far.wrapping_mul(0x9E37_79B9) >> 8;
         drop(loops);
         let mailbox = MAILBOXES.get(loop_index);
-        let registration = Registration { mailbox, loop_index, first_generation };
+        let registration =
+            Registration { mailbox, loop_index, first_generation, has_received: Cell::new(false) };
         registration.mailbox.has_escaped_waker.store(false, Ordering::Relaxed);
         registration.inbox().open();
         Some(registration)

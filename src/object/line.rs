@@ -12,10 +12,9 @@ use std::rc::{Rc, Weak};
 
 use super::{GROUP, HeldBy, Holder, State, What};
 use crate::base::slab::Slab;
-use crate::delivery::checkpoint;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::with_current_loop;
-use crate::trace::Wait;
+use crate::trace::What as Told;
 use crate::wait_list::WaitList;
 
 thread_local! {
@@ -40,6 +39,8 @@ pub(crate) struct Line {
     /// While the object is watched: by the token of each hold, so the oldest is first.
     holders: RefCell<BTreeMap<u32, Holder>>,
     last_token: Cell<u32>,
+    /// The run in which an observer was told of the object.
+    pub(super) told_in: Cell<u64>,
 }
 
 impl Line {
@@ -59,6 +60,7 @@ impl Line {
             held_by: Cell::new(HeldBy::NOTHING),
             holders: RefCell::default(),
             last_token: Cell::new(0),
+            told_in: Cell::new(0),
         });
         if let Some(key) = key {
             let _ = LINES.try_with(|lines| lines.borrow_mut().set(key, Rc::downgrade(&line)));
@@ -73,12 +75,6 @@ impl Line {
             let number = with_current_loop(|engine| engine.objects.next_number());
             self.number.set(number.unwrap_or(0));
         }
-    }
-
-    /// An observer is told that the current task waits here.
-    #[cold]
-    pub(super) fn tell_wait(&self) {
-        checkpoint::tell_wait(Wait::Other { what: self.what.kind });
     }
 
     /// The same for all lines of an object.
@@ -138,6 +134,7 @@ impl Line {
         let token = self.last_token.get().wrapping_add(1).max(1);
         self.last_token.set(token);
         self.holders.borrow_mut().insert(token, Holder::running_task());
+        self.tell(|object| Told::Held { object, free: self.free() });
         token
     }
 

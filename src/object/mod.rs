@@ -16,14 +16,16 @@
 //! |---|---|
 //! | `mod` (this file) | what a line tells: kind, state, holders |
 //! | `line` | the shared memory of a line, and the list of all lines of the thread |
+//! | `tell` | what an observer is told of an object |
 //! | `waiters` | the word that an operation tests, and how waiters are called |
 //! | `wait` | the future that waits in a line |
 //!
 //! What it does not do: it decides nothing. No operation of a primitive depends on a note.
 //!
-//! It stands on `base`, `wait_list`, the kernel, `kept_waker` and `delivery`.
+//! It stands on `base`, `wait_list`, the kernel, `trace`, `kept_waker` and `delivery`.
 
 mod line;
+mod tell;
 mod wait;
 mod waiters;
 
@@ -35,6 +37,7 @@ use crate::kernel::current;
 use crate::kernel::record::RecordRef;
 
 pub(crate) use line::{Line, lines_of_thread};
+pub(crate) use tell::because_of;
 pub(crate) use wait::{Owner, Wait};
 pub(crate) use waiters::Waiters;
 

@@ -126,6 +126,17 @@ fn part_of(what: &What<'_>, stack: &[Frame]) -> Value {
         What::CancelTakenBack { task, left } => {
             json!({ "e": "cancel-taken-back", "task": number(*task), "left": left })
         }
+        What::Object { object, kind, name, size } => {
+            json!({ "e": "object", "object": object, "kind": kind, "name": name, "size": size })
+        }
+        What::Held { object, free } => json!({ "e": "held", "object": object, "free": free }),
+        What::Released { object, free } => {
+            json!({ "e": "released", "object": object, "free": free })
+        }
+        What::Put { object, items } => json!({ "e": "put", "object": object, "items": items }),
+        What::Got { object, items } => json!({ "e": "got", "object": object, "items": items }),
+        What::Set { object } => json!({ "e": "set", "object": object }),
+        What::Cleared { object } => json!({ "e": "cleared", "object": object }),
         What::RemoteWake { task } => json!({ "e": "remote", "task": task.map(number) }),
         What::Parked { took } => {
             json!({ "e": "parked", "ns": u64::try_from(took.as_nanos()).ok() })
@@ -155,6 +166,9 @@ fn wait(on: &Wait<'_>) -> Value {
         Wait::Task { task } => json!({ "kind": "task", "task": number(*task) }),
         Wait::Tasks { tasks, until } => {
             json!({ "kind": "tasks", "tasks": numbers(tasks), "until": until })
+        }
+        Wait::Object { object, of, kind } => {
+            json!({ "kind": "object", "object": object, "for": format!("{of}{kind}") })
         }
         Wait::Other { what } => json!({ "kind": "other", "text": what }),
     }

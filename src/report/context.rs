@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::error::{Panic, TooManyCallbacks};
+use crate::error::{Panic, Stuck, TooManyCallbacks};
 use crate::kernel::record::RecordRef;
 use crate::task::TaskRef;
 
@@ -51,16 +51,59 @@ pub enum Failure {
     },
     /// A callback was dropped and will not be called, because the loop had no room for it.
     TooManyCallbacks(TooManyCallbacks),
-    /// One poll blocked the loop for this long. Only with [`debug`](crate::EventLoopBuilder::debug).
-    SlowPoll(Duration),
+    /// One poll blocked the loop. Only with [`debug`](crate::EventLoopBuilder::debug) or
+    /// [`slow_callback_duration`](crate::EventLoopBuilder::slow_callback_duration).
+    SlowPoll {
+        /// How long, in real time.
+        took: Duration,
+        /// What the task waits for since, in words: the code before that await was slow. Empty if the task has ended or is ready
+        /// again, or if foreign code in it cannot say.
+        now_waits_for: Vec<String>,
+    },
+    /// Only a [`Handle`](crate::Handle), or a waker that foreign code holds, could still wake the loop, and nothing has for some
+    /// time. Reported once; the loop goes on. Only with [`stall_after`](crate::EventLoopBuilder::stall_after) or
+    /// [`debug`](crate::EventLoopBuilder::debug).
+    Stalled {
+        /// How long the loop has been quiet, in real time.
+        quiet_for: Duration,
+        /// The tasks, oldest first, each with what it waits for.
+        waits: Vec<Stuck>,
+        /// The same as a tree, with what they hold.
+        tree: String,
+    },
+    /// Tasks were polled again and again while virtual time stood still, and nothing from outside woke them. Reported once a
+    /// moment; the loop goes on.
+    Livelock {
+        /// How many polls there were.
+        polls: u64,
+        /// The tasks and callbacks that were polled last, in words.
+        polled: Vec<String>,
+    },
+    /// A run has ended and has cancelled this task, but the task has caught the cancel and goes on; so the run goes on, too.
+    /// Reported once a task.
+    OutlivesRun {
+        /// For how long no task has ended, on the loop's clock. `None` on a virtual clock (there it is reported after a million
+        /// turns), and if the task has taken the cancel back, with [`uncancel`](crate::TaskRef::uncancel) (that is reported at
+        /// once).
+        waited: Option<Duration>,
+    },
 }
 
 const CALLBACK: &str = "callback";
+
+/// So many tasks are named in a text.
+const MOST_SHOWN: usize = 10;
 
 impl ExceptionContext {
     pub(crate) fn of(record: &RecordRef, failure: Failure) -> ExceptionContext {
         let task = TaskRef::of_task(record);
         ExceptionContext { failure, task, spawned_at: record.spawned_at, what: CALLBACK }
+    }
+
+    /// The context of what a loop notices of itself.
+    #[track_caller]
+    pub(crate) fn of_loop(failure: Failure) -> ExceptionContext {
+        ExceptionContext { what: "the event loop", ..Self::of_no_task(failure, Location::caller()) }
     }
 
     /// The context of a failure that belongs to no task.
@@ -106,7 +149,38 @@ impl fmt::Display for Failure {
                 "was left after {rounds} rounds of dropping what the loop held, for its destructor makes another like it: \
                  it was forgotten, and its destructors did not run"
             ),
-            Failure::SlowPoll(took) => write!(f, "held up the loop for {took:?} in one poll"),
+            Failure::SlowPoll { took, now_waits_for } => {
+                write!(f, "held up the loop for {took:?} in one poll")?;
+                match now_waits_for.as_slice() {
+                    [] => Ok(()),
+                    several => write!(f, "; it now waits for {}", several.join(" and ")),
+                }
+            }
+            Failure::Stalled { quiet_for, tree, .. } => {
+                write!(
+                    f,
+                    "has been quiet for {quiet_for:.1?}: no task is ready, and only a `Handle` or a waker that foreign code \
+                     holds can wake it{tree}"
+                )
+            }
+            Failure::Livelock { polls, polled } => {
+                write!(
+                    f,
+                    "has made {polls} polls while its virtual time stood still: the clock moves only when no task is ready, so \
+                     let these tasks wait for something, or `sleep`"
+                )?;
+                let (shown, more) = polled.split_at(polled.len().min(MOST_SHOWN));
+                shown.iter().try_for_each(|task| write!(f, "\n  {task}"))?;
+                if more.is_empty() { Ok(()) } else { write!(f, "\n  and {} more", more.len()) }
+            }
+            Failure::OutlivesRun { waited } => {
+                let waited = waited.map(|waited| format!(" for {waited:.1?}")).unwrap_or_default();
+                write!(
+                    f,
+                    "has been cancelled by the end of the run, is still there, and the run waits for it{waited}: let it end after \
+                     `catch_cancel`, by `reraise` or by returning, and put a time limit around clean-up that may take long"
+                )
+            }
         }
     }
 }

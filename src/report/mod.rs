@@ -2,7 +2,7 @@
 //!
 //! The error of a task goes to the handle that awaits it. If that handle is dropped, the error would be dropped with it, and a
 //! program could fail without a word. So a failure that no handle can take any more is reported, once. A panic that has no caller
-//! to go to is reported too, and a poll that took long, if polls are watched. The report goes to the user's exception handler, or
+//! to go to is reported too, and so is what a loop notices of itself (`watch/`). The report goes to the user's exception handler, or
 //! to stderr if there is none.
 //!
 //! | file | idea |
@@ -16,18 +16,16 @@
 
 mod context;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::base::instant::Instant;
 use crate::base::panic::{Payload, swallow, text_of};
-use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::error::Panic;
 use crate::kernel::current;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::task::running_loop;
 
 pub use context::{ExceptionContext, Failure};
 
@@ -37,19 +35,11 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 /// The part of a loop that belongs to this ring.
 pub(crate) struct Reporting {
     handler: RefCell<ExceptionHandler>,
-    /// Polls that take longer than this are reported. `None` if polls are not timed.
-    slow_poll: Cell<Option<Duration>>,
-    /// When each poll that is watched began, innermost last.
-    began: RefCell<Vec<Option<Instant>>>,
 }
 
 impl Reporting {
     pub(crate) fn new(handler: ExceptionHandler) -> Reporting {
-        Reporting {
-            handler: RefCell::new(handler),
-            slow_poll: Cell::default(),
-            began: RefCell::default(),
-        }
+        Reporting { handler: RefCell::new(handler) }
     }
 }
 
@@ -119,48 +109,33 @@ impl Engine {
         }
     }
 
-    /// A poll begins in a turn that is watched: it is timed, and an observer is told of it. False if the task has ended.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn poll_begins(&self, record: &RecordRef) -> bool {
-        if record.has(Flag::DONE) {
-            return false;
-        }
-        if self.is_traced() {
-            self.tell_poll_begins(record);
-        }
-        let is_timed = self.unusual.has(Unusual::TIMES_POLLS);
-        let now = is_timed.then(|| self.clock_now());
-        self.reporting.began.borrow_mut().push(now);
-        true
-    }
-
-    /// That poll has ended. Reports it if it was slow.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) {
-        let began = self.reporting.began.borrow_mut().pop().flatten();
-        let now = began.map(|_| self.clock_now());
-        if self.is_traced() {
-            self.tell_poll_ends(record, is_ready);
-        }
-        let took = began.zip(now).map(|(began, now)| now - began);
-        if let (Some(took), Some(limit)) = (took, self.reporting.slow_poll.get())
-            && took > limit
-        {
-            self.report(&ExceptionContext::of(record, Failure::SlowPoll(took)));
-        }
-    }
-
     pub(crate) fn set_exception_handler(&self, handler: ExceptionHandler) {
         let before = self.reporting.handler.replace(handler);
         drop(before); // after the borrow: it may run any code
     }
+}
 
-    pub(crate) fn set_slow_poll(&self, limit: Option<Duration>) {
-        self.reporting.slow_poll.set(limit);
-        self.unusual.set(Unusual::TIMES_POLLS, limit.is_some());
-    }
+/// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
+///
+/// # Panics
+/// Without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{create_task, set_exception_handler, yield_now};
+///
+/// set_exception_handler(|context| println!("caught: {context}"));
+/// drop(create_task(async { panic!("nobody asked") }));
+/// yield_now().await;
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `loop.set_exception_handler(handler)`.
+#[track_caller]
+pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
+    running_loop().set_exception_handler(Rc::new(handler));
 }
 
 /// Reports the failure of a call, or of blocking work, that was scheduled at `location`.

@@ -32,6 +32,7 @@ impl Engine {
         checks.set(checks.get() - 1);
         if checks.get() == 0 {
             self.trim();
+            self.look_for_livelock();
         }
     }
 

@@ -17,9 +17,7 @@ use crate::thread::Reservation;
 use crate::time::Time;
 use crate::to_thread::{Blocking, PoolSettings};
 use crate::trace::Observer;
-
-/// The default of asyncio's `slow_callback_duration`.
-pub(crate) const SLOW_CALLBACK: Duration = Duration::from_millis(100);
+use crate::watch::{Watch, WatchSettings};
 
 /// Settings of a loop. Created by [`EventLoop::builder`].
 #[derive(Default)]
@@ -28,8 +26,7 @@ pub struct EventLoopBuilder {
     clock: Option<Clock>,
     name: Option<String>,
     exception_handler: Option<ExceptionHandler>,
-    slow_callback_duration: Option<Duration>,
-    watches_objects: bool,
+    watch: WatchSettings,
     pool: PoolSettings,
     wake_hook: Option<WakeCallback>,
     max_tasks: Option<usize>,
@@ -59,22 +56,72 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Whether polls that take longer than 100 ms are reported to the exception handler, and the holders of locks and permits are
-    /// noted, so that a dump can name them.
+    /// Whether the loop is in the debug mode. It then reports to the exception handler, as [`Failure`](crate::Failure)s,
+    ///
+    /// - polls that take longer than 100 ms of real time, as [`slow_callback_duration`](EventLoopBuilder::slow_callback_duration)
+    ///   does,
+    /// - that it has been quiet for 5 seconds, as [`stall_after`](EventLoopBuilder::stall_after) does.
+    ///
+    /// It also notes the holders of locks and permits that are first used from then on, so that a dump can name them.
+    ///
+    /// Without this call, a loop is in the debug mode if the environment has a variable `LOOPWHEEL_DEBUG` that is neither empty nor
+    /// `0`. [`set_debug`](crate::set_debug()) changes it later.
     ///
     /// # In asyncio
-    /// `loop.set_debug`.
-    pub fn debug(self, debug: bool) -> EventLoopBuilder {
-        let slow_callback_duration = debug.then_some(SLOW_CALLBACK);
-        EventLoopBuilder { slow_callback_duration, watches_objects: debug, ..self }
+    /// `loop.set_debug`, and `PYTHONASYNCIODEBUG=1`.
+    pub fn debug(mut self, debug: bool) -> EventLoopBuilder {
+        self.watch.debug = Some(debug);
+        self.watch.slow_poll = None;
+        self
     }
 
-    /// Like [`debug`](EventLoopBuilder::debug), with another limit, and without the holders.
+    /// Polls that take longer than this are reported, as [`Failure::SlowPoll`](crate::Failure::SlowPoll). Real time counts,
+    /// whatever clock the loop has.
     ///
     /// # In asyncio
     /// `loop.slow_callback_duration`.
-    pub fn slow_callback_duration(self, limit: Duration) -> EventLoopBuilder {
-        EventLoopBuilder { slow_callback_duration: Some(limit), ..self }
+    pub fn slow_callback_duration(mut self, limit: Duration) -> EventLoopBuilder {
+        self.watch.slow_poll = Some(limit);
+        self
+    }
+
+    /// If only a [`Handle`](crate::Handle), or a waker that foreign code holds, could still wake the loop, and nothing has for this
+    /// long, that is reported once, as [`Failure::Stalled`](crate::Failure::Stalled), with what each task waits for. Then the loop
+    /// waits on. It is reported again only after it has been woken. The default is not to; in the [debug mode](Self::debug) it
+    /// is 5 seconds.
+    ///
+    /// Real time counts, whatever clock the loop has. A loop with a timer, or with work of [`to_thread`](crate::to_thread()), is
+    /// not stalled: that will wake it. One that nothing at all can wake is a [`Deadlock`](crate::Deadlock). This works where the
+    /// loop itself waits: in [`run`](crate::run()) and its like. A host that calls [`turn`](EventLoop::turn), or another executor
+    /// that polls [`drive`](EventLoop::drive), waits by itself.
+    ///
+    /// For the report the tasks are polled once more, without a wake-up.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use std::time::Duration;
+    /// use loopwheel::{EventLoop, Failure, Handle, sync::Event};
+    ///
+    /// let event = Rc::new(Event::new());
+    /// let to_set = event.clone();
+    /// let builder = EventLoop::builder().stall_after(Duration::from_millis(10));
+    /// let builder = builder.exception_handler(move |context| {
+    ///     println!("{context}"); // … task 'main' (spawned at …) waits for an event
+    ///     assert!(matches!(context.failure, Failure::Stalled { .. }));
+    ///     to_set.set();
+    /// });
+    /// builder.build().run(async {
+    ///     let _handle = Handle::current(); // another thread might use one to wake this loop
+    ///     event.wait().await;
+    /// });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none: such a program hangs.
+    pub fn stall_after(mut self, quiet: Duration) -> EventLoopBuilder {
+        self.watch.stall_after = Some(quiet);
+        self
     }
 
     /// How many tasks may be alive on the loop at one time. The default is also the maximum, which is what a waker's id has room
@@ -157,8 +204,12 @@ impl EventLoopBuilder {
     ///
     /// # Panics
     /// If too many loops are alive in this process.
+    #[track_caller]
     pub fn build(self) -> EventLoop {
-        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+        match self.try_build() {
+            Ok(event_loop) => event_loop,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Creates the loop.
@@ -178,11 +229,11 @@ impl EventLoopBuilder {
         let max_tasks = self.max_tasks.unwrap_or(MAX_TASKS);
         let time = Time::new(self.clock.unwrap_or_else(Clock::monotonic));
         let blocking = Blocking::new(self.pool);
-        let reporting = Reporting::new(handler);
-        let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting);
-        engine.objects.watch(self.watches_objects);
+        let (reporting, watch) = (Reporting::new(handler), Watch::new(self.watch));
+        let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting, watch);
         let event_loop = EventLoop { engine: Rc::new(engine) };
-        event_loop.engine.set_slow_poll(self.slow_callback_duration);
+        event_loop.engine.choose_loop_of_polls();
+        event_loop.engine.watch_objects();
         // The whole test suite is also run with an observer everywhere, which may change nothing: see `.ci/run`.
         #[cfg(loopwheel_traced)]
         let observer = self.observer.or_else(|| Some(Rc::new(|_: &crate::trace::Event<'_>| ())));

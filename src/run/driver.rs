@@ -25,6 +25,7 @@ pub(crate) enum NextStep {
 
 impl EventLoop {
     /// Turns the loop until `done`, and parks the thread when there is nothing to do.
+    #[inline(never)] // what is alive around it would take registers from the loop of polls
     pub(super) fn turn_until(&self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
         let engine = self.engine();
         loop {
@@ -37,13 +38,34 @@ impl EventLoop {
             }
             match engine.next_step(next) {
                 NextStep::TurnAgain => {}
-                NextStep::ParkUntil(deadline) => engine.park(Some(deadline - engine.now())),
-                NextStep::ParkUntilWoken if engine.may_be_woken() => engine.park(None),
-                NextStep::ParkUntilWoken => {
-                    return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
-                }
+                step => self.park(&step, next)?,
             }
         }
+    }
+
+    /// Parks the thread, or notices that nothing can wake it.
+    #[inline(never)] // so that the loop of polls above keeps its registers
+    fn park(&self, step: &NextStep, next: Next) -> Result<(), RunError> {
+        let engine = self.engine();
+        match *step {
+            NextStep::TurnAgain => {}
+            NextStep::ParkUntil(deadline) => {
+                let deadline =
+                    engine.watch.look_at.get().map_or(deadline, |look| look.min(deadline));
+                engine.park(Some(deadline - engine.now()));
+            }
+            NextStep::ParkUntilWoken if engine.may_be_woken() => match engine.may_be_quiet_for() {
+                Some(Duration::ZERO) => engine.report_stall(),
+                limit => {
+                    let look = engine.watch.look_at.get().map(|look| look - engine.now());
+                    engine.park(limit.into_iter().chain(look).min());
+                }
+            },
+            NextStep::ParkUntilWoken => {
+                return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
+            }
+        }
+        Ok(())
     }
 }
 

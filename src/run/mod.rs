@@ -9,13 +9,11 @@
 //! | `mod` (this file) | `run`, and `EventLoop` |
 //! | `builder` | the settings of a loop |
 //! | `driver` | what to do between two turns |
-//! | `close` | the end of a run, and of a loop |
 //!
-//! It stands on `base`, `error`, the kernel, `mailbox`, `delivery`, `object`, `time`, `task`, `report`, `callback`, `thread`,
-//! `to_thread` and `dump`.
+//! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `trace`, `clock`, `object`, `time`, `task`, `spawn`, `report`,
+//! `callback`, `thread`, `to_thread`, `dump`, `watch` and `close`.
 
 mod builder;
-mod close;
 mod driver;
 
 use std::fmt;
@@ -28,19 +26,20 @@ use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
 use crate::clock::VirtualClock;
+use crate::close::Shutdown;
 use crate::dump::Dump;
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
 use crate::kernel::record::{Flag, Typed};
+use crate::reason::{Cause, Reason};
 use crate::report::{ExceptionContext, Failure};
-use crate::task::{Task, TaskBuilder, TaskRef, give_name, running_loop};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, TaskRef, give_name, running_loop};
 use crate::thread::Handle;
 use crate::trace::Observer;
-use builder::SLOW_CALLBACK;
 
 pub use builder::EventLoopBuilder;
-pub(crate) use close::Shutdown;
 pub(crate) use driver::NextStep;
 
 /// An event loop: runs futures on the thread that created it.
@@ -71,6 +70,7 @@ impl EventLoop {
     ///
     /// # Panics
     /// If too many loops are alive in this process. [`EventLoopBuilder::try_build`] returns an error instead.
+    #[track_caller]
     pub fn new() -> EventLoop {
         EventLoop::builder().build()
     }
@@ -136,9 +136,11 @@ impl EventLoop {
             return Err(RunError::AlreadyRunning);
         }
         let called_at = Location::caller();
+        let run_over = Reason::own(Cause::RunOver, Some(called_at));
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {
                 give_name(main, "main".into());
+                main.set_reason(run_over); // for a deadlock, which drops it
                 self.turn_until(|| main.has(Flag::DONE))?;
                 outcome_of_main(main)
             })?
@@ -153,14 +155,17 @@ impl EventLoop {
     ///
     /// # In asyncio
     /// `runner.close()`.
+    #[track_caller]
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
+        let mut shutdown = Shutdown::new(Location::caller());
         self.engine.enter(|| {
-            let mut shutdown = Shutdown::default();
             shutdown.advance(&self.engine); // the first round of cancels
-            self.turn_until(|| shutdown.advance(&self.engine))
+            let ended = self.turn_until(|| shutdown.advance(&self.engine));
+            self.engine.watch.look_at.set(None); // also after a deadlock: the next run has its own end
+            ended
         })
     }
 
@@ -246,8 +251,7 @@ impl EventLoop {
 
     /// See [`EventLoopBuilder::debug`]. Holders are noted of objects that are first used from now on.
     pub fn set_debug(&self, debug: bool) {
-        self.engine.objects.watch(debug);
-        self.engine.set_slow_poll(debug.then_some(SLOW_CALLBACK));
+        self.engine.set_debug(debug);
     }
 }
 
@@ -379,27 +383,4 @@ fn unwrap<T>(ended: Result<T, RunError>) -> T {
 #[track_caller]
 pub fn set_trace(observer: impl Observer + 'static) {
     running_loop().set_trace(Some(Rc::new(observer)));
-}
-
-/// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
-///
-/// # Panics
-/// Without a running loop.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use loopwheel::{create_task, set_exception_handler, yield_now};
-///
-/// set_exception_handler(|context| println!("caught: {context}"));
-/// drop(create_task(async { panic!("nobody asked") }));
-/// yield_now().await;
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `loop.set_exception_handler(handler)`.
-#[track_caller]
-pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
-    running_loop().set_exception_handler(Rc::new(handler));
 }

@@ -22,7 +22,7 @@ use crate::base::instant::Instant;
 use crate::delivery::{Told, checkpoint};
 use crate::error::NoRunningLoop;
 use crate::kernel::current;
-use crate::task::running_loop;
+use crate::task::{loop_that_polls, running_loop};
 use crate::trace::Wait;
 
 pub use interval::{Interval, interval};
@@ -194,7 +194,7 @@ impl Sleep {
             }
             // The usual case, with a path of its own: ten instructions fewer than by way of the code below.
             SleepState::For(duration) if !duration.is_zero() => {
-                let engine = running_loop();
+                let engine = loop_that_polls("a sleep");
                 engine.begin_limits(); // before the clock is read: a limit of the same duration around this sleep ends first
                 let deadline = engine.now() + *duration;
                 engine.waits();
@@ -204,11 +204,11 @@ impl Sleep {
                 return Poll::Pending;
             }
             SleepState::Until(deadline) => {
-                let engine = running_loop();
+                let engine = loop_that_polls("a sleep");
                 let is_past = *deadline <= engine.now();
                 (if is_past { Instant::START } else { *deadline }, engine)
             }
-            _ => (Instant::START, running_loop()),
+            _ => (Instant::START, loop_that_polls("a sleep")),
         };
         if deadline == Instant::START {
             // The deadline has passed already: the sleep takes one turn, as in asyncio.

@@ -3,15 +3,17 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::reference::{TaskRef, add_done_callback, describe, set_name_of};
+use super::reference::{TaskRef, add_done_callback, cancelled_by, describe, set_name_of};
 use super::shared::{SharedTask, SharedTaskOf};
-use crate::error::{Reason, ResultError, TaskError};
+use crate::error::{ResultError, TaskError};
 use crate::join::Join;
 use crate::kernel::record::{Flag, RecordRef, Stage, Typed};
+use crate::reason::{CancelledBy, Reason};
 
 /// A handle to a task: awaiting it gives the task's outcome.
 ///
@@ -66,13 +68,18 @@ impl<T, E> Task<T, E> {
     /// The outcome of a task that ended without a value.
     #[inline(never)]
     fn take_ending(&self) -> Result<T, TaskError<E>> {
-        self.take()
-            .unwrap_or_else(|| panic!("a `Task` was awaited although {}", ResultError::Taken))
+        self.take().unwrap_or_else(|| was_taken(&self.record))
     }
 }
 
+#[cold]
+fn was_taken(record: &RecordRef) -> ! {
+    let (name, at, taken) = (record.name(), record.spawned_at, ResultError::Taken);
+    panic!("task '{name}' (spawned at {at}) was awaited although {taken}")
+}
+
 impl<O> TaskOf<O> {
-    pub(super) fn new(record: Typed<O>) -> TaskOf<O> {
+    pub(crate) fn new(record: Typed<O>) -> TaskOf<O> {
         TaskOf { record, join: Join::new() }
     }
 
@@ -129,13 +136,20 @@ impl<O> TaskOf<O> {
     }
 
     /// See [`TaskRef::cancel`].
+    #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.record.cancel(&Reason::none())
+        self.record.cancel(&Reason::at(Location::caller()))
     }
 
     /// See [`TaskRef::cancel_with_reason`].
+    #[track_caller]
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(&Reason::said(reason.into()))
+        self.record.cancel(&Reason::said(reason.into(), Location::caller()))
+    }
+
+    /// See [`TaskRef::cancelled_by`].
+    pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        cancelled_by(&self.record)
     }
 
     /// See [`TaskRef::uncancel`].

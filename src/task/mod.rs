@@ -1,4 +1,4 @@
-//! **Tasks**: how they are spawned, and the handles to them.
+//! **Tasks**: the handles to them, and what can be asked of them.
 //!
 //! A handle could stop its task when it is dropped, as a future does. Then every task would need an owner. As in asyncio, dropping
 //! a handle detaches the task and never stops it. To await a handle gives the outcome. A cancel of the awaiting task is forwarded
@@ -6,92 +6,26 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `builder` | settings of a task, and its spawning |
 //! | `handle` | the handle that owns the outcome |
 //! | `shared` | a handle that can be cloned |
 //! | `reference` | what every task can do, whatever the type of its outcome |
 //!
-//! It stands on `base`, `error`, the kernel, `task_local` and `join`.
+//! It stands on `base`, `reason`, `error`, the kernel, `task_local`, `cancel` and `join`.
 
-mod builder;
 mod handle;
 mod reference;
 mod shared;
 
-use std::fmt;
-use std::future::Future;
 use std::rc::Rc;
 
 use crate::engine::Engine;
 use crate::error::{NoCurrentTask, NoRunningLoop};
 use crate::kernel::current;
 
-pub use builder::TaskBuilder;
 pub use handle::{Task, TaskHandle, TaskOf};
 pub use reference::TaskRef;
 pub(crate) use reference::give_name;
 pub use shared::{SharedTask, SharedTaskOf};
-
-/// Spawns a future as a task of the running loop.
-///
-/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Its output is the task's
-/// value, even if that is an `Err`. Use [`try_create_task`] for a future that can fail; else its error is lost when the handle is
-/// dropped.
-///
-/// # Panics
-/// Without a running loop, and if too many tasks are alive on it (see [`max_tasks`](crate::EventLoopBuilder::max_tasks));
-/// [`TaskBuilder::create_task_if_running`] returns an error instead.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{create_task, sleep};
-///
-/// let task = create_task(async {
-///     sleep(Duration::from_secs(1)).await;
-///     42
-/// });
-/// assert_eq!(task.await, Ok(42));
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `asyncio.create_task(coro)`. For a coroutine that raises: [`try_create_task`]. Rust cannot see here that an output is an error.
-#[doc(alias = "spawn")]
-#[doc(alias = "spawn_local")]
-#[track_caller]
-pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
-    TaskBuilder::new().create_task(future)
-}
-
-/// Spawns a future that can fail as a task of the running loop: its error is the task's failure.
-///
-/// A failure that no handle takes is reported once, to the loop's exception handler.
-///
-/// # Panics
-/// As with [`create_task`].
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use loopwheel::{TaskError, try_create_task};
-///
-/// let task = try_create_task(async { "no number".parse::<u32>() });
-/// assert!(matches!(task.await, Err(TaskError::Failed(_))));
-/// # });
-/// ```
-///
-/// # In asyncio
-/// `asyncio.create_task(coro)`, for a coroutine that raises.
-#[doc(alias = "spawn")]
-#[track_caller]
-pub fn try_create_task<F, T: 'static, E: fmt::Debug + 'static>(future: F) -> Task<T, E>
-where
-    F: Future<Output = Result<T, E>> + 'static,
-{
-    TaskBuilder::new().try_create_task(future)
-}
 
 /// The task that is running.
 ///
@@ -141,6 +75,22 @@ pub fn try_current_task() -> Result<TaskRef, NoCurrentTask> {
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskRef> {
     running_loop().tasks().into_iter().map(TaskRef::new).collect()
+}
+
+/// The current loop, for a future that is polled. Its caller's line is not the user's, so the message says what was polled.
+pub(crate) fn loop_that_polls(future: &str) -> Rc<Engine> {
+    match current::running() {
+        Some(engine) => engine,
+        None => is_polled_elsewhere(future),
+    }
+}
+
+#[cold]
+fn is_polled_elsewhere(future: &str) -> ! {
+    panic!(
+        "{future} was polled where no event loop of this crate runs: await it inside `loopwheel::run`, or in a task of a loop; \
+         under another executor, run the loop by `EventLoop::drive`, and await it in a task there"
+    )
 }
 
 /// The current loop. Panics if there is none.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::error::Reason;
 use crate::join::Joiner;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::{CancelledBy, Reason};
 use crate::task_local::current_locals;
 
 /// An untyped reference to a task: what every task can do, whatever the type of its outcome.
@@ -53,16 +53,40 @@ impl TaskRef {
     ///
     /// # In asyncio
     /// `task.cancel()`.
+    #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.record.cancel(&Reason::none())
+        self.record.cancel(&Reason::at(Location::caller()))
     }
 
     /// Like [`cancel`](TaskRef::cancel), with a reason that the error shows.
     ///
     /// # In asyncio
     /// `task.cancel(msg)`.
+    #[track_caller]
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
-        self.record.cancel(&Reason::said(reason.into()))
+        self.record.cancel(&Reason::said(reason.into(), Location::caller()))
+    }
+
+    /// What cancelled the task, and where. `None` if it did not end as cancelled, or while it runs and no request counts (see
+    /// [`cancelling`](TaskRef::cancelling)). If several cancels were requested, it is the one that is delivered.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use loopwheel::{create_task, yield_now};
+    ///
+    /// let task = create_task(yield_now());
+    /// assert!(task.to_ref().cancelled_by().is_none());
+    /// task.cancel();
+    /// let by = task.to_ref().cancelled_by().unwrap();
+    /// assert_eq!(by.to_string(), format!("cancelled at {}", by.at().unwrap()));
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none; the message of `task.cancel(msg)` is all that is known.
+    pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        cancelled_by(&self.record)
     }
 
     /// The number of cancel requests that were not taken back.
@@ -141,11 +165,17 @@ pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
 }
 
 /// Names the task, and tells an observer, if there is one.
-pub(crate) fn give_name(record: &RecordRef, name: Rc<str>) {
+pub(crate) fn give_name(record: &RecordRef, name: Arc<str>) {
     if record.has(Flag::TRACED) {
         record.owner.tell_name(record, &name);
     }
     record.cold().name.replace(Some(name));
+}
+
+pub(super) fn cancelled_by(record: &RecordRef) -> Option<CancelledBy> {
+    let is_requested = !record.has(Flag::DONE) && record.cancel_requests() > 0;
+    let counts = is_requested || record.has(Flag::CANCELLED);
+    counts.then(|| CancelledBy::of(record.reason())).flatten()
 }
 
 pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ use super::reference::{TaskRef, describe};
 use crate::error::{ResultError, TaskError};
 use crate::join::Join;
 use crate::kernel::record::RecordRef;
+use crate::reason::CancelledBy;
 
 /// A handle that can be cloned: every clone can be awaited, and gives a clone of the outcome.
 ///
@@ -62,13 +63,20 @@ impl<O> SharedTaskOf<O> {
     }
 
     /// See [`TaskRef::cancel`].
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         self.task.cancel()
     }
 
     /// See [`TaskRef::cancel_with_reason`].
+    #[track_caller]
     pub fn cancel_with_reason(&self, reason: impl Into<String>) -> bool {
         self.task.cancel_with_reason(reason)
+    }
+
+    /// See [`TaskRef::cancelled_by`].
+    pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        self.task.cancelled_by()
     }
 
     /// Whether the task has ended.
@@ -103,8 +111,16 @@ impl<O> Future for SharedTaskOf<O> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let ended = self.join.poll(self.task.record(), cx);
-        ended.map(|()| self.result().expect("a shared outcome is never taken, only cloned"))
+        ended.map(|()| self.result().unwrap_or_else(|_| was_taken(self.task.record())))
     }
+}
+
+#[cold]
+fn was_taken(record: &RecordRef) -> ! {
+    let (name, at) = (record.name(), record.spawned_at);
+    panic!(
+        "the outcome of the shared task '{name}' (spawned at {at}) was taken before it was shared: share it first"
+    )
 }
 
 impl<O> Clone for SharedTaskOf<O> {

@@ -246,7 +246,10 @@ impl Drop for Handle {
 /// # In asyncio
 /// `RuntimeError: Event loop is closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the event loop is gone: what is sent to it would never run")]
+#[error(
+    "the event loop is gone, for its `EventLoop` or its reservation was dropped: what is sent to it would never run, and what ran \
+     there was dropped; keep the loop until its tasks are awaited"
+)]
 pub struct LoopGone;
 
 impl Handle {

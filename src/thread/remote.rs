@@ -22,14 +22,16 @@ use super::handle::{Call, Handle, IfLost, LoopGone, drop_catching};
 use crate::base::id::TaskId;
 use crate::base::kind::Plain;
 use crate::delivery::{Told, checkpoint};
-use crate::error::{Cancelled, Panic, Reason, TaskError, TooManyTasks};
+use crate::error::{Cancelled, Panic, TaskError, TooManyTasks};
 use crate::join::{Joiner, Subscriber};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
 use crate::kernel::record::RecordRef;
+use crate::reason::Reason;
 use crate::report::Failure;
 use crate::report::report;
-use crate::task::{Task, TaskBuilder, running_loop};
+use crate::spawn::TaskBuilder;
+use crate::task::{Task, running_loop};
 use crate::trace::Wait;
 
 /// Why a task on another thread's loop gave no value.
@@ -204,18 +206,19 @@ impl<T: Send + 'static> RemoteTask<T> {
     }
 
     /// Requests that the task stop. True if it has not ended and its loop is not gone.
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         if self.is_done() {
             return false;
         }
         // Calls of one queue run in order, so the task has been spawned when this call runs.
-        let remote = self.remote.clone();
+        let (remote, at) = (self.remote.clone(), Location::caller());
         let cancel = move || {
             let task = remote.state.lock().task;
             let record =
                 current::running().zip(task).and_then(|(engine, task)| engine.tasks.get(task));
             if let Some(record) = record {
-                record.cancel(&Reason::none());
+                record.cancel(&Reason::at(at));
             }
         };
         let call = Call::new(cancel, IfLost::Nothing, self.remote.spawned_at);
@@ -235,6 +238,7 @@ impl<T: Send + 'static> RemoteTask<T> {
     /// # Panics
     /// In a running loop, and on the thread of the task's own loop unless the task has ended: it would block that loop, perhaps for
     /// ever. Await the task there instead. Also if the outcome was taken before, by awaiting `&mut` it.
+    #[track_caller]
     pub fn wait(self) -> Result<T, RemoteError> {
         assert!(
             current::running().is_none(),
@@ -263,8 +267,7 @@ impl<T> Future for RemoteTask<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "a task of another loop";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx)
-        {
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it
@@ -282,7 +285,7 @@ impl<T> Future for RemoteTask<T> {
     }
 }
 
-const TAKEN: &str = "the outcome of a `RemoteTask` was taken before";
+const TAKEN: &str = "the outcome of a `RemoteTask` was taken before, by an await of `&mut` it: await it once, and keep the outcome";
 
 impl<T> Drop for RemoteTask<T> {
     fn drop(&mut self) {

@@ -17,10 +17,11 @@ mod action;
 mod traced;
 mod wheel;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Instant as StdInstant;
 
 use crate::base::id::TaskId;
 use crate::base::instant::Instant;
@@ -45,6 +46,8 @@ pub(crate) struct Time {
     traced: RefCell<Slab<TracedTimer>>,
     /// The time that was read last. It never goes backwards, even if the clock does.
     latest: Cell<Instant>,
+    /// When the first real time was measured.
+    started: OnceCell<StdInstant>,
     /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory.
     fired: Cell<Vec<TimerAction>>,
 }
@@ -57,6 +60,7 @@ impl Time {
             wheel: RefCell::new(Wheel::new()),
             foreign_wakers: RefCell::default(),
             traced: RefCell::default(),
+            started: OnceCell::new(),
             fired: Cell::default(),
         }
     }
@@ -198,16 +202,21 @@ impl Engine {
         self.time.latest.get()
     }
 
-    /// Reads the clock, but does not note the time: for measuring, not for deadlines.
-    pub(crate) fn clock_now(&self) -> Instant {
-        self.time.clock.now()
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.kind_of_clock() == "virtual"
+    }
+
+    /// The real time, whatever clock the loop has: for measuring, not for deadlines.
+    pub(crate) fn real_now(&self) -> Instant {
+        let start = self.time.started.get_or_init(StdInstant::now);
+        Instant::START + start.elapsed()
     }
 
     pub(crate) fn kind_of_clock(&self) -> &'static str {
         self.time.clock.0.kind()
     }
 
-    /// The same if the clock is the operating system's.
+    /// The time without noting it, if the clock is the operating system's.
     pub(crate) fn real_time(&self) -> Option<Instant> {
         self.time.clock.0.real_time()
     }

@@ -38,7 +38,11 @@ pub(super) fn cancel_at_once<F: Future>(
     limit.phase.set(Phase::CancelledAtOnce);
     drop(begun.timer.take());
     begun.cancelled.get_or_init(|| awaited);
-    poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several))
+    // The waiting task is not cancelled, but what it cancels has its reason from there.
+    let reason = current::with_task(|task| limit.reason(task)).unwrap_or_default();
+    checkpoint::with_reason(reason, || {
+        poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several))
+    })
 }
 
 /// A later poll: waits for the end of the task that was cancelled.

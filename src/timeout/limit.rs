@@ -18,6 +18,7 @@
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::base::instant::Instant;
 use crate::catch::Frame;
 use crate::delivery::{Told, checkpoint};
 use crate::engine::Engine;
-use crate::error::{DeadlineOver, Own, Reason, TimedOut};
+use crate::error::{DeadlineOver, TimedOut};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
@@ -56,20 +57,25 @@ pub(super) enum Phase {
     Left,
 }
 
-/// One time limit.
+const NOT_OPEN: u32 = u32::MAX;
+
+/// One time limit. With the line first, the compiler builds it in place, and does not copy it.
+#[repr(C)]
 pub(super) struct Limit {
+    /// The line of the call that created it.
+    pub(super) created_at: &'static Location<'static>,
     pub(super) until: Option<Until>,
     pub(super) phase: Cell<Phase>,
     /// It was moved: `until` does not count any more.
-    rescheduled: Cell<bool>,
+    pub(super) rescheduled: Cell<bool>,
     /// Set by `expire`, which counts a cancel request of the task; and by `leave`, if the body has ended after its time.
     expired: Cell<bool>,
     /// The cancel has not been delivered to the body yet.
     to_deliver: Cell<bool>,
-    /// How many cancel requests the task had on entry. (32 bits leave no padding: so the struct is built in place and not copied.)
+    /// How many cancel requests the task had on entry.
     requests_before: Cell<u32>,
-    /// The index of the open limit, in the first poll; see `open.rs`.
-    open: Cell<Option<u32>>,
+    /// The index of the open limit, in the first poll; see `open.rs`. [`NOT_OPEN`] at other times.
+    open: Cell<u32>,
     /// Empty for most limits: their body is ready at once.
     pub(super) begun: OnceCell<Begun>,
 }
@@ -78,7 +84,7 @@ pub(super) struct Limit {
 pub(super) struct Begun {
     /// The task that polled the limit last. Empty when the limit is left.
     task: RefCell<Option<RecordRef>>,
-    when: Cell<Option<Instant>>,
+    pub(super) when: Cell<Option<Instant>>,
     pub(super) timer: RefCell<Option<Timer>>,
     /// The waker of the last poll, if it is foreign. A set of futures polls only what was woken, so the timer must wake this one.
     foreign_waker: RefCell<Option<KeptWaker>>,
@@ -125,15 +131,17 @@ impl Begun {
 }
 
 impl Limit {
-    pub(super) fn new(until: Option<Until>) -> Limit {
+    #[inline]
+    pub(super) fn new(until: Option<Until>, created_at: &'static Location<'static>) -> Limit {
         Limit {
+            created_at,
             until,
             phase: Cell::new(Phase::Created),
             rescheduled: Cell::new(false),
             expired: Cell::new(false),
             to_deliver: Cell::new(false),
             requests_before: Cell::new(0),
-            open: Cell::new(None),
+            open: Cell::new(NOT_OPEN),
             begun: OnceCell::new(),
         }
     }
@@ -141,13 +149,14 @@ impl Limit {
     /// The first poll begins.
     fn enter(&self) {
         let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
-        self.requests_before.set(requests.expect("a time limit can only be awaited in a task"));
+        self.requests_before.set(requests.unwrap_or_else(|| self.is_misused("outside a task")));
         self.phase.set(Phase::Running);
         match self.until {
             None => self.arm(None),
             Some(Until::Moment(when)) => self.arm(Some(when)),
             Some(Until::After(limit)) => {
-                self.open.set(with_current_loop(|engine| engine.open_limit(limit)));
+                let open = with_current_loop(|engine| engine.open_limit(limit));
+                self.open.set(open.unwrap_or(NOT_OPEN));
             }
         }
     }
@@ -155,7 +164,8 @@ impl Limit {
     /// The first poll has ended. If the body waits, the time begins now at the latest.
     #[inline]
     fn close(&self, body_waits: bool) {
-        if let Some(index) = self.open.take() {
+        let index = self.open.replace(NOT_OPEN);
+        if index != NOT_OPEN {
             self.close_open(index, body_waits);
         }
     }
@@ -177,7 +187,7 @@ impl Limit {
 
     pub(super) fn when(&self) -> Option<Instant> {
         match self.open.get() {
-            Some(index) if !self.rescheduled.get() => {
+            index if index != NOT_OPEN && !self.rescheduled.get() => {
                 with_current_loop(|engine| engine.deadline_of_open_limit(index)).flatten()
             }
             _ => self.begun.get()?.when.get(),
@@ -225,23 +235,31 @@ impl Limit {
         let before = begun.task.replace(task.clone());
         if self.expired.get() {
             before.iter().for_each(RecordRef::uncancel_of_scope);
-            task.iter().for_each(request_cancel);
+            task.as_ref().inspect(|task| self.request_cancel(task));
         }
         // Requests that the new task has already are older than this limit's: `leave` compares with them.
-        if let Some(task) = &task {
-            self.requests_before.set(task.requests_of_no_scope());
-        }
+        task.as_ref().inspect(|task| self.requests_before.set(task.requests_of_no_scope()));
         drop(before);
         self.rearm_if_running(begun);
     }
 
     /// If the timer has fired, counts the cancel request: its delivery is due from now on.
+    #[inline]
     fn expire(&self, begun: &Begun) {
         if !self.expired.get() && begun.has_fired() {
-            self.expired.set(true);
-            self.to_deliver.set(true);
-            begun.task.borrow().iter().for_each(request_cancel);
+            self.expire_now(begun);
         }
+    }
+
+    #[cold]
+    fn expire_now(&self, begun: &Begun) {
+        self.expired.set(true);
+        self.to_deliver.set(true);
+        begun.task.borrow().iter().for_each(|task| self.request_cancel(task));
+    }
+
+    fn request_cancel(&self, task: &RecordRef) {
+        task.count_cancel_of_scope(&self.reason(task));
     }
 
     /// Whether the time is up, polled since or not.
@@ -285,10 +303,6 @@ impl Limit {
             _ => false,
         }
     }
-}
-
-fn request_cancel(task: &RecordRef) {
-    task.count_cancel_of_scope(&Reason::own(Own::LimitUp, task.serial));
 }
 
 /// The frame of a time limit. It owns the `Limit`, or shares it with the body's `Deadline`s.
@@ -353,14 +367,18 @@ fn poll_again<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     // The body is gone, and its cancel went on from here. A combinator polls all the same, so the cancel goes on once more.
     let Some(mut future) = held.as_mut().as_pin_mut() else {
-        assert!(limit.phase.get() == Phase::Passed, "a time limit was polled after its end");
+        if limit.phase.get() != Phase::Passed {
+            limit.is_misused("after its end");
+        }
         checkpoint::comes_out(cx);
         return Poll::Pending;
     };
     if limit.phase.get() == Phase::CancelledAtOnce {
         return cancelled_at_once(limit, held, cx);
     }
-    assert!(limit.phase.get() == Phase::Running, "a time limit was polled after its end");
+    if limit.phase.get() != Phase::Running {
+        limit.is_misused("after its end");
+    }
     // Without a loop there is no time, and no cancel to deliver.
     let (Some(begun), Some(engine)) = (limit.begun.get(), current::running()) else {
         return future.poll(cx).map(Ok);

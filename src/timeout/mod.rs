@@ -9,18 +9,20 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `open` | limits in their first poll: most end there, and cost neither a timer nor a clock |
 //! | `limit` | one limit: its phases, its cancel request, its frame |
+//! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
 //! | `at_once` | a limit of zero around a task |
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and `sleep`.
+//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and
+//! `sleep`.
 
 mod at_once;
 mod limit;
-mod open;
+mod told;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,8 +30,6 @@ use crate::base::instant::Instant;
 use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
 use limit::{Limit, Limited, Until};
-
-pub(crate) use open::OpenLimits;
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
 ///
@@ -67,11 +67,13 @@ pub(crate) use open::OpenLimits;
 ///
 /// # In asyncio
 /// `asyncio.wait_for(aw, timeout)`. There, with a timeout of zero, a coroutine does not even begin.
+#[track_caller]
 pub fn wait_for<F: Future>(
     future: F,
     limit: impl Into<Option<Duration>>,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    Held::new(future, Limited::<_, true>(Limit::new(limit.into().map(Until::After))))
+    let limit = Limit::new(limit.into().map(Until::After), Location::caller());
+    Held::new(future, Limited::<_, true>(limit))
 }
 
 /// Runs `body` for at most `limit`; `None` is no limit yet.
@@ -104,6 +106,7 @@ pub fn wait_for<F: Future>(
 /// # In asyncio
 /// `async with asyncio.timeout(delay) as cm`.
 #[doc(alias = "fail_after")]
+#[track_caller]
 pub fn timeout<T, B>(
     limit: impl Into<Option<Duration>>,
     body: B,
@@ -111,7 +114,7 @@ pub fn timeout<T, B>(
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    within(limit.into().map(Until::After), body)
+    within(limit.into().map(Until::After), body, Location::caller())
 }
 
 /// Runs `body` until the loop's clock shows `when`; `None` is no limit yet. Otherwise as [`timeout`].
@@ -141,6 +144,7 @@ where
 /// # In asyncio
 /// `async with asyncio.timeout_at(when)`.
 #[doc(alias = "fail_at")]
+#[track_caller]
 pub fn timeout_at<T, B>(
     when: impl Into<Option<Instant>>,
     body: B,
@@ -148,14 +152,18 @@ pub fn timeout_at<T, B>(
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    within(when.into().map(Until::Moment), body)
+    within(when.into().map(Until::Moment), body, Location::caller())
 }
 
-fn within<T, B>(until: Option<Until>, body: B) -> impl Future<Output = Result<T, TimedOut>>
+fn within<T, B>(
+    until: Option<Until>,
+    body: B,
+    at: &'static Location<'static>,
+) -> impl Future<Output = Result<T, TimedOut>>
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    let limit = Rc::new(Limit::new(until));
+    let limit = Rc::new(Limit::new(until, at));
     Held::new(body(Deadline { limit: limit.clone() }), Limited::<_, false>(limit))
 }
 

@@ -306,8 +306,7 @@ impl<T> Future for ToThread<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const WHAT: &str = "work on another thread";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx)
-        {
+        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         // The loop counts outstanding work, so its own waker need not also count as one that has escaped.
@@ -322,7 +321,10 @@ impl<T> Future for ToThread<T> {
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
-        assert!(slot.state == State::Running, "the outcome of a `ToThread` was taken before");
+        assert!(
+            slot.state == State::Running,
+            "the outcome of a `ToThread` was taken before: await it once, and keep the outcome"
+        );
         let old = slot.waiter.replace(waker);
         drop(slot);
         drop(old); // after the lock: it may run anything

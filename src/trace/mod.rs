@@ -35,6 +35,7 @@ mod watch;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::id::TaskId;
 use crate::base::instant::Instant;
@@ -125,6 +126,8 @@ pub(crate) struct Tracing {
     observer: RefCell<Option<Rc<dyn Observer>>>,
     /// The observer that is told from the next turn on.
     next: RefCell<Option<Rc<dyn Observer>>>,
+    /// The number of the run that is traced, among those of this loop.
+    run: Cell<u64>,
     /// The number of the last event.
     last: Cell<u64>,
     turn: Cell<u64>,
@@ -154,6 +157,9 @@ struct TracedTask {
     woken: u64,
     /// The last request of a cancel.
     cancelled: u64,
+    /// How often it was polled, and for how long, in real time.
+    polls: u64,
+    polled_for: Duration,
 }
 
 impl Engine {
@@ -241,6 +247,11 @@ impl Engine {
         let mut tasks = self.tracing.tasks.borrow_mut();
         tasks.truncate(slots);
         tasks.shrink_to(slots);
+    }
+
+    /// The number of the run that is traced.
+    pub(crate) fn traced_run(&self) -> u64 {
+        self.tracing.run.get()
     }
 
     /// The number of a task or callback.

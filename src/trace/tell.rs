@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{How, Id, Text, Wait, What};
 use crate::base::instant::Instant;
 use crate::engine::Engine;
-use crate::error::Reason;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::Reason;
 
 // What the kernel tells.
 impl Engine {
@@ -76,7 +76,16 @@ impl Engine {
     /// It ends. From here on that is the cause, until the next event that is one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tell_poll_ends(&self, record: &RecordRef, is_ready: bool) {
+    pub(crate) fn tell_poll_ends(
+        &self,
+        record: &RecordRef,
+        is_ready: bool,
+        took: Option<Duration>,
+    ) {
+        self.with_traced(record, |traced| {
+            traced.polls += 1;
+            traced.polled_for += took.unwrap_or_default();
+        });
         let seq = self.tell(What::PollEnded { task: self.traced_id(record), is_ready });
         self.tracing.cause.set(seq);
     }

@@ -36,6 +36,7 @@ impl Engine {
         let run = Run { name: self.name(), clock: self.kind_of_clock() };
         self.call_observer(|| observer.begins(&run));
         self.watch_checkpoints(true);
+        self.watch_objects();
         let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
         records.sort_by_key(|record| record.serial);
         for record in &records {
@@ -58,6 +59,7 @@ impl Engine {
         self.unusual.set(Unusual::IS_TRACED, false);
         self.unusual.set(Unusual::WILL_BE_TRACED, false);
         self.watch_checkpoints(false);
+        self.watch_objects();
         for record in self.tasks.table.borrow().iter() {
             self.watch_task(record, false);
         }
@@ -84,6 +86,7 @@ impl Tracing {
 
     /// A new observer: its events are numbered from one.
     fn forget_run(&self) {
+        self.run.set(self.run.get() + 1);
         self.last.set(0);
         self.turn.set(0);
         self.callbacks.set(0);

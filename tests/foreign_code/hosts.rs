@@ -80,9 +80,6 @@ fn clock(w: &W, builder: EventLoopBuilder, then: Then) {
 fn clocks_and_hooks() -> Vec<Place> {
     vec![
         outside("a host's clock", Goes::Report, |w| clock(w, w.builder(), Then::Passes)),
-        outside("a host's clock that times polls", Goes::Report, |w| {
-            clock(w, w.builder().slow_callback_duration(ms(60_000)), Then::Passes);
-        }),
         outside("a host's clock that falls back", Goes::Report, |w| {
             clock(w, w.builder(), Then::FallsBack);
         }),

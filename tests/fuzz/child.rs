@@ -28,15 +28,15 @@ use crate::world::World;
 /// The crate's documented panics.
 const DOCUMENTED: [&str; 9] = [
     "a task cannot await itself",
-    "a `Task` was awaited although",
+    ") was awaited although",
     "the guard of a wait that was dropped holds nothing",
     "the task group is",
     "the outcome of a `RemoteTask` was taken",
-    "a semaphore of more than",
+    "a semaphore cannot have more than",
     "this queue is putting its items in order",
     // A `Task` that was awaited by reference, and then made a `SharedTask` and awaited again, or gathered.
-    "a shared outcome is never taken, only cloned",
-    "a gathered task is over, and its outcome is gathered once",
+    "was taken before it was shared",
+    "the outcome of a gathered task was taken before",
 ];
 
 /// The panic of another thread, where none should happen.

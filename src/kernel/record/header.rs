@@ -19,7 +19,8 @@ use super::state::{Bits, Flag, Stage};
 use crate::base::id::TaskId;
 use crate::cold::Cold;
 use crate::engine::Engine;
-use crate::error::{Cancelled, Reason, TaskError};
+use crate::error::{Cancelled, TaskError};
+use crate::reason::Reason;
 
 /// The serial of a callback: a function that the loop calls. It has a record, but no name; no list has it; a cancel drops it.
 pub(crate) const CALLBACK_SERIAL: u32 = 0;
@@ -160,10 +161,10 @@ impl Header {
     }
 
     pub(crate) fn set_reason(&self, reason: Reason) {
-        if !reason.is_none() || self.has(Flag::REASON) {
+        if reason.is_counted() {
             self.set(Flag::REASON);
-            self.reason.set(reason);
         }
+        self.reason.set(reason);
     }
 
     /// What a handle is told if the outcome is not for it: the task was cancelled, or panicked, or its group takes the error.

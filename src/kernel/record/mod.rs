@@ -55,7 +55,7 @@ use std::ptr::{self, NonNull};
 use std::task::Context;
 
 use crate::base::panic::{Payload, swallow};
-use crate::error::Reason;
+use crate::reason::Reason;
 
 pub(crate) use chain::{Chain, Heard};
 pub(crate) use header::{CALLBACK_SERIAL, Header, SpawnParams};
@@ -122,7 +122,7 @@ impl RecordRef {
         }
         let vtable = self.vtable;
         // SAFETY: *Counted*: this was the last reference, so the header is not used again. No other field needs its destructor: the
-        // task awaits nothing, the reason and the cold part are gone (`clear_contents`), and no chain holds the record, so `next` is `None`.
+        // task awaits nothing, a reason that counts and the cold part are gone (`clear_contents`), and `next` is `None`.
         let owner = unsafe { (&raw const self.owner).read() };
         if let Some(words) = vtable.words {
             let block = ptr::slice_from_raw_parts_mut(self.0.as_ptr().cast(), words);

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::object::{GROUP, Line, Owner, Wait, Waiters, What};
+use crate::object::{GROUP, Line, Owner, Wait, Waiters, What, because_of};
+use crate::trace;
 
 /// A flag. Tasks wait until it is set.
 ///
@@ -76,14 +77,23 @@ impl Event {
     /// Sets the event and wakes all tasks that wait for it.
     pub fn set(&self) {
         if !self.set.replace(true) && self.waiters.is_busy() {
-            self.waiters.is_watched(); // it learns that at its first operation
-            self.waiters.call_all();
+            self.tell_and_call_all();
         }
+    }
+
+    fn tell_and_call_all(&self) {
+        let mut told = 0;
+        if self.waiters.is_watched() {
+            told = self.line().tell(|object| trace::What::Set { object });
+        }
+        because_of(told, || self.waiters.call_all());
     }
 
     /// Clears the event: from now on tasks wait again.
     pub fn clear(&self) {
-        self.set.set(false);
+        if self.set.replace(false) && self.waiters.is_watched() {
+            self.line().tell(|object| trace::What::Cleared { object });
+        }
     }
 
     /// Whether the event is set.

@@ -8,7 +8,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::object::{HeldBy, Line, Owner, Wait, Waiters, What};
+use crate::object::{HeldBy, Line, Owner, Wait, Waiters, What, because_of};
+use crate::trace;
 
 /// A lock that one task at a time may hold. The others get it in the order in which they came.
 ///
@@ -182,15 +183,20 @@ impl Lock {
         self.note();
         if self.waiters.may_be_watched() {
             self.note_release();
+        } else {
+            self.waiters.call_first_if_uncancelled();
         }
-        self.waiters.call_first_if_uncancelled();
     }
 
     #[cold]
     fn note_release(&self) {
+        let mut told = 0;
         if self.waiters.is_watched() {
-            self.line().released(0); // a lock has one holder at most
+            let line = self.line();
+            line.released(0); // a lock has one holder at most
+            told = line.tell(|object| trace::What::Released { object, free: None });
         }
+        because_of(told, || self.waiters.call_first_if_uncancelled());
     }
 
     /// Whether the lock is held.

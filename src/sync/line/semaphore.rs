@@ -8,7 +8,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::object::{Line, Owner, State, Wait, Waiters, What};
+use crate::object::{Line, Owner, State, Wait, Waiters, What, because_of};
+use crate::trace;
 
 /// A number of permits, each held by one task at a time. The others get one in the order in which they came.
 ///
@@ -115,7 +116,7 @@ impl Semaphore {
     #[track_caller]
     fn give_back(&self, token: u32) {
         let value =
-            self.value.get().checked_add(1).expect("a semaphore of more than usize::MAX permits");
+            self.value.get().checked_add(1).expect("a semaphore cannot have more than usize::MAX permits: `release` gives back one that was forgotten");
         if self.waiters.is_busy() {
             self.note_and_call(token, value);
         } else {
@@ -127,20 +128,27 @@ impl Semaphore {
     fn note_and_call(&self, token: u32, value: usize) {
         if self.waiters.may_be_watched() {
             self.note_release(token, value);
-        }
-        if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
-            self.value.set(value);
+        } else {
+            self.call_or_keep(value);
         }
     }
 
     #[cold]
     fn note_release(&self, token: u32, value: usize) {
+        let mut told = 0;
         if self.waiters.is_watched() {
             let line = self.line();
             line.released(token);
-            if self.waiters.in_line() == 0 {
-                line.note(State::Free { free: value, most: self.bound });
-            }
+            line.note(State::Free { free: value, most: self.bound });
+            told = line.tell(|object| trace::What::Released { object, free: Some(value) });
+        }
+        because_of(told, || self.call_or_keep(value));
+    }
+
+    #[inline]
+    fn call_or_keep(&self, value: usize) {
+        if self.waiters.in_line() == 0 || !self.waiters.call_first_uncancelled() {
+            self.value.set(value);
         }
     }
 

@@ -99,8 +99,12 @@ impl Barrier {
     ///
     /// # Panics
     /// If `parties` is zero.
+    #[track_caller]
     pub fn new(parties: usize) -> Barrier {
-        assert!(parties > 0, "a barrier needs at least one party");
+        assert!(
+            parties > 0,
+            "a barrier needs at least one party: give the number of tasks that meet at it"
+        );
         Barrier {
             condition: Condition::of(&BARRIER, &ITS_LOCK),
             parties,

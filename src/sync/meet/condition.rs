@@ -209,7 +209,8 @@ impl ConditionGuard<'_> {
     /// If an earlier wait of this guard was dropped hard: then the guard holds nothing.
     pub async fn wait(&self) {
         let serial = self.holds.take();
-        let serial = serial.expect("the guard of a wait that was dropped holds nothing");
+        let serial = serial
+            .expect("the guard of a wait that was dropped holds nothing: acquire the lock anew");
         self.condition.lock.release_acquisition(serial);
         self.condition.wait_and_relock(|serial| self.holds.set(Some(serial))).await;
     }

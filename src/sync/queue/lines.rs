@@ -1,16 +1,24 @@
 //! The three lines of a queue: for an item, for room, and for the end of the work on all items. They are lines of one object, and
 //! the first one keeps the state of the queue for a dump.
 
+use std::ptr;
+
 use super::{QueueOf, Store};
-use crate::object::{Line, Owner, State, Waiters, What};
+use crate::object::{Line, Owner, State, Waiters, What, because_of};
+use crate::trace;
 
 impl<S: Store> QueueOf<S> {
     /// An item was put, or got: notes the state, and calls a waiter.
     pub(super) fn note_and_call(&self, waiters: &Waiters) {
+        let mut told = 0;
         if self.is_to_be_noted(waiters) || waiters.in_line() > 0 {
-            self.first_line();
+            let (items, is_put) = (self.len(), ptr::eq(waiters, &raw const self.getters));
+            told = self.first_line().tell(|object| match is_put {
+                true => trace::What::Put { object, items },
+                false => trace::What::Got { object, items },
+            });
         }
-        waiters.call_one();
+        because_of(told, || waiters.call_one());
     }
 
     /// Whether a dump may ask for the state. While a task waits in `join`, each operation notes what is unfinished.

@@ -1,17 +1,22 @@
-//! **The builder** of a task: its name, and the way into the loop for every task that has a handle.
+//! **Spawning**: how a task is created, by a function or by a builder with settings.
+//!
+//! Each way of creating tasks (the functions here, a group, a gathering, another thread) could insert its record into the loop
+//! itself. Here they all end in one function, [`TaskBuilder::try_spawn_on`], which says no if there is no room. The plain functions
+//! are that with the running loop, and panic.
+//!
+//! It stands on `base`, `error`, the kernel and `task`.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::handle::{Task, TaskOf};
-use super::reference::give_name;
-use super::running_loop;
 use crate::base::kind::{Fallible, Kind, Plain};
 use crate::engine::Engine;
 use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 use crate::kernel::current;
+use crate::task::{Task, TaskOf, give_name, running_loop};
 
 /// Settings of a task that is about to be created.
 ///
@@ -26,7 +31,7 @@ use crate::kernel::current;
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder creates nothing before `create_task`"]
 pub struct TaskBuilder {
-    name: Option<Rc<str>>,
+    name: Option<Arc<str>>,
 }
 
 impl TaskBuilder {
@@ -106,4 +111,65 @@ impl TaskBuilder {
         }
         Ok(TaskOf::new(record))
     }
+}
+
+/// Spawns a future as a task of the running loop.
+///
+/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Its output is the task's
+/// value, even if that is an `Err`. Use [`try_create_task`] for a future that can fail; else its error is lost when the handle is
+/// dropped.
+///
+/// # Panics
+/// Without a running loop, and if too many tasks are alive on it (see [`max_tasks`](crate::EventLoopBuilder::max_tasks));
+/// [`TaskBuilder::create_task_if_running`] returns an error instead.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{create_task, sleep};
+///
+/// let task = create_task(async {
+///     sleep(Duration::from_secs(1)).await;
+///     42
+/// });
+/// assert_eq!(task.await, Ok(42));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.create_task(coro)`. For a coroutine that raises: [`try_create_task`]. Rust cannot see here that an output is an error.
+#[doc(alias = "spawn")]
+#[doc(alias = "spawn_local")]
+#[track_caller]
+pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
+    TaskBuilder::new().create_task(future)
+}
+
+/// Spawns a future that can fail as a task of the running loop: its error is the task's failure.
+///
+/// A failure that no handle takes is reported once, to the loop's exception handler.
+///
+/// # Panics
+/// As with [`create_task`].
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{TaskError, try_create_task};
+///
+/// let task = try_create_task(async { "no number".parse::<u32>() });
+/// assert!(matches!(task.await, Err(TaskError::Failed(_))));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `asyncio.create_task(coro)`, for a coroutine that raises.
+#[doc(alias = "spawn")]
+#[track_caller]
+pub fn try_create_task<F, T: 'static, E: fmt::Debug + 'static>(future: F) -> Task<T, E>
+where
+    F: Future<Output = Result<T, E>> + 'static,
+{
+    TaskBuilder::new().try_create_task(future)
 }

@@ -1,11 +1,13 @@
-//! **Limits in their first poll.**
+//! **Time limits in their first poll.**
 //!
 //! A limit could read the clock and set a timer when it is first polled. But the body of most limits is ready at once, and the
 //! timer would cost many times what that body does. So a limit *opens* when it is first polled, and *begins* (reads the clock, sets
 //! its timer) only when something in it waits. That is when its first poll returns pending; or earlier, just before a timer inside
 //! it is set, so that the limit's timer comes first in the wheel.
 //!
-//! Limits nest. All open limits of a loop belong to the task that is being polled.
+//! Limits nest. All open limits of a loop belong to the task that is being polled. The rest of a limit's life is in `timeout/`.
+//!
+//! It stands on `base`, the kernel and `time`.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;

@@ -1,0 +1,64 @@
+//! What an observer is told of an object. All of this is called where a watched object notes something anyway.
+
+use std::borrow::Cow;
+
+use super::{GROUP, Line, State};
+use crate::kernel::current;
+use crate::trace::{Wait, What};
+
+impl Line {
+    /// An observer is told that the current task waits in this line.
+    #[cold]
+    pub(super) fn tell_wait(&self) {
+        let Some(engine) = current::running().filter(|engine| engine.is_traced()) else { return };
+        if self.what.kind == GROUP {
+            return engine.tell_wait(Wait::Other { what: "the tasks of a group" });
+        }
+        self.introduce();
+        let (object, of, kind) = (self.number(), self.what.of, self.what.kind);
+        engine.tell_wait(Wait::Object { object, of, kind });
+    }
+
+    /// An observer is told what has happened to the object: `what` gets its number. Returns the number of the event, or zero.
+    #[cold]
+    pub(crate) fn tell(&self, what: impl FnOnce(u32) -> What<'static>) -> u64 {
+        let engine = current::running().filter(|engine| engine.is_traced());
+        let Some(engine) = engine.filter(|_| self.what.kind != GROUP) else { return 0 };
+        self.introduce();
+        engine.tell(what(self.number()))
+    }
+
+    /// An observer is told of the object before anything happens to it.
+    fn introduce(&self) {
+        let Some(engine) = current::running() else { return };
+        self.number_if_none();
+        if self.told_in.replace(engine.traced_run()) == engine.traced_run() {
+            return;
+        }
+        let size = match self.state() {
+            State::Free { most, .. } if most < usize::MAX => Some(most),
+            State::Items { capacity, .. } if capacity < usize::MAX => Some(capacity),
+            _ => None,
+        };
+        let (object, kind, name) = (self.number(), self.what.kind, self.name());
+        let name = name.as_deref().map(Cow::Borrowed);
+        engine.tell(What::Object { object, kind, name, size });
+    }
+
+    /// How many permits are free, if it has permits.
+    pub(super) fn free(&self) -> Option<usize> {
+        match self.state() {
+            State::Free { free, .. } => Some(free),
+            State::Unknown | State::Items { .. } => None,
+        }
+    }
+}
+
+/// Calls `run`. What an observer is told meanwhile has this event as its cause, if there was one.
+#[cold]
+pub(crate) fn because_of<R>(event: u64, run: impl FnOnce() -> R) -> R {
+    match current::running().filter(|_| event > 0) {
+        Some(engine) => engine.because_of(event, run),
+        None => run(),
+    }
+}

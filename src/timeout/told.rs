@@ -1,0 +1,27 @@
+//! **What a limit says**: as the cause of a cancel, and when it is misused. Both name the line that created it.
+
+use super::limit::{Limit, Until};
+use crate::kernel::record::RecordRef;
+use crate::reason::{Cause, Length, Reason};
+
+impl Limit {
+    /// The reason of the limit's cancel in this task.
+    pub(super) fn reason(&self, task: &RecordRef) -> Reason {
+        let length = match self.until {
+            Some(Until::After(time)) if !self.rescheduled.get() => Length::For(time),
+            _ => {
+                let when = self.begun.get().and_then(|begun| begun.when.get());
+                Length::Until(when.unwrap_or_default())
+            }
+        };
+        Reason::own(Cause::LimitUp(task.who(), length), Some(self.created_at))
+    }
+
+    #[cold]
+    pub(super) fn is_misused(&self, how: &str) -> ! {
+        let at = self.created_at;
+        panic!(
+            "a time limit (of {at}) was polled {how}: await it in a task of a loop, as `loopwheel::run` runs, once"
+        )
+    }
+}
