@@ -9,7 +9,7 @@
 //!   hand, and held: see [`VirtualClock`].
 //! - *host*: a function of the host, for frame time, simulated time, or a machine without `std::time`.
 //!
-//! It stands on `base` and the kernel.
+//! It stands on `base`, the kernel and `foreign`.
 
 use std::cell::Cell;
 use std::fmt;

@@ -11,26 +11,30 @@
 //! | the kernel calls | when | ring |
 //! |---|---|---|
 //! | `drain_remote_wakes`, `has_remote_wakes_hint` | when a turn begins | `mailbox` |
-//! | `post_remote_wake`, `note_escape_elsewhere` | when a waker is used away from its loop | `mailbox` |
-//! | `fire_timers`, `next_deadline`, `real_now` | when a turn begins and ends; around a watched poll | `time` |
+//! | `post_remote_wake`, `note_escape_elsewhere`, `waker_has_escaped` | when a waker is used away from its loop, or cloned | `mailbox` |
+//! | `fire_timers`, `next_deadline` | when a turn begins and ends | `time` |
 //! | `is_quiet`, `forget_what_waited`, `note_what_waits` | around a poll: what waits in it, is a cancel on its way | `delivery` |
-//! | `poll_slow_path`, `finish_poll` | in place of the plain poll and its end, if a cancel is on its way | `cancel` |
-//! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel` |
+//! | `poll_slow_path`, `finish_poll`, `end_slow_path` | in place of the plain poll and its end, if there is more to do | `cancel` |
+//! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel`, `awaited` |
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
-//! | `inherit_locals`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
-//! | `poll_timed` | in place of the plain loop of polls, if polls are timed | `host` |
+//! | `prepare`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
+//! | `poll_watched` | in place of the plain loop of polls, if polls are timed or watched | `host` |
+//! | `watches_polls`, `task_is_woken`, `wake_slow_path` | when a turn polls; when a watched task is woken | `trace` |
+//! | `poll_begins`, `poll_ends` | around a watched poll | `watch` |
 //! | `report_…`, `drop_unclaimed_outcome` | when a failure has no other way out | `report` |
-//! | `watches_polls`, `watched_poll_ended` | when a turn polls; after a watched poll | `watch` |
 //! | `reserve_…`, `callback_is_over`, `max_tasks`, `trim_sometimes` | when a slot is reserved or freed; at a check | `room` |
 //!
-//! Four more rings ask outwards in the same way:
+//! These rings ask outwards in the same way:
 //!
 //! | who calls | what | when | ring |
 //! |---|---|---|---|
-//! | `room` | `look_for_livelock` | at every 64th check | `watch` |
+//! | `trace` | `latest`, `real_time`, `kind_of_clock` | when an observer is told of something | `time` |
+//! | `trace` | `watch_checkpoints`, `watch_objects` | when the tracing of a loop begins or ends | `delivery`, `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
+//! | `cancel` | `poll_begins`, `poll_ends` | around a watched poll | `watch` |
 //! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
 //! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
+//! | `room` | `look_for_livelock` | at every 64th check | `watch` |
 //!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
 

@@ -10,7 +10,7 @@
 //! cancel of the task would not reach it. So each task has a list of the foreign wakers that its checkpoints keep, and a cancel
 //! wakes them all: the sets then poll what is in them.
 //!
-//! It stands on `base` and the kernel.
+//! It stands on `base`, the kernel and `foreign`.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};

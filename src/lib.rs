@@ -149,6 +149,7 @@ mod to_thread;
 pub mod trace;
 mod wait;
 mod wait_list;
+mod waiting;
 mod watch;
 
 #[cfg(feature = "futures")]

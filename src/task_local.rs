@@ -5,7 +5,7 @@
 //! moment. Copying them all at each spawn would be simple. Here they are shared until one is set, and copied then. A loop whose
 //! tasks never set one pays for the check of a flag at each spawn.
 //!
-//! It stands on `base`, `error`, the kernel and `trace`.
+//! It stands on `base`, `error`, the kernel, `foreign` and `trace`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

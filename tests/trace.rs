@@ -427,7 +427,7 @@ fn an_observer_that_counts_costs_no_allocation_an_event() {
         move |_: &Event<'_>| events.set(events.get() + 1)
     });
     event_loop.run(async {
-        let mut rounds = async || {
+        let rounds = async || {
             for _ in 0..100 {
                 yield_now().await;
                 sleep(ms(1)).await;

@@ -170,6 +170,15 @@ impl Engine {
         }
     }
 
+    /// Polls a task that is not queued.
+    fn poll_now(&self, record: &RecordRef) {
+        let is_watched = self.watches_polls() && self.poll_begins(record);
+        match record.begin_poll_unless(Flag::SLOW_PATH) {
+            Some(polling) => self.poll(record, polling, is_watched),
+            None => self.poll_slow_path(record, is_watched),
+        }
+    }
+
     /// A limit that this task has polled is up, or a group cancels its body in this task.
     ///
     /// As in asyncio, a task that is awaited in the body is to be cancelled at once. So if this task awaits one task it is polled

@@ -21,7 +21,12 @@ pub(crate) fn is_plain() -> bool {
     with_current_loop(Engine::is_plain).unwrap_or(true)
 }
 
-/// If this is true, the checkpoint returns `Pending` and changes nothing.
+/// For a checkpoint without a path of its own for that. If it is true, the checkpoint returns `Pending` and changes nothing.
+pub(crate) fn interrupted(told: &Told, cx: &Context<'_>) -> bool {
+    !is_plain() && is_interrupted(told, cx)
+}
+
+/// The same on the slow path.
 #[cold]
 pub(crate) fn is_interrupted(told: &Told, cx: &Context<'_>) -> bool {
     let is_interrupted = with_current_loop(|engine| match engine.visit(told, cx) {

@@ -117,7 +117,10 @@ impl Collecting<'_> {
             let awaited = noted.take();
             noted.set(awaited.clone());
             if let Some(awaited) = awaited.filter(|it| it.id.loop_index() != self.loop_index()) {
-                self.add(Some(index), || WaitsFor::TaskElsewhere(TaskName::of(&awaited)));
+                self.add(Some(index), || WaitsFor::TaskElsewhere {
+                    task: TaskName::of(&awaited),
+                    of_loop: awaited.owner.name().to_owned(),
+                });
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | `mod` (this file) | events as data |
 //! | `words` | events as sentences |
 //!
-//! It stands on `base` and `error`.
+//! It stands on `base`, `reason` and `error`.
 
 mod words;
 

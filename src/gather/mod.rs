@@ -9,7 +9,7 @@
 //! | `children` | from an argument to children, and from children to results |
 //! | `tuples` | the same for tuples |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `cancel`, `join`, `task` and `spawn`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `awaited`, `cancel`, `join`, `task` and `spawn`.
 
 mod children;
 mod tuples;
@@ -149,10 +149,7 @@ impl<C: Children> Gather<C> {
     /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         assert!(!self.finished, "a gathering was polled after its end: await it once");
-        if !checkpoint::is_plain() {
-            return self.poll_slow_path(cx);
-        }
-        self.poll_on(cx)
+        if checkpoint::is_plain() { self.poll_on(cx) } else { self.poll_slow_path(cx) }
     }
 
     fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -177,10 +174,7 @@ impl<C: Children> Gather<C> {
 
     fn poll_and_tell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = self.poll_on(cx);
-        if polled.is_pending() {
-            self.wait_set.tell_wait();
-        }
-        polled
+        self.wait_set.told(polled)
     }
 
     /// While a cancel is being delivered, or an observer is told.

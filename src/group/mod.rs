@@ -13,7 +13,8 @@
 //!
 //! The children and their errors are in a ring of their own, `group/state`.
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `scope`, `task`, `spawn`, `catch`, `exception_group` and `group/state`.
+//! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawn`, `catch`,
+//! `exception_group` and `group/state`.
 
 mod frame;
 mod state;

@@ -9,8 +9,8 @@
 //!                                    └──the scope ends────────────────────────────────────────────────▲
 //! ```
 //!
-//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `cancel`, `join`, `report`, `callback`, `sync` and
-//! `exception_group`.
+//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `kept_waker`, `delivery`, `cancel`, `join`,
+//! `report`, `callback`, `sync` and `exception_group`.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;

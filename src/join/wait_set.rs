@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::subscribers::{Subscriber, Subscription};
 use crate::awaited::CancelTargets;
@@ -222,9 +222,16 @@ impl<M: Members> WaitSet<M> {
         }
     }
 
-    /// An observer is told that the current task waits for the members.
+    /// The set was polled. If it is pending, an observer is told that the current task waits for the members.
     #[cold]
-    pub(crate) fn tell_wait(&self) {
+    pub(crate) fn told<R>(&self, polled: Poll<R>) -> Poll<R> {
+        if polled.is_pending() {
+            self.tell_wait();
+        }
+        polled
+    }
+
+    fn tell_wait(&self) {
         let until = match self.wake_at {
             WakeAt::Each => "the first",
             WakeAt::FirstFailure | WakeAt::FirstException => "all, or the first failure",

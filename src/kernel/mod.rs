@@ -8,7 +8,7 @@
 //! Read `base/id.rs` and `base/kind.rs` first, then these files in order. If a file names a type that comes later, take it as a name;
 //! `Engine` is the loop, and *foreign code* is code that is not the crate's. `docs/glossary.md` has the words. At a first reading skip
 //! the methods that the kernel calls and does not define (`engine.rs` says whose they are), and these, which only outer rings need:
-//! `stop_hearing`, `hear`, `hidden`, `with_hidden`, `outside`, `peek`, `poll_now`, `forget_future`.
+//! `stop_hearing`, `hear`, `hidden`, `with_hidden`, `outside`, `peek`, `forget_future`.
 //!
 //! | file | idea |
 //! |---|---|

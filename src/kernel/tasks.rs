@@ -55,13 +55,4 @@ impl Tasks {
         }
         true
     }
-
-    #[cold]
-    #[inline(never)]
-    fn wake_slow_path(&self, word: usize) {
-        let record = self.table.borrow().get_by_word(word).cloned();
-        if let Some(record) = record {
-            self.ready.push_slow_path(&record);
-        }
-    }
 }

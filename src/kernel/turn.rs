@@ -105,15 +105,6 @@ impl Engine {
         }
     }
 
-    /// Polls a task that is not queued.
-    pub(crate) fn poll_now(&self, record: &RecordRef) {
-        let is_watched = self.watches_polls() && self.poll_begins(record);
-        match record.begin_poll_unless(Flag::SLOW_PATH) {
-            Some(polling) => self.poll(record, polling, is_watched),
-            None => self.poll_slow_path(record, is_watched),
-        }
-    }
-
     /// Polls the task and acts on the result: it waits, it ends, or a cancel is on its way.
     #[allow(clippy::inline_always)]
     #[inline(always)]

@@ -15,7 +15,7 @@
 //! | `registry` | from the index of a loop to its mailbox |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base` and the kernel.
+//! It stands on `base`, the kernel and `foreign`.
 
 mod inbox;
 mod notifier;

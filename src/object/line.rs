@@ -24,7 +24,7 @@ thread_local! {
 
 /// The waiters of an object, and what is known of the object. An object with several lines has one for each thing to wait for.
 pub(crate) struct Line {
-    pub(super) waiters: RefCell<WaitList<KeptWaker>>,
+    pub(crate) waiters: RefCell<WaitList<KeptWaker>>,
     pub(crate) what: &'static What,
     /// Its key in the list of the thread; `None` when the thread ends.
     key: Option<u32>,
@@ -40,13 +40,13 @@ pub(crate) struct Line {
     holders: RefCell<BTreeMap<u32, Holder>>,
     last_token: Cell<u32>,
     /// The run in which an observer was told of the object.
-    pub(super) told_in: Cell<u64>,
+    pub(crate) told_in: Cell<u64>,
 }
 
 impl Line {
     /// A line of a new object, or one more of the object whose first line is `first`.
     #[cold]
-    pub(super) fn new(what: &'static What, first: Option<&Line>) -> Rc<Line> {
+    pub(crate) fn new(what: &'static What, first: Option<&Line>) -> Rc<Line> {
         // The list first gives the key, and then gets the line.
         let key = LINES.try_with(|lines| lines.borrow_mut().insert(Weak::new())).ok();
         let line = Rc::new(Line {
@@ -70,7 +70,7 @@ impl Line {
     }
 
     /// Gives the object a number, if it has none and a loop is running.
-    pub(super) fn number_if_none(&self) {
+    pub(crate) fn number_if_none(&self) {
         if self.number.get() == 0 && self.what.kind != GROUP {
             let number = with_current_loop(|engine| engine.objects.next_number());
             self.number.set(number.unwrap_or(0));
@@ -152,7 +152,7 @@ impl Line {
     }
 
     /// The object is not watched any more.
-    pub(super) fn forget_holders(&self) {
+    pub(crate) fn forget_holders(&self) {
         let holders = self.holders.take();
         drop(holders);
     }

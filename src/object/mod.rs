@@ -6,7 +6,7 @@
 //!
 //! So an object is alone until the first task waits for it. Then it needs memory for its waiters anyway, and gets its [`Line`]:
 //! counted memory that a list of the thread refers to weakly. From then on each operation that finds the line in use leaves a note of
-//! the object's state there. An operation on an object that no task waits for tests one word (`waiters`), and leaves no note.
+//! the object's state there. An operation on an object that no task waits for tests one word (`waiting/waiters.rs`), and leaves no note.
 //!
 //! Who holds a permit, or a lock that no task waits for, is asked only when something is wrong. An object that is *watched* leaves a
 //! note of each operation, and of each holder. Its word is never zero, so all its operations take the path that they take when
@@ -17,8 +17,6 @@
 //! | `mod` (this file) | what a line tells: kind, state, holders |
 //! | `line` | the shared memory of a line, and the list of all lines of the thread |
 //! | `tell` | what an observer is told of an object |
-//! | `waiters` | the word that an operation tests, and how waiters are called |
-//! | `wait` | the future that waits in a line |
 //!
 //! What it does not do: it decides nothing. No operation of a primitive depends on a note.
 //!
@@ -26,8 +24,6 @@
 
 mod line;
 mod tell;
-mod wait;
-mod waiters;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,8 +34,6 @@ use crate::kernel::record::RecordRef;
 
 pub(crate) use line::{Line, lines_of_thread};
 pub(crate) use tell::because_of;
-pub(crate) use wait::{Owner, Wait};
-pub(crate) use waiters::Waiters;
 
 /// What the waiters of a line wait for, in words: `of` an object of this `kind`.
 #[derive(Debug)]
@@ -128,7 +122,7 @@ pub(crate) struct Objects {
     /// The number of the object that was numbered last.
     last_number: Cell<u32>,
     /// New objects are watched.
-    watches: Cell<bool>,
+    pub(crate) watches: Cell<bool>,
 }
 
 impl Objects {

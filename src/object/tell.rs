@@ -9,7 +9,7 @@ use crate::trace::{Wait, What};
 impl Line {
     /// An observer is told that the current task waits in this line.
     #[cold]
-    pub(super) fn tell_wait(&self) {
+    pub(crate) fn tell_wait(&self) {
         let Some(engine) = current::running().filter(|engine| engine.is_traced()) else { return };
         if self.what.kind == GROUP {
             return engine.tell_wait(Wait::Other { what: "the tasks of a group" });
@@ -22,8 +22,10 @@ impl Line {
     /// An observer is told what has happened to the object: `what` gets its number. Returns the number of the event, or zero.
     #[cold]
     pub(crate) fn tell(&self, what: impl FnOnce(u32) -> What<'static>) -> u64 {
-        let engine = current::running().filter(|engine| engine.is_traced());
-        let Some(engine) = engine.filter(|_| self.what.kind != GROUP) else { return 0 };
+        let Some(engine) = current::running().filter(|engine| engine.is_traced()) else { return 0 };
+        if self.what.kind == GROUP {
+            return 0;
+        }
         self.introduce();
         engine.tell(what(self.number()))
     }
@@ -46,7 +48,7 @@ impl Line {
     }
 
     /// How many permits are free, if it has permits.
-    pub(super) fn free(&self) -> Option<usize> {
+    pub(crate) fn free(&self) -> Option<usize> {
         match self.state() {
             State::Free { free, .. } => Some(free),
             State::Unknown | State::Items { .. } => None,
@@ -55,9 +57,11 @@ impl Line {
 }
 
 /// Calls `run`. What an observer is told meanwhile has this event as its cause, if there was one.
-#[cold]
 pub(crate) fn because_of<R>(event: u64, run: impl FnOnce() -> R) -> R {
-    match current::running().filter(|_| event > 0) {
+    if event == 0 {
+        return run();
+    }
+    match current::running() {
         Some(engine) => engine.because_of(event, run),
         None => run(),
     }

@@ -7,7 +7,7 @@
 //! | `yield_now` | one turn for all other tasks |
 //! | `interval` | ticks that do not drift |
 //!
-//! It stands on `base`, `error`, the kernel, `delivery`, `time` and `task`.
+//! It stands on `base`, `error`, the kernel, `trace`, `delivery`, `time` and `task`.
 
 mod interval;
 mod timer;

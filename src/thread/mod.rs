@@ -10,8 +10,8 @@
 //! - `handle`: the call queue, its runner, and the handle.
 //! - `remote`: a task that was sent to a loop, and the way back of its outcome.
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`, `join`, `task`,
-//! `spawn`, `report` and `callback`.
+//! It stands on `base`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
+//! `join`, `task`, `spawn`, `report` and `callback`.
 
 mod handle;
 mod remote;

@@ -266,8 +266,7 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, RemoteError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const WHAT: &str = "a task of another loop";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         let waker = GuardedWaker::of(cx.waker()); // a real clone, because another thread wakes it
@@ -280,7 +279,7 @@ impl<T> Future for RemoteTask<T> {
         drop(state);
         drop(old); // after the lock: it may run anything
         checkpoint::waits();
-        checkpoint::tell_wait(Wait::Other { what: WHAT });
+        checkpoint::tell_wait(Wait::Other { what: "a task of another loop" });
         Poll::Pending
     }
 }

@@ -8,10 +8,9 @@
 //!
 //! A forked process has none of the threads. Jobs that were running at the fork are lost there, and given up when the loop is idle.
 //!
-//! - `pool`: the threads and their queue.
-//! - `waiters`: which tasks wait for which work.
+//! `pool` has the threads and their queue, `waiters` which tasks wait for which work.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `delivery`, `task`, `report` and `thread`.
+//! It stands on `base`, `error`, the kernel, `trace`, `kept_waker`, `delivery`, `task`, `report` and `thread`.
 
 mod pool;
 mod waiters;
@@ -301,35 +300,32 @@ impl<T> ToThread<T> {
     }
 }
 
+const TAKEN: &str =
+    "the outcome of a `ToThread` was taken before: await it once, and keep the outcome";
+
 impl<T> Future for ToThread<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const WHAT: &str = "work on another thread";
-        if !checkpoint::is_plain() && checkpoint::is_interrupted(&self.told, cx) {
+        if checkpoint::interrupted(&self.told, cx) {
             return Poll::Pending;
         }
         // The loop counts outstanding work, so its own waker need not also count as one that has escaped.
-        let waker = if self.call_queue.wakes_own_task(cx.waker()) {
-            GuardedWaker::of_counted(cx.waker())
-        } else {
-            GuardedWaker::of(cx.waker())
-        };
+        let is_own = self.call_queue.wakes_own_task(cx.waker());
+        let keep = if is_own { GuardedWaker::of_counted } else { GuardedWaker::of };
+        let waker = keep(cx.waker());
         let Some(mut slot) = self.slot() else {
             return Poll::Ready(Err(TaskError::Panicked(lost())));
         };
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
-        assert!(
-            slot.state == State::Running,
-            "the outcome of a `ToThread` was taken before: await it once, and keep the outcome"
-        );
+        assert!(slot.state == State::Running, "{TAKEN}");
         let old = slot.waiter.replace(waker);
         drop(slot);
         drop(old); // after the lock: it may run anything
         checkpoint::waits();
-        checkpoint::tell_wait(Wait::Other { what: WHAT });
+        checkpoint::tell_wait(Wait::Other { what: "work on another thread" });
         Poll::Pending
     }
 }

@@ -27,7 +27,7 @@
 //! | `tell` | what each ring tells |
 //! | `watch` | how the tracing of a loop begins and ends |
 //!
-//! It stands on `base`, `error`, the kernel, `foreign` and `event`.
+//! It stands on `base`, `reason`, `error`, the kernel, `foreign` and `event`.
 
 mod tell;
 mod watch;

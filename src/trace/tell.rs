@@ -7,6 +7,7 @@ use super::{How, Id, Text, Wait, What};
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::kernel::record::{Flag, RecordRef};
+use crate::kernel::tasks::Tasks;
 use crate::reason::Reason;
 
 // What the kernel tells.
@@ -241,5 +242,17 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn tell_jump(&self, to: Instant) {
         self.tell_because_of(0, What::ClockJumped { to });
+    }
+}
+
+impl Tasks {
+    /// Queues a task that is queued already, ignores pushes, or is watched.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wake_slow_path(&self, word: usize) {
+        let record = self.table.borrow().get_by_word(word).cloned();
+        if let Some(record) = record {
+            self.ready.push_slow_path(&record);
+        }
     }
 }

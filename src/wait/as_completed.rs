@@ -104,10 +104,7 @@ impl<H: TaskHandle> AsCompleted<H> {
             return Poll::Pending;
         }
         let polled = self.poll_on(cx, deadline);
-        if polled.is_pending() {
-            self.wait_set.tell_wait();
-        }
-        polled
+        self.wait_set.told(polled)
     }
 
     fn poll_on(&mut self, cx: &Context<'_>, deadline: Option<Instant>) -> Poll<Option<H>> {

@@ -113,10 +113,10 @@ impl<H: TaskHandle> Future for Wait<H> {
             return Poll::Pending;
         }
         let polled = self.poll_on(cx);
-        if let (Poll::Pending, Some((wait_set, _))) = (&polled, &self.begun) {
-            wait_set.tell_wait();
+        match &self.begun {
+            Some((wait_set, _)) => wait_set.told(polled),
+            None => polled,
         }
-        polled
     }
 }
 

@@ -16,7 +16,7 @@
 //! | `quiet` | a loop that only the outside can wake, and nothing does |
 //! | `livelock` | a million polls in which virtual time stands still |
 //!
-//! It stands on `base`, the kernel, `mailbox`, `trace`, `object`, `time`, `task`, `report`, `to_thread` and `dump`.
+//! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `object`, `time`, `task`, `report`, `to_thread` and `dump`.
 
 mod livelock;
 mod quiet;

@@ -66,7 +66,7 @@ impl Serialize for WaitsFor {
                 map.serialize_entry("kind", "task")?;
                 map.serialize_entry("task", task)?;
             }
-            WaitsFor::TaskElsewhere(task) => {
+            WaitsFor::TaskElsewhere { task, .. } => {
                 map.serialize_entry("kind", "task_elsewhere")?;
                 map.serialize_entry("task", task)?;
             }

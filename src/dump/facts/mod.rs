@@ -122,7 +122,12 @@ pub enum WaitsFor {
     /// The end of this task.
     Task(TaskName),
     /// The end of this task of another loop of the same thread.
-    TaskElsewhere(TaskName),
+    TaskElsewhere {
+        /// The task.
+        task: TaskName,
+        /// The name of its loop, which does not run.
+        of_loop: String,
+    },
     /// An object.
     Object {
         /// What of the object, such as `an item of `. Empty if it is the object itself.

@@ -120,7 +120,10 @@ impl Display for WaitsFor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             WaitsFor::Task(task) => task.fmt(f),
-            WaitsFor::TaskElsewhere(task) => write!(f, "{task} of another loop"),
+            WaitsFor::TaskElsewhere { task, of_loop } => write!(
+                f,
+                "{task} of the loop '{of_loop}', which does not run: turn it, or spawn the task here"
+            ),
             WaitsFor::Object { part, object } => {
                 write!(f, "{part}{object}")?;
                 if let Some(items) = object.unfinished.filter(|_| part.starts_with("the work")) {

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::object::{GROUP, Line, Owner, Wait, Waiters, What, because_of};
+use crate::object::{GROUP, Line, What, because_of};
 use crate::trace;
+use crate::waiting::{Owner, Wait, Waiters};
 
 /// A flag. Tasks wait until it is set.
 ///

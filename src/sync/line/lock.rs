@@ -8,8 +8,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::object::{HeldBy, Line, Owner, Wait, Waiters, What, because_of};
+use crate::object::{HeldBy, Line, What, because_of};
 use crate::trace;
+use crate::waiting::{Owner, Wait, Waiters};
 
 /// A lock that one task at a time may hold. The others get it in the order in which they came.
 ///

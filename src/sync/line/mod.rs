@@ -9,7 +9,7 @@
 //! | `semaphore` | a number of permits |
 //! | `event` | all waiters go on at once |
 //!
-//! It stands on `object`.
+//! It stands on `trace`, `object` and `waiting`.
 
 mod event;
 mod lock;

@@ -6,8 +6,9 @@
 use std::cell::Cell;
 
 use crate::catch::catch_cancel;
-use crate::object::{Line, Owner, Wait, Waiters, What};
+use crate::object::{Line, What};
 use crate::sync::line::{Lock, NotLocked};
+use crate::waiting::{Owner, Wait, Waiters};
 
 /// A lock, and a line of tasks that wait to be notified.
 ///

@@ -4,41 +4,43 @@
 use std::ptr;
 
 use super::{QueueOf, Store};
-use crate::object::{Line, Owner, State, Waiters, What, because_of};
-use crate::trace;
+use crate::object::{Line, State, What, because_of};
+use crate::trace::What::{Got, Put};
+use crate::waiting::{Owner, Waiters};
 
 impl<S: Store> QueueOf<S> {
     /// An item was put, or got: notes the state, and calls a waiter.
     pub(super) fn note_and_call(&self, waiters: &Waiters) {
-        let mut told = 0;
-        if self.is_to_be_noted(waiters) || waiters.in_line() > 0 {
-            let (items, is_put) = (self.len(), ptr::eq(waiters, &raw const self.getters));
-            told = self.first_line().tell(|object| match is_put {
-                true => trace::What::Put { object, items },
-                false => trace::What::Got { object, items },
-            });
+        if waiters.may_be_watched() {
+            return self.tell_and_call(waiters);
         }
+        self.first_line();
+        waiters.call_one();
+    }
+
+    #[cold]
+    fn tell_and_call(&self, waiters: &Waiters) {
+        let (items, is_put) = (self.len(), ptr::eq(waiters, &raw const self.getters));
+        let told = |object| if is_put { Put { object, items } } else { Got { object, items } };
+        let is_noted = self.is_to_be_noted(waiters) || waiters.in_line() > 0;
+        let told = if is_noted { self.first_line().tell(told) } else { 0 };
         because_of(told, || waiters.call_one());
     }
 
     /// Whether a dump may ask for the state. While a task waits in `join`, each operation notes what is unfinished.
     pub(super) fn is_to_be_noted(&self, waiters: &Waiters) -> bool {
-        let is_watched = waiters.is_watched();
-        if self.joiners.in_line() > 0 {
+        let (is_watched, is_joined) = (waiters.is_watched(), self.joiners.in_line() > 0);
+        if is_joined {
             waiters.watch(); // the loop has unset that, if it does not watch
-            return true;
         }
-        is_watched
+        is_watched || is_joined
     }
 
     /// The line that keeps the state, which is noted now.
     pub(super) fn first_line(&self) -> &Line {
         let line = self.getters.line_or_new(&WAITED_FOR[GETTERS]);
-        line.note(State::Items {
-            len: self.len(),
-            capacity: self.capacity,
-            unfinished: self.unfinished.get(),
-        });
+        let (len, capacity, unfinished) = (self.len(), self.capacity, self.unfinished.get());
+        line.note(State::Items { len, capacity, unfinished });
         line
     }
 
@@ -83,11 +85,8 @@ impl<S: Store, const LINE: usize> Owner for Of<'_, S, LINE> {
     }
 
     fn gave_up(&self, called: bool) {
-        let next_can_go_on = match LINE {
-            GETTERS => !self.0.is_empty(),
-            PUTTERS => !self.0.is_full(),
-            _ => false,
-        };
+        let next_can_go_on =
+            LINE == GETTERS && !self.0.is_empty() || LINE == PUTTERS && !self.0.is_full();
         if called && next_can_go_on {
             self.waiters().call_one();
         }

@@ -7,7 +7,7 @@
 //! | `errors` | the errors |
 //! | `mod` (this file) | the queue: waiting, shutting down, and a store that panics |
 //!
-//! It stands on `base` and `object`.
+//! It stands on `base`, `trace`, `object` and `waiting`.
 
 mod errors;
 mod heap;
@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::base::panic::{FirstPanic, quietly};
-use crate::object::{Wait, Waiters};
+use crate::waiting::{Wait, Waiters};
 use lines::{GETTERS, JOINERS, Of, PUTTERS};
 
 pub use errors::{PutError, QueueShutDown, TooManyTasksDone, TryGetError, TryPutError};
@@ -192,7 +192,6 @@ impl<S: Store> QueueOf<S> {
     }
 
     /// Begins an operation on a store that calls foreign code.
-    #[inline]
     #[track_caller]
     fn begin_operation(&self) -> Operation<'_, S> {
         let Ok(store) = self.items.try_borrow_mut() else { panic_nested() };
@@ -296,10 +295,8 @@ impl<S: Store> QueueOf<S> {
             self.count.set(0);
         }
         self.is_shut_down.set(true);
-        if immediate {
-            self.unfinished.set(self.unfinished.get().saturating_sub(dropped));
-            self.note_and_end_joins();
-        }
+        self.unfinished.set(self.unfinished.get().saturating_sub(dropped));
+        self.note_and_end_joins();
         self.getters.call_all();
         self.putters.call_all();
         let mut panics = FirstPanic::default();
@@ -311,7 +308,6 @@ impl<S: Store> QueueOf<S> {
 
     /// Makes the queue consistent after a panic of its store: counts anew, and wakes the waiters that can go on.
     #[cold]
-    #[inline(never)]
     fn recover(&self, mut store: RefMut<'_, S>, taken_out: Option<S::Item>) {
         let expected = self.count.get();
         if let Some(item) = taken_out {
@@ -397,7 +393,6 @@ struct Operation<'a, S: Store> {
 }
 
 impl<S: Store> Operation<'_, S> {
-    #[inline]
     fn store(&mut self) -> &mut S {
         self.store.as_mut().expect("the operation has not ended")
     }
@@ -425,8 +420,6 @@ impl<S: Store> fmt::Debug for QueueOf<S> {
         f.debug_struct("Queue")
             .field("len", &self.len())
             .field("capacity", &self.capacity())
-            .field("getters", &self.getters)
-            .field("putters", &self.putters)
             .field("unfinished", &self.unfinished.get())
             .field("is_shut_down", &self.is_shut_down())
             .finish_non_exhaustive()

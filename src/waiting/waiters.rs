@@ -18,10 +18,10 @@ use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::{Line, What};
 use crate::delivery::{any_is_interrupted, is_interrupted};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::with_current_loop;
+use crate::object::{Line, What};
 use crate::wait_list::{Left, WaitKey, WaitList};
 
 const CALLED: u64 = 1;

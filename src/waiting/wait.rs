@@ -1,19 +1,13 @@
-//! **Waiting in line**: how every primitive of `sync` waits.
-//!
-//! A primitive could keep a queue of wakers and wake the first when something comes free. But the woken task may never use that
-//! wake-up: it is cancelled first, or its future loses a `select!`. Then the wake-up is lost, and the other waiters sleep for ever.
-//!
-//! So a waiter that has been *called* (taken out of the line and woken) stays known until it is polled again. The rule: *a called
-//! waiter either goes on, or hands the call on.* A [`Wait`] that is cancelled or dropped in between tells its [`Owner`], the
-//! primitive, which calls the next waiter. A call passes no value: each primitive decides what a called waiter may take.
+//! The future that waits in a line.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::{Line, Waiters};
+use super::Waiters;
 use crate::delivery::{Told, Visit, checkpoint};
 use crate::kept_waker::KeptWaker;
+use crate::object::Line;
 use crate::wait_list::{Left, WaitKey};
 
 /// The primitive that owns a line.
