@@ -187,7 +187,7 @@ fn a_task_of_another_loop_is_named_as_such() {
     EventLoop::new().run_until_complete(async {
         let waits = create_task(async move { elsewhere.await.is_ok() });
         turns(2).await;
-        expect(&waits.to_ref(), &["Task-1 of another loop"]);
+        expect(&waits.to_ref(), &["Task-1 of the loop 'loopwheel', which does not run: turn it, or spawn the task here"]);
     });
 }
 

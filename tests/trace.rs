@@ -26,7 +26,7 @@ fn traced(main: impl Future<Output = ()>) -> Events {
     recorder.events()
 }
 
-fn find<'a>(events: &'a Events, is_wanted: impl Fn(&What<'_>) -> bool) -> &'a Event<'static> {
+fn find(events: &Events, is_wanted: impl Fn(&What<'_>) -> bool) -> &Event<'static> {
     events.iter().find(|event| is_wanted(&event.what)).expect("such an event")
 }
 
@@ -50,9 +50,9 @@ fn last_wake(events: &Events, task: Id) -> &Event<'static> {
 #[test]
 fn events_are_numbered_without_gaps_and_causes_come_before_what_they_lead_to() {
     let events = traced(async {
-        let task = create_task(async { sleep(ms(5)).await });
+        let task = create_task(sleep(ms(5)));
         wait_for(sleep(ms(50)), ms(10)).await.unwrap_err();
-        gather([1, 2, 3].map(|turns| common::turns(turns))).await;
+        gather([1, 2, 3].map(common::turns)).await;
         task.await.unwrap();
     });
     assert!(events.len() > 50);
@@ -137,7 +137,7 @@ fn a_wake_up_in_a_poll_has_the_poll_as_its_cause_and_the_task_as_its_author() {
 #[test]
 fn why_a_task_is_polled_and_why_it_is_cancelled_are_two_causes() {
     let events = traced(async {
-        let child = create_task(async { sleep(ms(10)).await });
+        let child = create_task(sleep(ms(10)));
         sleep(ms(10)).await; // set after: but main is polled first, since its timer was set first
         child.cancel_with_reason("enough");
         assert!(child.await.is_err());
@@ -168,7 +168,7 @@ fn a_cancel_is_followed_from_the_request_to_the_end() {
                 sleep(ms(1)).await;
             }
         });
-        let outer = create_task(async move { inner.await });
+        let outer = create_task(inner);
         common::turns(2).await;
         outer.cancel();
         outer.await.unwrap().unwrap();
@@ -188,7 +188,7 @@ fn a_cancel_is_followed_from_the_request_to_the_end() {
 
 #[test]
 fn a_time_limit_is_told_from_its_timer_to_the_catch() {
-    let events = traced(async { wait_for(sleep(ms(90)), ms(10)).await.unwrap_err() }.map_unit());
+    let events = traced(async { assert!(wait_for(sleep(ms(90)), ms(10)).await.is_err()) });
     let set = find(&events, |what| matches!(what, What::TimerSet { is_limit: true, .. }));
     let fired = find(&events, |what| matches!(what, What::TimerFired { .. }));
     assert_eq!(fired.cause, Some(set.seq));
@@ -196,14 +196,6 @@ fn a_time_limit_is_told_from_its_timer_to_the_catch() {
     assert!(matches!(caught.what, What::CancelCaught { catcher: "a time limit", .. }));
     find(&events, |what| matches!(what, What::CancelTakenBack { task: MAIN, left: 0 }));
 }
-
-trait MapUnit: Future + Sized {
-    async fn map_unit(self) {
-        self.await;
-    }
-}
-
-impl<F: Future> MapUnit for F {}
 
 #[test]
 fn the_cancels_of_a_group_have_the_failed_child_at_the_root() {
@@ -269,7 +261,7 @@ fn tracing_that_begins_in_a_poll_begins_with_the_next_turn_and_tells_what_it_fin
     let (mut event_loop, _) = watched_loop();
     let told = recorder.clone();
     event_loop.run(async move {
-        let sleeper = create_task(async { sleep(ms(10)).await });
+        let sleeper = create_task(sleep(ms(10)));
         sleeper.set_name("sleeper");
         yield_now().await;
         set_trace(told);
@@ -355,7 +347,7 @@ fn an_observer_that_uses_its_loop_is_told_no_more_and_the_loop_goes_on() {
                 }
             });
             event_loop.run(async {
-                let task = create_task(async { sleep(ms(5)).await });
+                let task = create_task(sleep(ms(5)));
                 *victim.borrow_mut() = Some(task.to_ref());
                 let beside = create_task(async { wait_for(sleep(ms(50)), ms(1)).await });
                 let _ = task.await;
@@ -431,7 +423,7 @@ fn an_observer_that_counts_costs_no_allocation_an_event() {
             for _ in 0..100 {
                 yield_now().await;
                 sleep(ms(1)).await;
-                wait_for(sleep(ms(5)), ms(1)).await.unwrap_err();
+                wait_for(sleep(ms(1)), ms(5)).await.unwrap(); // an expired limit allocates its reason
                 current_task().cancel();
                 current_task().uncancel();
                 trace::note("a line");

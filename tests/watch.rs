@@ -74,11 +74,14 @@ fn a_loop_that_only_the_outside_can_wake_says_what_it_waits_for_once_and_goes_on
             let Failure::Stalled { quiet_for, waits, .. } = failure else { panic!("{text}") };
             assert!(*quiet_for >= ms(20));
             let waits: Vec<_> = waits.iter().map(|it| (it.task.as_str(), &it.waits_for)).collect();
-            assert_eq!(waits[0], ("main", &vec!["task 'waits'".to_owned()]));
-            assert_eq!(waits[1], ("waits", &vec!["an event".to_owned()]));
+            assert_eq!(waits[0], ("main", &vec!["'waits' (Task-2)".to_owned()]));
+            assert_eq!(waits[1], ("waits", &vec!["event 1".to_owned()]));
             assert_eq!(waits.len(), 3);
             assert!(text.starts_with("the event loop has been quiet for "), "{text}");
-            assert!(text.contains("\n  task 'waits' (spawned at tests/watch.rs:"), "{text}");
+            assert!(
+                text.contains("'waits' (Task-2), waiting, spawned at tests/watch.rs:"),
+                "{text}"
+            );
         }
     }
 }
@@ -311,7 +314,7 @@ fn a_slow_poll_is_measured_in_real_time_and_names_what_the_task_waits_for_since(
         let texts: Vec<_> = reports.iter().map(|(text, _)| text).collect();
         assert_eq!(reports.len(), 2, "{texts:?}");
         assert!(texts.iter().all(|text| text.starts_with("task 'slow' (spawned at ")), "{texts:?}");
-        assert!(texts[0].ends_with("in one poll; it now waits for an event"), "{texts:?}");
+        assert!(texts[0].ends_with("in one poll; it now waits for event 1"), "{texts:?}");
         assert!(texts[1].ends_with("in one poll"), "it has ended: {texts:?}");
         let Failure::SlowPoll { took, .. } = &reports[0].1 else { panic!("{texts:?}") };
         assert!(*took >= ms(60), "{took:?}");

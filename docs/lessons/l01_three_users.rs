@@ -11,6 +11,8 @@
 //!
 //! Awaiting a handle gives a `Result`, because the task may have been cancelled or may have panicked. In this lesson
 //! neither happens.
+//!
+//! Step through it: `docs/players/l01_three_users.html`, in any browser.
 
 use std::time::Duration;
 

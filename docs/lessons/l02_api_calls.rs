@@ -12,6 +12,8 @@
 //!
 //! `main` awaits A first, and learns that C is done only when it comes to C. That delays nothing: C ended long
 //! before its handle is awaited, and its outcome was kept.
+//!
+//! Step through it: `docs/players/l02_api_calls.html`, in any browser.
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@
 //!
 //! The points to notice: `LocalRadar` answers first but is last in the result, because it was asked last. And the
 //! whole takes as long as the slowest service, 1.5 s; the four of them one by one would take 4.5 s.
+//!
+//! Step through it: `docs/players/l03_weather_gathered.html`, in any browser.
 
 use std::time::Duration;
 

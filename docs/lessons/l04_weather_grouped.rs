@@ -9,6 +9,8 @@
 //! The points to notice: `scope` gives what its body returns, here the handles. By then every task is over, so
 //! awaiting a handle afterwards does not wait. And a child returns a `Result`, because a group is about what happens
 //! when one fails (lessons L05 and L08). These never fail, as [`Infallible`] says.
+//!
+//! Step through it: `docs/players/l04_weather_grouped.html`, in any browser.
 
 use std::convert::Infallible;
 use std::time::Duration;

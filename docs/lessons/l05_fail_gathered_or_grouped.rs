@@ -12,6 +12,8 @@
 //! the error is in the group's [`ExceptionGroup`](loopwheel::ExceptionGroup), not in the task's handle: the handle
 //! can only say that the error went there. The handles are kept outside the body, because a group that fails cannot
 //! return them.
+//!
+//! Step through it: `docs/players/l05_fail_gathered_or_grouped.html`, in any browser.
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@
 //! apart, with `isinstance(result, Exception)`. Here each outcome is a `Result`, and the compiler requires both
 //! arms. There is even a third arm: a child may have been cancelled or may have panicked, without an error of its
 //! own.
+//!
+//! Step through it: `docs/players/l06_partial_success.html`, in any browser.
 
 use std::time::Duration;
 

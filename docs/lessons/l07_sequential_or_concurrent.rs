@@ -7,6 +7,8 @@
 //!
 //! The point to notice: one thread is enough for this. *Concurrent* means that the waits overlap, and these calls do
 //! nothing but wait. Five computations of 1 s each would take 5 s either way; they need threads, not tasks.
+//!
+//! Step through it: `docs/players/l07_sequential_or_concurrent.html`, in any browser.
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@
 //!
 //! The points to notice: the group fails at 1 s, not at 5 s. And tasks 1 and 3 themselves show that they are
 //! stopped: what a task owns is dropped with it, so the guard below knows whether its task reached its end.
+//!
+//! Step through it: `docs/players/l08_a_failure_cancels_the_siblings.html`, in any browser.
 
 use std::time::Duration;
 

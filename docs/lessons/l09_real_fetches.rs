@@ -8,6 +8,8 @@
 //!
 //! The points to notice: blocking code needs no asynchronous version, only a thread. And on a virtual clock no time
 //! passes while such work runs: real work takes real time, which the loop's clock need not show.
+//!
+//! Step through it: `docs/players/l09_real_fetches.html`, in any browser.
 
 use std::thread;
 

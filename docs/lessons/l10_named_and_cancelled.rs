@@ -9,6 +9,8 @@
 //! The points to notice: `cancel` is a request. It returns at once; the task is stopped at the `await` where it
 //! waits, the next time the loop comes to it. And the code that awaits a cancelled task gets an `Err`, a value to
 //! look at. That code is not cancelled itself, and the other task is not affected.
+//!
+//! Step through it: `docs/players/l10_named_and_cancelled.html`, in any browser.
 
 use std::time::Duration;
 

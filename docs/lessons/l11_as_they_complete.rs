@@ -11,6 +11,8 @@
 //! The points to notice: what comes back is the same handle that was given, so it has its task's name. To test for a
 //! particular task, compare [`TaskRef`](loopwheel::TaskRef)s. And the task that comes back is over: awaiting it does
 //! not wait.
+//!
+//! Step through it: `docs/players/l11_as_they_complete.html`, in any browser.
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@
 //! the current one awaits; between two awaits a task has the list to itself. `Rc` says that several tasks own the
 //! list, `RefCell` says that they take turns; an `Rc` cannot leave its thread. And the list has the order in which
 //! the children appended, not the order in which they were created.
+//!
+//! Step through it: `docs/players/l12_a_group_fills_a_list.html`, in any browser.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

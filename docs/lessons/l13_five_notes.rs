@@ -8,6 +8,8 @@
 //!
 //! The point to notice: the results are the same, and in the same order. The difference is that gathered exports all
 //! begin before the first has ended. So an export that needs the result of the one before belongs in the loop.
+//!
+//! Step through it: `docs/players/l13_five_notes.html`, in any browser.
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@
 //! There are two points to notice. The task does not begin inside `create_task`, but in the loop's next turn, so the
 //! first line comes from the status check: a task can only run when the current one awaits. And the whole takes 3 s,
 //! not 3.5 s.
+//!
+//! Step through it: `docs/players/l14_background_backup.html`, in any browser.
 
 use std::time::Duration;
 

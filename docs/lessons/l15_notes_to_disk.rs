@@ -12,6 +12,8 @@
 //!
 //! The files are real, in a fresh directory that is removed at the end. The 0.2 s simulate a slow disk. The writing
 //! itself uses `std::fs`, which makes the whole loop wait; for small files that is all right.
+//!
+//! Step through it: `docs/players/l15_notes_to_disk.html`, in any browser.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

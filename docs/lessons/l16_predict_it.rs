@@ -8,6 +8,8 @@
 //! The points to notice: the results are in the order in which *you* await, whichever task was ready first. The time
 //! is that of the slowest task, whichever it is. With the fast C that is A, so the time is 2 s. The results are the
 //! same, though C is now the first to finish.
+//!
+//! Step through it: `docs/players/l16_predict_it.html`, in any browser.
 
 use std::time::Duration;
 

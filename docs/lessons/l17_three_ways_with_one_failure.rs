@@ -12,6 +12,8 @@
 //! The point to notice: in all three the other nine finish. In the first the error arrives at 0.7 s and six exports
 //! are done, but a failure in a gather *cancels no other task*: the last three go on, although no code waits for
 //! them, and are done at 1 s. To stop them, use a group (lesson L08).
+//!
+//! Step through it: `docs/players/l17_three_ways_with_one_failure.html`, in any browser.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -12,6 +12,8 @@
 //! fifteen rounds of 10 ms: the loop always has twenty in progress.
 //!
 //! The files are real, in a fresh directory that is removed at the end.
+//!
+//! Step through it: `docs/players/l18_three_hundred_writes.html`, in any browser.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};

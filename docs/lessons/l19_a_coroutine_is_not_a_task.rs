@@ -9,6 +9,8 @@
 //! The point to notice: a forgotten `await` is silent at run time. asyncio warns when the coroutine is destroyed
 //! (`coroutine 'say_hello' was never awaited`); Rust warns sooner, when it compiles a line like `say_hello("you");`.
 //! Here the future is bound to a variable, so the compiler does not warn.
+//!
+//! Step through it: `docs/players/l19_a_coroutine_is_not_a_task.html`, in any browser.
 
 use std::time::Duration;
 

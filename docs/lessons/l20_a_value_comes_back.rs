@@ -8,6 +8,8 @@
 //! The point to notice: the value is *moved* out of the task, not copied. So awaiting uses the handle up, and the
 //! value may be of any type: it need not be `Clone`, nor `Send`, because all of this happens on one thread.
 //! `Task::shared` makes a handle that several tasks may await, each for a clone.
+//!
+//! Step through it: `docs/players/l20_a_value_comes_back.html`, in any browser.
 
 use std::time::Duration;
 

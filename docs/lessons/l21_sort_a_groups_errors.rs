@@ -11,6 +11,8 @@
 //! The points to notice: no error is lost. At 0.1 s the first task fails, which cancels everything else; the other
 //! three fail too, while they clean up, and all four errors are in the tree. And `split` reaches into the group
 //! inside: each half has one of its two errors, still inside a group.
+//!
+//! Step through it: `docs/players/l21_sort_a_groups_errors.html`, in any browser.
 
 use std::fmt;
 use std::time::Duration;

@@ -12,6 +12,8 @@
 //! normally, and awaiting it would give `Ok`. And at 0.3 s both the worker's fourth round and the cancel are due.
 //! `main` has waited for that moment since 0.0 s, and the worker since 0.2 s, so `main` goes first, and there is no
 //! fourth `Working...`.
+//!
+//! Step through it: `docs/players/l22_clean_up_on_cancel.html`, in any browser.
 
 use std::time::Duration;
 

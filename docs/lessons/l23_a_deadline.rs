@@ -9,6 +9,8 @@
 //! never printed. A time limit is a cancel, so an operation that cleans up (lesson L22) does that here too, and
 //! `wait_for` waits for it. To stop waiting while the work goes on, make it a task and give `wait_for` a
 //! [`shield`](loopwheel::shield) around its handle.
+//!
+//! Step through it: `docs/players/l23_a_deadline.html`, in any browser.
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@
 //! `wait`: it says how far things are. It raises no task's error either: a task that failed is over, and awaiting it
 //! tells more. Under `FirstException` a task that succeeds is not enough, so B alone does not end the wait. With
 //! `&mut` handles the caller keeps them all, and can wait again.
+//!
+//! Step through it: `docs/players/l24_wait_three_ways.html`, in any browser.
 
 use std::time::Duration;
 

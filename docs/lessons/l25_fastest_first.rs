@@ -9,6 +9,8 @@
 //! The points to notice: [`gather`](loopwheel::gather) would give the first result at 0.3 s, with all the others;
 //! here the first arrives at 0.1 s. And when the time is up no task is cancelled: A is still running, `pending`
 //! gives its handle back, and we decide what happens to it.
+//!
+//! Step through it: `docs/players/l25_fastest_first.html`, in any browser.
 
 use std::time::Duration;
 

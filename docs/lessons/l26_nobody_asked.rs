@@ -12,6 +12,8 @@
 //! moment of the failure, because the handle is gone by then. If the handle had been kept, it would be the moment
 //! when the handle is dropped without having been awaited. asyncio's `Task exception was never retrieved` comes when
 //! Python frees the task object, and a reference cycle can delay that until the garbage collector runs.
+//!
+//! Step through it: `docs/players/l26_nobody_asked.html`, in any browser.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -10,6 +10,8 @@
 //! The points to notice: the producer takes no time itself, but still does not finish at once. The full queue holds
 //! it back, so never more than five items wait, however fast it is. And `join` is why the cancel is safe: after it
 //! neither the queue nor the consumer has an item that could be lost.
+//!
+//! Step through it: `docs/players/l27_producer_and_consumer.html`, in any browser.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -9,6 +9,8 @@
 //! The points to notice: ten fetches in rounds of three take four rounds, 0.4 s. A permit is given back *however*
 //! the function ends, also by an early return, a panic or a cancel, because a destructor gives it back. And waiting
 //! fetches are served in order of arrival: a fetch that comes late cannot overtake.
+//!
+//! Step through it: `docs/players/l28_three_at_a_time.html`, in any browser.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -10,6 +10,8 @@
 //!
 //! The points to notice: `cancel` is a request, so each late task is awaited after it. After that the task is known
 //! to be over, with any clean-up done. And the board is complete at 10 s, not at 30 s.
+//!
+//! Step through it: `docs/players/l29_the_best_by_ten_seconds.html`, in any browser.
 
 use std::time::Duration;
 

@@ -13,6 +13,8 @@
 //! its cost was paid. Which one is right depends on what half a crawl is worth.
 //!
 //! How long a URL takes, and whether it fails, depends on its number alone, so both crawls see the same web.
+//!
+//! Step through it: `docs/players/l30_a_crawl_of_a_thousand.html`, in any browser.
 
 use std::cell::Cell;
 use std::ops::RangeInclusive;

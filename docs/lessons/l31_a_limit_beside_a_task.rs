@@ -9,6 +9,8 @@
 //! The points to notice: when the limit is up, the download is stopped, and may clean up; the report beside it is
 //! not affected. A cancel of the whole task, on the other hand, reaches both: the download cleans up, the task for
 //! the report is cancelled, and both are waited for.
+//!
+//! Step through it: `docs/players/l31_a_limit_beside_a_task.html`, in any browser.
 
 use std::time::Duration;
 

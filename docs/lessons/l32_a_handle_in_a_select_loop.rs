@@ -10,6 +10,8 @@
 //! The points to notice: `&mut worker` awaits the handle without giving it away. A cancel of the task reaches what
 //! the task awaits at that moment. While it is in the `select!`, that includes the worker. While it writes its notes
 //! and only keeps the handle, the worker is not cancelled: it goes on, and another handle can still give its value.
+//!
+//! Step through it: `docs/players/l32_a_handle_in_a_select_loop.html`, in any browser.
 
 use std::time::Duration;
 

@@ -139,11 +139,12 @@ fn main() -> ExitCode {
         }
         Ok(Request::Play { lessons }) => lessons.into_iter().for_each(record::play),
         Ok(Request::Record { lessons, folder }) => {
-            for lesson in lessons {
-                if let Err(error) = record::write_page(lesson, &folder) {
-                    eprintln!("tour: {}: {error}", folder.display());
-                    return ExitCode::FAILURE;
-                }
+            let are_all = lessons.len() == LESSONS.len();
+            let pages = lessons.into_iter().try_for_each(|it| record::write_page(it, &folder));
+            let index = || if are_all { record::write_index(LESSONS, &folder) } else { Ok(()) };
+            if let Err(error) = pages.and_then(|()| index()) {
+                eprintln!("tour: {}: {error}", folder.display());
+                return ExitCode::FAILURE;
             }
         }
         Ok(Request::List) => std::println!("{}", list()),

@@ -187,7 +187,9 @@ fn task_of(record: &RecordRef) -> TaskDump {
         state,
         waits_for: Vec::new(),
         cancels: record.cancel_requests() as usize,
-        cancel_reason: record.reason().text().map(str::to_owned),
+        cancel_reason: (record.cancel_requests() > 0)
+            .then(|| record.reason().text().map(str::to_owned))
+            .flatten(),
         waker_has_escaped: record.has(Flag::WAKER_ESCAPED),
     }
 }

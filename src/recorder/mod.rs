@@ -47,6 +47,7 @@ pub struct Recorder {
     settings: Rc<Settings>,
 }
 
+#[cfg_attr(not(feature = "json"), allow(dead_code))] // only the files need all of it
 struct Settings {
     /// How many events are kept.
     at_most: usize,
@@ -58,6 +59,7 @@ struct Settings {
 }
 
 #[derive(Default)]
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
 struct Kept {
     events: VecDeque<Recorded>,
     /// How many events were forgotten.
@@ -67,12 +69,14 @@ struct Kept {
 }
 
 /// An event, and where the task waits if it is a wait.
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
 pub(crate) struct Recorded {
     pub(crate) event: Event<'static>,
     pub(crate) stack: Vec<Frame>,
 }
 
 /// One line of a stack.
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) function: String,

@@ -55,9 +55,46 @@ pub(crate) fn write_page(lesson: &Lesson, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes the page that leads to those of all lessons.
+#[cfg(feature = "record")]
+pub(crate) fn write_index(lessons: &[Lesson], folder: &Path) -> io::Result<()> {
+    let mut rows = String::new();
+    for Lesson { id, title, module, .. } in lessons {
+        let about = about(module)?;
+        let link = format!("<a href=\"{module}.html\"><b>{id}</b> {title}</a>");
+        rows.extend(["<li>", &link, "<p>", &about, "</p></li>\n"]);
+    }
+    let page = include_str!("index.html").replace("<!-- LESSONS -->\n", &rows);
+    let path = folder.join("index.html");
+    std::fs::write(&path, page)?;
+    std::println!("{}", path.display());
+    Ok(())
+}
+
+/// The first paragraph of a lesson's header, which says what happens in it.
+#[cfg(feature = "record")]
+fn about(module: &str) -> io::Result<String> {
+    let source = std::fs::read_to_string(format!("docs/lessons/{module}.rs"))?;
+    let header = source.lines().map_while(|line| line.strip_prefix("//!")).skip(2);
+    let paragraph: Vec<_> = header.map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let escaped = paragraph.join(" ").replace('&', "&amp;").replace('<', "&lt;");
+    Ok(escaped.replace(['`', '*', '[', ']'], ""))
+}
+
 #[cfg(not(feature = "record"))]
-pub(crate) fn write_page(_lesson: &Lesson, _folder: &Path) -> io::Result<()> {
+pub(crate) fn write_index(_lessons: &[Lesson], _folder: &Path) -> io::Result<()> {
+    no_recording()
+}
+
+#[cfg(not(feature = "record"))]
+pub(crate) fn write_page(lesson: &Lesson, _folder: &Path) -> io::Result<()> {
+    let _ = lesson.module;
+    no_recording()
+}
+
+#[cfg(not(feature = "record"))]
+fn no_recording() -> io::Result<()> {
     Err(io::Error::other(
-        "recording needs a feature: cargo run --features record --example tour -- record",
+        "it needs a feature: cargo run --features record --example tour -- record",
     ))
 }

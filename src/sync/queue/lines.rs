@@ -55,7 +55,6 @@ impl<S: Store> QueueOf<S> {
     }
 }
 
-/// What the tasks in each line wait for: an item, room, and the end of all work.
 static WAITED_FOR: [What; 3] = [
     What { kind: "queue", of: "an item of " },
     What { kind: "queue", of: "room in " },
@@ -70,7 +69,6 @@ pub(super) const JOINERS: usize = 2;
 pub(super) struct Of<'a, S: Store, const LINE: usize>(pub(super) &'a QueueOf<S>);
 
 impl<S: Store, const LINE: usize> Owner for Of<'_, S, LINE> {
-    #[inline]
     fn waiters(&self) -> &Waiters {
         [&self.0.getters, &self.0.putters, &self.0.joiners][LINE]
     }

@@ -420,6 +420,8 @@ impl<S: Store> fmt::Debug for QueueOf<S> {
         f.debug_struct("Queue")
             .field("len", &self.len())
             .field("capacity", &self.capacity())
+            .field("getters", &self.getters)
+            .field("putters", &self.putters)
             .field("unfinished", &self.unfinished.get())
             .field("is_shut_down", &self.is_shut_down())
             .finish_non_exhaustive()
