@@ -47,15 +47,21 @@
 //! | `reason` | why and where a task was cancelled, in one word |
 //! | `error` | all errors |
 //! | `kernel` | **the executor**: the task record, the ready queue, the waker, the turn |
+//! | `foreign` | how the crate calls code that is not its own |
+//! | `event` | what an observer is told |
+//! | `trace` | telling an observer what the loop does, and why |
 //! | `kept_waker` | what a future stores of the waker that it was polled with |
 //! | `mailbox` | wake-ups from other threads, and how a parked loop hears of them |
 //! | `room` | how many tasks fit into the table, and when memory is given back |
 //! | `task_local` | values that a task has and its children inherit |
 //! | `delivery` | how a cancel reaches everything that a task awaits |
-//! | `object` | the one way in which the primitives wait, and what a dump sees of them |
-//! | `time` | the clock, and the timer wheel |
+//! | `clock` | where a loop's time comes from |
+//! | `object` | locks, queues and the like, as a dump and an observer see them |
+//! | `waiting` | the one way in which the primitives wait |
+//! | `time` | the timer wheel |
 //! | `open_limits` | time limits in their first poll |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
+//! | `awaited` | what a task awaits |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
 //! | `join` | waiting for the end of one task, or of many |
 //! | `task` | handles of tasks, and references to them |
@@ -83,6 +89,7 @@
 //! | `close` | the end of a run, and of a loop |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
+//! | `recorder` | a run that is kept, and shown |
 //!
 //! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:
 //!
@@ -101,6 +108,9 @@ mod pages {
     struct FromAsyncio;
     #[doc = include_str!("../docs/embedding.md")]
     struct Embedding;
+    #[cfg(feature = "record")]
+    #[doc = include_str!("../docs/trace.md")]
+    struct Trace;
 }
 
 mod awaited;
