@@ -169,7 +169,8 @@ pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use catch::{catch_cancel, finally, shield};
 pub use clock::{Clock, HeldClock, VirtualClock};
 pub use dump::{
-    AwaitTree, Dump, Holder, LineDump, ObjectDump, TaskDump, TaskName, TaskState, WaitsFor, dump,
+    AwaitTree, Dump, Holder, LineDump, ObjectDump, Stats, TaskDump, TaskName, TaskState,
+    TracedTask, WaitsFor, dump, stats,
 };
 pub use error::{
     Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,

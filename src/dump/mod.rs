@@ -16,15 +16,17 @@
 //! | `mod` (this file) | how a dump is asked for |
 //! | `collect` | how it is collected |
 //! | `deadlock` | a loop that can never go on, as an error |
+//! | `stats` | numbers about a loop |
 //!
 //! Two rings of their own are inside it: `facts` (what a dump consists of) and `tree` (the same as a tree).
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `object`, `time`, `join`, `task`, `thread`, `to_thread`, `dump/facts` and
+//! It stands on `base`, `error`, the kernel, `event`, `trace`, `kept_waker`, `object`, `time`, `join`, `task`, `thread`, `to_thread`, `dump/facts` and
 //! `dump/tree`.
 
 mod collect;
 mod deadlock;
 mod facts;
+mod stats;
 mod tree;
 
 use std::panic::Location;
@@ -36,6 +38,7 @@ use crate::task::{SharedTaskOf, TaskOf, TaskRef, running_loop};
 use crate::thread::{Call, Handle, IfLost, LoopGone};
 
 pub use facts::{Dump, Holder, LineDump, ObjectDump, TaskDump, TaskName, TaskState, WaitsFor};
+pub use stats::{Stats, TracedTask, stats};
 pub use tree::AwaitTree;
 
 /// What the tasks of the running loop do and wait for. It polls nothing and changes nothing.

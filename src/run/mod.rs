@@ -27,7 +27,7 @@ use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
 use crate::clock::VirtualClock;
 use crate::close::Shutdown;
-use crate::dump::Dump;
+use crate::dump::{Dump, Stats};
 use crate::engine::Engine;
 use crate::error::{Cancelled, RunError, TaskError};
 use crate::kernel::current;
@@ -221,6 +221,11 @@ impl EventLoop {
     /// See [`dump`](crate::dump()).
     pub fn dump(&self) -> Dump {
         self.engine.dump()
+    }
+
+    /// See [`stats`](crate::stats()).
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
     }
 
     /// The time on the loop's clock.

@@ -18,6 +18,7 @@ pub(super) struct TracedTimer {
     /// The event in which it was set.
     set: u64,
     task: Option<Id>,
+    deadline: Instant,
 }
 
 impl Engine {
@@ -34,8 +35,13 @@ impl Engine {
             .flatten();
         let task = record.as_ref().map(|record| self.traced_id(record));
         let number = self.next_timer();
-        let key =
-            self.time.traced.borrow_mut().insert(TracedTimer { action, number, set: 0, task });
+        let key = self.time.traced.borrow_mut().insert(TracedTimer {
+            action,
+            number,
+            set: 0,
+            task,
+            deadline,
+        });
         *self.time.wheel.borrow_mut().entry(timer).1 = TimerAction::Traced { key };
         let set = self.tell(What::TimerSet { timer: number, task, deadline, is_limit });
         self.change_traced(key, |timer| timer.set = set);
@@ -78,12 +84,14 @@ impl Engine {
 
     #[cold]
     pub(super) fn fire_traced(&self, key: u32) {
-        let Some(TracedTimer { action, number: timer, set, task }) =
+        let Some(TracedTimer { action, number: timer, set, task, deadline }) =
             self.change_traced(key, |timer| *timer)
         else {
             return;
         };
         self.tell_turn_begins();
+        let late = self.latest() - deadline;
+        self.measure(|times| times.latest_timer = times.latest_timer.max(late));
         let fired = self.tell_because_of(set, What::TimerFired { timer, task });
         self.because_of(fired, || self.fire(action));
     }

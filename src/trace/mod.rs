@@ -44,7 +44,7 @@ use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::foreign::drop_reported;
 use crate::kernel::current::{outside, with_current_loop};
-use crate::kernel::record::RecordRef;
+use crate::kernel::record::{Flag, RecordRef};
 
 pub use crate::event::{Event, How, Id, Text, Wait, What};
 
@@ -142,24 +142,37 @@ pub(crate) struct Tracing {
     timers: Cell<u32>,
     /// What is known of each task, by its slot.
     tasks: RefCell<Vec<TracedTask>>,
+    times: Cell<TracedTimes>,
     /// Filled anew for each event that needs it, and kept for its memory.
     scratch: Cell<Vec<Id>>,
 }
 
+/// What is measured while a loop is traced.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TracedTimes {
+    pub(crate) turns: u64,
+    pub(crate) longest_poll: Duration,
+    pub(crate) latest_timer: Duration,
+    pub(crate) most_ready: usize,
+}
+
 /// What is known of a task while it is traced.
 #[derive(Clone, Copy, Default)]
-struct TracedTask {
+pub(crate) struct TracedTask {
     /// The task: another one has the slot later.
     id: Option<TaskId>,
     /// The number of a callback.
     callback: u32,
-    /// The wake-up that queued it.
+    /// The wake-up that queued it, until its poll.
     woken: u64,
+    /// The last wake-up, and the task that was being polled then.
+    pub(crate) woken_in: u64,
+    pub(crate) woken_by: Option<Id>,
     /// The last request of a cancel.
     cancelled: u64,
     /// How often it was polled, and for how long, in real time.
-    polls: u64,
-    polled_for: Duration,
+    pub(crate) polls: u64,
+    pub(crate) polled_for: Duration,
 }
 
 impl Engine {
@@ -247,6 +260,22 @@ impl Engine {
         let mut tasks = self.tracing.tasks.borrow_mut();
         tasks.truncate(slots);
         tasks.shrink_to(slots);
+    }
+
+    /// What was measured while the loop was traced.
+    pub(crate) fn traced_times(&self) -> TracedTimes {
+        self.tracing.times.get()
+    }
+
+    pub(crate) fn measure(&self, change: impl FnOnce(&mut TracedTimes)) {
+        let mut times = self.tracing.times.get();
+        change(&mut times);
+        self.tracing.times.set(times);
+    }
+
+    /// What is known of a task that is traced now.
+    pub(crate) fn traced_task(&self, record: &RecordRef) -> Option<TracedTask> {
+        record.has(Flag::TRACED).then(|| self.with_traced(record, |traced| *traced))
     }
 
     /// The number of the run that is traced.

@@ -32,9 +32,13 @@ impl Engine {
         let is_spawned_now = is_new && spawned == self.tracing.last.get();
         let cause = if is_spawned_now { spawned } else { self.tracing.cause.get() };
         let seq = self.tell_because_of(cause, What::Woken { task, again: !is_new });
-        if is_new {
-            self.with_traced(record, |traced| traced.woken = seq);
-        }
+        let by = self.current.with_hidden(|task| self.traced_id(task));
+        self.with_traced(record, |traced| {
+            (traced.woken_in, traced.woken_by) = (seq, by);
+            if is_new {
+                traced.woken = seq;
+            }
+        });
     }
 
     /// A turn begins, unless it has begun already.
@@ -44,6 +48,10 @@ impl Engine {
         let tracing = &self.tracing;
         if self.is_traced() && !tracing.turn_is_open.replace(true) {
             tracing.turn.set(tracing.turn.get() + 1);
+            self.measure(|times| {
+                times.turns += 1;
+                times.most_ready = times.most_ready.max(self.tasks.ready.len());
+            });
             self.tell_because_of(0, What::TurnBegan { ready: self.tasks.ready.len() });
         }
     }
@@ -87,6 +95,8 @@ impl Engine {
             traced.polls += 1;
             traced.polled_for += took.unwrap_or_default();
         });
+        let took = took.unwrap_or_default();
+        self.measure(|times| times.longest_poll = times.longest_poll.max(took));
         let seq = self.tell(What::PollEnded { task: self.traced_id(record), is_ready });
         self.tracing.cause.set(seq);
     }

@@ -9,8 +9,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use loopwheel::trace::Event;
 use loopwheel::{
-    Clock, EventLoopBuilder, Handle, Instant, RemoteError, create_task, run_virtual,
+    Clock, EventLoopBuilder, Handle, Instant, RemoteError, VirtualClock, create_task, run_virtual,
     set_exception_handler, sleep, to_thread, try_create_task, yield_now,
 };
 
@@ -77,8 +78,31 @@ fn clock(w: &W, builder: EventLoopBuilder, then: Then) {
     w.call(|| drop(event_loop));
 }
 
+/// An observer that runs the code at one of the events of a run: `after` so many.
+fn observer(w: &W, after: u32) {
+    w.code.disarm();
+    let (left, code) = (Cell::new(after), w.code.clone());
+    let observer = move |_: &Event<'_>| {
+        left.set(left.get().saturating_sub(1));
+        if left.get() == 0 {
+            code.run();
+        }
+    };
+    let mut event_loop = w.builder().clock(VirtualClock::new()).trace(observer).build();
+    let world = w.clone();
+    w.turn_on(&mut event_loop, async move {
+        world.furnish().await;
+        world.code.arm();
+        create_task(sleep(ms(3))).await.expect("it ends");
+        yield_now().await;
+    });
+    w.call(|| drop(event_loop));
+}
+
 fn clocks_and_hooks() -> Vec<Place> {
     vec![
+        outside("an observer", Goes::Report, |w| observer(w, 0)),
+        outside("an observer later in a run", Goes::Report, |w| observer(w, 60)),
         outside("a host's clock", Goes::Report, |w| clock(w, w.builder(), Then::Passes)),
         outside("a host's clock that falls back", Goes::Report, |w| {
             clock(w, w.builder(), Then::FallsBack);
