@@ -29,7 +29,10 @@ impl Recorder {
         let run = json!({ "header": self.header(), "events": events, "sources": self.sources() });
         // A script element ends at the first end tag in it, even in a string.
         let run = run.to_string().replace("</", "<\\/");
-        let (before, after) = PAGE.split_once(PLACE).expect("the page has a place for the run");
+        // The comments are for readers of the source.
+        let is_comment = |line: &&str| line.trim_start().starts_with("//");
+        let page: String = PAGE.split_inclusive('\n').filter(|line| !is_comment(line)).collect();
+        let (before, after) = page.split_once(PLACE).expect("the page has a place for the run");
         write!(out, "{before}{run}{after}")
     }
 

@@ -9,7 +9,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const TEMPLATE_LIMIT = 40 * 1024;
+const TEMPLATE_LIMIT = 40_000;
 const MOST_STEPS = 1_200; // of a longer run, a sample
 const DESKTOP = { width: 1440, height: 900 }, NARROW = { width: 360, height: 740 };
 
