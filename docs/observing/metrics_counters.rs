@@ -1,7 +1,7 @@
 //! # The loop in `metrics`
 //!
 //! An observer that counts polls and the ends of tasks with the crate `metrics`, whose recorder the program installs:
-//! for Prometheus, StatsD, or a test. How long polls take is measured in real time.
+//! for Prometheus, `StatsD`, or a test. How long polls take is measured in real time.
 
 use std::cell::RefCell;
 use std::time::Instant;
