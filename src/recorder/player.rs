@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Recorder, lines};
-use crate::trace::What;
+use crate::trace::{Id, What};
 
 const PAGE: &str = include_str!("player.html");
 
@@ -40,8 +40,12 @@ impl Recorder {
     fn sources(&self) -> Value {
         let kept = self.kept.borrow();
         let mut files = BTreeSet::new();
+        // The lines of its awaits tell the file of main. It may have been spawned by a program that only runs it.
+        let has_lines = self.settings.stack.is_some();
         for recorded in &kept.events {
-            if let What::Spawned { at, .. } | What::Found { at, .. } = &recorded.event.what {
+            if let What::Spawned { at, task } | What::Found { at, task, .. } = &recorded.event.what
+                && !(has_lines && *task == Id::Task(1))
+            {
                 files.insert(at.file().to_owned());
             }
             files.extend(recorded.stack.iter().map(|frame| frame.file.clone()));
