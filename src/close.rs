@@ -149,6 +149,7 @@ impl Engine {
         self.close_call_queue();
         self.drop_locals_of_main();
         self.discard_all(); // the destructor of a lost call, or of a local, may have spawned more
+        self.set_trace(None); // the observer may hold references to tasks
     }
 
     fn discard_all(&self) {

@@ -29,6 +29,7 @@
 //! | who calls | what | when | ring |
 //! |---|---|---|---|
 //! | `trace` | `latest`, `real_time`, `kind_of_clock` | when an observer is told of something | `time` |
+//! | `trace` | `report_panic_of` | when an observer panics, or uses its loop | `report` |
 //! | `trace` | `watch_checkpoints`, `watch_objects` | when the tracing of a loop begins or ends | `delivery`, `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
 //! | `cancel` | `poll_begins`, `poll_ends` | around a watched poll | `watch` |

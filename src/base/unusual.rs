@@ -12,7 +12,7 @@ pub(crate) struct Unusual(Cell<u8>);
 impl Unusual {
     /// A task has set a task-local, so a task that is spawned may inherit some.
     pub(crate) const HAS_LOCALS: u8 = 1;
-    /// Polls that take long are reported.
+    /// Slow polls are reported, or polls are noted for the report of a livelock.
     pub(crate) const TIMES_POLLS: u8 = 2;
     /// An observer is told of everything.
     pub(crate) const IS_TRACED: u8 = 4;

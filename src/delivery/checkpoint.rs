@@ -1,6 +1,6 @@
 //! **Checkpoints**: what the futures that wait themselves (a sleep, a lock, a join) do so that a cancel can reach them.
 //!
-//! A checkpoint that is polled asks first whether that [`is_plain`], and says that it [`waits`] when it does. How a cancel gets
+//! A checkpoint that is polled first asks whether the poll [`is_plain`]; if it returns `Pending`, it says that it [`waits`]. How a cancel gets
 //! there, and out again, is in `delivery/mod.rs`. A foreign future does nothing of this, and can be cancelled all the same: it is
 //! dropped with the future around it.
 

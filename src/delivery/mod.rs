@@ -145,7 +145,7 @@ pub(crate) enum Visit {
 }
 
 impl Engine {
-    /// What a checkpoint that is polled is to do; the signal is not quiet.
+    /// What a checkpoint that is polled is to do, on its slow path: something is being delivered, or the checkpoints are watched.
     #[cold]
     pub(crate) fn visit(&self, told: &Told, cx: &Context<'_>) -> Visit {
         let d = &self.deliveries;

@@ -268,7 +268,7 @@ pub enum How {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Wait<'a> {
-    /// For a moment.
+    /// Until a moment.
     Sleep {
         /// That moment.
         until: Instant,

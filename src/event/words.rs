@@ -61,7 +61,7 @@ impl fmt::Display for What<'_> {
             What::Ended { task, how } => write!(f, "{task} has ended {how}."),
             What::TimerSet { timer, task, deadline, is_limit } => {
                 let what = if *is_limit { "limit" } else { "timer" };
-                write!(f, "The {what} {timer} is set for {}", Seconds(*deadline))?;
+                write!(f, "The {what} {timer} is set; it is due at {}", Seconds(*deadline))?;
                 task.map_or(Ok(()), |task| write!(f, ", to wake {task}"))?;
                 f.write_str(".")
             }
@@ -134,7 +134,7 @@ impl fmt::Display for How {
 impl fmt::Display for Wait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Wait::Sleep { until } => write!(f, "{}", Seconds(*until)),
+            Wait::Sleep { until } => write!(f, "the moment {}", Seconds(*until)),
             Wait::NextTurn => f.write_str("its next turn"),
             Wait::Task { task } => write!(f, "the end of {task}"),
             Wait::Tasks { tasks, until } => write!(f, "{until} of {} tasks", tasks.len()),

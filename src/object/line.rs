@@ -39,8 +39,8 @@ pub(crate) struct Line {
     /// While the object is watched: by the token of each hold, so the oldest is first.
     holders: RefCell<BTreeMap<u32, Holder>>,
     last_token: Cell<u32>,
-    /// The run in which an observer was told of the object.
-    pub(crate) told_in: Cell<u64>,
+    /// The run in which an observer was told of the object. The lines of an object share it.
+    pub(crate) told_in: Rc<Cell<u64>>,
 }
 
 impl Line {
@@ -56,11 +56,11 @@ impl Line {
             first: first.and_then(|first| first.key),
             number: Cell::new(first.map_or(0, |first| first.number.get())),
             name: RefCell::new(first.and_then(Line::name)),
-            state: Cell::default(),
+            state: Cell::new(first.map_or(State::Unknown, Line::state)),
             held_by: Cell::new(HeldBy::NOTHING),
             holders: RefCell::default(),
             last_token: Cell::new(0),
-            told_in: Cell::new(0),
+            told_in: first.map_or_else(Rc::default, |first| first.told_in.clone()),
         });
         if let Some(key) = key {
             let _ = LINES.try_with(|lines| lines.borrow_mut().set(key, Rc::downgrade(&line)));

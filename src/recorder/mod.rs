@@ -130,14 +130,16 @@ impl Recorder {
         self.kept.borrow().events.iter().map(|recorded| recorded.event.clone()).collect()
     }
 
-    /// How many events were forgotten, because more came than are kept.
+    /// How many events were forgotten: because more came than are kept, or by [`clear`](Recorder::clear).
     pub fn dropped(&self) -> u64 {
         self.kept.borrow().dropped
     }
 
-    /// Forgets all events.
+    /// Forgets all events. They count as [dropped](Recorder::dropped).
     pub fn clear(&self) {
-        *self.kept.borrow_mut() = Kept::default();
+        let kept = &mut *self.kept.borrow_mut();
+        kept.dropped += kept.events.len() as u64;
+        kept.events.clear();
     }
 }
 
@@ -158,13 +160,14 @@ impl Observer for Recorder {
             (What::Waits { .. }, Some(stack)) => stack(),
             _ => Vec::new(),
         };
+        let recorded = Recorded { event: event.clone().into_owned(), stack }; // first: a note's text is foreign code
         let kept = &mut *self.kept.borrow_mut();
         if kept.events.len() == self.settings.at_most {
             kept.events.pop_front();
             kept.dropped += 1;
         }
         if kept.events.len() < self.settings.at_most {
-            kept.events.push_back(Recorded { event: event.clone().into_owned(), stack });
+            kept.events.push_back(recorded);
         }
     }
 }

@@ -27,8 +27,8 @@ impl Recorder {
     pub fn write_player(&self, mut out: impl io::Write) -> io::Result<()> {
         let events: Value = self.kept.borrow().events.iter().map(lines::value_of).collect();
         let run = json!({ "header": self.header(), "events": events, "sources": self.sources() });
-        // A script element ends at the first end tag in it, even in a string.
-        let run = run.to_string().replace("</", "<\\/");
+        // A tag, or a comment, in it would change where the script element ends. In JSON a `<` is always in a string.
+        let run = run.to_string().replace('<', "\\u003c");
         // The comments are for readers of the source.
         let is_comment = |line: &&str| line.trim_start().starts_with("//");
         let page: String = PAGE.split_inclusive('\n').filter(|line| !is_comment(line)).collect();

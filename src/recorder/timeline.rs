@@ -1,7 +1,7 @@
 //! **A run as a timeline**: the JSON that Chrome's tracing page and Perfetto open.
 //!
-//! Each task is a lane. A poll is a slice of its lane; the life of a task, and what it waits for, are slices that may overlap, so
-//! they are asynchronous ones. An arrow leads from the poll in which a task was woken to the poll that followed. Events of the same
+//! Each task is a lane. A poll is a slice of its lane. The life of a task is longer than its polls, so it is an asynchronous slice. All
+//! else, such as what a task waits for, is a mark. An arrow leads from the poll in which a task was woken to the poll that followed. Events of the same
 //! moment, of which virtual time has many, are drawn a nanosecond apart, in their order.
 
 use std::collections::HashMap;
@@ -27,6 +27,7 @@ impl Recorder {
         for recorded in &kept.events {
             timeline.add(&recorded.event);
         }
+        drop(kept); // `out` is foreign code
         let run = json!({ "displayTimeUnit": "ns", "traceEvents": timeline.slices });
         writeln!(out, "{run}")
     }

@@ -74,6 +74,18 @@ impl Engine {
         });
     }
 
+    /// Reports a panic of foreign code that belongs to this loop, and to none of its tasks.
+    #[cold]
+    pub(crate) fn report_panic_of(
+        &self,
+        what: &'static str,
+        payload: Payload,
+        location: &'static Location<'static>,
+    ) {
+        let failure = Failure::Panicked(Panic::new(payload));
+        self.report(&ExceptionContext { what, ..ExceptionContext::of_no_task(failure, location) });
+    }
+
     /// No handle is left that could take the outcome: reports it if it is a failure, and drops it.
     pub(crate) fn drop_unclaimed_outcome(&self, record: &RecordRef) {
         self.report_failure(record);

@@ -105,11 +105,12 @@ impl Engine {
     fn park(&self, timeout: Option<Duration>) {
         self.trim();
         let began = self.is_traced().then(|| self.real_time()).flatten();
-        if let Some(id) = self.mailbox.park(timeout) {
-            self.take_remote_wake(id);
-        }
+        let woken = self.mailbox.park(timeout);
         if let Some((began, now)) = began.zip(self.real_time()) {
             self.tell_park(now - began);
+        }
+        if let Some(id) = woken {
+            self.take_remote_wake(id);
         }
         self.check_in_next_turn();
     }

@@ -19,6 +19,8 @@ pub(super) struct TracedTimer {
     set: u64,
     task: Option<Id>,
     deadline: Instant,
+    /// The run in which an observer was told of it.
+    run: u64,
 }
 
 impl Engine {
@@ -35,12 +37,14 @@ impl Engine {
             .flatten();
         let task = record.as_ref().map(|record| self.traced_id(record));
         let number = self.next_timer();
+        let run = self.traced_run();
         let key = self.time.traced.borrow_mut().insert(TracedTimer {
             action,
             number,
             set: 0,
             task,
             deadline,
+            run,
         });
         *self.time.wheel.borrow_mut().entry(timer).1 = TimerAction::Traced { key };
         let set = self.tell(What::TimerSet { timer: number, task, deadline, is_limit });
@@ -84,11 +88,14 @@ impl Engine {
 
     #[cold]
     pub(super) fn fire_traced(&self, key: u32) {
-        let Some(TracedTimer { action, number: timer, set, task, deadline }) =
+        let Some(TracedTimer { action, number: timer, set, task, deadline, run }) =
             self.change_traced(key, |timer| *timer)
         else {
             return;
         };
+        if !self.is_traced() || run != self.traced_run() {
+            return self.fire(action);
+        }
         self.tell_turn_begins();
         let late = self.latest() - deadline;
         self.measure(|times| times.latest_timer = times.latest_timer.max(late));
@@ -99,8 +106,10 @@ impl Engine {
     #[cold]
     pub(super) fn forget_traced(&self, key: u32) {
         let timer = self.time.traced.borrow_mut().remove(key);
-        if let Some(TracedTimer { action, number, .. }) = timer {
-            self.tell(What::TimerRemoved { timer: number });
+        if let Some(TracedTimer { action, number, run, .. }) = timer {
+            if run == self.traced_run() {
+                self.tell(What::TimerRemoved { timer: number });
+            }
             self.forget_action(action);
         }
     }

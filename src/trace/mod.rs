@@ -16,10 +16,13 @@
 //!
 //! **Causes.** While something is being done because of an event, the number of that event is in `cause`, and what is told meanwhile
 //! gets it: the wake-ups of the joiners of a task have its end as their cause. Why a task is polled, and why it is cancelled, are
-//! two causes, which are kept for each task until its next poll.
+//! two causes, which are kept for each task: the wake-up until its next poll, the request of a cancel until there is another.
 //!
 //! **The observer** is foreign code. It is called when the engine is whole, with no current loop, so it cannot use this one; if it
 //! does all the same, by a handle that it kept, or panics, then the tracing ends with a report.
+//!
+//! What it does not do: it keeps nothing (`recorder/` does), it sees nothing of foreign futures, and it tells nothing of timers and
+//! objects from before it began, until they are used.
 //!
 //! | file | idea |
 //! |---|---|
@@ -115,7 +118,7 @@ pub fn note(text: impl std::fmt::Display) {
     });
 }
 
-/// Ends the tracing of the running loop, if there is one, now.
+/// Ends the tracing of the running loop now. Does nothing without a running loop, and so nothing in an observer.
 pub fn stop() {
     with_current_loop(|engine| engine.set_trace(None));
 }
@@ -126,7 +129,7 @@ pub(crate) struct Tracing {
     observer: RefCell<Option<Rc<dyn Observer>>>,
     /// The observer that is told from the next turn on.
     next: RefCell<Option<Rc<dyn Observer>>>,
-    /// The number of the run that is traced, among those of this loop.
+    /// The number of the run that is traced, among those of this thread.
     run: Cell<u64>,
     /// The number of the last event.
     last: Cell<u64>,
@@ -136,6 +139,8 @@ pub(crate) struct Tracing {
     cause: Cell<u64>,
     /// The observer is being called.
     is_telling: Cell<bool>,
+    /// It has used the loop meanwhile.
+    is_misused: Cell<bool>,
     /// How many callbacks have a number.
     callbacks: Cell<u32>,
     /// How many timers have one.
@@ -202,9 +207,10 @@ impl Engine {
         let tracing = &self.tracing;
         let Some(observer) = tracing.observer.borrow().clone() else { return 0 };
         if tracing.is_telling.get() {
-            self.observer_failed(Box::new("the observer has used the loop that it observes"));
+            tracing.is_misused.set(true); // by the observer that is being called
             return 0;
         }
+        let run = tracing.run.get();
         let seq = tracing.last.get() + 1;
         tracing.last.set(seq);
         let (at, turn) = (self.time_of_event(), tracing.turn.get());
@@ -212,7 +218,7 @@ impl Engine {
         let event = Event { seq, at, turn, by, cause: (cause > 0).then_some(cause), what };
         self.call_observer(|| observer.observe(&event));
         drop_reported(observer); // it may be the last reference
-        seq
+        if tracing.run.get() == run { seq } else { 0 } // else the numbers have begun anew meanwhile
     }
 
     /// Calls the observer, which is foreign code.
@@ -220,15 +226,13 @@ impl Engine {
         self.tracing.is_telling.set(true);
         let called = catch_unwind(AssertUnwindSafe(|| outside(call)));
         self.tracing.is_telling.set(false);
-        if let Err(payload) = called {
-            self.observer_failed(payload);
+        let misused = self.tracing.is_misused.take().then(|| -> Payload {
+            Box::new("it has used the loop that it observes, which it must not")
+        });
+        if let Some(payload) = called.err().or(misused) {
+            self.stop_tracing();
+            self.report_panic_of("the observer of a trace", payload, Location::caller());
         }
-    }
-
-    #[cold]
-    fn observer_failed(&self, payload: Payload) {
-        self.stop_tracing();
-        Engine::report_stray_panic("the observer of a trace", payload, Location::caller());
     }
 
     /// Calls `run`. What is told meanwhile has this event as its cause, if nothing nearer is.

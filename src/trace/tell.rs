@@ -1,6 +1,7 @@
 //! What each ring tells. Every function here is called from a slow path, and returns at once if there is no observer.
 
 use std::borrow::Cow;
+use std::mem;
 use std::time::Duration;
 
 use super::{How, Id, Text, Wait, What};
@@ -82,6 +83,14 @@ impl Engine {
         self.tracing.cause.set(seq);
     }
 
+    /// A task that was cancelled before it has begun is not polled: it ends because of the wake-up that would have led to the poll.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tell_no_poll(&self, record: &RecordRef) {
+        let woken = self.with_traced(record, |traced| mem::take(&mut traced.woken));
+        self.tracing.cause.set(woken);
+    }
+
     /// It ends. From here on that is the cause, until the next event that is one.
     #[cold]
     #[inline(never)]
@@ -142,8 +151,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_wait_for(&self, record: &RecordRef) {
-        let is_here = record.id.loop_index() == self.loop_index();
-        self.tell_wait(if is_here {
+        self.tell_wait(if self.is_own(record) {
             Wait::Task { task: self.traced_id(record) }
         } else {
             Wait::Other { what: "a task of another loop" }
@@ -161,7 +169,7 @@ impl Engine {
         let mut tasks = self.tracing.scratch.take();
         tasks.clear();
         each(&mut |record| {
-            if !record.has(Flag::DONE) {
+            if !record.has(Flag::DONE) && self.is_own(record) {
                 tasks.push(self.traced_id(record));
             }
         });
@@ -190,12 +198,20 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_forward(&self, from: &RecordRef, to: &RecordRef) -> u64 {
+        if !self.is_own(from) {
+            return self.tell_cancel(to, &to.reason()); // from a task of another loop
+        }
         let cause = self.with_traced(from, |traced| traced.cancelled);
         let cause = if cause > 0 { cause } else { self.tracing.cause.get() };
         let (task, target) = (self.traced_id(from), self.traced_id(to));
         let seq = self.tell_because_of(cause, What::CancelForwarded { task, to: target });
         self.with_traced(to, |traced| traced.cancelled = seq);
         seq
+    }
+
+    /// Whether it is a task of this loop: others have numbers of their own.
+    fn is_own(&self, record: &RecordRef) -> bool {
+        record.id.loop_index() == self.loop_index()
     }
 
     /// A checkpoint of the task that is being polled was interrupted.

@@ -1,26 +1,34 @@
 //! How the tracing of a loop begins and ends.
 //!
 //! Tracing that begins in the middle of a poll would tell of the end of a poll whose beginning nothing knows. So it begins with the
-//! next turn, unless no task is being polled. It ends at once.
+//! next turn, unless the loop does not run. It ends at once.
 
+use std::cell::Cell;
+use std::ptr;
 use std::rc::Rc;
 
 use super::{Observer, Run, TracedTask, Tracing, What};
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::foreign::drop_reported;
+use crate::kernel::current::with_current_loop;
 use crate::kernel::record::{Flag, RecordRef};
 
+thread_local! {
+    /// How many runs were traced on this thread: an object that several loops use is told of in each.
+    static RUNS: Cell<u64> = const { Cell::new(0) };
+}
+
 impl Engine {
-    /// Traces the loop from the next turn on, or from now on if no task is being polled. `None` ends the tracing now.
+    /// Traces the loop from the next turn on, or from now on if the loop does not run. `None` ends the tracing now.
     pub(crate) fn set_trace(&self, observer: Option<Rc<dyn Observer>>) {
         self.stop_tracing();
-        let is_polling = self.current.with_hidden(|_| ()).is_some();
+        let is_running = with_current_loop(|current| ptr::eq(current, self)) == Some(true);
         let before = self.tracing.next.replace(observer);
         drop_reported(before);
         if self.tracing.next.borrow().is_some() {
             self.unusual.set(Unusual::WILL_BE_TRACED, true);
-            if !is_polling {
+            if !is_running && !self.tracing.is_telling.get() {
                 self.start_tracing();
             }
         }
@@ -33,10 +41,10 @@ impl Engine {
         self.tracing.forget_run();
         self.tracing.observer.replace(Some(observer.clone()));
         self.unusual.set(Unusual::IS_TRACED, true);
-        let run = Run { name: self.name(), clock: self.kind_of_clock() };
-        self.call_observer(|| observer.begins(&run));
         self.watch_checkpoints(true);
         self.watch_objects();
+        let run = Run { name: self.name(), clock: self.kind_of_clock() };
+        self.call_observer(|| observer.begins(&run));
         let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
         records.sort_by_key(|record| record.serial);
         for record in &records {
@@ -86,7 +94,7 @@ impl Tracing {
 
     /// A new observer: its events are numbered from one.
     fn forget_run(&self) {
-        self.run.set(self.run.get() + 1);
+        self.run.set(RUNS.replace(RUNS.get() + 1) + 1);
         self.last.set(0);
         self.turn.set(0);
         self.callbacks.set(0);

@@ -15,7 +15,7 @@ use crate::kernel::record::{Flag, RecordRef, Stage};
 use crate::report::{ExceptionContext, Failure};
 
 pub(super) struct Slow {
-    /// Polls that take longer are reported. `None`: polls are not timed.
+    /// Polls that take longer are reported. `None`: none is.
     pub(super) limit: Cell<Option<Duration>>,
     /// When each poll that is going on began, innermost last.
     began: RefCell<Vec<Option<Instant>>>,
@@ -30,11 +30,15 @@ impl Slow {
 }
 
 impl Engine {
-    /// A poll begins in a turn that is watched. False if the task has ended: then there is no poll.
+    /// A poll begins in a turn that is watched. False if there is no poll: the task has ended, or never begins.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_begins(&self, record: &RecordRef) -> bool {
-        if record.has(Flag::DONE) {
+        let never_begins = record.has_but_not(Flag::CANCEL_PENDING, Flag::STARTED);
+        if never_begins && self.is_traced() {
+            self.tell_no_poll(record);
+        }
+        if never_begins || record.has(Flag::DONE) {
             return false;
         }
         if self.is_traced() {

@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
 const TEMPLATE_LIMIT = 40_000;
-const MOST_STEPS = 1_200; // of a longer run, a sample
+const MOST_STEPS = 800; // of a longer run, a sample
 const DESKTOP = { width: 1440, height: 900 }, NARROW = { width: 360, height: 740 };
 
 const names = process.argv.slice(2);

@@ -128,7 +128,7 @@ impl Chain {
         if next.is_none() {
             self.last.set(None);
         }
-        mem::forget(self.first.replace(next)); // it is `None`, as in `push`
+        mem::forget(self.first.replace(next)); // it is `None`, as in `link`
         first.queued.0.set(0);
         Some(first)
     }

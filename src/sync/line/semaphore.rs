@@ -143,6 +143,8 @@ impl Semaphore {
             line.note(State::Free { free: value, most: self.bound });
             told = line.tell(|object| trace::What::Released { object, free: Some(value) });
         }
+        // An observer may have taken a permit meanwhile, or given one back.
+        let value = self.value.get().saturating_add(1);
         because_of(told, || self.call_or_keep(value));
     }
 
