@@ -12,9 +12,7 @@ use std::time::Duration;
 use common::parts::wake_self;
 use common::{Group, HOUR, paths, settings, timed};
 use criterion::{Criterion, criterion_group, criterion_main};
-use loopwheel::{
-    TaskLocal, call_soon, create_task, run_virtual, set_trace, sleep, trace, yield_now,
-};
+use loopwheel::{TaskLocal, call_soon, create_task, run_virtual, sleep, yield_now};
 
 fn wake(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "wake");
@@ -107,18 +105,7 @@ fn task_local(criterion: &mut Criterion) {
 /// What an observer costs that does nothing. Each yield is five events: a turn, a poll, a wait, a wake-up, the end of the poll.
 fn traced(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "traced");
-    group.rounds("five_events", 1, |rounds| async move {
-        set_trace(|_: &trace::Event<'_>| ());
-        yield_now().await; // it begins with the next turn
-        let took = timed(async || {
-            for _ in 0..rounds {
-                yield_now().await;
-            }
-        })
-        .await;
-        trace::stop();
-        took
-    });
+    group.path(&paths::TRACED);
 }
 
 criterion_group! {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loopwheel::sync::{Lock, Queue, Semaphore};
-use loopwheel::{create_task, gather, sleep, wait_for, yield_now};
+use loopwheel::{create_task, gather, set_trace, sleep, trace, wait_for, yield_now};
 
 use super::parts::{Baton, Gate};
 use super::{HOUR, timed};
@@ -22,7 +22,7 @@ pub(crate) struct Path {
     pub(crate) run: fn(u64) -> Pin<Box<dyn Future<Output = Duration>>>,
 }
 
-pub(crate) const ALL: [&Path; 15] = [
+pub(crate) const ALL: [&Path; 16] = [
     &SPAWN_JOIN,
     &YIELD_ALONE,
     &YIELD_AMONG,
@@ -38,6 +38,7 @@ pub(crate) const ALL: [&Path; 15] = [
     &SEMAPHORE_FREE,
     &LOCK,
     &LOCK_FREE,
+    &TRACED,
 ];
 
 /// The number of tasks of a path that measures many tasks.
@@ -80,6 +81,27 @@ async fn yields(times: u64) -> u64 {
 
 async fn yield_alone(rounds: u64) -> Duration {
     timed(async || assert_eq!(yields(rounds).await, rounds)).await
+}
+
+pub(crate) const TRACED: Path = Path {
+    name: "traced",
+    about: "one of the five events of a yield, told to an observer that counts them",
+    operations: EVENTS_OF_A_YIELD,
+    run: |rounds| Box::pin(traced(rounds)),
+};
+
+const EVENTS_OF_A_YIELD: u64 = 5;
+
+async fn traced(rounds: u64) -> Duration {
+    let events = Rc::new(Cell::new(0));
+    let told = events.clone();
+    set_trace(move |_: &trace::Event<'_>| told.set(told.get() + 1));
+    yield_now().await; // it begins with the next turn
+    events.set(0);
+    let took = timed(async || assert_eq!(yields(rounds).await, rounds)).await;
+    assert_eq!(events.get(), rounds * EVENTS_OF_A_YIELD);
+    trace::stop();
+    took
 }
 
 pub(crate) const YIELD_AMONG: Path = Path {

@@ -131,8 +131,8 @@ impl Engine {
     #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn poll_future(&self, record: &RecordRef, polling: Polling<'_>) -> Polled {
-        let has_escaped = record.has(Flag::WAKER_ESCAPED);
-        let waker = if has_escaped { record.id.escaped_waker() } else { record.id.waker() };
+        let waker =
+            if polling.waker_has_escaped { record.id.escaped_waker() } else { record.id.waker() };
         let waker = ManuallyDrop::new(waker); // saves the call of a drop that does nothing
         let mut context = Context::from_waker(&waker);
         self.forget_what_waited(); // for `delivery/`

@@ -125,6 +125,24 @@ impl Header {
         self.state.store(self.state.load(Relaxed) & !clear | set, Relaxed);
     }
 
+    /// Sets the bits `set` if all of `required` are set and all of `against` are not. Returns the bits from before. Reads once what
+    /// `has_but_not` and `change` would read twice.
+    #[inline]
+    pub(super) fn set_if(
+        &self,
+        set: impl Into<Bits>,
+        required: impl Into<Bits>,
+        against: impl Into<Bits>,
+    ) -> Option<Bits> {
+        let (set, required, against) = (set.into().0, required.into().0, against.into().0);
+        let before = self.state.load(Relaxed);
+        if before & (required | against) != required {
+            return None;
+        }
+        self.state.store(before | set, Relaxed);
+        Some(Bits(before))
+    }
+
     /// Whether a push is ignored: the task is in the ready queue, or deaf (`chain.rs`).
     #[inline]
     pub(crate) fn is_queued(&self) -> bool {

@@ -175,11 +175,9 @@ impl RecordRef {
     /// The right to poll the future once. `None` if there is no future, it is being polled, or one of the flags `against` is set.
     #[inline]
     pub(crate) fn begin_poll_unless(&self, against: Flag) -> Option<Polling<'_>> {
-        if !self.has_but_not(Stage::HOLDS_FUTURE, Stage::LENT | against) {
-            return None;
-        }
-        self.change(Stage::LENT | Flag::STARTED, Flag::NONE);
-        Some(Polling(self))
+        let lent = Stage::LENT | Flag::STARTED;
+        let before = self.set_if(lent, Stage::HOLDS_FUTURE, Stage::LENT | against)?;
+        Some(Polling { record: self, waker_has_escaped: before.has(Flag::WAKER_ESCAPED) })
     }
 
     /// Drops the future if it is there and not lent. Returns the panic of its destructor.
@@ -213,12 +211,16 @@ impl RecordRef {
 
 /// The right to poll a future once. Until it is dropped nothing else touches the future.
 #[must_use = "the future cannot be polled, or dropped, while it lives"]
-pub(crate) struct Polling<'a>(&'a RecordRef);
+pub(crate) struct Polling<'a> {
+    record: &'a RecordRef,
+    /// `WAKER_ESCAPED`, as it was before the poll.
+    pub(crate) waker_has_escaped: bool,
+}
 
 impl Drop for Polling<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.change(Flag::NONE, Stage::LENT);
+        self.record.change(Flag::NONE, Stage::LENT);
     }
 }
 
@@ -226,7 +228,7 @@ impl Polling<'_> {
     /// Polls the future. A panic is caught: it is a result like any other.
     #[inline]
     pub(crate) fn poll(self, cx: &mut Context<'_>) -> Polled {
-        let Polling(record) = &self;
+        let record = self.record;
         // SAFETY: *Typed*; *Contents*: the stage holds the future; *Lent*: nothing else touches it while `self` lives.
         unsafe { (record.vtable.poll)(record.0, cx) }
     }
