@@ -41,6 +41,9 @@ use crate::trace::{Event, Observer, Run, What};
 /// event_loop.build().run(yield_now());
 /// assert!(recorder.events().len() > 5);
 /// ```
+///
+/// # In asyncio
+/// Nothing records a run.
 #[derive(Clone)]
 pub struct Recorder {
     kept: Rc<RefCell<Kept>>,
@@ -90,7 +93,18 @@ impl Recorder {
         Recorder::last(usize::MAX)
     }
 
-    /// Keeps the last `at_most` events.
+    /// Keeps the last `at_most` events: for a loop that runs for long. So many take so much memory, and no more.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{EventLoop, Recorder, VirtualClock, yield_now};
+    ///
+    /// let recorder = Recorder::last(3);
+    /// let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    /// event_loop.build().run(yield_now());
+    /// assert_eq!(recorder.events().len(), 3);
+    /// assert_eq!(recorder.dropped() + 1, recorder.events()[0].seq);
+    /// ```
     pub fn last(at_most: usize) -> Recorder {
         let (name, title) = (String::new(), String::new());
         let settings = Settings { at_most, name, title, stack: None };
@@ -135,7 +149,7 @@ impl Recorder {
         self.kept.borrow().dropped
     }
 
-    /// Forgets all events. They count as [dropped](Recorder::dropped).
+    /// Forgets all events, and goes on recording. They count as [dropped](Recorder::dropped).
     pub fn clear(&self) {
         let kept = &mut *self.kept.borrow_mut();
         kept.dropped += kept.events.len() as u64;

@@ -24,6 +24,16 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of `out`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::fs::File;
+    /// use loopwheel::{EventLoop, Recorder, yield_now};
+    ///
+    /// let recorder = Recorder::new(); // with the feature `record`, `.with_lines()` adds the line of each await
+    /// EventLoop::builder().trace(recorder.clone()).build().run(yield_now());
+    /// recorder.write_player(File::create("run.html").unwrap()).unwrap();
+    /// ```
     pub fn write_player(&self, mut out: impl io::Write) -> io::Result<()> {
         let events: Value = self.kept.borrow().events.iter().map(lines::value_of).collect();
         let run = json!({ "header": self.header(), "events": events, "sources": self.sources() });

@@ -20,6 +20,16 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of `out`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::fs::File;
+    /// use loopwheel::{EventLoop, Recorder, yield_now};
+    ///
+    /// let recorder = Recorder::new();
+    /// EventLoop::builder().trace(recorder.clone()).build().run(yield_now());
+    /// recorder.write_timeline(File::create("run.json").unwrap()).unwrap();
+    /// ```
     pub fn write_timeline(&self, mut out: impl io::Write) -> io::Result<()> {
         let kept = self.kept.borrow();
         let mut timeline = Timeline { next_moment: 0.0, slices: Vec::new(), wakes: HashMap::new() };

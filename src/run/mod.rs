@@ -243,8 +243,8 @@ impl EventLoop {
         self.engine.set_exception_handler(Rc::new(handler));
     }
 
-    /// From its next turn on, tells this observer of everything that the loop does, in place of the one before. See
-    /// [`EventLoopBuilder::trace`].
+    /// From now on tells this observer of everything that the loop does, in place of the one before; from its next turn on, if the
+    /// loop is running. See [`EventLoopBuilder::trace`].
     pub fn set_trace(&self, observer: impl Observer + 'static) {
         self.engine.set_trace(Some(Rc::new(observer)));
     }

@@ -77,6 +77,9 @@ pub use crate::event::{Event, How, Id, Text, Wait, What};
 /// });
 /// assert_eq!(polls.get(), 3); // main, the task, and main again
 /// ```
+///
+/// # In asyncio
+/// There is none: its debug mode logs slow callbacks, and a tool has to patch `asyncio.tasks`.
 pub trait Observer {
     /// The tracing begins.
     fn begins(&self, _run: &Run<'_>) {}
@@ -110,6 +113,9 @@ impl<F: Fn(&Event<'_>)> Observer for F {
 /// loopwheel::trace::note(format_args!("page {page} has arrived"));
 /// # });
 /// ```
+///
+/// # In asyncio
+/// A line of `logging`, which knows no task.
 pub fn note(text: impl std::fmt::Display) {
     with_current_loop(|engine| {
         if engine.is_traced() {
@@ -119,6 +125,24 @@ pub fn note(text: impl std::fmt::Display) {
 }
 
 /// Ends the tracing of the running loop now. Does nothing without a running loop, and so nothing in an observer.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{Recorder, set_trace, trace, yield_now};
+///
+/// let recorder = Recorder::new();
+/// set_trace(recorder.clone());
+/// yield_now().await; // it begins with the next turn
+/// trace::stop();
+/// let told = recorder.events().len();
+/// yield_now().await;
+/// assert_eq!(recorder.events().len(), told);
+/// # });
+/// ```
+///
+/// # In asyncio
+/// There is no trace.
 pub fn stop() {
     with_current_loop(|engine| engine.set_trace(None));
 }
