@@ -22,6 +22,7 @@ impl Engine {
         });
         let (waits, tree) = self.stuck_tasks();
         report += &tree;
+        self.tell_report("deadlock", &report);
         Deadlock { waits, report }
     }
 

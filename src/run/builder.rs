@@ -166,7 +166,8 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Tells this observer of everything that the loop does: see [`trace`](crate::trace).
+    /// Tells this observer of everything that the loop does, in place of one that was given before: see [`trace`](crate::trace). Two
+    /// observers are given as a pair: `.trace((recorder.clone(), counter))`.
     pub fn trace(mut self, observer: impl Observer + 'static) -> EventLoopBuilder {
         self.observer = Some(Rc::new(observer));
         self
