@@ -69,5 +69,11 @@ fn tree(dump: &Dump) -> String {
     for line in tree.to_string().lines() {
         let _ = write!(report, "\n    {line}");
     }
+    for object in dump.objects.iter().filter(|object| !object.lines.is_empty()) {
+        let details = object.details();
+        if !details.is_empty() {
+            let _ = write!(report, "\n  {object}: {details}");
+        }
+    }
     report
 }

@@ -47,8 +47,7 @@ impl<S: Store> QueueOf<S> {
     /// Items were reported as done, or lost: notes that, and calls the tasks in `join` if they were the last.
     pub(super) fn note_and_end_joins(&self) {
         if self.is_to_be_noted(&self.joiners) {
-            let left = self.unfinished.get();
-            self.first_line().tell(|object| Done { object, left });
+            self.first_line().tell(|object| Done { object, left: self.unfinished.get() });
         }
         if self.unfinished.get() == 0 {
             self.joiners.call_all();
