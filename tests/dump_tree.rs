@@ -270,6 +270,6 @@ deadlock: nothing is ready, no timer is set, and nothing can wake the loop
     └─ a permit of semaphore 1
     'the last' (Task-1002), waiting
     └─ a permit of semaphore 1
-  semaphore 1: 0 permits free, held by tasks that are not known: LOOPWHEEL_DEBUG=1 tells them";
+  semaphore 1: 0 permits free, held by unknown tasks (LOOPWHEEL_DEBUG=1 tells which)";
     assert_eq!(text, expected);
 }

@@ -97,8 +97,7 @@ impl ObjectDump {
         if !self.holders.is_empty() {
             details.push(format!("held by {}", list(&self.holders)));
         } else if self.kind == "semaphore" {
-            details
-                .push("held by tasks that are not known: LOOPWHEEL_DEBUG=1 tells them".to_owned());
+            details.push("held by unknown tasks (LOOPWHEEL_DEBUG=1 tells which)".to_owned());
         }
         details.extend(self.created_at.map(|at| format!("created at {at}")));
         details.join(", ")
