@@ -106,8 +106,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/from-asyncio.md")]
     struct FromAsyncio;
-    #[doc = include_str!("../docs/embedding.md")]
-    struct Embedding;
     #[cfg(feature = "record")]
     #[doc = include_str!("../docs/trace.md")]
     struct Trace;

@@ -195,9 +195,9 @@ fn two_loops_on_two_threads_pass_tasks_to_each_other() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let other = thread::spawn(move || {
         loopwheel::run(async move {
-            let (stop, stopped) = async_channel::bounded::<()>(1);
+            let (stop, stopped) = futures::channel::oneshot::channel::<()>();
             sender.send((Handle::current(), stop)).unwrap();
-            let _ = stopped.recv().await;
+            let _ = stopped.await;
         });
     });
     let (there, stop) = receiver.recv().unwrap();
@@ -214,7 +214,7 @@ fn two_loops_on_two_threads_pass_tasks_to_each_other() {
         sum
     });
     assert_eq!(sum, (0..1_000).sum::<u64>());
-    stop.send_blocking(()).unwrap();
+    stop.send(()).unwrap();
     other.join().unwrap();
 }
 

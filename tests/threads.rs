@@ -379,7 +379,7 @@ fn waiting_for_an_outcome_that_was_taken_is_no_hang() {
     let mut event_loop = EventLoop::new();
     let mut task = event_loop.handle().create_task(|| async { 1 }).unwrap();
     event_loop.run_until_stalled();
-    assert_eq!(async_io::block_on(&mut task), Ok(1));
+    assert_eq!(futures::executor::block_on(&mut task), Ok(1));
     let _ = task.wait();
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/figures.toml");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/figures.toml");
 
 const HEADER: &str = "\
 # Instructions per operation. `cargo bench --bench instructions` compares with them, and `-- --update` writes them.

@@ -2,7 +2,7 @@
 //!
 //! Five HTTP requests are made at once, to a real server on this machine's loopback.
 //!
-//! Neither the server (`tiny_http`) nor the client (`ureq`) knows about this loop: both block the thread they run
+//! Neither the server (`tiny_http`) nor the client (`minreq`) knows about this loop: both block the thread they run
 //! on. So each request is handed to another thread with [`to_thread`] (same name in asyncio), and awaited like
 //! anything else.
 //!
@@ -17,7 +17,7 @@ use loopwheel::{gather, to_thread};
 use tiny_http::{Response, Server};
 
 fn get(url: &str) -> u16 {
-    ureq::get(url).call().expect("the server is right here").status().as_u16()
+    minreq::get(url).send().expect("the server is right here").status_code
 }
 
 /// Runs the lesson.

@@ -3,18 +3,18 @@
 //! Runs the lessons, each on a new loop: all of them, or those that are named.
 //!
 //! ```text
-//! cargo run --example tour                  all, on the virtual clock: at once
-//! cargo run --example tour -- L22 l23       these two
-//! cargo run --example tour -- --real L23    on the real clock
-//! cargo run --example tour -- --list        what there is
-//! cargo run --example tour -- play L22      every step of the loop, as text
-//! cargo run --features record --example tour -- record L22
+//! cargo run -p lessons                  all, on the virtual clock: at once
+//! cargo run -p lessons -- L22 l23       these two
+//! cargo run -p lessons -- --real L23    on the real clock
+//! cargo run -p lessons -- --list        what there is
+//! cargo run -p lessons -- play L22      every step of the loop, as text
+//! cargo run -p lessons --features record -- record L22
 //!                                           a page to step through in a browser
 //! ```
 //!
 //! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
 //! `println!`, and the macro of that name below replaces the usual one. So each of them is also a program that can
-//! be run alone: `cargo run --example l22_clean_up_on_cancel`.
+//! be run alone: `cargo run --bin l22_clean_up_on_cancel`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ macro_rules! lessons {
     };
 }
 
-// In the order of their ids. A new one also needs its `[[example]]` in Cargo.toml, and its lines in tests/lessons.rs.
+// In the order of their ids. A new one also needs its `[[bin]]` in Cargo.toml, and its lines in tests/lessons.rs.
 lessons! {
     L01 "three users"                    l01_three_users;
     L02 "API calls"                      l02_api_calls;

@@ -45,6 +45,12 @@ impl EventLoop {
     ///
     /// # Examples
     /// ```
+    /// # // A stand-in: `docs/embedding.md` has the same with the real one.
+    /// # mod async_io {
+    /// #     pub use futures::executor::block_on;
+    /// #     pub struct Timer;
+    /// #     impl Timer { pub async fn after(_: std::time::Duration) {} }
+    /// # }
     /// use std::time::Duration;
     /// use async_io::Timer;
     /// use loopwheel::{EventLoop, sleep, wait_for};

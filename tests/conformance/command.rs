@@ -1,5 +1,5 @@
 //! Runs files of scenarios and compares the traces with those of `CPython`:
-//! `cargo run --release --example conformance -- FILE…`
+//! `cargo run --release -p conformance -- FILE…`
 
 mod compare;
 mod interpreter;

@@ -95,6 +95,6 @@ pub(crate) fn write_page(lesson: &Lesson, _folder: &Path) -> io::Result<()> {
 #[cfg(not(feature = "record"))]
 fn no_recording() -> io::Result<()> {
     Err(io::Error::other(
-        "it needs a feature: cargo run --features record --example tour -- record",
+        "it needs a feature: cargo run -p lessons --features record -- record",
     ))
 }

@@ -1,9 +1,9 @@
 //! Runs the worked examples of `docs/observing`, and checks what arrives at the other side.
 #![allow(dead_code)] // each example's `main` is for when it is run alone
 
-#[path = "../docs/observing/metrics_counters.rs"]
+#[path = "../../docs/observing/metrics_counters.rs"]
 mod metrics_counters;
-#[path = "../docs/observing/tracing_spans.rs"]
+#[path = "../../docs/observing/tracing_spans.rs"]
 mod tracing_spans;
 
 use std::collections::HashMap;

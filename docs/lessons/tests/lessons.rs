@@ -18,7 +18,7 @@ macro_rules! println {
 /// Declares the modules of the lessons, a test for each, and their names.
 macro_rules! lessons {
     ($($lesson:ident prints { $($millis:literal $line:literal)* })*) => {
-        #[path = "../docs/lessons"]
+        #[path = ".."]
         mod lessons {
             $(
                 #[allow(dead_code, unreachable_pub)] // their `main` is for when they are run alone
@@ -326,7 +326,7 @@ fn every_lesson_is_everywhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tested: BTreeSet<String> = TESTED.iter().map(ToString::to_string).collect();
 
-    let files = fs::read_dir(root.join("docs/lessons")).unwrap();
+    let files = fs::read_dir(root).unwrap();
     let mut files: BTreeSet<String> = files
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
@@ -335,7 +335,7 @@ fn every_lesson_is_everywhere() {
     assert!(files.remove("tour"), "the tour is gone");
     assert_eq!(files, tested, "the files in docs/lessons (left) are those tested here (right)");
 
-    let tour = fs::read_to_string(root.join("docs/lessons/tour.rs")).unwrap();
+    let tour = fs::read_to_string(root.join("tour.rs")).unwrap();
     let table = tour.split_once("\nlessons! {\n").unwrap().1.split_once("\n}").unwrap().0;
     let rows: Vec<(&str, &str)> = table
         .lines()
@@ -353,8 +353,8 @@ fn every_lesson_is_everywhere() {
 
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     for lesson in files.iter().map(String::as_str).chain(["tour"]) {
-        let example = format!("name = \"{lesson}\"\npath = \"docs/lessons/{lesson}.rs\"\n");
-        assert!(manifest.replace('\r', "").contains(&example), "no [[example]] for {lesson}");
+        let program = format!("name = \"{lesson}\"\npath = \"{lesson}.rs\"\n");
+        assert!(manifest.replace('\r', "").contains(&program), "no [[bin]] for {lesson}");
     }
 }
 

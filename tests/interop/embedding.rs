@@ -1,13 +1,13 @@
 //! Runs the worked examples of `docs/embedding`, and checks that each does what its page says.
 #![allow(dead_code)] // each example's `main` is for when it is run alone
 
-#[path = "../docs/embedding/call_me_later.rs"]
+#[path = "../../docs/embedding/call_me_later.rs"]
 mod call_me_later;
-#[path = "../docs/embedding/frame_loop.rs"]
+#[path = "../../docs/embedding/frame_loop.rs"]
 mod frame_loop;
-#[path = "../docs/embedding/inside_tokio.rs"]
+#[path = "../../docs/embedding/inside_tokio.rs"]
 mod inside_tokio;
-#[path = "../docs/embedding/poll_loop.rs"]
+#[path = "../../docs/embedding/poll_loop.rs"]
 mod poll_loop;
 
 use std::net::TcpListener;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-#[path = "../docs/embedding/dump_on_signal.rs"]
+#[path = "../../docs/embedding/dump_on_signal.rs"]
 #[allow(dead_code)] // its `main` is for when it is run alone
 mod dump_on_signal;
 

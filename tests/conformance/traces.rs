@@ -3,15 +3,10 @@
 //! The scenarios in `tests/conformance/*.jsonl` were run on asyncio and their traces recorded. Here an interpreter that uses
 //! only this crate's public API runs them.
 
-#[path = "conformance/compare.rs"]
 mod compare;
-#[path = "conformance/interpreter.rs"]
 mod interpreter;
-#[path = "conformance/objects.rs"]
 mod objects;
-#[path = "conformance/program.rs"]
 mod program;
-#[path = "conformance/tasks.rs"]
 mod tasks;
 
 fn check(text: &str, scenarios: usize) {
@@ -26,20 +21,20 @@ fn check(text: &str, scenarios: usize) {
 
 #[test]
 fn the_named_corner_cases() {
-    check(include_str!("conformance/named.jsonl"), 139);
+    check(include_str!("named.jsonl"), 139);
 }
 
 #[test]
 fn first_come_first_served() {
-    check(include_str!("conformance/order.jsonl"), 154);
+    check(include_str!("order.jsonl"), 154);
 }
 
 #[test]
 fn random_programs() {
-    check(include_str!("conformance/random.jsonl"), 620);
+    check(include_str!("random.jsonl"), 620);
 }
 
 #[test]
 fn what_was_found_by_comparing_more() {
-    check(include_str!("conformance/found.jsonl"), 8);
+    check(include_str!("found.jsonl"), 8);
 }

@@ -1,5 +1,6 @@
 //! Tests the loop as a future of another executor: `EventLoop::drive` is polled by hand, and the tests compare lists of events.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-#[path = "../docs/embedding/ctrl_c.rs"]
+#[path = "../../docs/embedding/ctrl_c.rs"]
 #[allow(dead_code)] // its `main` is for when it is run alone
 mod ctrl_c;
 

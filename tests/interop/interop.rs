@@ -1,5 +1,6 @@
 //! Tests foreign futures: joins, selects, streams, channels and reactors of other crates, around and beside our own.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -1,0 +1,5 @@
+//! The crate with others: their reactors, channels and runtimes, unchanged. The examples of `docs/embedding.md` run here as doc tests.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
