@@ -17,9 +17,10 @@
 //! be run alone: `cargo run --bin l22_clean_up_on_cancel`.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use lexopt::prelude::*;
 use loopwheel::trace::note;
@@ -127,14 +128,27 @@ Options:
   -h, --help     show this text
 ";
 
+/// What the whole tour says at its end.
+const NEXT: &str = "
+That was the tour. What next?
+  one lesson, in real time     cargo run --bin l22_clean_up_on_cancel     (its source: docs/lessons)
+  every step of the loop       open docs/players/index.html in a browser
+  a program of your own        cargo new hello; cd hello; cargo add loopwheel --path <where this is>
+  coming from asyncio          docs/from-asyncio.md
+  how it works inside          docs/engine.md";
+
 fn main() -> ExitCode {
     match request(std::env::args_os()) {
         Ok(Request::Run { lessons, real }) => {
+            let are_all = lessons.len() == LESSONS.len();
             for (place, lesson) in lessons.into_iter().enumerate() {
                 if place > 0 {
-                    std::println!();
+                    print(format_args!(""));
                 }
                 run(lesson, real);
+            }
+            if are_all {
+                print(format_args!("{NEXT}"));
             }
         }
         Ok(Request::Play { lessons }) => lessons.into_iter().for_each(record::play),
@@ -147,8 +161,8 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        Ok(Request::List) => std::println!("{}", list()),
-        Ok(Request::Help) => print!("{HELP}"),
+        Ok(Request::List) => print(format_args!("{}", list())),
+        Ok(Request::Help) => print(format_args!("{}", HELP.trim_end())),
         Err(error) => {
             eprintln!("tour: {error}\n\n{HELP}\nLessons:\n{}", list());
             return ExitCode::from(2);
@@ -199,12 +213,20 @@ fn list() -> String {
 fn say(line: &str) {
     note(line);
     if !record::is_silent() {
-        std::println!("{:>6.2}s  {line}", loopwheel::now());
+        print(format_args!("{:>6.2}s  {line}", loopwheel::now()));
+    }
+}
+
+/// Prints a line. If nothing reads it any more, as after `tour | head`, that is the end of the program, and no error.
+fn print(line: std::fmt::Arguments<'_>) {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
+        written => written.expect("standard output takes a line"),
     }
 }
 
 fn run(lesson: &Lesson, real: bool) {
-    std::println!("{} {}", lesson.id, lesson.title);
+    print(format_args!("{} {}", lesson.id, lesson.title));
     let clock = if real { Clock::monotonic() } else { VirtualClock::new().into() };
     EventLoop::builder().clock(clock).build().run((lesson.run)());
 }

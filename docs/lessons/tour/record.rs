@@ -38,9 +38,9 @@ fn record(lesson: &Lesson, recorder: Recorder) -> Recorder {
 
 /// Prints every step of the loop.
 pub(crate) fn play(lesson: &Lesson) {
-    std::println!("{} {}", lesson.id, lesson.title);
+    super::print(format_args!("{} {}", lesson.id, lesson.title));
     for event in record(lesson, Recorder::new()).events() {
-        std::println!("{event}");
+        super::print(format_args!("{event}"));
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn write_page(lesson: &Lesson, folder: &Path) -> io::Result<()> {
     let path = folder.join(format!("{}.html", lesson.module));
     let recorder = record(lesson, Recorder::new().with_lines());
     recorder.write_player(io::BufWriter::new(std::fs::File::create(&path)?))?;
-    std::println!("{}", path.display());
+    super::print(format_args!("{}", path.display()));
     Ok(())
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn write_index(lessons: &[Lesson], folder: &Path) -> io::Result<()> {
     let page = include_str!("index.html").replace("<!-- LESSONS -->\n", &rows);
     let path = folder.join("index.html");
     std::fs::write(&path, page)?;
-    std::println!("{}", path.display());
+    super::print(format_args!("{}", path.display()));
     Ok(())
 }
 
@@ -94,7 +94,5 @@ pub(crate) fn write_page(lesson: &Lesson, _folder: &Path) -> io::Result<()> {
 
 #[cfg(not(feature = "record"))]
 fn no_recording() -> io::Result<()> {
-    Err(io::Error::other(
-        "it needs a feature: cargo run -p lessons --features record -- record",
-    ))
+    Err(io::Error::other("it needs a feature: cargo run -p lessons --features record -- record"))
 }
