@@ -175,7 +175,7 @@ pub use error::{
     ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,
     TooManyTasks,
 };
-pub use exception_group::{ExceptionGroup, Raised};
+pub use exception_group::{BodyOutput, ChildOutput, ExceptionGroup, Raised};
 pub use gather::{
     Children, Ending, FromIterable, FromTuple, Gather, GatherChild, GatherOutcomes, IntoGather,
     IntoTryGather, PlainChild, TryChild, gather, try_gather,

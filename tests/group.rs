@@ -4,6 +4,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -1144,4 +1145,33 @@ fn a_cancel_of_a_group_from_another_loop_wakes_the_host() {
     assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1, "the host is called");
     owner.run_until_stalled();
     assert!(woken.get());
+}
+
+// ---- What a child and the body return
+
+#[test]
+fn a_child_and_the_body_may_return_nothing() {
+    run_virtual(async {
+        let done = Rc::new(Cell::new(0));
+        let (one, two) = (done.clone(), done.clone());
+        let ended = TaskGroup::scope(async |group| {
+            group.create_task(async move { one.set(one.get() + 1) });
+            group.create_task(async move {
+                two.set(two.get() + 1);
+                Ok::<_, String>(())
+            });
+        });
+        assert_eq!(ended.await.map_err(|_| "no error"), Ok(()));
+        assert_eq!(done.get(), 2);
+        let failed = TaskGroup::scope(async |group| {
+            group.create_task(async {});
+            group.create_task(async { Err::<(), _>("broken") });
+        });
+        assert_eq!(failed.await.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
+        // No error is named anywhere, so the group says that there is none.
+        let infallible = TaskGroup::<Infallible>::scope(async |group| {
+            group.create_named("child", async {}).await.unwrap();
+        });
+        infallible.await.unwrap();
+    });
 }

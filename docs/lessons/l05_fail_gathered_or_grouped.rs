@@ -47,7 +47,6 @@ async fn grouped() {
     let mut tasks = vec![];
     let group = TaskGroup::scope(async |group| {
         tasks.extend(NAMES.map(|name| group.create_task(call(name))));
-        Ok::<_, TimedOut>(())
     });
     let errors = group.await.unwrap_err();
     println!("Grouped, after {:.2}s: {errors}", (now() - start).as_secs_f64());

@@ -52,7 +52,6 @@ pub async fn lesson() {
         group.create_task(work(3));
         sleep(Duration::from_secs(60)).await;
         println!("The body: complete"); // never
-        Ok::<_, String>(())
     });
     let errors = group.await.unwrap_err();
     println!("The group failed after {:.2}s: {errors}", (now() - start).as_secs_f64());

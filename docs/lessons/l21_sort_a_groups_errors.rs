@@ -55,7 +55,6 @@ async fn everything() -> Result<(), ExceptionGroup<Failure>> {
         let inner = TaskGroup::scope(async |group| {
             group.create_task(fail_in_clean_up(Failure::NoConnection("backup")));
             group.create_task(fail_in_clean_up(Failure::BadValue("twelve")));
-            Ok::<_, Failure>(())
         });
         inner.await
     });

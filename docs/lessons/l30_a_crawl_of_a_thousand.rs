@@ -94,7 +94,6 @@ async fn fail_fast(urls: RangeInclusive<usize>) {
         for number in urls.clone() {
             group.create_task(fetch(number, web.clone()));
         }
-        Ok::<_, String>(())
     });
     let errors = group.await.unwrap_err();
     let (fetched, failed) = (web.fetched.get(), errors.iter().count());

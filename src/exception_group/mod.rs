@@ -7,10 +7,11 @@
 //! The errors are foreign code: their `Drop`, `Clone`, `PartialEq`, `Debug` and `Display` may panic. So whenever foreign code runs,
 //! also while a group is taken apart or put together, each error is owned by some [`Members`], which drop all of theirs even so.
 //!
-//! - `print`: `Display` and `Debug`.
+//! - `print`: `Display` and `Debug`. `output`: what a child of a group and the body of a scope return.
 //!
 //! It stands on `base` and `error`.
 
+mod output;
 mod print;
 
 use std::error::Error;
@@ -24,6 +25,9 @@ use thiserror::Error as ThisError;
 use crate::base::panic::FirstPanic;
 use crate::error::Panic;
 use print::{MoreLevels, PRINTED_LEVELS};
+
+pub(crate) use output::ChildOf;
+pub use output::{BodyOutput, ChildOutput};
 
 /// Several errors that were raised together. Groups nest, so it is a tree.
 ///

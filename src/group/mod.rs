@@ -28,12 +28,12 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::base::kind::Fallible;
+use crate::base::kind::{Fallible, Kind};
 use crate::catch::{Ending, Held};
 use crate::delivery::checkpoint;
 use crate::engine::Engine;
 use crate::error::Cancelled;
-use crate::exception_group::{ExceptionGroup, Raised};
+use crate::exception_group::{BodyOutput, ChildOf, ChildOutput, ExceptionGroup, Raised};
 use crate::foreign;
 use crate::kernel::current::{self, with_current_loop};
 use crate::reason::{Cause, Reason};
@@ -97,10 +97,10 @@ impl TaskGroupBuilder {
     /// # Errors
     /// As [`TaskGroup::scope`].
     #[track_caller]
-    pub fn scope<E: fmt::Debug + 'static, R, X: Into<Raised<E>>>(
+    pub fn scope<E: fmt::Debug + 'static, B: BodyOutput<E>>(
         self,
-        body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> impl Future<Output = Result<R, ExceptionGroup<E>>> {
+        body: impl AsyncFnOnce(&TaskGroup<E>) -> B,
+    ) -> impl Future<Output = Result<B::Value, ExceptionGroup<E>>> {
         let opened_at = Location::caller();
         async move {
             let Some(parent) = current::task() else {
@@ -112,7 +112,7 @@ impl TaskGroupBuilder {
             let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
             let _guard = ScopeGuard(&group.state);
             let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
-            group.exit(ended).await
+            group.exit(ended.map(B::into_result)).await
         }
     }
 }
@@ -154,7 +154,6 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// let failed = TaskGroup::scope(async |group| {
     ///     group.create_task(async { Err::<(), _>("broken") });
     ///     sleep(Duration::from_secs(60)).await; // is cancelled
-    ///     Ok::<_, &str>(())
     /// });
     /// assert_eq!(failed.await.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
     /// # });
@@ -164,9 +163,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// `async with asyncio.TaskGroup() as group`.
     #[doc(alias = "nursery")]
     #[track_caller]
-    pub fn scope<R, X: Into<Raised<E>>>(
-        body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, X>,
-    ) -> impl Future<Output = Result<R, ExceptionGroup<E>>> {
+    pub fn scope<B: BodyOutput<E>>(
+        body: impl AsyncFnOnce(&TaskGroup<E>) -> B,
+    ) -> impl Future<Output = Result<B::Value, ExceptionGroup<E>>> {
         TaskGroupBuilder::default().scope(body)
     }
 
@@ -174,18 +173,18 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// [`TaskError::Grouped`](crate::TaskError::Grouped). The body does not see that, because it is cancelled first; code outside
     /// the body that awaits the handle does.
     ///
-    /// Children and body must agree on `E`. Where the compiler cannot infer it, write `Ok::<_, E>(…)` or `TaskGroup::<E>::scope`;
-    /// write `Err::<(), _>(…)` for the type of a child without a value.
+    /// A child returns a `Result`, or nothing. Children and body agree on `E`. Where the compiler cannot infer it, because all of them
+    /// return nothing, write `TaskGroup::<E>::scope`; write `Err::<(), _>(…)` for the type of a child without a value.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
     /// [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
     #[track_caller]
-    pub fn create_task<T: 'static, F>(&self, future: F) -> Task<T, E>
+    pub fn create_task<F>(&self, future: F) -> Task<<F::Output as ChildOutput<E>>::Value, E>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        or_panic(self.spawn(TaskBuilder::new(), future, Location::caller()))
+        or_panic(self.spawn(TaskBuilder::new(), ChildOf::KIND, future, Location::caller()))
     }
 
     /// Spawns a child.
@@ -196,11 +195,14 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_task<T: 'static, F>(&self, future: F) -> Result<Task<T, E>, GroupClosed>
+    pub fn try_create_task<F>(
+        &self,
+        future: F,
+    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value, E>, GroupClosed>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        self.spawn(TaskBuilder::new(), future, Location::caller())
+        self.spawn(TaskBuilder::new(), ChildOf::KIND, future, Location::caller())
     }
 
     /// Spawns a child with a name.
@@ -209,11 +211,16 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// If too many tasks are alive on the loop. If the group takes no more children;
     /// [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
     #[track_caller]
-    pub fn create_named<T: 'static, F>(&self, name: impl Into<String>, future: F) -> Task<T, E>
+    pub fn create_named<F>(
+        &self,
+        name: impl Into<String>,
+        future: F,
+    ) -> Task<<F::Output as ChildOutput<E>>::Value, E>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        or_panic(self.spawn(TaskBuilder::new().name(name), future, Location::caller()))
+        let builder = TaskBuilder::new().name(name);
+        or_panic(self.spawn(builder, ChildOf::KIND, future, Location::caller()))
     }
 
     /// Spawns a child with a name.
@@ -224,15 +231,15 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_named<T: 'static, F>(
+    pub fn try_create_named<F>(
         &self,
         name: impl Into<String>,
         future: F,
-    ) -> Result<Task<T, E>, GroupClosed>
+    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value, E>, GroupClosed>
     where
-        F: Future<Output = Result<T, E>> + 'static,
+        F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        self.spawn(TaskBuilder::new().name(name), future, Location::caller())
+        self.spawn(TaskBuilder::new().name(name), ChildOf::KIND, future, Location::caller())
     }
 
     /// Spawns a child that opens a scope of its own, and so fails with a group of errors: the groups nest.
@@ -248,9 +255,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// let failed = TaskGroup::scope(async |group| {
     ///     group.create_subgroup(TaskGroup::scope(async |inner| {
     ///         inner.create_task(async { Err::<(), _>("deep inside") });
-    ///         Ok::<_, &str>(())
     ///     }));
-    ///     Ok::<_, &str>(())
     /// });
     /// let errors = failed.await.unwrap_err();
     /// assert_eq!(errors.iter().collect::<Vec<_>>(), [&"deep inside"]);
@@ -261,19 +266,19 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
     {
-        or_panic(self.spawn(TaskBuilder::new(), future, Location::caller()))
+        or_panic(self.spawn(TaskBuilder::new(), Fallible, future, Location::caller()))
     }
 
     #[track_caller]
-    fn spawn<T: 'static, X, F>(
+    fn spawn<F: Future + 'static, K>(
         &self,
         builder: TaskBuilder,
+        kind: K,
         future: F,
         at: &'static Location<'static>,
-    ) -> Result<Task<T, X>, GroupClosed>
+    ) -> Result<Task<K::Value, K::Error>, GroupClosed>
     where
-        F: Future<Output = Result<T, X>> + 'static,
-        X: Into<Raised<E>> + fmt::Debug + 'static,
+        K: Kind<F::Output, Value: 'static, Error: Into<Raised<E>>>,
     {
         let state = &self.state;
         let (phase, running) = (state.phase.get(), state.running.get());
@@ -285,7 +290,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         }
         let engine = running_loop();
         let task = match &state.limit {
-            None => builder.spawn_on(&engine, Fallible, future, at),
+            None => builder.spawn_on(&engine, kind, future, at),
             Some(limit) => {
                 let limit = limit.clone();
                 let limited = async move {
@@ -295,7 +300,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                         poll_fn(|cx| held.as_mut().as_pin_mut().expect("not ended").poll(cx)).await;
                     drop_held(held, output).unwrap_or_else(|payload| resume_unwind(payload))
                 };
-                builder.spawn_on(&engine, Fallible, limited, at)
+                builder.spawn_on(&engine, kind, limited, at)
             }
         };
         state.add_child(task.typed_record());
@@ -325,10 +330,10 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     }
 
     /// The body has ended: waits for the children, then ends the scope. The `__aexit__` of asyncio.
-    async fn exit<R, X>(&self, ended: Result<Result<R, X>, Ending>) -> Result<R, ExceptionGroup<E>>
-    where
-        X: Into<Raised<E>>,
-    {
+    async fn exit<R>(
+        &self,
+        ended: Result<Result<R, Raised<E>>, Ending>,
+    ) -> Result<R, ExceptionGroup<E>> {
         let state = &*self.state;
         state.phase.set(Phase::Waiting);
         let body_ended = || state.reason(Cause::BodyEnded);
@@ -362,15 +367,15 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     }
 
     /// No child is left: returns the body's value, or raises what there is to raise. Errors take precedence over a cancel.
-    async fn value_or_raise<R, X: Into<Raised<E>>>(
+    async fn value_or_raise<R>(
         &self,
-        ended: Result<Result<R, X>, Ending>,
+        ended: Result<Result<R, Raised<E>>, Ending>,
         cancelled: Option<Cancelled>,
     ) -> Result<R, ExceptionGroup<E>> {
         let state = &*self.state;
         let (value, error) = match ended {
             Ok(Ok(value)) => (Some(value), None),
-            Ok(Err(error)) => (None, Some(error.into())),
+            Ok(Err(error)) => (None, Some(error)),
             Err(Ending::Cancelled(_)) => (None, None),
             Err(Ending::Panicked(payload)) => resume_unwind(payload), // the guard reports the children's errors
         };
