@@ -34,6 +34,11 @@ impl Engine {
         }
     }
 
+    /// Whether an observer is told, or is to be told from the next turn on.
+    pub(crate) fn has_observer(&self) -> bool {
+        self.tracing.observer.borrow().is_some() || self.tracing.next.borrow().is_some()
+    }
+
     /// A watched turn begins: the observer that was set in the last one is told from now on.
     pub(crate) fn start_tracing(&self) {
         self.unusual.set(Unusual::WILL_BE_TRACED, false);

@@ -27,6 +27,11 @@ impl Slow {
     pub(super) fn new(limit: Option<Duration>) -> Slow {
         Slow { limit: Cell::new(limit), began: RefCell::default(), to_report: RefCell::default() }
     }
+
+    /// A slow poll that is still to be reported.
+    pub(super) fn take_noted(&self) -> Option<(RecordRef, Duration)> {
+        self.to_report.take()
+    }
 }
 
 impl Engine {
@@ -74,7 +79,7 @@ impl Engine {
     /// The loop of watched polls has polled a task, and done what follows from that.
     pub(crate) fn after_watched_poll(&self) {
         self.report_livelock_if_recorded();
-        let slow = self.watch.slow.to_report.take();
+        let slow = self.watch.slow.take_noted();
         if let Some((record, took)) = slow {
             let now_waits_for = self.waits_of(&record);
             let failure = Failure::SlowPoll { took, now_waits_for };
