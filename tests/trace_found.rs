@@ -1,12 +1,20 @@
 //! What foreign code does to a traced loop, and to one whose polls are watched.
 
-use std::cell::Cell;
-use std::future::pending;
-use std::rc::Rc;
+mod common;
 
-use loopwheel::trace::Event;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use common::ms;
+use loopwheel::trace::{Event, What};
 use loopwheel::{
-    EventLoop, TaskRef, VirtualClock, create_task, current_task, set_trace, yield_now,
+    EventLoop, Recorder, Sleep, TaskRef, VirtualClock, call_later, create_task, current_task, now,
+    set_trace, sleep, yield_now,
 };
 
 /// Sets its cell when it is dropped.
@@ -79,4 +87,94 @@ fn a_loop_that_ends_while_its_polls_are_recorded_is_freed() {
     });
     drop(event_loop);
     assert!(is_dropped.get());
+}
+
+// ---- a timer that is replaced while others of its moment fire ----
+
+type Kept = Rc<RefCell<Option<Pin<Box<Sleep>>>>>;
+
+thread_local! {
+    static ON_WAKE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A foreign waker that calls what is in `ON_WAKE`.
+struct Calls;
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        if let Some(call) = ON_WAKE.take() {
+            call();
+        }
+    }
+}
+
+/// Two sleeps of a moment are polled with a foreign waker. When the first is over, the second is dropped, and `call` is called.
+async fn replace_the_second(call: impl FnOnce() + 'static) {
+    let waker = Waker::from(Arc::new(Calls));
+    let poll = |sleep: &mut Pin<Box<Sleep>>| {
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    };
+    let (mut first, mut second) = (Box::pin(sleep(ms(10))), Box::pin(sleep(ms(10))));
+    poll(&mut first);
+    poll(&mut second);
+    let second: Kept = Rc::new(RefCell::new(Some(second)));
+    ON_WAKE.set(Some(Box::new(move || {
+        let dropped = second.take();
+        drop(dropped);
+        call();
+    })));
+    sleep(ms(20)).await;
+}
+
+#[test]
+fn a_traced_timer_fires_once_and_not_before_it_is_due() {
+    let recorder = Recorder::new();
+    let builder = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    builder.build().run(async {
+        replace_the_second(|| _ = call_later(ms(100), || ())).await;
+        sleep(ms(300)).await;
+    });
+    let (mut deadlines, mut fired) = (BTreeMap::new(), BTreeSet::new());
+    for event in &recorder.events() {
+        match event.what {
+            What::TimerSet { timer, deadline, .. } => _ = deadlines.insert(timer, deadline),
+            What::TimerFired { timer, .. } => {
+                assert!(event.at >= deadlines[&timer], "too early: {event}");
+                assert!(fired.insert(timer), "twice: {event}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(fired.len(), 4, "the first, the callback's, and two of main");
+}
+
+#[test]
+fn a_foreign_waker_is_not_woken_before_its_timer_is_due() {
+    thread_local!(static WOKEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
+    struct Notes;
+    impl Wake for Notes {
+        fn wake(self: Arc<Self>) {
+            WOKEN.with_borrow_mut(|woken| woken.push(now().as_nanos() / 1_000_000));
+        }
+    }
+    for is_traced in [false, true] {
+        let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+        event_loop.run(async move {
+            if is_traced {
+                set_trace(|_: &Event<'_>| ());
+                yield_now().await;
+            }
+            let later: Kept = Rc::default();
+            let kept = later.clone();
+            replace_the_second(move || {
+                let mut sleep = Box::pin(sleep(ms(100)));
+                let waker = Waker::from(Arc::new(Notes));
+                assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                *kept.borrow_mut() = Some(sleep);
+            })
+            .await;
+            sleep(ms(300)).await;
+        });
+        assert_eq!(WOKEN.take(), [110]);
+    }
 }
