@@ -44,6 +44,8 @@ impl Engine {
             self.tell_no_poll(record);
         }
         if never_begins || record.has(Flag::DONE) {
+            let ended = &self.tracing.ended_in_queue;
+            ended.set(ended.get().saturating_sub(usize::from(!never_begins)));
             return false;
         }
         if self.is_traced() {
@@ -55,10 +57,17 @@ impl Engine {
         true
     }
 
-    /// That poll has ended; what follows from its result has not been done yet.
+    /// That poll has ended; what follows from its result has not been done yet. If it is true, nothing is to follow: what is told of
+    /// the poll runs foreign code, and that has ended the task.
     #[cold]
     #[inline(never)]
-    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) {
+    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) -> bool {
+        let was_done = record.has(Flag::DONE); // by the code in the poll
+        self.tell_and_report_poll(record, is_ready);
+        !was_done && record.has(Flag::DONE)
+    }
+
+    fn tell_and_report_poll(&self, record: &RecordRef, is_ready: bool) {
         let began = self.watch.slow.began.borrow_mut().pop().flatten();
         let took = began.map(|began| self.real_now() - began);
         if self.is_traced() {
