@@ -52,6 +52,11 @@ pub(crate) fn tell_wait_for(record: &RecordRef) {
     with_current_loop(|engine| engine.tell_wait_for(record));
 }
 
+/// The number of the run that is traced.
+pub(crate) fn traced_run() -> u64 {
+    with_current_loop(Engine::traced_run).unwrap_or(0)
+}
+
 /// The same for a checkpoint that waits for several tasks. `each` shows them.
 #[cold]
 pub(crate) fn tell_wait_for_tasks(
