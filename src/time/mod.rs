@@ -11,7 +11,7 @@
 //! | `traced` | timers of which an observer is told |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base`, the kernel, `kept_waker`, `trace` and `clock`.
+//! It stands on `base`, the kernel, `kept_waker`, `trace`, `clock` and `time/wheel`.
 
 mod action;
 mod traced;
