@@ -1,21 +1,30 @@
 //! What foreign code does to a traced loop, and to one whose polls are watched.
 
 mod common;
+#[path = "common/dice.rs"]
+mod dice;
+#[path = "common/random.rs"]
+mod random;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
-use std::pin::Pin;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::{panic, thread};
 
-use common::ms;
-use loopwheel::trace::{Event, What};
+use common::{Trace, ms};
+use dice::Dice;
+use loopwheel::sync::Lock;
+use loopwheel::trace::{Event, Id, What};
 use loopwheel::{
-    EventLoop, Recorder, Sleep, TaskRef, VirtualClock, call_later, create_task, current_task, now,
-    set_trace, sleep, yield_now,
+    EventLoop, EventLoopBuilder, ExceptionContext, Handle, Recorder, Sleep, TaskGroup, TaskRef,
+    VirtualClock, call_later, create_task, current_task, gather, now, set_trace, sleep, trace,
+    wait_for, yield_now,
 };
+use random::{World, program};
 
 /// Sets its cell when it is dropped.
 struct Sentinel(Rc<Cell<bool>>);
@@ -176,5 +185,277 @@ fn a_foreign_waker_is_not_woken_before_its_timer_is_due() {
             sleep(ms(300)).await;
         });
         assert_eq!(WOKEN.take(), [110]);
+    }
+}
+
+// ---- observers that fail ----
+
+#[test]
+fn a_task_at_whose_spawn_the_observer_panics_is_not_traced() {
+    let builder = EventLoop::builder().clock(VirtualClock::new()).exception_handler(|_| ());
+    let observer = |event: &Event<'_>| {
+        assert!(!matches!(event.what, What::Spawned { task: Id::Task(2), .. }));
+    };
+    builder.trace(observer).build().run(async {
+        let task = create_task(sleep(ms(1)));
+        assert_eq!(task.to_ref().traced(), None);
+    });
+}
+
+#[test]
+fn a_handle_that_is_not_used_is_not_told_of() {
+    let recorder = Recorder::new();
+    let builder = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    let mut event_loop = builder.build();
+    let told = || recorder.events().iter().any(|event| event.to_string().contains("callback"));
+    let handle = event_loop.run(async {
+        let handle = Handle::current();
+        set_trace(recorder.clone()); // from the next turn on, which finds what there is
+        yield_now().await;
+        handle
+    });
+    assert!(!told());
+    handle.call_soon(|| trace::note("called")).unwrap();
+    event_loop.run_until_stalled();
+    let events = recorder.events();
+    let first = events.iter().position(|event| {
+        let is_of_runner = |task: &Id| matches!(task, Id::Callback(1));
+        match &event.what {
+            What::Woken { task, .. } | What::PollBegan { task, .. } => is_of_runner(task),
+            What::Spawned { task, .. } => is_of_runner(task),
+            _ => false,
+        }
+    });
+    assert!(matches!(events[first.unwrap()].what, What::Spawned { .. }), "first its spawn");
+    assert!(told());
+}
+
+#[test]
+fn a_handler_may_ask_for_a_handle_at_any_report_of_an_observer() {
+    for panics_at in 1..=30 {
+        let got: Rc<Cell<u32>> = Rc::default();
+        let (counted, told) = (got.clone(), Cell::new(0));
+        let builder =
+            EventLoop::builder().clock(VirtualClock::new()).exception_handler(move |_| {
+                let _ = Handle::current();
+                counted.set(counted.get() + 1);
+            });
+        let observer = move |_: &Event<'_>| {
+            told.set(told.get() + 1);
+            assert_ne!(told.get(), panics_at);
+        };
+        let mut event_loop = builder.trace(observer).build();
+        event_loop.run(async {
+            let handle = Handle::current();
+            handle.call_soon(|| ()).unwrap();
+            for _ in 0..3 {
+                yield_now().await;
+            }
+        });
+        assert_eq!(got.get(), 1, "{panics_at}");
+    }
+}
+
+/// What is seen of a random program from outside: the time at its end, its polls, and its reports.
+type Seen = (u64, u64, Vec<String>);
+
+fn run_program(seed: u64, builder: EventLoopBuilder, around: impl Fn()) -> Seen {
+    let reports: Rc<RefCell<Vec<String>>> = Rc::default();
+    let sink = reports.clone();
+    let handler = move |it: &ExceptionContext| sink.borrow_mut().push(it.to_string());
+    let builder = builder.clock(VirtualClock::new()).exception_handler(handler);
+    let mut event_loop = builder.build();
+    let world = World::new(true);
+    let mut main = pin!(async {
+        let tasks = program(seed, &world, create_task);
+        let _ = wait_for(gather(tasks), ms(60)).await;
+        now().as_nanos()
+    });
+    let at = event_loop.run(poll_fn(|cx| {
+        let polled = main.as_mut().poll(cx);
+        around();
+        polled
+    }));
+    let polls = event_loop.stats().polls;
+    drop(event_loop);
+    (at, polls, reports.take())
+}
+
+fn plain(seed: u64) -> Seen {
+    run_program(seed, EventLoop::builder(), || ())
+}
+
+#[test]
+fn a_traced_run_is_the_run() {
+    for seed in 0..150 {
+        let builder = EventLoop::builder().trace(|event: &Event<'_>| _ = event.to_string());
+        assert_eq!(run_program(seed, builder, || ()), plain(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn tracing_that_begins_and_ends_anywhere_changes_nothing() {
+    for seed in 0..40 {
+        let dice = RefCell::new(Dice::new(seed + 1_000_000));
+        let switched =
+            run_program(seed, EventLoop::builder(), || match dice.borrow_mut().below(3) {
+                0 => set_trace(Recorder::last(3)),
+                1 => trace::stop(),
+                _ => {}
+            });
+        assert_eq!(switched, plain(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_observer_that_asks_what_a_task_waits_for_changes_nothing() {
+    for seed in 0..30 {
+        let asked: Rc<RefCell<Option<TaskRef>>> = Rc::default();
+        let kept = asked.clone();
+        let builder = EventLoop::builder().trace(move |_: &Event<'_>| {
+            let Some(task) = &*kept.borrow() else { return };
+            let _ = (task.waiting_for(), task.cancelled_by(), task.traced(), format!("{task:?}"));
+        });
+        let traced = run_program(seed, builder, || *asked.borrow_mut() = Some(current_task()));
+        asked.take();
+        assert_eq!(traced, plain(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_at_any_event_is_reported_once_and_changes_nothing_else() {
+    let run = |seed, panics_at| {
+        let told = Rc::new(Cell::new(0));
+        let counted = told.clone();
+        let builder = EventLoop::builder().trace(move |_: &Event<'_>| {
+            counted.set(counted.get() + 1);
+            assert_ne!(counted.get(), panics_at);
+        });
+        (run_program(seed, builder, || ()), told.get())
+    };
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ())); // thousands of panics are meant
+    let differs = (0..4).find_map(|seed| {
+        let (plain, (_, all)) = (plain(seed), run(seed, 0));
+        let differs = |at: &usize| {
+            let ((end, polls, reports), _) = run(seed, *at);
+            (end, polls, reports.len()) != (plain.0, plain.1, plain.2.len() + 1)
+        };
+        Some((seed, (1..=all).step_by(1 + all / 200).find(differs)?))
+    });
+    panic::set_hook(hook);
+    assert_eq!(differs, None, "the seed, and the event");
+}
+
+// ---- a handler that drops the task whose poll is reported ----
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    WithValue,
+    WithError,
+    WithPanic,
+    Later,
+    Cancelled,
+}
+
+/// Runs a child of a group. The handler of the first report drops the group, and so the child. Returns the child's events.
+fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn() + 'static) {
+    let _trace = Trace(format!("{ends:?}"));
+    let scope: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let reports: Rc<Cell<u32>> = Rc::default();
+    let (kept, count) = (scope.clone(), reports.clone());
+    let builder = builder.clock(VirtualClock::new()).exception_handler(move |_| {
+        count.set(count.get() + 1);
+        let dropped = kept.take();
+        drop(dropped);
+    });
+    let is_dropped: Rc<Cell<bool>> = Rc::default();
+    let sentinel = Sentinel(is_dropped.clone());
+    let child: Rc<RefCell<Option<TaskRef>>> = Rc::default();
+    let to_keep = child.clone();
+    *scope.borrow_mut() = Some(Box::pin(async move {
+        let _ = TaskGroup::scope(async |group| {
+            let task = group.create_task(async move {
+                let _sentinel = sentinel;
+                yield_now().await;
+                poll();
+                match ends {
+                    Ends::WithValue => Ok(()),
+                    Ends::WithError => Err("an error"),
+                    Ends::WithPanic => panic!("a panic"),
+                    Ends::Later | Ends::Cancelled => Ok(sleep(ms(20)).await),
+                }
+            });
+            *to_keep.borrow_mut() = Some(task.to_ref());
+            let _ = task.await;
+            Ok::<(), &str>(())
+        })
+        .await;
+    }));
+    let mut event_loop = builder.build();
+    event_loop.run(async move {
+        let polled = scope.clone();
+        let holder = create_task(poll_fn(move |cx| {
+            let taken = polled.take();
+            let Some(mut future) = taken else { return Poll::Ready(()) };
+            let ready = future.as_mut().poll(cx);
+            if ready.is_pending() {
+                *polled.borrow_mut() = Some(future);
+            }
+            ready
+        }));
+        yield_now().await;
+        yield_now().await;
+        let ended: Rc<Cell<u32>> = Rc::default();
+        let (task, counted) = (child.borrow().clone().unwrap(), ended.clone());
+        task.add_done_callback(move |_| counted.set(counted.get() + 1));
+        if ends == Ends::Cancelled {
+            yield_now().await;
+            task.cancel();
+        }
+        let _ = wait_for(holder, ms(50)).await;
+        yield_now().await;
+        assert!(task.is_done());
+        assert_eq!(ended.get(), 1, "it ends once");
+        // The loop goes on as before.
+        let lock = Rc::new(Lock::new());
+        let guard = lock.acquire().await;
+        let other = lock.clone();
+        let waiter = create_task(async move { drop(other.acquire().await) });
+        yield_now().await;
+        drop(guard);
+        assert!(wait_for(waiter, ms(5)).await.is_ok());
+    });
+    assert!(event_loop.all_tasks().is_empty());
+    assert!(is_dropped.get());
+    assert!(reports.get() > 0);
+}
+
+#[test]
+fn a_task_that_is_dropped_by_the_report_of_its_slow_poll_ends_once() {
+    for ends in [Ends::WithValue, Ends::WithError, Ends::WithPanic, Ends::Later] {
+        let builder = EventLoop::builder().slow_callback_duration(ms(5));
+        handler_drops_the_group(ends, builder, || thread::sleep(ms(10)));
+    }
+}
+
+#[test]
+fn a_task_that_is_dropped_by_the_report_of_an_observer_ends_once() {
+    const CHILD: Id = Id::Task(3);
+    let at: [(Ends, fn(&What<'_>) -> bool); 10] = [
+        (Ends::WithValue, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
+        (Ends::WithError, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
+        (Ends::WithPanic, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
+        (Ends::Later, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: false })),
+        (Ends::WithValue, |it| matches!(it, What::PollBegan { task: CHILD, .. })),
+        (Ends::Cancelled, |it| matches!(it, What::CancelRequested { task: CHILD, .. })),
+        (Ends::WithValue, |it| matches!(it, What::Ended { task: CHILD, .. })),
+        (Ends::WithError, |it| matches!(it, What::Ended { task: CHILD, .. })),
+        (Ends::Later, |it| matches!(it, What::Woken { task: CHILD, .. })),
+        (Ends::Cancelled, |it| matches!(it, What::CancelDelivered { task: CHILD, .. })),
+    ];
+    for (ends, is_it) in at {
+        let observer = move |event: &Event<'_>| assert!(!is_it(&event.what));
+        handler_drops_the_group(ends, EventLoop::builder().trace(observer), || ());
     }
 }
