@@ -221,8 +221,9 @@ fn a_handle_that_is_not_used_is_not_told_of() {
     let first = events.iter().position(|event| {
         let is_of_runner = |task: &Id| matches!(task, Id::Callback(1));
         match &event.what {
-            What::Woken { task, .. } | What::PollBegan { task, .. } => is_of_runner(task),
-            What::Spawned { task, .. } => is_of_runner(task),
+            What::Spawned { task, .. }
+            | What::Woken { task, .. }
+            | What::PollBegan { task, .. } => is_of_runner(task),
             _ => false,
         }
     });
@@ -358,10 +359,13 @@ enum Ends {
     Cancelled,
 }
 
-/// Runs a child of a group. The handler of the first report drops the group, and so the child. Returns the child's events.
+/// The future of a scope, which a handler can drop.
+type Scope = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
+
+/// Runs a child of a group. The handler of the first report drops the group, and so the child.
 fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn() + 'static) {
     let _trace = Trace(format!("{ends:?}"));
-    let scope: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+    let scope: Scope = Rc::default();
     let reports: Rc<Cell<u32>> = Rc::default();
     let (kept, count) = (scope.clone(), reports.clone());
     let builder = builder.clock(VirtualClock::new()).exception_handler(move |_| {
@@ -383,7 +387,10 @@ fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn(
                     Ends::WithValue => Ok(()),
                     Ends::WithError => Err("an error"),
                     Ends::WithPanic => panic!("a panic"),
-                    Ends::Later | Ends::Cancelled => Ok(sleep(ms(20)).await),
+                    Ends::Later | Ends::Cancelled => {
+                        sleep(ms(20)).await;
+                        Ok(())
+                    }
                 }
             });
             *to_keep.borrow_mut() = Some(task.to_ref());
@@ -442,7 +449,8 @@ fn a_task_that_is_dropped_by_the_report_of_its_slow_poll_ends_once() {
 #[test]
 fn a_task_that_is_dropped_by_the_report_of_an_observer_ends_once() {
     const CHILD: Id = Id::Task(3);
-    let at: [(Ends, fn(&What<'_>) -> bool); 10] = [
+    type Is = fn(&What<'_>) -> bool;
+    let at: [(Ends, Is); 10] = [
         (Ends::WithValue, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
         (Ends::WithError, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
         (Ends::WithPanic, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),

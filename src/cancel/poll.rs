@@ -174,6 +174,9 @@ impl Engine {
     fn poll_now(&self, record: &RecordRef) {
         let is_watched =
             self.watches_polls() && !record.has(Flag::DONE) && self.poll_begins(record);
+        if is_watched && self.is_traced() && record.is_queued() {
+            self.task_is_woken(record, true); // a reader takes what is polled out of the queue; this one is polled again
+        }
         match record.begin_poll_unless(Flag::SLOW_PATH) {
             Some(polling) => self.poll(record, polling, is_watched),
             None => self.poll_slow_path(record, is_watched),

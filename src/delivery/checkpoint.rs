@@ -52,9 +52,10 @@ pub(crate) fn tell_wait_for(record: &RecordRef) {
     with_current_loop(|engine| engine.tell_wait_for(record));
 }
 
-/// The number of the run that is traced.
-pub(crate) fn traced_run() -> u64 {
-    with_current_loop(Engine::traced_run).unwrap_or(0)
+/// Tells the run that is traced now from the ones before it, in a byte that is not zero.
+pub(crate) fn traced_run() -> u8 {
+    let run = with_current_loop(Engine::traced_run).unwrap_or(0);
+    (run % u64::from(u8::MAX)) as u8 + 1
 }
 
 /// The same for a checkpoint that waits for several tasks. `each` shows them.

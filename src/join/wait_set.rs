@@ -76,7 +76,7 @@ pub(crate) struct WaitSet<M> {
     cancel_requested: Cell<bool>,
     waiter: RefCell<Option<KeptWaker>>,
     /// The traced run in which an observer was told of the members one by one.
-    listed_in: Cell<u64>,
+    listed_in: Cell<u8>,
 }
 
 impl<M: Members> WaitSet<M> {

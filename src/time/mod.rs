@@ -205,7 +205,7 @@ impl Engine {
         for action in forgotten.drain(..).chain([action]) {
             match action {
                 TimerAction::WakeForeign { key } => {
-                    _ = time.foreign_wakers.borrow_mut().remove(key)
+                    _ = time.foreign_wakers.borrow_mut().remove(key);
                 }
                 TimerAction::Traced { key } => _ = time.traced.borrow_mut().remove(key),
                 TimerAction::WakeTask { .. } | TimerAction::PollScope { .. } => {}

@@ -27,8 +27,9 @@ impl Engine {
     }
 
     /// Tells of the spawn of the callback that takes calls from other threads, before it is woken first: there may be no call.
+    #[inline(never)]
     fn tell_spawn_of_runner(&self, record: &RecordRef) {
-        if self.is_traced() && !self.is_known(record) {
+        if !record.is_task() && self.is_traced() && !self.is_known(record) {
             self.task_is_spawned(record);
             self.with_traced(record, |traced| traced.woken = 0); // the spawn is not why it is woken
         }
@@ -38,7 +39,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn task_is_woken(&self, record: &RecordRef, is_new: bool) {
-        self.tell_spawn_of_runner(record);
+        if !record.is_task() {
+            self.tell_spawn_of_runner(record);
+        }
         let task = self.traced_id(record);
         // A new task is queued because it was spawned: its spawn is noted in the place of the wake-up, and is the last event.
         let spawned = self.with_traced(record, |traced| traced.woken);
@@ -93,9 +96,6 @@ impl Engine {
         let cancel = (is_cancelled && known.cancelled > 0).then_some(known.cancelled);
         let cause = if known.woken > 0 { known.woken } else { self.tracing.cause.get() };
         let seq = self.tell_because_of(cause, What::PollBegan { task, cancel });
-        if record.is_queued() {
-            self.task_is_woken(record, true); // polled at once, for a limit or a group, and again in its turn
-        }
         self.tracing.cause.set(seq);
     }
 

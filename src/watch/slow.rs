@@ -62,12 +62,6 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) -> bool {
-        let was_done = record.has(Flag::DONE); // by the code in the poll
-        self.tell_and_report_poll(record, is_ready);
-        !was_done && record.has(Flag::DONE)
-    }
-
-    fn tell_and_report_poll(&self, record: &RecordRef, is_ready: bool) {
         let began = self.watch.slow.began.borrow_mut().pop().flatten();
         let took = began.map(|began| self.real_now() - began);
         if self.is_traced() {
@@ -75,7 +69,9 @@ impl Engine {
         }
         self.record_for_livelock(record);
         let limit = self.watch.slow.limit.get();
-        let Some((took, _)) = took.zip(limit).filter(|(took, limit)| took > limit) else { return };
+        let Some((took, _)) = took.zip(limit).filter(|(took, limit)| took > limit) else {
+            return record.has(Flag::DONE);
+        };
         if record.has(Stage::HOLDS_FUTURE) {
             let before = self.watch.slow.to_report.replace(Some((record.clone(), took)));
             drop(before); // after the borrow: it may be the last reference
@@ -83,6 +79,7 @@ impl Engine {
             let failure = Failure::SlowPoll { took, now_waits_for: Vec::new() };
             self.report(&ExceptionContext::of(record, failure)); // before what the poll ended with is reported
         }
+        record.has(Flag::DONE)
     }
 
     /// The loop of watched polls has polled a task, and done what follows from that.
