@@ -414,3 +414,106 @@ fn watching_changes_no_outcome() {
     };
     assert_eq!(program(false), program(true));
 }
+
+// ---- Objects of several loops, and of none
+
+fn a_loop(is_debugging: bool) -> EventLoop {
+    EventLoop::builder().clock(VirtualClock::new()).debug(is_debugging).build()
+}
+
+#[test]
+fn an_object_says_which_line_of_the_program_has_created_it() {
+    run_virtual(async {
+        let (lock, line) = (Lock::new(), line!());
+        let _guard = lock.acquire().await;
+        let waiter = lock.acquire();
+        futures::pin_mut!(waiter);
+        assert!(futures::poll!(waiter.as_mut()).is_pending());
+        let created_at = object().created_at.unwrap();
+        assert_eq!((created_at.file(), created_at.line()), (file!(), line));
+    });
+}
+
+/// In the debug mode, or while a loop is traced, an object is used in another way. Its number is the same.
+#[test]
+fn objects_are_numbered_in_the_order_in_which_they_are_created() {
+    for is_debugging in [false, true] {
+        a_loop(is_debugging).run(async {
+            let (first, second, third) = (Event::new(), Lock::new(), Rc::new(Lock::new()));
+            drop(second.acquire().await);
+            let _third = third.acquire().await;
+            let other = third.clone();
+            let _waiter = create_task(async move { drop(other.acquire().await) });
+            turns(1).await;
+            let numbers: Vec<_> = dump().objects.iter().map(|object| object.number).collect();
+            assert_eq!(numbers, [3]);
+            drop(first);
+        });
+    }
+}
+
+#[test]
+fn two_objects_of_a_loop_have_two_numbers_also_if_one_is_of_another_loop() {
+    let shared = Rc::new(Lock::new());
+    a_loop(true).run(async { drop(shared.acquire().await) });
+    a_loop(true).run(async {
+        let own = Lock::new();
+        let _guards = (own.acquire().await, shared.acquire().await);
+        let numbers: Vec<_> = dump().objects.iter().map(|object| object.number).collect();
+        assert_eq!(numbers, [1, 2]);
+    });
+}
+
+#[test]
+fn what_is_released_outside_of_all_loops_has_no_holder() {
+    let (permits, lock) = (Semaphore::new(2), Lock::new());
+    let mut event_loop = a_loop(true);
+    let held = event_loop.run(async { (permits.acquire().await, lock.acquire().await) });
+    drop(held);
+    event_loop.run(async {
+        let _held = (permits.acquire().await, lock.acquire().await);
+        let holders: Vec<_> = dump().objects.iter().map(|object| object.holders.len()).collect();
+        assert_eq!(holders, [1, 1]);
+    });
+}
+
+#[test]
+fn what_a_loop_that_does_not_watch_does_with_a_semaphore_hides_no_holder() {
+    let permits = Rc::new(Semaphore::new(3));
+    let (mut watching, mut plain) = (a_loop(true), a_loop(false));
+    let theirs = permits.clone();
+    let holder = watching.create_task(async move {
+        let _permit = theirs.acquire().await;
+        sleep(ms(50)).await;
+    });
+    watching.run_until_stalled();
+    plain.run(async { drop(permits.acquire().await) });
+    let objects = watching.dump().objects;
+    assert_eq!(objects[0].holders.len(), 1, "{objects:?}");
+    drop(holder);
+}
+
+/// A release by hand is one of the running task's permits, or else the oldest. The search for it does not look at all holders.
+#[test]
+fn a_release_by_hand_ends_a_hold_of_the_task_that_releases_or_else_the_oldest() {
+    in_debug_mode(async {
+        let permits = Rc::new(Semaphore::new(4));
+        let take = |name: &str| {
+            let permits = permits.clone();
+            let take = async move { permits.acquire().await.forget() };
+            TaskBuilder::new().name(name).create_task(take)
+        };
+        for name in ["first", "second"] {
+            take(name).await.unwrap();
+        }
+        permits.acquire().await.forget();
+        let holders = || object().holders.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let ended = |name, number| format!("'{name}' (Task-{number}), which has ended");
+        let main = "'main' (Task-1)".to_owned();
+        assert_eq!(holders(), [ended("first", 2), ended("second", 3), main]);
+        permits.release();
+        assert_eq!(holders(), [ended("first", 2), ended("second", 3)]);
+        permits.release();
+        assert_eq!(holders(), [ended("second", 3)]);
+    });
+}

@@ -19,8 +19,11 @@ fn tree() -> String {
 }
 
 fn without_places(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split(", spawned at").next().unwrap());
-    lines.collect::<Vec<_>>().join("\n")
+    let without = |line: &str| {
+        let end = line.find(", spawned at").or_else(|| line.find(", created at"));
+        end.map_or(line, |end| &line[..end]).to_owned()
+    };
+    text.lines().map(without).collect::<Vec<_>>().join("\n")
 }
 
 fn deadlock_of(main: impl Future<Output = ()>) -> String {
@@ -145,7 +148,9 @@ deadlock: nothing is ready, no timer is set, and nothing can wake the loop
     │     └─ Task-3, waiting
     │        └─ the lock \"a\", held by Task-2
     │           └─ Task-2 (a cycle)
-    └─ Task-3 (see above)";
+    └─ Task-3 (see above)
+  the lock \"a\": held by Task-2
+  the lock \"b\": held by Task-3";
     assert_eq!(deadlock_of(knot()), expected);
 }
 
@@ -157,7 +162,8 @@ deadlock: nothing is ready, no timer is set, and nothing can wake the loop
   1 task is left:
     'main' (Task-1), waiting
     └─ lock 1, held by 'main' (Task-1)
-       └─ 'main' (Task-1) (a cycle)";
+       └─ 'main' (Task-1) (a cycle)
+  lock 1: held by 'main' (Task-1)";
     let twice = async {
         let lock = Lock::new();
         let _guard = lock.acquire().await;
@@ -238,4 +244,32 @@ fn the_json_says_the_same() {
     assert_eq!(lock["number"], waits["object"]);
     assert_eq!(lock["holders"][0]["task"]["number"], 4);
     assert_eq!(lock["lines"][0]["tasks"][0]["name"], "Task-3");
+}
+
+#[test]
+fn tasks_that_are_alike_are_printed_as_one() {
+    let text = deadlock_of(async {
+        let permits = Rc::new(Semaphore::new(1));
+        let _held = permits.acquire().await;
+        let wait = |_| {
+            let permits = permits.clone();
+            create_task(async move { drop(permits.acquire().await) })
+        };
+        let _waiters: Vec<_> = (0..1_000).map(wait).collect();
+        let other = permits.clone();
+        let named = TaskBuilder::new().name("the last");
+        let _named = named.create_task(async move { drop(other.acquire().await) });
+        pending::<()>().await;
+    });
+    let expected = "\
+deadlock: nothing is ready, no timer is set, and nothing can wake the loop
+  1002 tasks are left:
+    'main' (Task-1), waiting
+    └─ something that nothing will wake it for
+    Task-2 … Task-1001 (1000 tasks), waiting
+    └─ a permit of semaphore 1
+    'the last' (Task-1002), waiting
+    └─ a permit of semaphore 1
+  semaphore 1: 0 permits free, held by unknown tasks (LOOPWHEEL_DEBUG=1 tells which)";
+    assert_eq!(text, expected);
 }

@@ -165,6 +165,13 @@ async fn everything() {
         Ok::<_, &str>(())
     });
     assert!(group.await.is_err());
+    let jobs = Rc::new(Queue::unbounded());
+    jobs.put_nowait(()).unwrap();
+    let worker = jobs.clone();
+    drop(create_task(async move { worker.get().await.map(|()| worker.task_done()) }));
+    jobs.join().await;
+    drop(create_task(async { panic!("nobody asked") }));
+    yield_now().await;
     trace::note("</script> in a note");
 }
 
@@ -196,8 +203,8 @@ fn the_lines_are_what_the_document_says() {
         }
     }
     // All but `found`, `remote`, `parked`, `set` and `cleared`, which do not happen in this program.
-    let expected = "cancel-caught cancel-delivered cancel-forwarded cancel-requested cancel-taken-back ended got held jumped \
-                    named note object poll polled put released spawned timer-fired timer-removed timer-set turn waits woken";
+    let expected = "cancel-caught cancel-delivered cancel-forwarded cancel-requested cancel-taken-back done ended got held jumped \
+                    named note object poll polled put released reported spawned timer-fired timer-removed timer-set turn waits woken";
     assert_eq!(kinds.into_iter().collect::<Vec<_>>().join(" "), expected);
 }
 
@@ -359,4 +366,50 @@ fn a_page_holds_the_run_whatever_is_in_it() {
     let notes: Vec<_> = run["events"].as_array().unwrap().iter().map(|it| &it["text"]).collect();
     assert!(notes.contains(&&Value::from("</script> in a note")));
     assert!(run["sources"]["tests/recorder.rs"].as_str().unwrap().contains("everything"));
+}
+
+/// The line of each wait, as a recorder keeps it that is told by this observer.
+fn lines_of_waits(observer: impl FnOnce(Recorder) -> Box<dyn Fn(&trace::Event<'_>)>) -> Vec<Value> {
+    let recorder = Recorder::new().with_lines();
+    let observer = observer(recorder.clone());
+    let event_loop = EventLoop::builder().clock(VirtualClock::new());
+    event_loop.trace(move |event: &trace::Event<'_>| observer(event)).build().run(async {
+        sleep(Duration::from_secs(1)).await;
+    });
+    let lines = lines_of(&recorder);
+    lines[1..].iter().filter(|line| line["e"] == "waits").map(|it| it["stack"].clone()).collect()
+}
+
+#[test]
+fn the_lines_of_a_wait_are_the_programs_and_not_those_of_an_observer_that_passes_it_on() {
+    use trace::Observer as _;
+    let waits = lines_of_waits(|recorder| Box::new(move |event| recorder.observe(event)));
+    let [stack] = &waits[..] else { panic!("{waits:?}") };
+    let frames = stack.as_array().unwrap();
+    assert_eq!(frames.len(), 1, "{frames:?}");
+    let line = frames[0][2].as_u64().unwrap() as usize;
+    let source = include_str!("recorder.rs").lines().nth(line - 1).unwrap();
+    assert!(source.contains("sleep(Duration::from_secs(1)).await"), "{source}");
+}
+
+#[test]
+fn of_a_pair_of_observers_both_are_told() {
+    let (first, second) = (Recorder::new(), Recorder::new());
+    let event_loop = EventLoop::builder().clock(VirtualClock::new());
+    event_loop.trace((first.clone(), second.clone())).build().run(yield_now());
+    assert!(first.events().len() > 5);
+    assert_eq!(first.events(), second.events());
+    assert_eq!(lines_of(&first)[0]["clock"], lines_of(&second)[0]["clock"]);
+}
+
+#[test]
+fn a_deadlock_is_an_event_of_the_run() {
+    let recorder = Recorder::new();
+    let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    let error = event_loop.build().try_run(async { Flag::new().wait().await }).unwrap_err();
+    let reports: Vec<_> =
+        lines_of(&recorder).into_iter().filter(|it| it["e"] == "reported").collect();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0]["kind"], "deadlock");
+    assert_eq!(reports[0]["text"], error.to_string());
 }

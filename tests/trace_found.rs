@@ -451,10 +451,18 @@ fn a_task_that_is_dropped_by_the_report_of_an_observer_ends_once() {
     const CHILD: Id = Id::Task(3);
     type Is = fn(&What<'_>) -> bool;
     let at: [(Ends, Is); 10] = [
-        (Ends::WithValue, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
-        (Ends::WithError, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
-        (Ends::WithPanic, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: true })),
-        (Ends::Later, |it| matches!(it, What::PollEnded { task: CHILD, is_ready: false })),
+        (Ends::WithValue, |it| {
+            matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Ready })
+        }),
+        (Ends::WithError, |it| {
+            matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Ready })
+        }),
+        (Ends::WithPanic, |it| {
+            matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Ready })
+        }),
+        (Ends::Later, |it| {
+            matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Pending })
+        }),
         (Ends::WithValue, |it| matches!(it, What::PollBegan { task: CHILD, .. })),
         (Ends::Cancelled, |it| matches!(it, What::CancelRequested { task: CHILD, .. })),
         (Ends::WithValue, |it| matches!(it, What::Ended { task: CHILD, .. })),

@@ -142,7 +142,7 @@ impl Collecting<'_> {
         for (object, lines) in &mut of_objects {
             lines.sort_by_key(|line| (line.key() != *object, line.what.of));
         }
-        of_objects.sort_by_key(|(object, lines)| (lines[0].number(), *object));
+        of_objects.sort_by_key(|(object, lines)| (lines[0].number_on(self.engine), *object));
         for (_, lines) in of_objects {
             let waiting: Vec<_> = lines.iter().map(|line| self.waiting_in(line)).collect();
             let dumps =
@@ -239,7 +239,8 @@ impl Collecting<'_> {
         }
         Some(ObjectDump {
             kind: first.what.kind,
-            number: first.number(),
+            number: first.number_on(self.engine),
+            created_at: first.created_at(),
             name: first.name().map(|name| name.as_ref().to_owned()),
             holders,
             free,

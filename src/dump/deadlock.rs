@@ -22,6 +22,7 @@ impl Engine {
         });
         let (waits, tree) = self.stuck_tasks();
         report += &tree;
+        self.tell_report("deadlock", &report);
         Deadlock { waits, report }
     }
 
@@ -67,6 +68,12 @@ fn tree(dump: &Dump) -> String {
     }
     for line in tree.to_string().lines() {
         let _ = write!(report, "\n    {line}");
+    }
+    for object in dump.objects.iter().filter(|object| !object.lines.is_empty()) {
+        let details = object.details();
+        if !details.is_empty() {
+            let _ = write!(report, "\n  {object}: {details}");
+        }
     }
     report
 }

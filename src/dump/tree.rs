@@ -13,7 +13,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::dump::facts::words::count;
-use crate::dump::facts::{Dump, Holder, ObjectDump, TaskDump, WaitsFor};
+use crate::dump::facts::{Dump, Holder, ObjectDump, TaskDump, TaskName, WaitsFor};
 
 /// Lines deeper than this are not indented further: the text of a long chain of tasks would be quadratic in its length.
 const DEEPEST: usize = 30;
@@ -21,7 +21,7 @@ const DEEPEST: usize = 30;
 /// The tasks of a loop as a tree: [`Display`] prints it. Below each task is what it waits for, and below a lock or a semaphore are
 /// the tasks that hold it. At the top are the tasks that no other one waits for.
 ///
-/// What is below a task is printed once. Where the task is mentioned again it is marked `(see above)`, and where it is mentioned
+/// Many tasks that were created at one place and wait for one thing are printed as one. What is below a task is printed once. Where the task is mentioned again it is marked `(see above)`, and where it is mentioned
 /// below itself, `(a cycle)`.
 ///
 /// # In asyncio
@@ -36,6 +36,8 @@ pub struct AwaitTree {
 /// One line of the tree, still to be printed.
 enum Open<'a> {
     Task(usize, Line),
+    /// Roots that are printed as one.
+    Alike(&'a [usize]),
     Waits(&'a WaitsFor, Line),
     Holder(&'a Holder, Line),
     /// The lines below this task have been printed.
@@ -49,6 +51,11 @@ struct Line {
     /// For each depth, as a bit: there are more lines at that depth further down.
     more: u32,
 }
+
+const ROOT: Line = Line { depth: 0, more: 0 };
+
+/// So many tasks that are alike are printed as one.
+const FEWEST_ALIKE: usize = 3;
 
 impl Line {
     /// The line below, which is the last of its parent's or not.
@@ -121,6 +128,19 @@ impl AwaitTree {
             }
         }
         (0..self.tasks.len()).filter(|index| !is_behind[*index]).collect()
+    }
+
+    /// How many of these tasks, from the first on, only differ in their numbers: they have no names, were created at one place, and
+    /// wait for one thing.
+    fn alike(&self, tasks: &[usize]) -> usize {
+        let looks = |index: &usize| {
+            let task = &self.tasks[*index];
+            let [WaitsFor::Object { part, object }] = &task.waits_for[..] else { return None };
+            let is_plain = task.cancels == 0 && task.task == TaskName::of_number(task.task.number);
+            is_plain.then(|| (task.spawned_at, task.state, *part, Arc::as_ptr(object)))
+        };
+        let first = tasks.first().and_then(looks);
+        tasks.iter().take_while(|index| first.is_some() && looks(index) == first).count()
     }
 
     /// The cycles: each task of one waits for the next, and the last one for the first. Of cycles that share a task, one.
@@ -249,13 +269,22 @@ impl Display for AwaitTree {
             objects: HashSet::new(),
             is_first: true,
         };
-        for root in self.roots() {
-            printing.print_from(root, f)?;
+        let roots = self.roots();
+        let mut rest = &roots[..];
+        while let [root, ..] = rest {
+            let (alike, others) = rest.split_at(self.alike(rest));
+            if alike.len() < FEWEST_ALIKE {
+                printing.print_from(Open::Task(*root, ROOT), f)?;
+                rest = &rest[1..];
+            } else {
+                printing.print_from(Open::Alike(alike), f)?;
+                rest = others;
+            }
         }
         // What is left is in a cycle, or behind one.
         for index in 0..self.tasks.len() {
             if !printing.printed[index] {
-                printing.print_from(index, f)?;
+                printing.print_from(Open::Task(index, ROOT), f)?;
             }
         }
         Ok(())
@@ -271,8 +300,8 @@ struct Printing<'a> {
 }
 
 impl<'a> Printing<'a> {
-    fn print_from(&mut self, root: usize, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut open = vec![Open::Task(root, Line { depth: 0, more: 0 })];
+    fn print_from(&mut self, root: Open<'a>, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut open = vec![root];
         while let Some(next) = open.pop() {
             if let Open::Leave(index) = next {
                 self.on_path[index] = false;
@@ -286,6 +315,7 @@ impl<'a> Printing<'a> {
                     write!(f, "{line}")?;
                     self.print_task(index, line, f, &mut open)?;
                 }
+                Open::Alike(tasks) => self.print_alike(tasks, f, &mut open)?,
                 Open::Waits(waits_for, line) => self.print_wait(waits_for, line, f, &mut open)?,
                 Open::Holder(holder, line) => write!(f, "{line}{holder}")?,
                 Open::Leave(_) => {}
@@ -317,6 +347,24 @@ impl<'a> Printing<'a> {
         for (place, waits_for) in task.waits_for.iter().enumerate().rev() {
             open.push(Open::Waits(waits_for, line.below(place + 1 == count)));
         }
+        Ok(())
+    }
+
+    /// Roots that only differ in their numbers.
+    fn print_alike(
+        &mut self,
+        tasks: &[usize],
+        f: &mut Formatter<'_>,
+        open: &mut Vec<Open<'a>>,
+    ) -> fmt::Result {
+        let tree: &'a AwaitTree = self.tree;
+        tasks.iter().for_each(|index| self.printed[*index] = true);
+        let [first, .., last] = tasks else { return Ok(()) };
+        let (first, last) = (&tree.tasks[*first], &tree.tasks[*last]);
+        let tasks = count(tasks.len(), "task");
+        write!(f, "{} … {} ({tasks}), {}, spawned at ", first.task, last.task, first.state)?;
+        write!(f, "{}", first.spawned_at)?;
+        open.extend(first.waits_for.iter().map(|it| Open::Waits(it, ROOT.below(true))));
         Ok(())
     }
 

@@ -115,8 +115,8 @@ pub enum What<'a> {
     PollEnded {
         /// The task.
         task: Id,
-        /// It was the last: the future is done.
-        is_ready: bool,
+        /// How.
+        how: Poll,
     },
     /// A task ended.
     Ended {
@@ -220,6 +220,13 @@ pub enum What<'a> {
         /// How many items are in it now.
         items: usize,
     },
+    /// Work on an item that was taken out of a queue was reported as done.
+    Done {
+        /// The queue.
+        object: u32,
+        /// How many items are not reported as done.
+        left: u64,
+    },
     /// An event, or a promise, was set.
     Set {
         /// The event.
@@ -245,11 +252,29 @@ pub enum What<'a> {
         /// The new time.
         to: Instant,
     },
+    /// Something was reported: to the exception handler, or, for a deadlock, to the caller of the run.
+    Reported {
+        /// "deadlock", "stall", "livelock", "slow poll", "failure".
+        kind: &'static str,
+        /// The report.
+        text: Text<'a>,
+    },
     /// A line of the user's own.
     Note {
         /// The line.
         text: Text<'a>,
     },
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Poll {
+    /// The future is done: it was the last poll.
+    Ready,
+    /// The task waits, or is in the ready queue again.
+    Pending,
+    /// A cancel was delivered, and nothing in the future has caught it: the task ends, and its future is dropped.
+    Interrupted,
 }
 
 /// How a task ended.
@@ -371,7 +396,7 @@ impl What<'_> {
             What::Woken { task, again } => What::Woken { task, again },
             What::PollBegan { task, cancel } => What::PollBegan { task, cancel },
             What::Waits { on } => What::Waits { on: on.into_owned() },
-            What::PollEnded { task, is_ready } => What::PollEnded { task, is_ready },
+            What::PollEnded { task, how } => What::PollEnded { task, how },
             What::Ended { task, how } => What::Ended { task, how },
             What::TimerSet { timer, task, deadline, is_limit } => {
                 What::TimerSet { timer, task, deadline, is_limit }
@@ -393,11 +418,13 @@ impl What<'_> {
             What::Released { object, free } => What::Released { object, free },
             What::Put { object, items } => What::Put { object, items },
             What::Got { object, items } => What::Got { object, items },
+            What::Done { object, left } => What::Done { object, left },
             What::Set { object } => What::Set { object },
             What::Cleared { object } => What::Cleared { object },
             What::RemoteWake { task } => What::RemoteWake { task },
             What::Parked { took } => What::Parked { took },
             What::ClockJumped { to } => What::ClockJumped { to },
+            What::Reported { kind, text } => What::Reported { kind, text: text.into_owned() },
             What::Note { text } => What::Note { text: text.into_owned() },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Event, How, Wait, What};
+use super::{Event, How, Poll, Wait, What};
 use crate::base::instant::Instant;
 
 /// A moment, in seconds.
@@ -54,10 +54,13 @@ impl fmt::Display for What<'_> {
                 write!(f, "The loop polls {task}, to deliver the cancel of {cancel}.")
             }
             What::Waits { on } => write!(f, "It waits for {on}."),
-            What::PollEnded { task, is_ready: true } => {
+            What::PollEnded { task, how: Poll::Ready } => {
                 write!(f, "The poll of {task} is its last.")
             }
-            What::PollEnded { task, is_ready: false } => write!(f, "{task} returns Pending."),
+            What::PollEnded { task, how: Poll::Pending } => write!(f, "{task} returns Pending."),
+            What::PollEnded { task, how: Poll::Interrupted } => {
+                write!(f, "{task} was interrupted, and has not caught the cancel: it is dropped.")
+            }
             What::Ended { task, how } => write!(f, "{task} has ended {how}."),
             What::TimerSet { timer, task, deadline, is_limit } => {
                 let what = if *is_limit { "limit" } else { "timer" };
@@ -105,6 +108,9 @@ impl fmt::Display for What<'_> {
             What::Got { object, items } => {
                 write!(f, "An item is taken out of object {object}; {items} left.")
             }
+            What::Done { object, left } => {
+                write!(f, "An item of object {object} is reported as done; {left} are not.")
+            }
             What::Set { object } => write!(f, "Object {object} is set."),
             What::Cleared { object } => write!(f, "Object {object} is cleared."),
             What::RemoteWake { task: Some(task) } => {
@@ -115,6 +121,7 @@ impl fmt::Display for What<'_> {
             }
             What::Parked { took } => write!(f, "The thread was parked for {took:?}."),
             What::ClockJumped { to } => write!(f, "The virtual clock jumps to {}.", Seconds(*to)),
+            What::Reported { kind, text } => write!(f, "Reported, a {kind}: {text}"),
             What::Note { text } => write!(f, "> {text}"),
         }
     }

@@ -10,8 +10,7 @@
 //! ```
 //!
 //! 1. [`Engine::spawn`]: the record takes a reserved slot and joins the ready queue. Its first poll is in the next turn.
-//! 2. `Engine::poll_next` in `turn.rs`.
-//! 3. By a waker, a timer, a remote wake-up or a cancel.
+//! 2. `Engine::poll_next` in `turn.rs`. 3. By a waker, a timer, a remote wake-up or a cancel.
 //! 4. After the last poll, or in place of the first if the task is cancelled before it. The outcome stays while a handle may take it.
 //!    The task's wakers are stale at once, and its slot is free. If it is queued, its entry stays, and the turn skips it.
 //! 5. A *hard drop*: destructors run, clean-up that awaits does not. During a poll it is noted, and done if that gives `Pending`.

@@ -77,7 +77,6 @@ impl ReadyQueue {
         self.pushed.get()
     }
 
-    /// The position of the next pop.
     #[inline]
     pub(crate) fn popped(&self) -> u64 {
         self.popped.get()

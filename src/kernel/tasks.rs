@@ -9,7 +9,6 @@ use super::record::{Flag, RecordRef};
 use super::table::Table;
 use crate::base::id::TaskId;
 
-/// The table and the ready queue.
 pub(crate) struct Tasks {
     pub(crate) table: RefCell<Table>,
     pub(crate) ready: ReadyQueue,

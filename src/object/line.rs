@@ -7,13 +7,16 @@
 //! one after the other, or outside of all.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-use super::{GROUP, HeldBy, Holder, State, What};
+use super::holders::Holders;
+use super::identity::Identity;
+use super::{Born, GROUP, HeldBy, Holder, State, What};
 use crate::base::slab::Slab;
+use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
-use crate::kernel::current::with_current_loop;
+use crate::kernel::current::{self, with_current_loop};
 use crate::trace::What as Told;
 use crate::wait_list::WaitList;
 
@@ -30,23 +33,20 @@ pub(crate) struct Line {
     key: Option<u32>,
     /// The key of the first line of its object, if that is another.
     first: Option<u32>,
-    /// The object's number on the loop that used it first. Zero if none has.
-    number: Cell<u32>,
+    /// What the object is called. The lines of an object share it.
+    identity: Rc<Identity>,
     name: RefCell<Option<Rc<str>>>,
     state: Cell<State>,
     /// Of a lock.
     held_by: Cell<HeldBy>,
-    /// While the object is watched: by the token of each hold, so the oldest is first.
-    holders: RefCell<BTreeMap<u32, Holder>>,
-    last_token: Cell<u32>,
-    /// The run in which an observer was told of the object. The lines of an object share it.
-    pub(crate) told_in: Rc<Cell<u64>>,
+    /// While the object is watched.
+    holders: RefCell<Holders>,
 }
 
 impl Line {
-    /// A line of a new object, or one more of the object whose first line is `first`.
+    /// The first line of an object, or one more of the object whose first line is `first`.
     #[cold]
-    pub(crate) fn new(what: &'static What, first: Option<&Line>) -> Rc<Line> {
+    pub(crate) fn new(what: &'static What, born: Option<Born>, first: Option<&Line>) -> Rc<Line> {
         // The list first gives the key, and then gets the line.
         let key = LINES.try_with(|lines| lines.borrow_mut().insert(Weak::new())).ok();
         let line = Rc::new(Line {
@@ -54,27 +54,40 @@ impl Line {
             what,
             key,
             first: first.and_then(|first| first.key),
-            number: Cell::new(first.map_or(0, |first| first.number.get())),
+            identity: match first {
+                Some(first) => first.identity.clone(),
+                None => Rc::new(Identity::of(born)),
+            },
             name: RefCell::new(first.and_then(Line::name)),
             state: Cell::new(first.map_or(State::Unknown, Line::state)),
             held_by: Cell::new(HeldBy::NOTHING),
             holders: RefCell::default(),
-            last_token: Cell::new(0),
-            told_in: first.map_or_else(Rc::default, |first| first.told_in.clone()),
         });
         if let Some(key) = key {
             let _ = LINES.try_with(|lines| lines.borrow_mut().set(key, Rc::downgrade(&line)));
         }
-        line.number_if_none();
+        with_current_loop(|engine| line.number_by(engine)); // it is to speak of the object soon
         line
     }
 
-    /// Gives the object a number, if it has none and a loop is running.
-    pub(crate) fn number_if_none(&self) {
-        if self.number.get() == 0 && self.what.kind != GROUP {
-            let number = with_current_loop(|engine| engine.objects.next_number());
-            self.number.set(number.unwrap_or(0));
-        }
+    /// The object's number on this loop, which gives it one if it has none. Zero for what has no number.
+    pub(super) fn number_by(&self, engine: &Engine) -> u32 {
+        if self.what.kind == GROUP { 0 } else { self.identity.number_by(engine) }
+    }
+
+    /// The object's number on this loop. Zero if it has none.
+    pub(crate) fn number_on(&self, engine: &Engine) -> u32 {
+        self.identity.number_on(engine)
+    }
+
+    /// Where the object was created.
+    pub(crate) fn created_at(&self) -> Option<&'static Location<'static>> {
+        Some(self.identity.born?.at)
+    }
+
+    /// Notes that an observer of this run is told of the object. False if it was told before.
+    pub(super) fn is_news_in(&self, engine: &Engine, run: u64) -> bool {
+        self.identity.is_news_in(engine, run)
     }
 
     /// The same for all lines of an object.
@@ -86,10 +99,6 @@ impl Line {
         self.key
     }
 
-    pub(crate) fn number(&self) -> u32 {
-        self.number.get()
-    }
-
     pub(crate) fn name(&self) -> Option<Rc<str>> {
         self.name.borrow().clone()
     }
@@ -97,6 +106,7 @@ impl Line {
     pub(crate) fn set_name(&self, name: impl Into<String>) {
         let name = name.into().into(); // first: a caller's `into` may run anything
         self.name.replace(Some(name));
+        self.identity.is_renamed();
     }
 
     pub(crate) fn state(&self) -> State {
@@ -126,14 +136,29 @@ impl Line {
 
     /// The holders of a watched object, the oldest first.
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        self.holders.borrow().values().cloned().collect()
+        self.holders.borrow().all()
+    }
+
+    /// Whether holders are known, from a loop that may watch still. `asking`: the loop that asks, which does not watch.
+    pub(crate) fn keeps_holders(&self, asking: Option<&Engine>) -> bool {
+        let mut holders = self.holders.borrow_mut();
+        if asking.is_some_and(|engine| engine.objects.serial == holders.watched_by) {
+            *holders = Holders::default(); // it did, and has ended that
+        }
+        !holders.is_empty()
     }
 
     /// The running task holds the watched object. Returns a token for [`released`](Line::released).
     pub(crate) fn held(&self) -> u32 {
-        let token = self.last_token.get().wrapping_add(1).max(1);
-        self.last_token.set(token);
-        self.holders.borrow_mut().insert(token, Holder::running_task());
+        let holder = Holder::running_task();
+        let watching = current::running().filter(|engine| engine.objects.watches.get());
+        let mut holders = self.holders.borrow_mut();
+        if let Some(engine) = watching {
+            self.number_by(&engine); // a dump is to speak of it
+            holders.watched_by = engine.objects.serial;
+        }
+        let token = holders.add(holder);
+        drop(holders);
         self.tell(|object| Told::Held { object, free: self.free() });
         token
     }
@@ -141,20 +166,8 @@ impl Line {
     /// The hold with this token is over. With zero it is one of the running task's, or else the oldest: which one was released by
     /// hand is not known.
     pub(crate) fn released(&self, token: u32) {
-        let mut holders = self.holders.borrow_mut();
-        let running = HeldBy::running_task();
-        let own = || holders.iter().find(|(_, holder)| holder.by == running);
-        let by_hand = || own().or_else(|| holders.iter().next()).map(|(token, _)| *token);
-        let token = if token == 0 { by_hand() } else { Some(token) };
-        if let Some(token) = token {
-            holders.remove(&token);
-        }
-    }
-
-    /// The object is not watched any more.
-    pub(crate) fn forget_holders(&self) {
-        let holders = self.holders.take();
-        drop(holders);
+        let by = HeldBy::running_task();
+        self.holders.borrow_mut().remove(token, by);
     }
 }
 

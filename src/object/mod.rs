@@ -2,7 +2,7 @@
 //!
 //! A dump has to say for each object what it is, which tasks wait for it, and which tasks hold it. The objects belong to the user and
 //! are anywhere, so no list of them exists. To enter each object into a list when it is created would cost every program an
-//! allocation an object, for a question that most programs never ask.
+//! allocation an object, for a question that most programs never ask. A new object only gets a number.
 //!
 //! So an object is alone until the first task waits for it. Then it needs memory for its waiters anyway, and gets its [`Line`]:
 //! counted memory that a list of the thread refers to weakly. From then on each operation that finds the line in use leaves a note of
@@ -15,6 +15,8 @@
 //! | file | idea |
 //! |---|---|
 //! | `mod` (this file) | what a line tells: kind, state, holders |
+//! | `identity` | an object's number, and the line that created it |
+//! | `holders` | the tasks that hold a watched object |
 //! | `line` | the shared memory of a line, and the list of all lines of the thread |
 //! | `tell` | what an observer is told of an object |
 //!
@@ -22,16 +24,19 @@
 //!
 //! It stands on `base`, `wait_list`, the kernel, `trace`, `kept_waker` and `delivery`.
 
+mod holders;
+mod identity;
 mod line;
 mod tell;
 
 use std::cell::Cell;
-use std::rc::Rc;
 
 use crate::base::id::TaskId;
 use crate::kernel::current;
 use crate::kernel::record::RecordRef;
 
+pub(crate) use holders::Holder;
+pub(crate) use identity::Born;
 pub(crate) use line::{Line, lines_of_thread};
 pub(crate) use tell::because_of;
 
@@ -65,7 +70,7 @@ pub(crate) enum State {
 }
 
 /// The task that holds a lock: its id and its serial. Two numbers, so that to note it is cheap.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HeldBy {
     /// The word of the task's id.
     word: usize,
@@ -101,28 +106,21 @@ impl HeldBy {
     }
 }
 
-/// A holder of a watched object.
-#[derive(Clone, Debug)]
-pub(crate) struct Holder {
-    pub(crate) by: HeldBy,
-    /// The name that the task had, for when it has ended.
-    pub(crate) name: Option<Rc<str>>,
-}
-
-impl Holder {
-    fn running_task() -> Holder {
-        let name = current::task().map(|task| task.name().into());
-        Holder { by: HeldBy::running_task(), name }
-    }
-}
-
 /// What a loop knows of objects.
-#[derive(Default)]
 pub(crate) struct Objects {
+    /// The loop's own number among those of its thread, so that the numbers of two loops are not mistaken for each other.
+    serial: u32,
     /// The number of the object that was numbered last.
     last_number: Cell<u32>,
     /// New objects are watched.
     pub(crate) watches: Cell<bool>,
+}
+
+impl Default for Objects {
+    fn default() -> Objects {
+        let serial = identity::next_loop();
+        Objects { serial, last_number: Cell::new(0), watches: Cell::new(false) }
+    }
 }
 
 impl Objects {
@@ -131,6 +129,7 @@ impl Objects {
         self.watches.set(watches);
     }
 
+    #[inline]
     fn next_number(&self) -> u32 {
         let number = self.last_number.get().wrapping_add(1);
         self.last_number.set(number);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{GROUP, Line, State};
+use crate::engine::Engine;
 use crate::kernel::current;
 use crate::trace::{Wait, What};
 
@@ -14,8 +15,8 @@ impl Line {
         if self.what.kind == GROUP {
             return engine.tell_wait(Wait::Other { what: "the tasks of a group" });
         }
-        self.introduce();
-        let (object, of, kind) = (self.number(), self.what.of, self.what.kind);
+        let object = self.introduce(&engine);
+        let (of, kind) = (self.what.of, self.what.kind);
         engine.tell_wait(Wait::Object { object, of, kind });
     }
 
@@ -26,25 +27,25 @@ impl Line {
         if self.what.kind == GROUP {
             return 0;
         }
-        self.introduce();
-        engine.tell(what(self.number()))
+        let object = self.introduce(&engine);
+        engine.tell(what(object))
     }
 
-    /// An observer is told of the object before anything happens to it.
-    fn introduce(&self) {
-        let Some(engine) = current::running() else { return };
-        self.number_if_none();
-        if self.told_in.replace(engine.traced_run()) == engine.traced_run() {
-            return;
+    /// An observer is told of the object before anything happens to it. Returns the object's number.
+    fn introduce(&self, engine: &Engine) -> u32 {
+        let object = self.number_by(engine);
+        if !self.is_news_in(engine, engine.traced_run()) {
+            return object;
         }
         let size = match self.state() {
             State::Free { most, .. } if most < usize::MAX => Some(most),
             State::Items { capacity, .. } if capacity < usize::MAX => Some(capacity),
             _ => None,
         };
-        let (object, kind, name) = (self.number(), self.what.kind, self.name());
+        let (kind, name) = (self.what.kind, self.name());
         let name = name.as_deref().map(Cow::Borrowed);
         engine.tell(What::Object { object, kind, name, size });
+        object
     }
 
     /// How many permits are free, if it has permits.

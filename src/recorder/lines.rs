@@ -8,7 +8,7 @@ use std::io;
 use serde_json::{Map, Value, json};
 
 use super::{Frame, Recorded, Recorder};
-use crate::trace::{Event, How, Id, Wait, What};
+use crate::trace::{Event, How, Id, Poll, Wait, What};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -74,7 +74,10 @@ pub(super) fn value_of(recorded: &Recorded) -> Value {
     let mut line = json!({ "seq": seq, "at": at.as_nanos(), "turn": turn });
     let by = by.map(|by| json!({ "by": number(by) }));
     let cause = cause.map(|cause| json!({ "cause": cause }));
-    for part in by.into_iter().chain(cause).chain([part_of(what, &recorded.stack)]) {
+    let stack = &recorded.stack;
+    let stack =
+        (!stack.is_empty()).then(|| json!({ "stack": stack.iter().map(frame).collect::<Value>() }));
+    for part in by.into_iter().chain(cause).chain([part_of(what)]).chain(stack) {
         if let (Value::Object(line), Value::Object(part)) = (&mut line, part) {
             line.extend(part.into_iter().filter(|(_, value)| !value.is_null()));
         }
@@ -83,7 +86,7 @@ pub(super) fn value_of(recorded: &Recorded) -> Value {
 }
 
 /// What only this kind of event has. A null is left out.
-fn part_of(what: &What<'_>, stack: &[Frame]) -> Value {
+fn part_of(what: &What<'_>) -> Value {
     match what {
         What::Spawned { task, at } => {
             json!({ "e": "spawned", "task": number(*task), "where": [at.file(), at.line(), at.column()] })
@@ -99,12 +102,13 @@ fn part_of(what: &What<'_>, stack: &[Frame]) -> Value {
         What::PollBegan { task, cancel } => {
             json!({ "e": "poll", "task": number(*task), "cancel": cancel })
         }
-        What::Waits { on } => {
-            let stack = (!stack.is_empty()).then(|| stack.iter().map(frame).collect::<Value>());
-            json!({ "e": "waits", "for": wait(on), "stack": stack })
-        }
-        What::PollEnded { task, is_ready } => {
-            let how = if *is_ready { "ready" } else { "pending" };
+        What::Waits { on } => json!({ "e": "waits", "for": wait(on) }),
+        What::PollEnded { task, how } => {
+            let how = match how {
+                Poll::Ready => "ready",
+                Poll::Pending => "pending",
+                Poll::Interrupted => "interrupted",
+            };
             json!({ "e": "polled", "task": number(*task), "how": how })
         }
         What::Ended { task, how } => {
@@ -140,6 +144,7 @@ fn part_of(what: &What<'_>, stack: &[Frame]) -> Value {
         }
         What::Put { object, items } => json!({ "e": "put", "object": object, "items": items }),
         What::Got { object, items } => json!({ "e": "got", "object": object, "items": items }),
+        What::Done { object, left } => json!({ "e": "done", "object": object, "left": left }),
         What::Set { object } => json!({ "e": "set", "object": object }),
         What::Cleared { object } => json!({ "e": "cleared", "object": object }),
         What::RemoteWake { task } => json!({ "e": "remote", "task": task.map(number) }),
@@ -147,6 +152,9 @@ fn part_of(what: &What<'_>, stack: &[Frame]) -> Value {
             json!({ "e": "parked", "ns": u64::try_from(took.as_nanos()).ok() })
         }
         What::ClockJumped { to } => json!({ "e": "jumped", "to": to.as_nanos() }),
+        What::Reported { kind, text } => {
+            json!({ "e": "reported", "kind": kind, "text": text.to_string() })
+        }
         What::Note { text } => json!({ "e": "note", "text": text.to_string() }),
     }
 }

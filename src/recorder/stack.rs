@@ -17,6 +17,9 @@ pub(super) fn of_caller() -> Vec<Frame> {
         backtrace::resolve_frame(frame, |symbol| {
             let place = symbol.filename().zip(symbol.lineno()).zip(symbol.name());
             let Some(((file, line), name)) = place else { return };
+            if file.ends_with("trace/mod.rs") && relative(file, &directory).is_none() {
+                frames.clear(); // the frames so far are those of an observer that calls the recorder
+            }
             is_inside &= !file.ends_with("kernel/record/stage.rs"); // there the loop polls the task
             if let Some(file) = relative(file, &directory).filter(|_| is_inside) {
                 let function = short_name(&format!("{name:#}"));

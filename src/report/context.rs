@@ -89,6 +89,18 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// In a word or two, for an observer.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Stalled { .. } => "stall",
+            Failure::Livelock { .. } => "livelock",
+            Failure::SlowPoll { .. } => "slow poll",
+            _ => "failure",
+        }
+    }
+}
+
 const CALLBACK: &str = "callback";
 
 /// So many tasks are named in a text.

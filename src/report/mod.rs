@@ -46,6 +46,7 @@ impl Reporting {
 impl Engine {
     /// Calls the exception handler.
     pub(crate) fn report(&self, context: &ExceptionContext) {
+        self.tell_report(context.failure.kind(), context);
         let handler = self.reporting.handler.borrow().clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
             // The last resort: the report is at least written to stderr.

@@ -95,8 +95,6 @@ impl EventLoopBuilder {
     /// loop itself waits: in [`run`](crate::run()) and its like. A host that calls [`turn`](EventLoop::turn), or another executor
     /// that polls [`drive`](EventLoop::drive), waits by itself.
     ///
-    /// For the report the tasks are polled once more, without a wake-up.
-    ///
     /// # Examples
     /// ```
     /// use std::rc::Rc;
@@ -107,7 +105,7 @@ impl EventLoopBuilder {
     /// let to_set = event.clone();
     /// let builder = EventLoop::builder().stall_after(Duration::from_millis(10));
     /// let builder = builder.exception_handler(move |context| {
-    ///     println!("{context}"); // … task 'main' (spawned at …) waits for an event
+    ///     println!("{context}"); // … 1 task is left: 'main' (Task-1), waiting … └─ event 1
     ///     assert!(matches!(context.failure, Failure::Stalled { .. }));
     ///     to_set.set();
     /// });
@@ -166,7 +164,8 @@ impl EventLoopBuilder {
         self
     }
 
-    /// Tells this observer of everything that the loop does: see [`trace`](crate::trace).
+    /// Tells this observer of everything that the loop does, in place of one that was given before: see [`trace`](crate::trace). Two
+    /// observers are given as a pair: `.trace((recorder.clone(), counter))`.
     pub fn trace(mut self, observer: impl Observer + 'static) -> EventLoopBuilder {
         self.observer = Some(Rc::new(observer));
         self

@@ -49,14 +49,14 @@ use crate::foreign::drop_reported;
 use crate::kernel::current::{outside, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
 
-pub use crate::event::{Event, How, Id, Text, Wait, What};
+pub use crate::event::{Event, How, Id, Poll, Text, Wait, What};
 
 /// Is told of everything that a loop does.
 ///
 /// It must not use the loop that it observes: no loop is running for it. If it panics, or uses that loop by a handle that it has
 /// kept, the tracing ends, and that is reported to the loop's exception handler.
 ///
-/// Each closure that takes an [`Event`] is an observer.
+/// Each closure that takes an [`Event`] is an observer, and so is a pair of observers.
 ///
 /// # Examples
 /// ```
@@ -101,6 +101,19 @@ pub struct Run<'a> {
 impl<F: Fn(&Event<'_>)> Observer for F {
     fn observe(&self, event: &Event<'_>) {
         self(event);
+    }
+}
+
+/// Both are told, the first one first.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn begins(&self, run: &Run<'_>) {
+        self.0.begins(run);
+        self.1.begins(run);
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        self.0.observe(event);
+        self.1.observe(event);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What each ring tells. Every function here is called from a slow path, and returns at once if there is no observer.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::mem;
 use std::time::Duration;
 
-use super::{How, Id, Text, Wait, What};
+use super::{How, Id, Poll, Text, Wait, What};
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::kernel::record::{Flag, RecordRef};
@@ -122,7 +123,12 @@ impl Engine {
         });
         let took = took.unwrap_or_default();
         self.measure(|times| times.longest_poll = times.longest_poll.max(took));
-        let seq = self.tell(What::PollEnded { task: self.traced_id(record), is_ready });
+        let how = match is_ready {
+            true => Poll::Ready,
+            false if self.is_quiet() => Poll::Pending,
+            false => Poll::Interrupted,
+        };
+        let seq = self.tell(What::PollEnded { task: self.traced_id(record), how });
         self.tracing.cause.set(seq);
     }
 
@@ -277,6 +283,14 @@ impl Engine {
         });
         let seq = self.tell_because_of(0, What::RemoteWake { task });
         self.because_of(seq, wake);
+    }
+
+    /// A report is made.
+    #[cold]
+    pub(crate) fn tell_report(&self, kind: &'static str, text: &dyn Display) {
+        if self.is_traced() {
+            self.tell(What::Reported { kind, text: Text::of(text) });
+        }
     }
 
     #[cold]

@@ -68,6 +68,7 @@ impl<O: Owner> Wait<'_, O> {
     fn poll_and_tell(&mut self, cx: &Context<'_>) -> Poll<()> {
         let polled = self.poll_on(cx);
         if polled.is_pending() {
+            self.owner.waiters().watch(); // it may have learnt before the tracing that the loop does not watch
             self.owner.line().tell_wait();
         }
         polled

@@ -20,8 +20,8 @@ use std::task::Waker;
 
 use crate::delivery::{any_is_interrupted, is_interrupted};
 use crate::kept_waker::KeptWaker;
-use crate::kernel::current::with_current_loop;
-use crate::object::{Line, What};
+use crate::kernel::current::{self, with_current_loop};
+use crate::object::{Born, Line, What};
 use crate::wait_list::{Left, WaitKey, WaitList};
 
 const CALLED: u64 = 1;
@@ -31,13 +31,24 @@ const WATCHED: u64 = 1 << 63;
 /// The waiters of one line of a primitive.
 pub(crate) struct Waiters {
     word: Cell<u64>,
+    /// `None` for all lines of an object but the first, and for what has no number.
+    born: Option<Born>,
     /// Created when the first waiter comes, or the object is named or watched.
     line: OnceCell<Rc<Line>>,
 }
 
 impl Default for Waiters {
     fn default() -> Waiters {
-        Waiters { word: Cell::new(WATCHED), line: OnceCell::new() }
+        Waiters { word: Cell::new(WATCHED), born: None, line: OnceCell::new() }
+    }
+}
+
+impl Waiters {
+    /// Those of the first line of an object, which the caller creates.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn of_new_object() -> Waiters {
+        Waiters { born: Some(Born::now()), ..Waiters::default() }
     }
 }
 
@@ -118,7 +129,7 @@ impl Waiters {
         if with_current_loop(|engine| engine.objects.watches.get()) == Some(true) {
             self.watch(); // the loop began to watch after the object's first operation
         }
-        Line::new(what, first)
+        Line::new(what, self.born, first)
     }
 
     /// The operations of the object take the path that they take when tasks wait.
@@ -132,17 +143,20 @@ impl Waiters {
         self.may_be_watched() && self.ask_the_loop()
     }
 
+    /// What was noted of holders while a loop watched stays true: so their releases are noted on a loop that does not watch, and
+    /// outside of all loops, too.
     #[cold]
     #[inline(never)]
     fn ask_the_loop(&self) -> bool {
-        let is_watched = with_current_loop(|engine| engine.objects.watches.get());
-        if is_watched == Some(false) {
-            self.word.set(self.word.get() & !WATCHED);
-            self.line().iter().for_each(|line| line.forget_holders());
-        } else if is_watched == Some(true) {
-            self.line().iter().for_each(|line| line.number_if_none());
+        let engine = current::running();
+        if engine.as_ref().is_some_and(|engine| engine.objects.watches.get()) {
+            return true;
         }
-        is_watched == Some(true)
+        let is_held = self.line().is_some_and(|line| line.keeps_holders(engine.as_deref()));
+        if !is_held && engine.is_some() {
+            self.word.set(self.word.get() & !WATCHED);
+        }
+        is_held
     }
 }
 

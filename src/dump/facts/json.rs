@@ -48,6 +48,14 @@ pub(super) fn location<S: Serializer>(
     serializer.collect_str(location)
 }
 
+#[allow(clippy::ref_option)] // serde passes references
+pub(super) fn maybe_location<S: Serializer>(
+    location: &Option<&'static Location<'static>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    location.map(ToString::to_string).serialize(serializer)
+}
+
 pub(super) fn objects<S: Serializer>(
     objects: &[Arc<ObjectDump>],
     serializer: S,

@@ -159,6 +159,9 @@ pub struct ObjectDump {
     pub number: u32,
     /// The name that it was given.
     pub name: Option<String>,
+    /// Where it was created. `None` for what is a part of something else.
+    #[cfg_attr(feature = "json", serde(serialize_with = "json::maybe_location"))]
+    pub created_at: Option<&'static Location<'static>>,
     /// The tasks that hold it. The holder of a lock is always known. Those of a semaphore's permits are known in [debug
     /// mode](crate::EventLoopBuilder::debug) only.
     pub holders: Vec<Holder>,

@@ -77,7 +77,7 @@ impl Display for ObjectDump {
 
 impl ObjectDump {
     /// What else is known, as text after the object.
-    pub(super) fn details(&self) -> String {
+    pub(crate) fn details(&self) -> String {
         let mut details = Vec::new();
         match (self.free, self.capacity) {
             (Some(free), Some(most)) => {
@@ -97,8 +97,9 @@ impl ObjectDump {
         if !self.holders.is_empty() {
             details.push(format!("held by {}", list(&self.holders)));
         } else if self.kind == "semaphore" {
-            details.push("its holders are known in debug mode only".to_owned());
+            details.push("held by unknown tasks (LOOPWHEEL_DEBUG=1 tells which)".to_owned());
         }
+        details.extend(self.created_at.map(|at| format!("created at {at}")));
         details.join(", ")
     }
 }

@@ -125,22 +125,12 @@ impl Header {
         self.state.store(self.state.load(Relaxed) & !clear | set, Relaxed);
     }
 
-    /// Sets the bits `set` if all of `required` are set and all of `against` are not. Returns the bits from before. Reads once what
-    /// `has_but_not` and `change` would read twice.
+    /// Sets the bits `set` if all of `required` are set and none of `against` is. Returns the bits from before.
     #[inline]
-    pub(super) fn set_if(
-        &self,
-        set: impl Into<Bits>,
-        required: impl Into<Bits>,
-        against: impl Into<Bits>,
-    ) -> Option<Bits> {
-        let (set, required, against) = (set.into().0, required.into().0, against.into().0);
+    pub(super) fn set_if(&self, set: Bits, required: Stage, against: Bits) -> Option<u32> {
         let before = self.state.load(Relaxed);
-        if before & (required | against) != required {
-            return None;
-        }
-        self.state.store(before | set, Relaxed);
-        Some(Bits(before))
+        let fits = before & (required.0 | against.0) == required.0;
+        fits.then(|| self.state.store(before | set.0, Relaxed)).map(|()| before)
     }
 
     /// Whether a push is ignored: the task is in the ready queue, or deaf (`chain.rs`).

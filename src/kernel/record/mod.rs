@@ -177,7 +177,7 @@ impl RecordRef {
     pub(crate) fn begin_poll_unless(&self, against: Flag) -> Option<Polling<'_>> {
         let lent = Stage::LENT | Flag::STARTED;
         let before = self.set_if(lent, Stage::HOLDS_FUTURE, Stage::LENT | against)?;
-        Some(Polling { record: self, waker_has_escaped: before.has(Flag::WAKER_ESCAPED) })
+        Some(Polling { record: self, waker_has_escaped: before & Flag::WAKER_ESCAPED.0 != 0 })
     }
 
     /// Drops the future if it is there and not lent. Returns the panic of its destructor.
@@ -213,7 +213,6 @@ impl RecordRef {
 #[must_use = "the future cannot be polled, or dropped, while it lives"]
 pub(crate) struct Polling<'a> {
     record: &'a RecordRef,
-    /// `WAKER_ESCAPED`, as it was before the poll.
     pub(crate) waker_has_escaped: bool,
 }
 
@@ -228,9 +227,8 @@ impl Polling<'_> {
     /// Polls the future. A panic is caught: it is a result like any other.
     #[inline]
     pub(crate) fn poll(self, cx: &mut Context<'_>) -> Polled {
-        let record = self.record;
         // SAFETY: *Typed*; *Contents*: the stage holds the future; *Lent*: nothing else touches it while `self` lives.
-        unsafe { (record.vtable.poll)(record.0, cx) }
+        unsafe { (self.record.vtable.poll)(self.record.0, cx) }
     }
 }
 

@@ -15,13 +15,6 @@ use std::ops::BitOr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bits(pub(super) u32);
 
-impl Bits {
-    #[inline]
-    pub(super) fn has(self, bits: impl Into<Bits>) -> bool {
-        self.0 & bits.into().0 != 0
-    }
-}
-
 /// Defines one constant for each line `NAME = number of the bit;`.
 macro_rules! bits {
     ($kind:ident { $($(#[$doc:meta])* $name:ident = $bit:expr;)* }) => {

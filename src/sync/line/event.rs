@@ -35,18 +35,20 @@ pub struct Event {
 
 impl Event {
     /// An event that is not set.
+    #[track_caller]
     pub fn new() -> Event {
         Event::of(&EVENT)
     }
 
     /// An event inside another primitive. `what` names what its waiters wait for.
+    #[track_caller]
     pub(crate) fn of(what: &'static What) -> Event {
-        Event { set: Cell::new(false), waiters: Waiters::default(), what }
+        Event { set: Cell::new(false), waiters: Waiters::of_new_object(), what }
     }
 
     /// The event that no child of a group runs.
     pub(crate) fn of_a_group() -> Event {
-        Event::of(&TASKS_OF_A_GROUP)
+        Event { set: Cell::new(false), waiters: Waiters::default(), what: &TASKS_OF_A_GROUP }
     }
 
     /// Gives the event a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
@@ -109,6 +111,7 @@ impl Event {
 }
 
 impl Default for Event {
+    #[track_caller]
     fn default() -> Event {
         Event::new()
     }

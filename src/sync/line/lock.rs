@@ -54,14 +54,16 @@ pub struct NotLocked;
 
 impl Lock {
     /// A lock that is free.
+    #[track_caller]
     pub fn new() -> Lock {
         Lock::of(&LOCK)
     }
 
     /// A lock inside another primitive. `what` names what its waiters wait for.
+    #[track_caller]
     pub(crate) fn of(what: &'static What) -> Lock {
         let holder = Cell::new(HeldBy::NOTHING);
-        Lock { holder, acquired: Cell::new(0), waiters: Waiters::default(), what }
+        Lock { holder, acquired: Cell::new(0), waiters: Waiters::of_new_object(), what }
     }
 
     /// Gives the lock a name, for dumps and reports.
@@ -216,6 +218,7 @@ impl Lock {
 static LOCK: What = What::the("lock");
 
 impl Default for Lock {
+    #[track_caller]
     fn default() -> Lock {
         Lock::new()
     }

@@ -38,8 +38,10 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// A semaphore with this many permits. With zero, [`release`](Semaphore::release) creates the first.
+    #[track_caller]
     pub fn new(permits: usize) -> Semaphore {
-        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters: Waiters::default() }
+        let waiters = Waiters::of_new_object();
+        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters }
     }
 
     /// Gives the semaphore a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
@@ -278,6 +280,7 @@ pub struct BoundedSemaphore {
 
 impl BoundedSemaphore {
     /// A semaphore with this many permits, and never more.
+    #[track_caller]
     pub fn new(permits: usize) -> BoundedSemaphore {
         BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
     }

@@ -48,11 +48,13 @@ static ITS_LOCK: What = What { kind: "condition", of: "the lock of " };
 
 impl Condition {
     /// A condition with a lock of its own.
+    #[track_caller]
     pub fn new() -> Condition {
         Condition::of(&CONDITION, &ITS_LOCK)
     }
 
     /// A condition inside another primitive. The two say what is waited for: a notification, and the lock.
+    #[track_caller]
     pub(super) fn of(what: &'static What, its_lock: &'static What) -> Condition {
         Condition { lock: Lock::of(its_lock), waiters: Waiters::default(), what }
     }
@@ -174,6 +176,7 @@ impl Condition {
 }
 
 impl Default for Condition {
+    #[track_caller]
     fn default() -> Condition {
         Condition::new()
     }

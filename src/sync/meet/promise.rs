@@ -47,6 +47,7 @@ static PROMISE: What = What::the("promise");
 
 impl<T> Promise<T> {
     /// A promise that is not set.
+    #[track_caller]
     pub fn new() -> Promise<T> {
         Promise { state: Rc::new(State { value: OnceCell::new(), is_set: Event::of(&PROMISE) }) }
     }
@@ -96,6 +97,7 @@ impl<T: Clone> Promise<T> {
 }
 
 impl<T> Default for Promise<T> {
+    #[track_caller]
     fn default() -> Promise<T> {
         Promise::new()
     }

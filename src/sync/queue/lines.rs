@@ -5,7 +5,7 @@ use std::ptr;
 
 use super::{QueueOf, Store};
 use crate::object::{Line, State, What, because_of};
-use crate::trace::What::{Got, Put};
+use crate::trace::What::{Done, Got, Put};
 use crate::waiting::{Owner, Waiters};
 
 impl<S: Store> QueueOf<S> {
@@ -47,7 +47,7 @@ impl<S: Store> QueueOf<S> {
     /// Items were reported as done, or lost: notes that, and calls the tasks in `join` if they were the last.
     pub(super) fn note_and_end_joins(&self) {
         if self.is_to_be_noted(&self.joiners) {
-            self.first_line();
+            self.first_line().tell(|object| Done { object, left: self.unfinished.get() });
         }
         if self.unfinished.get() == 0 {
             self.joiners.call_all();

@@ -35,16 +35,14 @@ pub use store::Store;
 /// use loopwheel::{create_task, sync::Queue};
 ///
 /// let queue = Rc::new(Queue::bounded(5));
-/// let consumer = create_task({
-///     let queue = queue.clone();
-///     async move {
-///         let mut sum = 0;
-///         while let Ok(number) = queue.get().await {
-///             sum += number;
-///             queue.task_done().unwrap();
-///         }
-///         sum
+/// let jobs = queue.clone();
+/// let consumer = create_task(async move {
+///     let mut sum = 0;
+///     while let Ok(number) = jobs.get().await {
+///         sum += number;
+///         jobs.task_done().unwrap();
 ///     }
+///     sum
 /// });
 /// for number in 1..=10 {
 ///     queue.put(number).await.unwrap();
@@ -83,8 +81,7 @@ pub type PriorityQueue<T> = QueueOf<MinHeap<T>>;
 /// - the item that a `get` was about to return is still in the queue;
 /// - an item that the store has lost counts as done, so that [`join`](QueueOf::join) does not wait for it.
 ///
-/// Foreign code may call those methods of the queue that neither put nor get, such as `len`. `put`, `put_nowait`, `get`,
-/// `get_nowait` and `shutdown(true)` panic if it calls them.
+/// Foreign code may call the methods that leave the items alone, such as `len`. Those that put, get or drop items panic then.
 pub struct QueueOf<S: Store> {
     /// Borrowed only while one of its methods runs.
     items: RefCell<S>,
@@ -104,17 +101,19 @@ pub struct QueueOf<S: Store> {
 
 impl<S: Store> QueueOf<S> {
     /// A queue that is never full.
+    #[track_caller]
     pub fn unbounded() -> QueueOf<S> {
         QueueOf::bounded(usize::MAX)
     }
 
     /// A queue for at most this many items. A capacity of zero is no limit, as in asyncio.
+    #[track_caller]
     pub fn bounded(capacity: usize) -> QueueOf<S> {
         QueueOf {
             items: RefCell::default(),
             count: Cell::new(0),
             capacity: if capacity == 0 { usize::MAX } else { capacity },
-            getters: Waiters::default(),
+            getters: Waiters::of_new_object(),
             putters: Waiters::default(),
             unfinished: Cell::new(0),
             joiners: Waiters::default(),
@@ -357,6 +356,7 @@ impl<S: Store> QueueOf<S> {
 }
 
 impl<S: Store> Default for QueueOf<S> {
+    #[track_caller]
     fn default() -> QueueOf<S> {
         QueueOf::unbounded()
     }
