@@ -260,6 +260,37 @@ impl Engine {
     where
         F: Future<Output = ()> + 'static,
     {
+        let callback = self.callback_to_be_woken(called_at, future)?;
+        self.prepare(&callback);
+        self.tasks.table.borrow_mut().insert(callback.clone());
+        Ok(callback)
+    }
+
+    /// The same for the callback that takes calls from other threads. It has no task-locals. No foreign code runs: an observer is
+    /// told of it when it is woken.
+    pub(crate) fn spawn_runner<F>(
+        self: &Rc<Self>,
+        called_at: &'static Location<'static>,
+        future: impl FnOnce(TaskId) -> F,
+    ) -> Result<RecordRef, TooManyCallbacks>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let callback = self.callback_to_be_woken(called_at, future)?;
+        self.watch_task(&callback, true);
+        self.tasks.table.borrow_mut().insert(callback.clone());
+        Ok(callback)
+    }
+
+    /// A callback that is not queued, and not in the table yet.
+    fn callback_to_be_woken<F>(
+        self: &Rc<Self>,
+        called_at: &'static Location<'static>,
+        future: impl FnOnce(TaskId) -> F,
+    ) -> Result<RecordRef, TooManyCallbacks>
+    where
+        F: Future<Output = ()> + 'static,
+    {
         /// Gives the slot back if `future` panics: it may ask a host's clock.
         struct Reserved<'a>(&'a Engine, FreeSlot);
         impl Drop for Reserved<'_> {
@@ -276,10 +307,7 @@ impl Engine {
         let params = self.spawn_params(free_slot, CALLBACK_SERIAL, called_at);
         let future = future(params.id);
         mem::forget(reserved);
-        let callback = record::owned(Plain, params, future);
-        self.prepare(&callback);
-        self.tasks.table.borrow_mut().insert((*callback).clone());
-        Ok((*callback).clone())
+        Ok((*record::owned(Plain, params, future)).clone())
     }
 }
 

@@ -148,8 +148,16 @@ impl Engine {
         self.close_mailbox();
         self.close_call_queue();
         self.drop_locals_of_main();
+        self.forget_watched(); // these are references to tasks
         self.discard_all(); // the destructor of a lost call, or of a local, may have spawned more
-        self.set_trace(None); // the observer may hold references to tasks
+        // The observer may hold references to tasks, too. Its destructor may spawn tasks, and set another observer.
+        for _ in 0..MAX_ROUNDS {
+            if !self.has_observer() {
+                break;
+            }
+            self.set_trace(None);
+            self.discard_all();
+        }
     }
 
     fn discard_all(&self) {

@@ -14,7 +14,7 @@
 //! | `post_remote_wake`, `note_escape_elsewhere`, `waker_has_escaped` | when a waker is used away from its loop, or cloned | `mailbox` |
 //! | `fire_timers`, `next_deadline` | when a turn begins and ends | `time` |
 //! | `is_quiet`, `forget_what_waited`, `note_what_waits` | around a poll: what waits in it, is a cancel on its way | `delivery` |
-//! | `poll_slow_path`, `finish_poll`, `end_slow_path` | in place of the plain poll and its end, if there is more to do | `cancel` |
+//! | `poll_slow_path`, `finish_poll`, `forget_signal`, `end_slow_path` | in place of the plain poll and its end, if there is more to do | `cancel` |
 //! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel`, `awaited` |
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
 //! | `prepare`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
@@ -29,6 +29,7 @@
 //! | who calls | what | when | ring |
 //! |---|---|---|---|
 //! | `trace` | `latest`, `real_time`, `kind_of_clock` | when an observer is told of something | `time` |
+//! | `trace` | `runner` | when the tracing of a loop begins | `thread` |
 //! | `trace` | `report_panic_of` | when an observer panics, or uses its loop | `report` |
 //! | `trace` | `watch_checkpoints`, `watch_objects` | when the tracing of a loop begins or ends | `delivery`, `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |

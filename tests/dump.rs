@@ -15,9 +15,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
     AllCompleted, Budget, Dump, EventLoop, Handle, Instant, LoopGone, TaskBuilder, TaskGroup,
-    TaskRef, TaskState, VirtualClock, WaitsFor, all_tasks, as_completed, call_later, catch_cancel,
-    create_task, dump, gather, run, run_virtual, shield, sleep, timeout, to_thread, wait, wait_for,
-    yield_now,
+    TaskRef, TaskState, VirtualClock, WaitsFor, all_tasks, as_completed, call_later, call_soon,
+    catch_cancel, create_task, dump, gather, run, run_virtual, shield, sleep, timeout, to_thread,
+    wait, wait_for, yield_now,
 };
 
 /// What the task waits for, in words.
@@ -239,6 +239,48 @@ fn a_cancel_is_said_with_its_reason_until_it_is_delivered_and_after() {
     });
 }
 
+#[test]
+fn a_join_of_two_handles_of_a_task_waits_for_it_once_whatever_joined_in_between() {
+    run_virtual(async {
+        let shared = create_task(sleep(ms(5))).shared();
+        let (first, later, other) = (shared.clone(), shared.clone(), shared.clone());
+        let joined = create_task(async move {
+            let later = async {
+                turns(2).await;
+                later.await
+            };
+            futures::future::join(first, later).await
+        });
+        turns(1).await;
+        let between = create_task(other);
+        turns(4).await;
+        expect(&joined.to_ref(), &["Task-2"]);
+        expect(&between.to_ref(), &["Task-2"]);
+    });
+}
+
+#[test]
+fn a_group_whose_child_has_failed_is_waited_for_until_its_callback() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let task = event_loop.create_task(async {
+        let group = TaskGroup::scope(async |group| {
+            group.create_task(async {
+                yield_now().await;
+                Err::<(), _>("no")
+            });
+            Ok::<(), &str>(())
+        });
+        group.await.is_err()
+    });
+    let mut said = Vec::new();
+    while !task.is_done() {
+        event_loop.turn(Budget::unlimited());
+        said.extend(words(&task.to_ref()));
+    }
+    said.dedup();
+    assert_eq!(said, ["Task-2", "the tasks of a group"]);
+}
+
 // ---- The loop
 
 #[test]
@@ -259,6 +301,35 @@ fn timers_callbacks_and_the_ready_queue_are_counted() {
         );
         drop((sleeper, ready));
     });
+}
+
+#[test]
+fn callbacks_that_were_cancelled_are_not_counted_as_ready() {
+    run_virtual(async {
+        for _ in 0..5 {
+            assert!(call_soon(|| ()).cancel());
+        }
+        assert_eq!((dump().callbacks, dump().ready), (0, 0));
+    });
+}
+
+#[test]
+fn the_debug_text_of_a_dump_grows_with_the_waiters_and_not_with_their_square() {
+    let len = |waiters: usize| {
+        run_virtual(async move {
+            let permits = Rc::new(Semaphore::new(1));
+            let permit = permits.acquire().await;
+            for _ in 0..waiters {
+                let permits = permits.clone();
+                create_task(async move { drop(permits.acquire().await) });
+            }
+            turns(1).await;
+            let text = format!("{:?}", dump());
+            drop(permit);
+            text.len()
+        })
+    };
+    assert!(len(800) < 10 * len(100));
 }
 
 #[test]

@@ -5,25 +5,29 @@
 mod common;
 #[path = "common/dice.rs"]
 mod dice;
+#[path = "common/random.rs"]
+mod random;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use common::ms;
-use dice::Dice;
-use loopwheel::sync::{Event as Flag, Lock, Queue, Semaphore};
+use common::{Trace, ms};
+use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::trace::{Event, Id, Wait, What};
 use loopwheel::{
-    Budget, EventLoop, Holder, Next, TaskState, VirtualClock, WaitsFor, catch_cancel, create_task,
-    gather, sleep, wait_for, yield_now,
+    Budget, Dump, EventLoop, Holder, Next, TaskState, VirtualClock, WaitsFor, as_completed,
+    create_task, sleep,
 };
+use random::{World, program};
 
 /// What a reader knows after the events so far.
 #[derive(Default)]
 struct Fold {
     ready: Vec<Id>,
     waits: BTreeMap<Id, Vec<Wait<'static>>>,
+    /// The last wait of each task for several.
+    sets: BTreeMap<Id, Wait<'static>>,
     alive: BTreeSet<Id>,
     timers: BTreeMap<u32, u64>,
     objects: BTreeMap<u32, Object>,
@@ -41,12 +45,21 @@ impl Fold {
         match event.clone().into_owned().what {
             What::Spawned { task, .. } => _ = self.alive.insert(task),
             What::Woken { task, again: false } => self.ready.push(task),
+            What::TurnBegan { ready } => assert_eq!(self.ready.len(), ready, "{event}"),
             What::PollBegan { task, .. } => {
                 self.ready.retain(|ready| *ready != task);
                 self.waits.remove(&task);
             }
             What::Waits { on } => {
-                let waits = self.waits.entry(event.by.expect("a task waits")).or_default();
+                let by = event.by.expect("a task waits");
+                let on = match on {
+                    Wait::Other { what: "the rest of the tasks" } => self.sets[&by].clone(),
+                    on => on,
+                };
+                if let Wait::Tasks { .. } = on {
+                    self.sets.insert(by, on.clone());
+                }
+                let waits = self.waits.entry(by).or_default();
                 if !waits.contains(&on) {
                     waits.push(on);
                 }
@@ -82,6 +95,14 @@ impl Fold {
         }
     }
 
+    fn check_queue(&self, dump: &Dump) {
+        assert_eq!(self.ready.len(), dump.ready, "{:?}", self.ready);
+        for task in &dump.tasks {
+            let is_ready = self.ready.contains(&Id::Task(task.task.number));
+            assert_eq!(is_ready, task.state == TaskState::Ready, "{}: {dump}", task.task);
+        }
+    }
+
     /// Compares what is known with a dump of the loop.
     fn check(&self, event_loop: &EventLoop) {
         let dump = event_loop.dump();
@@ -89,7 +110,7 @@ impl Fold {
         let mut tasks: Vec<_> = dump.tasks.iter().map(|task| Id::Task(task.task.number)).collect();
         tasks.sort();
         assert_eq!(self.alive.iter().filter(alive).copied().collect::<Vec<_>>(), tasks);
-        assert_eq!(self.ready.len(), event_loop.ready_tasks(), "{:?}", self.ready);
+        self.check_queue(&dump);
         assert_eq!(self.timers.len(), dump.timers, "{:?}", self.timers);
         assert_eq!(
             self.timers.values().min().copied(),
@@ -97,14 +118,13 @@ impl Fold {
         );
         for task in &dump.tasks {
             let id = Id::Task(task.task.number);
-            assert_eq!(self.ready.contains(&id), task.state == TaskState::Ready, "{id}: {dump}");
             if task.state != TaskState::Waiting {
                 continue;
             }
             let known = self.waits.get(&id).map(Vec::as_slice).unwrap_or_default();
             for waits_for in &task.waits_for {
                 let is_known = known.iter().any(|wait| matches(wait, waits_for));
-                assert!(is_known || is_limit(waits_for), "{id}: {waits_for} is not in {known:?}");
+                assert!(is_known || is_untold(waits_for), "{id}: {waits_for} is not in {known:?}");
             }
         }
         for object in dump.objects.iter().filter(|object| object.number > 0) {
@@ -128,8 +148,9 @@ impl Fold {
     }
 }
 
-fn is_limit(waits_for: &WaitsFor) -> bool {
-    matches!(waits_for, WaitsFor::Limit(_))
+/// What an observer is not told of.
+fn is_untold(waits_for: &WaitsFor) -> bool {
+    matches!(waits_for, WaitsFor::Limit(_) | WaitsFor::ForeignCode)
 }
 
 /// Whether the trace and the dump say the same of a wait.
@@ -137,6 +158,10 @@ fn matches(wait: &Wait<'_>, waits_for: &WaitsFor) -> bool {
     match (wait, waits_for) {
         (Wait::Sleep { until }, WaitsFor::Sleep(moment)) => until == moment,
         (Wait::Task { task }, WaitsFor::Task(name)) => *task == Id::Task(name.number),
+        (Wait::Other { what: "the tasks of a group" }, WaitsFor::Task(_)) => true,
+        (Wait::Other { what: "the tasks of a group" }, WaitsFor::Object { object, .. }) => {
+            object.kind == "group"
+        }
         (Wait::Tasks { tasks, .. }, WaitsFor::Task(name)) => tasks.contains(&Id::Task(name.number)),
         (Wait::Object { object, of, .. }, WaitsFor::Object { part, object: dumped }) => {
             *object == dumped.number && of == part
@@ -145,102 +170,69 @@ fn matches(wait: &Wait<'_>, waits_for: &WaitsFor) -> bool {
     }
 }
 
-struct World {
-    lock: Lock,
-    permits: Semaphore,
-    queue: Queue<u64>,
-    flag: Flag,
+/// A loop whose events are folded.
+fn folded() -> (EventLoop, Rc<RefCell<Fold>>) {
+    let fold: Rc<RefCell<Fold>> = Rc::default();
+    let told = fold.clone();
+    let observer = move |event: &Event<'_>| told.borrow_mut().add(event);
+    (EventLoop::builder().clock(VirtualClock::new()).trace(observer).build(), fold)
 }
 
-/// A task that does a few things that the dice choose.
-async fn act(mut dice: Dice, world: Rc<World>, depth: u32) {
-    for _ in 0..3 {
-        match dice.below(if depth > 0 { 11 } else { 9 }) {
-            0 => sleep(ms(dice.number_below(5))).await,
-            1 => yield_now().await,
-            2 => {
-                let _guard = world.lock.acquire().await;
-                sleep(ms(1)).await;
-            }
-            3 => {
-                let _permit = world.permits.acquire().await;
-                yield_now().await;
-            }
-            4 => _ = world.queue.put_nowait(1),
-            5 => _ = wait_for(world.queue.get(), ms(3)).await,
-            6 => {
-                world.flag.set();
-                world.flag.clear();
-            }
-            7 => _ = wait_for(world.flag.wait(), ms(2)).await,
-            8 => {
-                if catch_cancel(sleep(ms(2))).await.is_err() {
-                    yield_now().await;
-                }
-            }
-            9 => {
-                let child = Dice::new(dice.next());
-                let task = create_task(Box::pin(act(child, world.clone(), depth - 1)));
-                if dice.below(2) == 0 {
-                    yield_now().await;
-                    task.cancel();
-                }
-                let _ = task.await;
-            }
-            _ => {
-                let children: Vec<_> = (0..3).map(|_| Dice::new(dice.next())).collect();
-                let world = world.clone();
-                let children = children.into_iter().map(|dice| {
-                    Box::pin(act(dice, world.clone(), depth - 1))
-                        as std::pin::Pin<Box<dyn Future<Output = ()>>>
-                });
-                gather(children).await;
-            }
-        }
+/// Takes a turn, or lets time pass if there is nothing to do. False if nothing more happens.
+fn go_on(event_loop: &mut EventLoop) -> bool {
+    match event_loop.turn(Budget::unlimited()) {
+        Next::Ready => true,
+        Next::At(_) => event_loop.jump_to_next_deadline(),
+        Next::Idle => false,
     }
 }
 
 #[test]
 fn what_is_folded_from_the_events_is_what_a_dump_says_after_every_turn() {
-    for seed in 0..150 {
-        let fold: Rc<RefCell<Fold>> = Rc::default();
-        let told = fold.clone();
-        let mut event_loop = EventLoop::builder()
-            .clock(VirtualClock::new())
-            .trace(move |event: &Event<'_>| told.borrow_mut().add(event))
-            .build();
-        let tasks: Vec<_> = event_loop.enter_world(seed);
+    for (seed, has_sets) in (0..150).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let _trace = Trace(format!("seed {seed}, sets: {has_sets}"));
+        let (mut event_loop, fold) = folded();
+        let tasks = program(seed, &World::new(has_sets), |task| event_loop.create_task(task));
         let mut turns = 0;
-        loop {
-            let next = event_loop.turn(Budget::unlimited());
-            fold.borrow().check(&event_loop);
-            turns += 1;
-            assert!(turns < 10_000, "seed {seed}");
-            match next {
-                Next::Ready => {}
-                Next::At(_) => assert!(event_loop.jump_to_next_deadline()),
-                Next::Idle => break,
+        while go_on(&mut event_loop) {
+            if has_sets {
+                fold.borrow().check_queue(&event_loop.dump());
+            } else {
+                fold.borrow().check(&event_loop);
             }
+            turns += 1;
+            assert!(turns < 10_000);
         }
-        assert!(turns > 3, "seed {seed}: {turns} turns");
+        assert!(turns > 3, "{turns} turns");
         drop(tasks);
     }
 }
 
-trait EnterWorld {
-    fn enter_world(&self, seed: u64) -> Vec<loopwheel::Task<()>>;
+#[test]
+fn what_is_left_of_many_tasks_is_folded_from_their_list() {
+    let (mut event_loop, fold) = folded();
+    let _task = event_loop.create_task(async {
+        let tasks: Vec<_> = (0..200).map(|n| create_task(sleep(ms(n)))).collect();
+        let mut completed = as_completed(tasks);
+        while completed.next().await.is_some() {}
+    });
+    while go_on(&mut event_loop) {
+        fold.borrow().check(&event_loop);
+    }
 }
 
-impl EnterWorld for EventLoop {
-    /// Spawns a few tasks that share objects.
-    fn enter_world(&self, seed: u64) -> Vec<loopwheel::Task<()>> {
-        let world = Rc::new(World {
-            lock: Lock::new(),
-            permits: Semaphore::new(2),
-            queue: Queue::bounded(4),
-            flag: Flag::new(),
-        });
-        let spawn = |number| self.create_task(act(Dice::new(seed * 16 + number), world.clone(), 2));
-        (0..4).map(spawn).collect()
-    }
+#[test]
+fn a_task_that_awaits_a_set_of_futures_tells_what_those_wait_for_that_it_polls() {
+    let (mut event_loop, fold) = folded();
+    let task = event_loop.create_task(async {
+        let set: FuturesUnordered<_> = [1, 5, 9].map(|n| sleep(ms(n))).into_iter().collect();
+        set.collect::<Vec<_>>().await;
+    });
+    let id = Id::Task(1);
+    go_on(&mut event_loop);
+    fold.borrow().check(&event_loop);
+    assert_eq!(fold.borrow().waits[&id].len(), 3);
+    go_on(&mut event_loop); // the set is polled once more; none of the three was woken
+    assert!(!fold.borrow().waits.contains_key(&id));
+    assert_eq!(task.waiting_for().len(), 3, "a dump knows them");
 }

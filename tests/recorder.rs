@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use loopwheel::sync::{Event as Flag, Lock, Queue};
 use loopwheel::{
     EventLoop, Recorder, TaskGroup, VirtualClock, call_soon, catch_cancel, create_task,
-    current_task, gather, sleep, trace, wait_for, yield_now,
+    current_task, dump, gather, sleep, trace, wait_for, yield_now,
 };
 use serde_json::Value;
 
@@ -61,9 +62,13 @@ lessons! {
 
 fn record(main: impl Future<Output = ()>) -> Recorder {
     let recorder = Recorder::new();
+    record_with(&recorder, main);
+    recorder
+}
+
+fn record_with(recorder: &Recorder, main: impl Future<Output = ()>) {
     let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
     event_loop.build().run(main);
-    recorder
 }
 
 /// The events as JSON.
@@ -236,6 +241,120 @@ fn a_timeline_opens_and_closes_each_slice_and_each_arrow_has_two_ends() {
     assert!(depth.values().all(|depth| *depth == 0));
     assert!(alive.is_empty(), "{alive:?}");
     assert!(arrows.len() > 5);
+}
+
+#[test]
+fn a_timeline_of_the_last_events_opens_each_slice_that_it_closes() {
+    for at_most in [0, 1, 2, 3, 7, 20, 37, 60] {
+        let recorder = Recorder::last(at_most);
+        record_with(&recorder, everything());
+        let mut timeline = Vec::new();
+        recorder.write_timeline(&mut timeline).unwrap();
+        let timeline: Value = serde_json::from_slice(&timeline).unwrap();
+        let (mut polled, mut alive) = (BTreeMap::<i64, i32>::new(), BTreeSet::new());
+        for slice in timeline["traceEvents"].as_array().unwrap() {
+            let lane = slice["tid"].as_i64().unwrap();
+            match slice["ph"].as_str().unwrap() {
+                "B" => *polled.entry(lane).or_default() += 1,
+                "E" => {
+                    let polls = polled.entry(lane).or_default();
+                    *polls -= 1;
+                    assert!(*polls >= 0, "{at_most}: {slice}");
+                }
+                "b" => assert!(alive.insert(lane), "{at_most}: {slice}"),
+                "e" => assert!(alive.remove(&lane), "{at_most}: {slice}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn events_that_the_writing_of_lines_tells_are_not_written_and_leave_no_gap() {
+    /// Notes each write, as a file of a traced program might.
+    struct Notes(Vec<u8>, u32);
+    impl io::Write for Notes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            for _ in 0..30 {
+                trace::note("bytes are written");
+            }
+            self.1 += 1;
+            assert!(self.1 < 10_000, "it does not end");
+            self.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for at_most in [20, usize::MAX] {
+        let recorder = Recorder::last(at_most);
+        let writes = recorder.clone();
+        record_with(&recorder, async move {
+            for _ in 0..20 {
+                yield_now().await;
+            }
+            let mut out = Notes(Vec::new(), 0);
+            writes.write_lines(&mut out).unwrap();
+            let lines = String::from_utf8(out.0).unwrap();
+            let lines: Vec<Value> =
+                lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(lines.len() > 20);
+            for (line, seq) in lines[1..].iter().zip(lines[0]["dropped"].as_u64().unwrap() + 1..) {
+                assert_eq!(line["seq"], seq);
+            }
+            writes.write_timeline(Notes(Vec::new(), 0)).unwrap();
+            writes.write_player(Notes(Vec::new(), 0)).unwrap();
+        });
+    }
+}
+
+#[test]
+fn what_is_written_can_be_read_whatever_the_names_are() {
+    const NAMES: &[&str] = &[
+        "\"",
+        "\\",
+        "</script><script>alert(1)</script>",
+        "<!--",
+        "-->",
+        "\u{2028}\u{2029}",
+        "\0",
+        "\n\r\t\u{1b}",
+        "\u{feff}",
+        "\u{10ffff}",
+        "",
+        "/*RUN*/",
+        "// a comment\n// another",
+        "{\"e\":1}",
+        "]]>",
+    ];
+    for at_most in [usize::MAX, 0, 1, 7, 100] {
+        let recorder = Recorder::last(at_most).title("\"</script>", "\u{2028}<!--");
+        record_with(&recorder, async {
+            for name in NAMES {
+                trace::note(name);
+                let lock = Rc::new(Lock::new().named(*name));
+                let guard = lock.acquire().await;
+                let other = lock.clone();
+                let task = create_task(async move { drop(other.acquire().await) });
+                task.set_name(*name);
+                yield_now().await;
+                let _: Value = serde_json::from_str(&dump().to_json()).unwrap();
+                task.cancel_with_reason(*name);
+                drop(guard);
+                let _ = task.await;
+            }
+        });
+        assert_eq!(lines_of(&recorder)[0]["name"], "\"</script>");
+        let (mut timeline, mut page) = (Vec::new(), Vec::new());
+        recorder.write_timeline(&mut timeline).unwrap();
+        let _: Value = serde_json::from_slice(&timeline).unwrap();
+        recorder.write_player(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert_eq!(run_in(&page)["header"]["title"], "\u{2028}<!--");
+        assert_eq!(page.matches("</script>").count(), page.matches("<script").count());
+    }
 }
 
 #[test]

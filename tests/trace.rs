@@ -3,20 +3,25 @@
 mod common;
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/dice.rs"]
+mod dice;
+#[path = "common/random.rs"]
+mod random;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 use std::thread;
 
-use common::{ms, watched_loop};
+use common::{Trace, ms, watched_loop};
 use counting::counts;
 use loopwheel::sync::Lock;
 use loopwheel::trace::{Event, How, Id, Observer, Wait, What};
 use loopwheel::{
-    EventLoop, Recorder, TaskGroup, TaskRef, VirtualClock, call_later, catch_cancel, create_task,
-    current_task, gather, set_trace, sleep, trace, wait_for, yield_now,
+    EventLoop, Recorder, TaskGroup, TaskRef, VirtualClock, as_completed, call_later, catch_cancel,
+    create_task, current_task, gather, set_trace, sleep, trace, wait_for, yield_now,
 };
+use random::{World, program};
 
 type Events = Vec<Event<'static>>;
 
@@ -550,6 +555,61 @@ fn an_observer_that_takes_a_permit_in_the_middle_of_a_release_leaves_the_count_r
         drop(permits.acquire().await);
     });
     assert_eq!(permits.available(), 3 - taken.get());
+}
+
+#[test]
+fn what_is_told_of_tasks_as_they_complete_grows_with_the_tasks_and_not_with_their_square() {
+    let told = |count: u64| {
+        let events = traced(async move {
+            let mut completed =
+                as_completed((0..count).map(|n| create_task(sleep(ms(n)))).collect::<Vec<_>>());
+            while completed.next().await.is_some() {}
+        });
+        let listed = |event: &Event<'_>| match &event.what {
+            What::Waits { on: Wait::Tasks { tasks, .. } } => tasks.len(),
+            _ => 1,
+        };
+        events.iter().map(listed).sum::<usize>()
+    };
+    assert!(told(2_000) < 10 * told(250));
+}
+
+#[test]
+fn each_poll_and_each_delivery_has_a_cause_of_the_right_kind() {
+    for seed in 0..100 {
+        let _trace = Trace(format!("seed {seed}"));
+        let world = World::new(true);
+        let events = traced(async {
+            let tasks = program(seed, &world, create_task);
+            let _ = wait_for(gather(tasks), ms(60)).await;
+        });
+        for (event, seq) in events.iter().zip(1..) {
+            assert_eq!(event.seq, seq);
+            let of = |seq: u64| &events[seq as usize - 1];
+            let cause = event.cause.map(of);
+            assert!(cause.is_none_or(|cause| cause.seq < seq && cause.at <= event.at), "{event}");
+            let is_cancel_of = |event: &Event<'_>, task: Id| {
+                matches!(event.what, What::CancelRequested { task: to, .. }
+                    | What::CancelForwarded { to, .. } if to == task)
+            };
+            match event.what {
+                What::PollBegan { task, cancel } => {
+                    // A task whose limit is up, or whose group fails, may be polled at once.
+                    let is_at_once = |cause: &Event<'_>| {
+                        matches!(cause.what, What::TimerFired { .. } | What::PollBegan { .. })
+                            && event.by.is_none()
+                    };
+                    let is_right = cause.is_some_and(|it| woken(task)(&it.what) || is_at_once(it));
+                    assert!(is_right, "{event}, {cause:?}");
+                    assert!(cancel.is_none_or(|cancel| is_cancel_of(of(cancel), task)), "{event}");
+                }
+                What::CancelDelivered { task } => {
+                    assert!(cause.is_some_and(|cause| is_cancel_of(cause, task)), "{event}");
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 // ---- Objects

@@ -57,8 +57,8 @@ impl Engine {
                 polled => Poll::Ready(Some(polled)),
             },
         });
-        if is_watched {
-            self.poll_ends(record, !matches!(seen, Seen::Pending));
+        if is_watched && self.poll_ends(record, !matches!(seen, Seen::Pending)) {
+            return;
         }
         match seen {
             Seen::Ready(None) => {}
@@ -98,8 +98,8 @@ impl Engine {
         };
         self.forget_caught();
         let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
-        if is_watched {
-            self.poll_ends(record, polled != Polled::Pending);
+        if is_watched && self.poll_ends(record, polled != Polled::Pending) {
+            return;
         }
         match polled {
             Polled::Pending if delivered.came_out && !delivered.is_alive => {
@@ -172,7 +172,11 @@ impl Engine {
 
     /// Polls a task that is not queued.
     fn poll_now(&self, record: &RecordRef) {
-        let is_watched = self.watches_polls() && self.poll_begins(record);
+        let is_watched =
+            self.watches_polls() && !record.has(Flag::DONE) && self.poll_begins(record);
+        if is_watched && self.is_traced() && record.is_queued() {
+            self.task_is_woken(record, true); // a reader takes what is polled out of the queue; this one is polled again
+        }
         match record.begin_poll_unless(Flag::SLOW_PATH) {
             Some(polling) => self.poll(record, polling, is_watched),
             None => self.poll_slow_path(record, is_watched),
@@ -248,6 +252,13 @@ impl Engine {
         } else {
             self.end(record, how);
         }
+    }
+
+    /// Nothing follows from a poll, because the task was ended after it: no cancel that came out of it is on its way.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn forget_signal(&self) {
+        self.deliveries.signal.set(Signal::Quiet);
     }
 
     /// The end of a poll if it was the task's last, or if a cancel came out of it.

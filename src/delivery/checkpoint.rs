@@ -52,6 +52,12 @@ pub(crate) fn tell_wait_for(record: &RecordRef) {
     with_current_loop(|engine| engine.tell_wait_for(record));
 }
 
+/// Tells the run that is traced now from the ones before it, in a byte that is not zero.
+pub(crate) fn traced_run() -> u8 {
+    let run = with_current_loop(Engine::traced_run).unwrap_or(0);
+    (run % u64::from(u8::MAX)) as u8 + 1
+}
+
 /// The same for a checkpoint that waits for several tasks. `each` shows them.
 #[cold]
 pub(crate) fn tell_wait_for_tasks(

@@ -3,8 +3,7 @@
 //! No foreign code runs here, except for a clock of the host's, which is read first. So no task ends meanwhile, and nothing that is
 //! cloned here is dropped as the last reference.
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Dump, Holder, LineDump, ObjectDump, TaskDump, TaskName, TaskState, WaitsFor};
@@ -26,6 +25,7 @@ impl Engine {
         collecting.note_objects();
         collecting.note_work();
         collecting.note_timers();
+        collecting.note_groups();
         collecting.note_the_rest();
         let Collecting { tasks, objects, timers, next_timer, .. } = collecting;
         let runner = self.runner();
@@ -37,7 +37,7 @@ impl Engine {
             now,
             tasks,
             objects,
-            ready: self.tasks.ready.len(),
+            ready: self.tasks.table.borrow().iter().filter(|record| record.is_queued()).count(),
             callbacks: self.tasks.table.borrow().iter().filter(is_scheduled).count(),
             timers,
             next_timer,
@@ -103,12 +103,14 @@ impl Collecting<'_> {
     /// The joiners of each task wait for it.
     fn note_joiners(&mut self) {
         for awaited in 0..self.records.len() {
-            let mut joiners = joiners_of(&self.records[awaited]);
-            // A `join!` of two handles of one task awaits it once.
-            joiners.dedup_by_key(|waker| self.woken_by(waker));
+            let joiners = joiners_of(&self.records[awaited]);
+            let mut seen = HashSet::new(); // a `join!` of two handles of one task awaits it once
             for waker in joiners {
-                let name = self.tasks[awaited].task.clone();
-                self.add(self.woken_by(&waker), || WaitsFor::Task(name));
+                let index = self.woken_by(&waker);
+                if seen.insert(index) {
+                    let name = self.tasks[awaited].task.clone();
+                    self.add(index, || WaitsFor::Task(name));
+                }
             }
         }
         // The tasks of other loops are not in this table. The notes of the last poll have one of them.
@@ -143,15 +145,8 @@ impl Collecting<'_> {
         of_objects.sort_by_key(|(object, lines)| (lines[0].number_on(self.engine), *object));
         for (_, lines) in of_objects {
             let waiting: Vec<_> = lines.iter().map(|line| self.waiting_in(line)).collect();
-            let named = |indices: &[usize]| {
-                indices.iter().map(|index| self.tasks[*index].task.clone()).collect()
-            };
-            let line_of = |(line, (tasks, others)): (&Rc<Line>, &(Vec<usize>, usize))| LineDump {
-                part: line.what.of,
-                tasks: named(tasks),
-                others: *others,
-            };
-            let dumps = lines.iter().zip(&waiting).map(line_of).collect();
+            let dumps =
+                lines.iter().zip(&waiting).map(|(line, it)| self.line_of(line, it)).collect();
             let Some(object) = self.object_of(&lines[0], dumps) else { continue };
             let object = Arc::new(object);
             for (line, (tasks, _)) in lines.iter().zip(waiting) {
@@ -162,6 +157,11 @@ impl Collecting<'_> {
             }
             self.objects.push(object);
         }
+    }
+
+    fn line_of(&self, line: &Line, (tasks, others): &(Vec<usize>, usize)) -> LineDump {
+        let tasks = tasks.iter().map(|index| self.tasks[*index].task.clone()).collect();
+        LineDump { part: line.what.of, tasks, others: *others }
     }
 
     /// The tasks of this loop that are in the line, and how many others are.
@@ -296,6 +296,22 @@ impl Collecting<'_> {
                     self.add(index, || WaitsFor::Sleep(when));
                 }
                 TimerAction::Traced { .. } => {}
+            }
+        }
+    }
+
+    /// The tasks that wait for a group whose children are over: a callback of the group is still to wake them.
+    fn note_groups(&mut self) {
+        for line in lines_of_thread().iter().filter(|line| line.what.kind == GROUP) {
+            let waiting = self.waiting_in(line);
+            for &index in &waiting.0 {
+                let lines = vec![self.line_of(line, &waiting)];
+                if self.tasks[index].waits_for.is_empty()
+                    && let Some(object) = self.object_of(line, lines)
+                {
+                    let object = Arc::new(object);
+                    self.add(Some(index), || WaitsFor::Object { part: line.what.of, object });
+                }
             }
         }
     }

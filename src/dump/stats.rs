@@ -16,7 +16,8 @@ use crate::task::{TaskRef, running_loop};
 pub struct Stats {
     /// How many tasks and callbacks have not ended.
     pub alive: usize,
-    /// How many of them are in the ready queue.
+    /// How many entries the ready queue has. One that has ended in the queue counts until the loop has passed it, so this may be
+    /// more than are alive; [`Dump::ready`](crate::Dump::ready) counts only those that are.
     pub ready: usize,
     /// How many timers are set and have not fired.
     pub timers: usize,

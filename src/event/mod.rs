@@ -88,7 +88,7 @@ pub enum What<'a> {
     },
     /// A turn began.
     TurnBegan {
-        /// How many tasks were in the ready queue.
+        /// How many tasks and callbacks were in the ready queue, without those that had ended in it.
         ready: usize,
     },
     /// A task was woken: it joined the ready queue, unless it was in it already.
@@ -98,7 +98,8 @@ pub enum What<'a> {
         /// It was in the queue already, so nothing happened.
         again: bool,
     },
-    /// A poll began. The cause is the wake-up that queued the task.
+    /// A poll began. The cause is the wake-up that queued the task; or, if a time limit is up or a group fails and the task is
+    /// polled at once, the timer, or the poll of the group's callback.
     PollBegan {
         /// The task.
         task: Id,
@@ -307,7 +308,8 @@ pub enum Wait<'a> {
     },
     /// For several tasks.
     Tasks {
-        /// Those that have not ended.
+        /// Those that have not ended. If more than 64 are left when the task waits for the same ones again, they are not listed
+        /// again: the wait is [`Other`](Wait::Other), "the rest of the tasks".
         tasks: Cow<'a, [Id]>,
         /// Which of them are enough: "all", "the first", "all, or the first failure".
         until: &'static str,

@@ -143,7 +143,7 @@ impl EventLoop {
         self.engine().tasks().len()
     }
 
-    /// The number of tasks and callbacks in the ready queue.
+    /// The number of tasks and callbacks in the ready queue. One that has ended in it counts until the loop has passed it.
     pub fn ready_tasks(&self) -> usize {
         self.engine().tasks.ready.len()
     }

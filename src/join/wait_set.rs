@@ -18,7 +18,11 @@ use crate::delivery::checkpoint;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::{Flag, RecordRef};
 use crate::reason::Reason;
+use crate::trace::Wait;
 use crate::wait_list::WaitKey;
+
+/// If more members than this are left, an observer is not told of each again: whenever one ends that would be O(n²) for the set.
+const MOST_LISTED_AGAIN: usize = 64;
 
 /// Which ends wake the waiter, besides the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub(crate) struct WaitSet<M> {
     /// A cancel of the waiter was forwarded to the members.
     cancel_requested: Cell<bool>,
     waiter: RefCell<Option<KeptWaker>>,
+    /// The traced run in which an observer was told of the members one by one.
+    listed_in: Cell<u8>,
 }
 
 impl<M: Members> WaitSet<M> {
@@ -96,6 +102,7 @@ impl<M: Members> WaitSet<M> {
             last: Cell::new(None),
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
+            listed_in: Cell::new(0),
         });
         let mut subscription = None;
         wait_set.each_member(|index, record| {
@@ -237,6 +244,10 @@ impl<M: Members> WaitSet<M> {
             WakeAt::FirstFailure | WakeAt::FirstException => "all, or the first failure",
             WakeAt::All => "all",
         };
+        let run = checkpoint::traced_run();
+        if self.listed_in.replace(run) == run && self.pending() > MOST_LISTED_AGAIN {
+            return checkpoint::tell_wait(Wait::Other { what: "the rest of the tasks" });
+        }
         checkpoint::tell_wait_for_tasks(until, |note| self.each_member(|_, record| note(record)));
     }
 

@@ -109,13 +109,13 @@ impl Engine {
 
     /// Ends a task: with a value, or as the flag `how` says. Its future is gone, or forgotten.
     pub(crate) fn end(&self, record: &RecordRef, how: Flag) {
+        debug_assert!(!record.has(Flag::CANCELLED) || how == Flag::CANCELLED, "a task ends once");
         record.set_and_clear(Flag::DONE | how, Flag::ONLY_ALIVE);
         if record.has(Flag::AWAITS | Flag::AWAITS_SEVERAL | Flag::TRACED) {
             return self.end_slow_path(record, how); // clears these flags, and calls this again
         }
         // From here on the wakers of the task are stale, and a new joiner finds that the task is `DONE`.
-        let from_table = self.tasks.remove(record);
-        drop(from_table); // not inside the borrow of the table
+        drop(self.tasks.remove(record)); // not inside the borrow of the table
         let cold = record.cold_if_any();
         if cold.is_some() {
             self.report_orphan_of_shield(record);

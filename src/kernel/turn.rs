@@ -109,8 +109,8 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, is_watched: bool) {
         let polled = self.poll_future(record, polling);
-        if is_watched {
-            self.poll_ends(record, polled != Polled::Pending);
+        if is_watched && self.poll_ends(record, polled != Polled::Pending) {
+            return self.forget_signal();
         }
         if !self.is_quiet() {
             self.finish_poll(record, polled); // a cancel came out of this poll

@@ -2,6 +2,7 @@
 //!
 //! The format is described in `docs/trace.md`, and has a version. Keys that say nothing (no cause, no reason) are left out.
 
+use std::fmt::Write;
 use std::io;
 
 use serde_json::{Map, Value, json};
@@ -31,13 +32,12 @@ impl Recorder {
     /// assert!(lines.lines().nth(1).unwrap().contains(r#""e":"spawned","seq":1,"task":1"#));
     /// ```
     pub fn write_lines(&self, mut out: impl io::Write) -> io::Result<()> {
-        writeln!(out, "{}", self.header())?;
-        for index in 0.. {
-            let line = self.kept.borrow().events.get(index).map(value_of);
-            let Some(line) = line else { break };
-            writeln!(out, "{line}")?; // outside the borrow: it is foreign code
+        // First: `out` is foreign code. What it does may be recorded too, in the place of older events.
+        let mut text = format!("{}\n", self.header());
+        for recorded in &self.kept.borrow().events {
+            _ = writeln!(text, "{}", value_of(recorded)); // into a string, which takes all
         }
-        Ok(())
+        out.write_all(text.as_bytes())
     }
 
     pub(super) fn header(&self) -> Value {

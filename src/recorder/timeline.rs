@@ -4,7 +4,7 @@
 //! else, such as what a task waits for, is a mark. An arrow leads from the poll in which a task was woken to the poll that followed. Events of the same
 //! moment, of which virtual time has many, are drawn a nanosecond apart, in their order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use serde_json::{Value, json};
@@ -32,48 +32,72 @@ impl Recorder {
     /// ```
     pub fn write_timeline(&self, mut out: impl io::Write) -> io::Result<()> {
         let kept = self.kept.borrow();
-        let mut timeline = Timeline { next_moment: 0.0, slices: Vec::new(), wakes: HashMap::new() };
+        let mut timeline = Timeline::default();
         timeline.lane(LOOP, "the loop");
         for recorded in &kept.events {
             timeline.add(&recorded.event);
         }
         drop(kept); // `out` is foreign code
-        let run = json!({ "displayTimeUnit": "ns", "traceEvents": timeline.slices });
-        writeln!(out, "{run}")
+        let Timeline { begun_before, slices, .. } = timeline;
+        let slices: Value = begun_before.into_iter().chain(slices).collect();
+        let run = json!({ "displayTimeUnit": "ns", "traceEvents": slices });
+        out.write_all(format!("{run}\n").as_bytes())
     }
 }
 
+#[derive(Default)]
 struct Timeline {
     /// No event is drawn before this.
     next_moment: f64,
     slices: Vec<Value>,
+    /// When the first event is drawn. What began before it begins here.
+    first_moment: Option<f64>,
+    begun_before: Vec<Value>,
+    /// The tasks that have a lane, and those that are being polled.
+    seen: HashSet<Id>,
+    polled: HashSet<Id>,
     /// The arrow that leads to the next poll of a task.
     wakes: HashMap<Id, u64>,
 }
 
 impl Timeline {
     fn lane(&mut self, number: i64, name: &str) {
-        let args = json!({ "name": name });
-        self.slices.push(
-            json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": number, "args": args }),
-        );
+        self.slices.push(name_of_lane(number, name));
     }
 
     /// Adds a slice, an arrow or a mark of this kind. `more`: the fields that only this kind has.
     fn push(&mut self, at: f64, kind: &str, name: &str, lane: i64, more: Value) {
-        let mut slice = json!({ "ph": kind, "name": name, "pid": 1, "tid": lane, "ts": at });
-        if let (Value::Object(slice), Value::Object(more)) = (&mut slice, more) {
-            slice.extend(more);
+        self.slices.push(slice(at, kind, name, lane, more));
+    }
+
+    /// A task that is named for the first time without having been spawned: the events of its beginning were forgotten.
+    fn begins_before(&mut self, task: Id, at: f64) {
+        if self.seen.insert(task) {
+            let lane = lines::number(task);
+            self.begun_before.push(name_of_lane(lane, &task.to_string()));
+            self.begun_before.push(slice(at, "b", "alive", lane, life(task)));
         }
-        self.slices.push(slice);
     }
 
     fn add(&mut self, event: &Event<'_>) {
         #[allow(clippy::cast_precision_loss)] // exact for three months of nanoseconds
         let at = (event.at.as_nanos() as f64 / 1e3).max(self.next_moment);
         self.next_moment = at + 0.001;
+        let first_moment = *self.first_moment.get_or_insert(at);
         let lane = event.by.map_or(LOOP, lines::number);
-        let life = |task: Id| json!({ "cat": "task", "id": lines::number(task) });
+        if let What::Spawned { task, .. } | What::Found { task, .. } = &event.what {
+            self.seen.insert(*task);
+        }
+        if let What::Ended { task, .. }
+        | What::PollBegan { task, .. }
+        | What::PollEnded { task, .. }
+        | What::Woken { task, .. } = &event.what
+        {
+            self.begins_before(*task, first_moment);
+        }
+        if let Some(by) = event.by {
+            self.begins_before(by, first_moment);
+        }
         match &event.what {
             What::Spawned { task, .. } | What::Found { task, .. } => {
                 self.push(at, "b", "alive", lines::number(*task), life(*task));
@@ -86,6 +110,7 @@ impl Timeline {
                 self.push(at, "e", "alive", lines::number(*task), args);
             }
             What::PollBegan { task, .. } => {
+                self.polled.insert(*task);
                 self.push(
                     at,
                     "B",
@@ -99,6 +124,10 @@ impl Timeline {
                 }
             }
             What::PollEnded { task, .. } => {
+                if !self.polled.remove(task) {
+                    let began = slice(first_moment, "B", "poll", lines::number(*task), json!({}));
+                    self.begun_before.push(began);
+                }
                 self.push(at, "E", "poll", lines::number(*task), json!({}));
             }
             What::Woken { task, again: false } => {
@@ -111,4 +140,22 @@ impl Timeline {
             }
         }
     }
+}
+
+fn name_of_lane(number: i64, name: &str) -> Value {
+    let args = json!({ "name": name });
+    json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": number, "args": args })
+}
+
+fn slice(at: f64, kind: &str, name: &str, lane: i64, more: Value) -> Value {
+    let mut slice = json!({ "ph": kind, "name": name, "pid": 1, "tid": lane, "ts": at });
+    if let (Value::Object(slice), Value::Object(more)) = (&mut slice, more) {
+        slice.extend(more);
+    }
+    slice
+}
+
+/// What marks the slice of a task's life.
+fn life(task: Id) -> Value {
+    json!({ "cat": "task", "id": lines::number(task) })
 }

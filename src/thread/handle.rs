@@ -173,7 +173,7 @@ impl Engine {
 
     /// Gives the call queue its runner: a callback that never ends, and is only woken.
     fn with_runner(self: &Rc<Self>, call_queue: Arc<CallQueue>) -> Arc<CallQueue> {
-        let runner = self.spawn_timed_callback(Location::caller(), |runner| {
+        let runner = self.spawn_runner(Location::caller(), |runner| {
             let thread = thread::current().id();
             call_queue.runner.set((runner, thread)).expect("a call queue gets one runner");
             let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
@@ -195,8 +195,7 @@ impl Engine {
                 Poll::<()>::Pending
             })
         });
-        let runner = runner.unwrap_or_else(|full| panic!("{full}"));
-        self.set_locals(&runner, None); // calls do not inherit the task-locals of the code that got the first handle
+        let _ = runner.unwrap_or_else(|full| panic!("{full}"));
         call_queue
     }
 }

@@ -11,7 +11,7 @@
 //! | `traced` | timers of which an observer is told |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base`, the kernel, `kept_waker`, `trace` and `clock`.
+//! It stands on `base`, the kernel, `kept_waker`, `trace`, `clock` and `time/wheel`.
 
 mod action;
 mod traced;
@@ -48,8 +48,11 @@ pub(crate) struct Time {
     latest: Cell<Instant>,
     /// When the first real time was measured.
     started: OnceCell<StdInstant>,
-    /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory.
+    /// The actions of timers that fire in this check. Empty between two checks, and kept for its memory. It always has some, so it
+    /// has none only while a check has taken it.
     fired: Cell<Vec<TimerAction>>,
+    /// Actions that were forgotten during a check, which may still hold their keys: these are freed later.
+    forgotten: RefCell<Vec<TimerAction>>,
 }
 
 impl Time {
@@ -61,7 +64,8 @@ impl Time {
             foreign_wakers: RefCell::default(),
             traced: RefCell::default(),
             started: OnceCell::new(),
-            fired: Cell::default(),
+            fired: Cell::new(Vec::with_capacity(4)),
+            forgotten: RefCell::default(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Time {
         let mut fired = self.fired.take();
         shrink(&mut fired, wheel.pending());
         self.fired.set(fired);
+        shrink(&mut self.forgotten.borrow_mut(), 0);
         wheel.trim();
         self.traced.borrow_mut().trim();
     }
@@ -177,11 +182,34 @@ impl Engine {
     fn forget_unusual_action(&self, action: TimerAction) {
         match action {
             TimerAction::WakeForeign { key } => {
-                let waker = self.time.foreign_wakers.borrow_mut().remove(key);
+                let waker = self.time.foreign_wakers.borrow_mut().take(key);
+                self.free_key_of(action);
                 drop(waker); // after the borrow: it may run any code
             }
             TimerAction::Traced { key } => self.forget_traced(key),
             TimerAction::WakeTask { .. } | TimerAction::PollScope { .. } => {}
+        }
+    }
+
+    /// Frees the key of an action that was forgotten. During a check another timer must not get it yet: what the check still has to
+    /// do may contain it.
+    fn free_key_of(&self, action: TimerAction) {
+        let time = &self.time;
+        let mut forgotten = time.forgotten.borrow_mut();
+        let fired = time.fired.take();
+        let is_in_check = fired.capacity() == 0;
+        time.fired.set(fired);
+        if is_in_check {
+            return forgotten.push(action);
+        }
+        for action in forgotten.drain(..).chain([action]) {
+            match action {
+                TimerAction::WakeForeign { key } => {
+                    _ = time.foreign_wakers.borrow_mut().remove(key);
+                }
+                TimerAction::Traced { key } => _ = time.traced.borrow_mut().remove(key),
+                TimerAction::WakeTask { .. } | TimerAction::PollScope { .. } => {}
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct TracedTimer {
     deadline: Instant,
     /// The run in which an observer was told of it.
     run: u64,
+    /// The timer was unset. If that was in the check in which it fires, its action is done all the same, as that of any timer is.
+    is_removed: bool,
 }
 
 impl Engine {
@@ -45,6 +47,7 @@ impl Engine {
             task,
             deadline,
             run,
+            is_removed: false,
         });
         *self.time.wheel.borrow_mut().entry(timer).1 = TimerAction::Traced { key };
         let set = self.tell(What::TimerSet { timer: number, task, deadline, is_limit });
@@ -88,12 +91,12 @@ impl Engine {
 
     #[cold]
     pub(super) fn fire_traced(&self, key: u32) {
-        let Some(TracedTimer { action, number: timer, set, task, deadline, run }) =
+        let Some(TracedTimer { action, number: timer, set, task, deadline, run, is_removed }) =
             self.change_traced(key, |timer| *timer)
         else {
             return;
         };
-        if !self.is_traced() || run != self.traced_run() {
+        if !self.is_traced() || run != self.traced_run() || is_removed {
             return self.fire(action);
         }
         self.tell_turn_begins();
@@ -105,7 +108,11 @@ impl Engine {
 
     #[cold]
     pub(super) fn forget_traced(&self, key: u32) {
-        let timer = self.time.traced.borrow_mut().remove(key);
+        let timer = self.change_traced(key, |timer| {
+            timer.is_removed = true;
+            *timer
+        });
+        self.free_key_of(TimerAction::Traced { key });
         if let Some(TracedTimer { action, number, run, .. }) = timer {
             if run == self.traced_run() {
                 self.tell(What::TimerRemoved { timer: number });

@@ -40,6 +40,8 @@
 //! end of the table can become free and be cut off (`base/slack.rs`).
 //!
 //! What it does not do: find the first deadline after a removal (see [`next`](Wheel::next)).
+//!
+//! It stands on `base`.
 
 use std::iter::successors;
 use std::mem;

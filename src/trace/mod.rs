@@ -178,6 +178,8 @@ pub(crate) struct Tracing {
     is_telling: Cell<bool>,
     /// It has used the loop meanwhile.
     is_misused: Cell<bool>,
+    /// How many entries of the ready queue have ended.
+    pub(crate) ended_in_queue: Cell<usize>,
     /// How many callbacks have a number.
     callbacks: Cell<u32>,
     /// How many timers have one.
@@ -330,6 +332,12 @@ impl Engine {
             return Id::Task(record.serial);
         }
         Id::Callback(self.with_traced(record, |traced| traced.callback))
+    }
+
+    /// Whether an observer was told of the task.
+    fn is_known(&self, record: &RecordRef) -> bool {
+        let tasks = self.tracing.tasks.borrow();
+        tasks.get(record.id.slot() as usize).is_some_and(|traced| traced.id == Some(record.id))
     }
 
     /// Calls `inspect` with what is known of the task. Nothing is known before its first event.

@@ -22,12 +22,27 @@ impl Engine {
         let task = self.traced_id(record);
         let seq = self.tell(What::Spawned { task, at: record.spawned_at });
         self.with_traced(record, |traced| traced.woken = seq);
+        if !self.is_traced() {
+            self.watch_task(record, false); // the tracing has ended, for the tasks that are in the table
+        }
+    }
+
+    /// Tells of the spawn of the callback that takes calls from other threads, before it is woken first: there may be no call.
+    #[inline(never)]
+    fn tell_spawn_of_runner(&self, record: &RecordRef) {
+        if !record.is_task() && self.is_traced() && !self.is_known(record) {
+            self.task_is_spawned(record);
+            self.with_traced(record, |traced| traced.woken = 0); // the spawn is not why it is woken
+        }
     }
 
     /// A watched record was pushed to the ready queue. `is_new`: it was not in it.
     #[cold]
     #[inline(never)]
     pub(crate) fn task_is_woken(&self, record: &RecordRef, is_new: bool) {
+        if !record.is_task() {
+            self.tell_spawn_of_runner(record);
+        }
         let task = self.traced_id(record);
         // A new task is queued because it was spawned: its spawn is noted in the place of the wake-up, and is the last event.
         let spawned = self.with_traced(record, |traced| traced.woken);
@@ -50,11 +65,12 @@ impl Engine {
         let tracing = &self.tracing;
         if self.is_traced() && !tracing.turn_is_open.replace(true) {
             tracing.turn.set(tracing.turn.get() + 1);
+            let ready = self.tasks.ready.len() - tracing.ended_in_queue.get();
             self.measure(|times| {
                 times.turns += 1;
-                times.most_ready = times.most_ready.max(self.tasks.ready.len());
+                times.most_ready = times.most_ready.max(ready);
             });
-            self.tell_because_of(0, What::TurnBegan { ready: self.tasks.ready.len() });
+            self.tell_because_of(0, What::TurnBegan { ready });
         }
     }
 
@@ -129,6 +145,8 @@ impl Engine {
         } else {
             How::Value
         };
+        let ended = &self.tracing.ended_in_queue;
+        ended.set(ended.get() + usize::from(record.is_queued()));
         let seq = self.tell(What::Ended { task: self.traced_id(record), how });
         self.watch_task(record, false);
         self.because_of(seq, go_on);
@@ -259,7 +277,10 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_remote_wake(&self, task: Option<&RecordRef>, wake: impl FnOnce()) {
-        let task: Option<Id> = task.map(|task| self.traced_id(task));
+        let task: Option<Id> = task.map(|task| {
+            self.tell_spawn_of_runner(task);
+            self.traced_id(task)
+        });
         let seq = self.tell_because_of(0, What::RemoteWake { task });
         self.because_of(seq, wake);
     }

@@ -34,6 +34,11 @@ impl Engine {
         }
     }
 
+    /// Whether an observer is told, or is to be told from the next turn on.
+    pub(crate) fn has_observer(&self) -> bool {
+        self.tracing.observer.borrow().is_some() || self.tracing.next.borrow().is_some()
+    }
+
     /// A watched turn begins: the observer that was set in the last one is told from now on.
     pub(crate) fn start_tracing(&self) {
         self.unusual.set(Unusual::WILL_BE_TRACED, false);
@@ -47,9 +52,14 @@ impl Engine {
         self.call_observer(|| observer.begins(&run));
         let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
         records.sort_by_key(|record| record.serial);
+        let queued = records.iter().filter(|record| record.is_queued()).count();
+        self.tracing.ended_in_queue.set(self.tasks.ready.len() - queued);
         for record in &records {
             let is_queued = record.is_queued();
             self.watch_task(record, true);
+            if !is_queued && Some(record.id) == self.runner() {
+                continue; // it is told of when it is woken
+            }
             let found =
                 What::Found { task: self.traced_id(record), at: record.spawned_at, is_queued };
             let seq = self.tell(found);
@@ -77,7 +87,7 @@ impl Engine {
     }
 
     /// Sets or clears the bits by which the slow paths of a task lead here.
-    pub(super) fn watch_task(&self, record: &RecordRef, is_watched: bool) {
+    pub(crate) fn watch_task(&self, record: &RecordRef, is_watched: bool) {
         if is_watched && !self.is_traced() {
             return; // it has ended meanwhile
         }

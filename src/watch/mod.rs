@@ -95,6 +95,12 @@ impl Engine {
         self.choose_loop_of_polls();
     }
 
+    /// Forgets the tasks that were noted for reports. The loop is being closed.
+    pub(crate) fn forget_watched(&self) {
+        let (slow, livelock) = (self.watch.slow.take_noted(), self.watch.livelock.take());
+        drop((slow, livelock)); // after the borrows: these may be the last references
+    }
+
     /// The holders of objects are noted in the debug mode, and while the loop is traced.
     pub(crate) fn watch_objects(&self) {
         self.objects.watch(self.watch.is_debugging.get() || self.is_traced());

@@ -27,6 +27,11 @@ impl Slow {
     pub(super) fn new(limit: Option<Duration>) -> Slow {
         Slow { limit: Cell::new(limit), began: RefCell::default(), to_report: RefCell::default() }
     }
+
+    /// A slow poll that is still to be reported.
+    pub(super) fn take_noted(&self) -> Option<(RecordRef, Duration)> {
+        self.to_report.take()
+    }
 }
 
 impl Engine {
@@ -39,6 +44,8 @@ impl Engine {
             self.tell_no_poll(record);
         }
         if never_begins || record.has(Flag::DONE) {
+            let ended = &self.tracing.ended_in_queue;
+            ended.set(ended.get().saturating_sub(usize::from(!never_begins)));
             return false;
         }
         if self.is_traced() {
@@ -50,10 +57,11 @@ impl Engine {
         true
     }
 
-    /// That poll has ended; what follows from its result has not been done yet.
+    /// That poll has ended; what follows from its result has not been done yet. If it is true, nothing is to follow: what is told of
+    /// the poll runs foreign code, and that has ended the task.
     #[cold]
     #[inline(never)]
-    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) {
+    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) -> bool {
         let began = self.watch.slow.began.borrow_mut().pop().flatten();
         let took = began.map(|began| self.real_now() - began);
         if self.is_traced() {
@@ -61,7 +69,9 @@ impl Engine {
         }
         self.record_for_livelock(record);
         let limit = self.watch.slow.limit.get();
-        let Some((took, _)) = took.zip(limit).filter(|(took, limit)| took > limit) else { return };
+        let Some((took, _)) = took.zip(limit).filter(|(took, limit)| took > limit) else {
+            return record.has(Flag::DONE);
+        };
         if record.has(Stage::HOLDS_FUTURE) {
             let before = self.watch.slow.to_report.replace(Some((record.clone(), took)));
             drop(before); // after the borrow: it may be the last reference
@@ -69,12 +79,13 @@ impl Engine {
             let failure = Failure::SlowPoll { took, now_waits_for: Vec::new() };
             self.report(&ExceptionContext::of(record, failure)); // before what the poll ended with is reported
         }
+        record.has(Flag::DONE)
     }
 
     /// The loop of watched polls has polled a task, and done what follows from that.
     pub(crate) fn after_watched_poll(&self) {
         self.report_livelock_if_recorded();
-        let slow = self.watch.slow.to_report.take();
+        let slow = self.watch.slow.take_noted();
         if let Some((record, took)) = slow {
             let now_waits_for = self.waits_of(&record);
             let failure = Failure::SlowPoll { took, now_waits_for };

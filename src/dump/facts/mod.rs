@@ -15,6 +15,7 @@
 mod json;
 pub(super) mod words;
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -116,7 +117,7 @@ impl TaskName {
 }
 
 /// A thing that a task waits for. [`Display`](std::fmt::Display) says it in words.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum WaitsFor {
     /// The end of this task.
@@ -202,6 +203,31 @@ pub enum Holder {
     Elsewhere(TaskName),
     /// Code outside of all tasks.
     NoTask,
+}
+
+/// Of an object only what names it: a dump with many waiters would print its whole line for each of them.
+impl fmt::Debug for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitsFor::Task(task) => f.debug_tuple("Task").field(task).finish(),
+            WaitsFor::TaskElsewhere { task, of_loop } => {
+                let mut text = f.debug_struct("TaskElsewhere");
+                text.field("task", task).field("of_loop", of_loop).finish()
+            }
+            WaitsFor::Object { part, object } => {
+                let mut text = f.debug_struct("Object");
+                text.field("part", part)
+                    .field("kind", &object.kind)
+                    .field("number", &object.number);
+                text.field("name", &object.name).finish_non_exhaustive()
+            }
+            WaitsFor::Sleep(until) => f.debug_tuple("Sleep").field(until).finish(),
+            WaitsFor::Limit(until) => f.debug_tuple("Limit").field(until).finish(),
+            WaitsFor::Thread(began_at) => f.debug_tuple("Thread").field(began_at).finish(),
+            WaitsFor::ForeignCode => f.write_str("ForeignCode"),
+            WaitsFor::Nothing => f.write_str("Nothing"),
+        }
+    }
 }
 
 impl Dump {
