@@ -137,7 +137,7 @@ impl AwaitTree {
             let task = &self.tasks[*index];
             let [WaitsFor::Object { part, object }] = &task.waits_for[..] else { return None };
             let is_plain = task.cancels == 0 && task.task == TaskName::of_number(task.task.number);
-            is_plain.then(|| (task.spawned_at, task.state, *part, Arc::as_ptr(object)))
+            is_plain.then_some((task.spawned_at, task.state, *part, Arc::as_ptr(object)))
         };
         let first = tasks.first().and_then(looks);
         tasks.iter().take_while(|index| first.is_some() && looks(index) == first).count()
@@ -358,7 +358,9 @@ impl<'a> Printing<'a> {
         open: &mut Vec<Open<'a>>,
     ) -> fmt::Result {
         let tree: &'a AwaitTree = self.tree;
-        tasks.iter().for_each(|index| self.printed[*index] = true);
+        for index in tasks {
+            self.printed[*index] = true;
+        }
         let [first, .., last] = tasks else { return Ok(()) };
         let (first, last) = (&tree.tasks[*first], &tree.tasks[*last]);
         let tasks = count(tasks.len(), "task");

@@ -19,6 +19,9 @@ pub trait ChildOutput<E>: sealed::Child<E> {
     /// The value of the child's task.
     type Value;
     /// The value, or the error that the group takes.
+    ///
+    /// # Errors
+    /// The error that it holds. `()` holds none.
     fn into_result(self) -> Result<Self::Value, E>;
 }
 
@@ -32,6 +35,9 @@ pub trait BodyOutput<E>: sealed::Body<E> {
     /// The value of the scope.
     type Value;
     /// The value, or the error that the group raises.
+    ///
+    /// # Errors
+    /// The error that it holds. `()` holds none.
     fn into_result(self) -> Result<Self::Value, Raised<E>>;
 }
 

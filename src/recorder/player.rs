@@ -17,6 +17,17 @@ const PAGE: &str = include_str!("player.html");
 /// Where the run goes.
 const PLACE: &str = "/*RUN*/";
 
+/// The page as it is written. Comments, blank lines, indentation and the spaces around these operators are for readers of the source.
+/// No text in the page has such an operator, or goes on over the end of a line.
+fn written_page() -> String {
+    const OPERATORS: [&str; 8] = ["=>", "===", "!==", "&&", "||", "??", "=", "{"];
+    let is_comment = |line: &&str| ["//", "/** ", "<!-- "].iter().any(|it| line.starts_with(it));
+    let lines = PAGE.split_inclusive('\n').map(|line| line.trim_start_matches('\t'));
+    let page: String = lines.filter(|line| !line.trim().is_empty() && !is_comment(line)).collect();
+    let closed_up = |page: String, operator| page.replace(&format!(" {operator} "), operator);
+    OPERATORS.into_iter().fold(page, closed_up)
+}
+
 impl Recorder {
     /// Writes a page in which the run can be stepped through. Any browser opens it, from a file, without a network.
     ///
@@ -39,9 +50,7 @@ impl Recorder {
         let run = json!({ "header": self.header(), "events": events, "sources": self.sources() });
         // A tag, or a comment, in it would change where the script element ends. In JSON a `<` is always in a string.
         let run = run.to_string().replace('<', "\\u003c");
-        // The comments are for readers of the source.
-        let is_comment = |line: &&str| line.trim_start().starts_with("//");
-        let page: String = PAGE.split_inclusive('\n').filter(|line| !is_comment(line)).collect();
+        let page = written_page();
         let (before, after) = page.split_once(PLACE).expect("the page has a place for the run");
         write!(out, "{before}{run}{after}")
     }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::mem;
 use std::time::Duration;
 
-use super::{How, Id, Poll, Text, Wait, What};
+use super::{How, Id, Poll, Text, TracedTask, Wait, What};
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::kernel::record::{Flag, RecordRef};
@@ -28,7 +28,6 @@ impl Engine {
     }
 
     /// Tells of the spawn of the callback that takes calls from other threads, before it is woken first: there may be no call.
-    #[inline(never)]
     fn tell_spawn_of_runner(&self, record: &RecordRef) {
         if !record.is_task() && self.is_traced() && !self.is_known(record) {
             self.task_is_spawned(record);
@@ -40,14 +39,14 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn task_is_woken(&self, record: &RecordRef, is_new: bool) {
-        if !record.is_task() {
-            self.tell_spawn_of_runner(record);
-        }
+        self.tell_spawn_of_runner(record);
         let task = self.traced_id(record);
         // A new task is queued because it was spawned: its spawn is noted in the place of the wake-up, and is the last event.
-        let spawned = self.with_traced(record, |traced| traced.woken);
-        let is_spawned_now = is_new && spawned == self.tracing.last.get();
-        let cause = if is_spawned_now { spawned } else { self.tracing.cause.get() };
+        // So is the request of a cancel if that is why it is woken: a group only queues its parent.
+        let known = self.with_traced(record, |traced| *traced);
+        let last = self.tracing.last.get();
+        let is_because_of_last = is_new && known.woken == last || known.cancelled == last;
+        let cause = if is_because_of_last { last } else { self.tracing.cause.get() };
         let seq = self.tell_because_of(cause, What::Woken { task, again: !is_new });
         let by = self.current.with_hidden(|task| self.traced_id(task));
         self.with_traced(record, |traced| {
@@ -87,15 +86,22 @@ impl Engine {
     pub(crate) fn tell_poll_begins(&self, record: &RecordRef) {
         self.watch_task(record, true); // the pop has cleared a bit
         let task = self.traced_id(record);
-        let known = self.with_traced(record, |traced| {
-            let known = *traced;
-            traced.woken = 0;
-            known
-        });
-        let is_cancelled =
-            record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
+        let known =
+            self.with_traced(record, |it| TracedTask { woken: mem::take(&mut it.woken), ..*it });
+        // A limit or a group delivers its cancel itself, so no flag tells of that. But its request is what has led to this poll: it
+        // was the event before the wake-up, or it is the last event, if the task is polled at once.
+        let is_polled_at_once = known.woken == 0 && known.cancelled == self.tracing.last.get();
+        let is_woken_by_request =
+            known.woken > 0 && [known.woken, known.woken_in].contains(&(known.cancelled + 1));
+        let is_cancelled = is_polled_at_once
+            || is_woken_by_request
+            || record.has(Flag::CANCEL_PENDING | Flag::CANCEL_FORWARDED | Flag::UNWINDING);
         let cancel = (is_cancelled && known.cancelled > 0).then_some(known.cancelled);
-        let cause = if known.woken > 0 { known.woken } else { self.tracing.cause.get() };
+        let cause = match known.woken {
+            0 if is_polled_at_once => known.cancelled,
+            0 => self.tracing.cause.get(),
+            woken => woken,
+        };
         let seq = self.tell_because_of(cause, What::PollBegan { task, cancel });
         self.tracing.cause.set(seq);
     }

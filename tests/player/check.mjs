@@ -11,7 +11,7 @@ import { chromium } from "playwright-core";
 
 const TEMPLATE_LIMIT = 40_000;
 const MOST_STEPS = 800; // of a longer run, a sample
-const DESKTOP = { width: 1440, height: 900 }, NARROW = { width: 360, height: 740 };
+const DESKTOP = { width: 1440, height: 900 }, NARROW = { width: 360, height: 740 }, PHONE = { width: 390, height: 800 };
 
 const names = process.argv.slice(2);
 let screenshots = null;
@@ -105,7 +105,7 @@ async function check(browser, file) {
   equal((await go(count), await page.evaluate(() => window.shownNotes())), notes, "the output");
 
   await checkKeys(page, { events, count, step, go, at });
-  await checkPointer(page, { count, step, go, at });
+  await checkPointer(page, { events, count, step, go, at });
   await checkLooks(page, { file, count, go, steps });
   await page.close();
 
@@ -135,6 +135,9 @@ async function checkKeys(page, { events, count, step, go, at }) {
   const press = async key => { await page.keyboard.press(key); return step(); };
   const following = (from, wanted) => { const i = events.findIndex((event, i) => i >= from && wanted(event)); return i < 0 ? count : i + 1; };
   await page.evaluate(() => document.activeElement?.blur());
+  const trouble = following(0, event => event.e === "reported" && ["deadlock", "stall"].includes(event.kind));
+  await go(0);
+  if (trouble < count) equal(await press("End"), trouble, "End leads to the trouble first");
   equal(await press("End"), count, "End");
   equal(await press("Home"), 0, "Home");
   equal(await press("ArrowRight"), 1, "→");
@@ -203,10 +206,19 @@ async function checkKeys(page, { events, count, step, go, at }) {
   }
 }
 
-async function checkPointer(page, { count, step, go, at }) {
+async function checkPointer(page, { events, count, step, go, at }) {
   const nameless = await page.evaluate(() => [...document.querySelectorAll("button, input, select")].filter(control => !(control.getAttribute("aria-label") || control.textContent.trim())).map(control => control.outerHTML));
   equal(nameless, [], "controls without a name");
-  await go(0);
+  const trouble = page.locator("#trouble"), isTrouble = event => event.e === "reported" && ["deadlock", "stall"].includes(event.kind);
+  equal(await trouble.count(), events.some(isTrouble) ? 1 : 0, "the button of a deadlock");
+  if (await trouble.count()) {
+    await go(0);
+    await trouble.click();
+    const { text } = events.find(isTrouble);
+    equal(await page.textContent("#more pre"), text, "the text of the trouble");
+    equal(await page.textContent("#trouble"), (await at()).kind, "the button names the trouble");
+  }
+  await go(count - 1);
   for (const [button, wanted] of [["last", count], ["first", 0], ["next", 1], ["back", 0]]) {
     await page.click(`#${button}`);
     equal(await step(), wanted, `the button “${button}”`);
@@ -251,6 +263,25 @@ async function checkLooks(page, { file, count, go, steps }) {
   }
   await page.emulateMedia({ colorScheme: "light" });
   equal(await page.evaluate(() => [document.documentElement.scrollWidth <= innerWidth, document.documentElement.scrollHeight <= innerHeight]), [true, true], "a desktop's page does not scroll");
+  const isCut = () => page.evaluate(() => {
+    const chart = document.querySelector("#chart svg").getBoundingClientRect();
+    return [...document.querySelectorAll("#chart .axis")].filter(label => label.getBoundingClientRect().right > chart.right + 1).map(label => label.textContent);
+  });
+  for (const step of [0, there, count]) {
+    await go(step);
+    equal(await isCut(), [], `labels of the timeline that are cut off at step ${step}`);
+  }
+  await page.setViewportSize(PHONE);
+  await go(there);
+  const layout = await page.evaluate(() => {
+    const box = selector => document.querySelector(selector)?.getBoundingClientRect();
+    const rows = new Set([...document.querySelectorAll("#controls button")].filter(button => button.offsetParent).map(button => button.offsetTop));
+    const covered = [...document.querySelectorAll("#code .chip")].filter(chip => chip.getBoundingClientRect().right > chip.closest("#code > div > div").querySelector("i").getBoundingClientRect().right);
+    return { rows: rows.size, lines: Math.round((box("#code")?.height ?? 0) / 18.6), covered: covered.length };
+  });
+  equal(layout.rows, 1, "rows of buttons on a phone");
+  equal(layout.covered, 0, "chips that cover code");
+  if (layout.lines > 8) fail(`on a phone the program takes ${layout.lines} lines`);
   await page.setViewportSize(NARROW);
   for (const step of [0, there, count, ...steps.filter((_, i) => i % 50 === 7)]) {
     await go(step);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::{Dump, ObjectDump, WaitsFor};
+use super::{Dump, ObjectDump, Place, WaitsFor};
 use crate::base::instant::Instant;
 
 impl Dump {
@@ -48,9 +48,9 @@ pub(super) fn location<S: Serializer>(
     serializer.collect_str(location)
 }
 
-#[allow(clippy::ref_option)] // serde passes references
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)] // serde passes references
 pub(super) fn maybe_location<S: Serializer>(
-    location: &Option<&'static Location<'static>>,
+    location: &Option<Place>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     location.map(ToString::to_string).serialize(serializer)

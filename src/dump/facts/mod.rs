@@ -22,6 +22,9 @@ use std::sync::Arc;
 use crate::base::instant::Instant;
 use crate::kernel::record::RecordRef;
 
+/// A line of the program.
+type Place = &'static Location<'static>;
+
 /// What the tasks of a loop do and wait for, at one moment. Made by [`dump()`](crate::dump()),
 /// [`EventLoop::dump`](crate::EventLoop::dump) and [`Handle::dump`](crate::Handle::dump).
 ///
@@ -161,7 +164,7 @@ pub struct ObjectDump {
     pub name: Option<String>,
     /// Where it was created. `None` for what is a part of something else.
     #[cfg_attr(feature = "json", serde(serialize_with = "json::maybe_location"))]
-    pub created_at: Option<&'static Location<'static>>,
+    pub created_at: Option<Place>,
     /// The tasks that hold it. The holder of a lock is always known. Those of a semaphore's permits are known in [debug
     /// mode](crate::EventLoopBuilder::debug) only.
     pub holders: Vec<Holder>,
