@@ -687,6 +687,7 @@ fn an_object_that_gets_a_name_is_told_of_again() {
 }
 
 #[test]
+#[cfg_attr(loopwheel_traced, ignore = "an observer was told of the object before")]
 fn an_object_that_was_used_before_the_tracing_is_told_of_from_its_first_waiter_on() {
     for is_named in [false, true] {
         let recorder = Recorder::new();

@@ -99,12 +99,12 @@ impl Engine {
         };
         self.forget_caught();
         let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
-        let came_out = delivered.came_out && !delivered.is_alive;
-        if is_watched && self.poll_ends(record, polled != Polled::Pending, came_out) {
+        let came_out = || delivered.came_out && !delivered.is_alive;
+        if is_watched && self.poll_ends(record, polled != Polled::Pending, came_out()) {
             return;
         }
         match polled {
-            Polled::Pending if came_out => {
+            Polled::Pending if came_out() => {
                 self.end_cancelled(record);
             }
             Polled::Pending => {

@@ -58,8 +58,8 @@ impl Engine {
         true
     }
 
-    /// That poll has ended, by a cancel that came out of it if `came_out`; what follows has not been done yet. If it is true, nothing is to follow: what is told of
-    /// the poll runs foreign code, and that has ended the task.
+    /// That poll has ended, by a cancel that came out of it if `came_out`; what follows has not been done yet. If it is true, nothing
+    /// is to follow: what is told of the poll runs foreign code, and that has ended the task.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool, came_out: bool) -> bool {
