@@ -57,7 +57,8 @@ impl Engine {
                 polled => Poll::Ready(Some(polled)),
             },
         });
-        if is_watched && self.poll_ends(record, !matches!(seen, Seen::Pending)) {
+        let (is_ready, came_out) = (matches!(seen, Seen::Ready(_)), matches!(seen, Seen::CameOut));
+        if is_watched && self.poll_ends(record, is_ready, came_out) {
             return;
         }
         match seen {
@@ -98,11 +99,12 @@ impl Engine {
         };
         self.forget_caught();
         let (polled, delivered) = self.deliver_to_one(|| self.poll_future(record, polling));
-        if is_watched && self.poll_ends(record, polled != Polled::Pending) {
+        let came_out = || delivered.came_out && !delivered.is_alive;
+        if is_watched && self.poll_ends(record, polled != Polled::Pending, came_out()) {
             return;
         }
         match polled {
-            Polled::Pending if delivered.came_out && !delivered.is_alive => {
+            Polled::Pending if came_out() => {
                 self.end_cancelled(record);
             }
             Polled::Pending => {
@@ -231,7 +233,7 @@ impl Engine {
     #[inline(never)]
     fn no_poll(&self, record: &RecordRef, is_watched: bool) {
         if is_watched {
-            self.poll_ends(record, false);
+            self.poll_ends(record, false, false);
         }
     }
 

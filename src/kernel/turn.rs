@@ -109,7 +109,7 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn poll(&self, record: &RecordRef, polling: Polling<'_>, is_watched: bool) {
         let polled = self.poll_future(record, polling);
-        if is_watched && self.poll_ends(record, polled != Polled::Pending) {
+        if is_watched && self.poll_ends(record, polled != Polled::Pending, !self.is_quiet()) {
             return self.forget_signal();
         }
         if !self.is_quiet() {

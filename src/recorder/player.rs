@@ -20,7 +20,7 @@ const PLACE: &str = "/*RUN*/";
 /// The page as it is written. Comments, blank lines, indentation and the spaces around these operators are for readers of the source.
 /// No text in the page has such an operator, or goes on over the end of a line.
 fn written_page() -> String {
-    const OPERATORS: [&str; 8] = ["=>", "===", "!==", "&&", "||", "??", "=", "{"];
+    const OPERATORS: [&str; 9] = ["=>", "===", "!==", "&&", "||", "??", "=", ":", "{"];
     let is_comment = |line: &&str| ["//", "/** ", "<!-- "].iter().any(|it| line.starts_with(it));
     let lines = PAGE.split_inclusive('\n').map(|line| line.trim_start_matches('\t'));
     let page: String = lines.filter(|line| !line.trim().is_empty() && !is_comment(line)).collect();

@@ -117,23 +117,13 @@ impl Engine {
     /// It ends. From here on that is the cause, until the next event that is one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn tell_poll_ends(
-        &self,
-        record: &RecordRef,
-        is_ready: bool,
-        took: Option<Duration>,
-    ) {
+    pub(crate) fn tell_poll_ends(&self, record: &RecordRef, how: Poll, took: Option<Duration>) {
         self.with_traced(record, |traced| {
             traced.polls += 1;
             traced.polled_for += took.unwrap_or_default();
         });
         let took = took.unwrap_or_default();
         self.measure(|times| times.longest_poll = times.longest_poll.max(took));
-        let how = match is_ready {
-            true => Poll::Ready,
-            false if self.is_quiet() => Poll::Pending,
-            false => Poll::Interrupted,
-        };
         let seq = self.tell(What::PollEnded { task: self.traced_id(record), how });
         self.tracing.cause.set(seq);
     }

@@ -13,6 +13,7 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::kernel::record::{Flag, RecordRef, Stage};
 use crate::report::{ExceptionContext, Failure};
+use crate::trace::Poll;
 
 pub(super) struct Slow {
     /// Polls that take longer are reported. `None`: none is.
@@ -57,15 +58,20 @@ impl Engine {
         true
     }
 
-    /// That poll has ended; what follows from its result has not been done yet. If it is true, nothing is to follow: what is told of
-    /// the poll runs foreign code, and that has ended the task.
+    /// That poll has ended, by a cancel that came out of it if `came_out`; what follows has not been done yet. If it is true, nothing
+    /// is to follow: what is told of the poll runs foreign code, and that has ended the task.
     #[cold]
     #[inline(never)]
-    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool) -> bool {
+    pub(crate) fn poll_ends(&self, record: &RecordRef, is_ready: bool, came_out: bool) -> bool {
         let began = self.watch.slow.began.borrow_mut().pop().flatten();
         let took = began.map(|began| self.real_now() - began);
         if self.is_traced() {
-            self.tell_poll_ends(record, is_ready, took);
+            let how = match is_ready {
+                true => Poll::Ready,
+                false if came_out => Poll::Interrupted,
+                false => Poll::Pending,
+            };
+            self.tell_poll_ends(record, how, took);
         }
         self.record_for_livelock(record);
         let limit = self.watch.slow.limit.get();

@@ -56,6 +56,7 @@ function helpers() {
     const bad = window.player.events.some(event => /undefined|NaN|\[object/.test(JSON.stringify(event))) ? null : /.{0,40}(undefined|NaN|\[object).{0,20}/.exec(words);
     if (bad) throw new Error(`step ${step} shows “${bad[0]}”`);
     if (!document.getElementById("says").textContent.trim()) throw new Error(`step ${step} has no sentence`);
+    if (/An unknown kind of event/.test(document.getElementById("more").textContent)) throw new Error(`step ${step} is of a kind that the page does not know`);
     return window.hash(window.picture());
   });
 }
@@ -103,6 +104,14 @@ async function check(browser, file) {
     equal(await page.evaluate(() => window.shownNotes()), events.slice(0, there).filter(event => event.e === "note").map(event => event.text), `the output at step ${there}`);
   }
   equal((await go(count), await page.evaluate(() => window.shownNotes())), notes, "the output");
+
+  // A poll that a cancel has interrupted leaves no task that waits.
+  const interrupted = events.findIndex(event => event.how === "interrupted");
+  if (interrupted >= 0) {
+    await go(interrupted + 1);
+    if (!/a cancel interrupted it/.test(await page.textContent("#says"))) fail("an interrupted poll does not say so");
+    equal(await page.evaluate(task => window.player.stateAt(window.player.step).tasks.get(task).state, events[interrupted].task), "ending", "the state after an interrupted poll");
+  }
 
   await checkKeys(page, { events, count, step, go, at });
   await checkPointer(page, { events, count, step, go, at });
@@ -293,8 +302,36 @@ async function checkLooks(page, { file, count, go, steps }) {
   await page.setViewportSize(DESKTOP);
 }
 
+/** A made-up run with each kind of event that docs/trace.md documents: the page has a sentence for all of them. */
+async function checkKinds(browser, file) {
+  const document = fs.readFileSync(new URL("../../docs/trace.md", import.meta.url), "utf8");
+  const rows = /\| `e` \|[^]*?\n\n/.exec(document)[0].split("\n").map(row => row.split("|")[1] ?? "");
+  const kinds = rows.flatMap(cell => [...cell.matchAll(/`([a-z-]+)`/g)].map(([, kind]) => kind)).filter(kind => kind !== "e");
+  if (kinds.length < 25) fail(`only ${kinds.length} kinds are documented`);
+  const fields = {
+    spawned: { where: ["a.rs", 1, 1] }, found: { where: ["a.rs", 1, 1] }, named: { name: "main" }, waits: { for: { kind: "turn" } },
+    polled: { how: "pending" }, ended: { how: "value" }, "cancel-forwarded": { to: 1 }, "cancel-caught": { in: "a group" },
+    object: { kind: "lock", name: "a" }, reported: { kind: "failure", text: "it failed" }, note: { text: "a line" },
+  };
+  const order = ["spawned", "object", "held", ...kinds];
+  const events = order.map((e, i) => ({ seq: i + 1, at: i, turn: 1, by: 1, e, task: 1, object: 1, timer: 1, items: 1, left: 1, free: 0, to: 1, ns: 1, deadline: i + 1, ...fields[e] }));
+  const run = JSON.stringify({ header: { loopwheel: 1 }, events, sources: {} });
+  const text = fs.readFileSync(file, "utf8").replace(/(<script type="application\/json" id="run">).*?(<\/script>)/s, (_, begin, end) => begin + run + end);
+  const page = await browser.newPage(), troubles = [];
+  page.on("pageerror", error => troubles.push(error.message));
+  await page.setContent(text);
+  await page.evaluate(helpers);
+  await page.evaluate(count => window.pictures(Array.from({ length: count + 1 }, (_, step) => step)), order.length);
+  // An object is told of again when it gets a name: who holds it is known still.
+  const again = order.lastIndexOf("object") + 1;
+  equal(await page.evaluate(step => window.player.stateAt(step).objects.get(1).holders, again), [1], "the holders of an object that gets a name");
+  equal(troubles, [], "script errors");
+  await page.close();
+}
+
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || onPath("chromium"), args: ["--no-sandbox"] });
 let failed = 0;
+await checkKinds(browser, files[0]);
 for (const file of files) {
   try {
     await check(browser, file);
