@@ -33,6 +33,11 @@
 //! reported once, to the loop's exception handler. A loop that could never go on returns an error ([`Deadlock`]) that says what
 //! each task waits for. A loop that goes on can be asked the same: [`dump()`].
 //!
+//! # Coming from elsewhere
+//!
+//! Three pages give the name here for each name there, with what differs: `docs/from-asyncio.md`, `docs/from-tokio.md` and
+//! `docs/from-trio.md` (which is for anyio, too).
+//!
 //! # Reading the source
 //!
 //! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
@@ -106,6 +111,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/from-asyncio.md")]
     struct FromAsyncio;
+    #[doc = include_str!("../docs/from-trio.md")]
+    struct FromTrio; // `docs/from-tokio.md` is tested by the package `interop`, which depends on tokio
     #[cfg(feature = "record")]
     #[doc = include_str!("../docs/trace.md")]
     struct Trace;
