@@ -16,6 +16,31 @@
 //! assert_eq!(names, ["User-1", "User-2"]);
 //! ```
 //!
+//! # What there is
+//!
+//! | to … | there is |
+//! |---|---|
+//! | run a program | [`run()`], [`try_run`], [`run_virtual`]; with settings: [`EventLoop`] |
+//! | start tasks | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
+//! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`] |
+//! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
+//! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
+//! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
+//! | share, and hand over | [`sync`]: locks, semaphores, events, conditions, barriers, promises, queues; [`TaskLocal`] |
+//! | use threads | [`to_thread`] for work that blocks; a [`Handle`] for other threads |
+//! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
+//! | see what it does | [`dump()`], [`stats`], [`trace`], [`Recorder`], [`set_debug`], [`set_exception_handler`] |
+//! | test | [`run_virtual`], [`VirtualClock`] |
+//! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
+//! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
+//!
+//! [`prelude`] has what most programs use. [`bounds`] has what only signatures name.
+//!
+//! Three rules for the names. A `try_` form is for what can fail, and gives the failure as an `Err`: `try_run` returns it where
+//! `run` panics, and `try_create_task` and `try_gather` take futures that can fail. `_nowait` does something at once or returns an
+//! error: [`Queue::put_nowait`](sync::Queue::put_nowait), [`Lock::acquire_nowait`](sync::Lock::acquire_nowait). `_if_` names what
+//! may be missing: [`TaskGroup::create_task_if_open`].
+//!
 //! # The words
 //!
 //! - A *future* does nothing by itself: it has to be awaited.
@@ -127,7 +152,7 @@ mod clock;
 mod close;
 mod cold;
 mod delivery;
-mod dump;
+pub mod dump;
 mod engine;
 mod error;
 mod event;
@@ -173,21 +198,11 @@ pub use base::instant::Instant;
 pub use callback::{CallbackHandle, call_at, call_later, call_soon};
 pub use catch::{catch_cancel, finally, shield};
 pub use clock::{Clock, HeldClock, VirtualClock};
-pub use dump::{
-    AwaitTree, Dump, Holder, LineDump, ObjectDump, Stats, TaskDump, TaskName, TaskState,
-    TracedTask, WaitsFor, dump, stats,
-};
-pub use error::{
-    Cancelled, CreateTaskError, DeadlineOver, Deadlock, NoCurrentTask, NoRunningLoop, Panic,
-    ResultError, RunError, Stuck, TaskError, TimedOut, TooManyCallbacks, TooManyLoops,
-    TooManyTasks,
-};
-pub use exception_group::{BodyOutput, ChildOutput, ExceptionGroup, Raised};
-pub use gather::{
-    Children, Ending, FromIterable, FromTuple, Gather, GatherChild, GatherOutcomes, IntoGather,
-    IntoTryGather, PlainChild, TryChild, gather, try_gather,
-};
-pub use group::{GroupClosed, TaskGroup, TaskGroupBuilder};
+pub use dump::{dump, stats};
+pub use error::{Cancelled, Deadlock, Panic, RunError, TaskError, TimedOut};
+pub use exception_group::{ExceptionGroup, Raised};
+pub use gather::{Gather, GatherOutcomes, gather, try_gather};
+pub use group::{TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
 pub use reason::CancelledBy;
@@ -201,11 +216,55 @@ pub use task::{
     try_current_task,
 };
 pub use task_local::TaskLocal;
-pub use thread::{Handle, LoopGone, RemoteError, RemoteTask, Reservation};
+pub use thread::{Handle, RemoteTask, Reservation};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
-pub use to_thread::{CannotStartThread, ToThread, to_thread, try_to_thread};
+pub use to_thread::{ToThread, to_thread, try_to_thread};
 pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,
 };
 pub use watch::set_debug;
+
+/// The errors that a program seldom names. Those of a task and of a run are at the root, those of the primitives in [`sync`].
+pub mod errors {
+    pub use crate::error::{
+        CreateTaskError, DeadlineOver, NoCurrentTask, NoRunningLoop, ResultError, Stuck,
+        TooManyCallbacks, TooManyLoops, TooManyTasks,
+    };
+    pub use crate::group::GroupClosed;
+    pub use crate::thread::{LoopGone, RemoteError};
+    pub use crate::to_thread::CannotStartThread;
+}
+
+/// What the bounds of functions name, and a program seldom does: what can be gathered, what a limit is given as, what a group's
+/// children return.
+pub mod bounds {
+    pub use crate::exception_group::{BodyOutput, ChildOutput};
+    pub use crate::gather::{
+        Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather,
+        PlainChild, TryChild,
+    };
+    pub use crate::timeout::{IntoDeadline, IntoLimit};
+}
+
+/// What most programs use: `use loopwheel::prelude::*`.
+///
+/// ```
+/// use loopwheel::prelude::*;
+///
+/// run_virtual(async {
+///     let task = create_task(sleep(Duration::from_secs(1)));
+///     assert!(wait_for(task, Duration::from_millis(10)).await.is_err());
+/// });
+/// ```
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use crate::sync::{Event, Lock, Queue, Semaphore};
+    pub use crate::{
+        AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
+        TaskError, TaskGroup, TimedOut, as_completed, catch_cancel, create_task, finally, gather,
+        now, run, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
+        wait, wait_for, yield_now,
+    };
+}

@@ -29,7 +29,7 @@ fn a_free_lock_whose_waiters_are_all_cancelled_can_be_taken_at_once() {
         turns(2).await;
         waiters[0].cancel();
         drop(guard);
-        assert!(lock.try_acquire().is_none(), "the second still waits");
+        assert!(lock.acquire_nowait().is_err(), "the second still waits");
         waiters[1].cancel();
         let guard = lock.acquire().now_or_never().expect("the lock is free");
         assert!(waiters.iter().all(|waiter| !waiter.is_done()));
@@ -52,7 +52,7 @@ fn a_lock_whose_waiter_was_called_before_its_cancel_goes_to_the_next_in_line() {
         turns(2).await;
         drop(guard);
         waiter.cancel();
-        assert!(lock.try_acquire().is_none(), "as in asyncio: it was called, and then cancelled");
+        assert!(lock.acquire_nowait().is_err(), "as in asyncio: it was called, and then cancelled");
         drop(lock.acquire().await);
         assert!(waiter.is_cancelled());
     });
@@ -76,7 +76,7 @@ fn a_free_semaphore_whose_waiters_are_all_cancelled_is_not_locked() {
         first.cancel();
         drop(permit);
         assert!(!semaphore.is_locked());
-        let permit = semaphore.try_acquire().expect("it is free");
+        let permit = semaphore.acquire_nowait().expect("it is free");
         turns(2).await;
         assert!(first.is_cancelled());
         // The permit goes to the first waiter that is not cancelled.

@@ -12,12 +12,13 @@ use std::thread;
 
 use common::{ms, turns};
 use futures::stream::{FuturesUnordered, StreamExt};
+use loopwheel::dump::{Dump, TaskState, WaitsFor};
+use loopwheel::errors::LoopGone;
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    AllCompleted, Budget, Dump, EventLoop, Handle, Instant, LoopGone, TaskBuilder, TaskGroup,
-    TaskRef, TaskState, VirtualClock, WaitsFor, all_tasks, as_completed, call_later, call_soon,
-    catch_cancel, create_task, dump, gather, run, run_virtual, shield, sleep, timeout, to_thread,
-    wait, wait_for, yield_now,
+    AllCompleted, Budget, EventLoop, Handle, Instant, TaskBuilder, TaskGroup, TaskRef,
+    VirtualClock, all_tasks, as_completed, call_later, call_soon, catch_cancel, create_task, dump,
+    gather, run, run_virtual, shield, sleep, timeout, to_thread, wait, wait_for, yield_now,
 };
 
 /// What the task waits for, in words.

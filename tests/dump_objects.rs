@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use common::{ms, turns};
+use loopwheel::dump::{Holder, ObjectDump};
 use loopwheel::sync::{
     Barrier, BoundedSemaphore, Condition, Event, LifoQueue, Lock, PriorityQueue, Promise, Queue,
     Semaphore,
 };
 use loopwheel::{
-    EventLoop, Holder, ObjectDump, TaskBuilder, TaskRef, VirtualClock, create_task, dump,
-    run_virtual, sleep, wait_for, yield_now,
+    EventLoop, TaskBuilder, TaskRef, VirtualClock, create_task, dump, run_virtual, sleep, wait_for,
+    yield_now,
 };
 
 fn words(task: &TaskRef) -> String {
@@ -197,7 +198,7 @@ fn a_lock_always_knows_its_holder() {
 #[test]
 fn a_lock_that_is_tried_released_by_hand_or_taken_outside_of_tasks_says_so() {
     let lock = Rc::new(Lock::new());
-    lock.try_acquire().unwrap().forget(); // outside of all tasks
+    lock.acquire_nowait().unwrap().forget(); // outside of all tasks
     run_virtual({
         let lock = lock.clone();
         async move {
@@ -313,7 +314,7 @@ fn in_debug_mode_a_lock_without_waiters_is_said_while_it_is_held() {
         assert_eq!(object().holders.len(), 1);
         drop(guard);
         assert!(dump().objects.is_empty());
-        drop(lock.try_acquire());
+        drop(lock.acquire_nowait());
         assert!(dump().objects.is_empty());
     });
 }

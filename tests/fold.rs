@@ -14,11 +14,9 @@ use std::rc::Rc;
 
 use common::{Trace, ms};
 use futures::stream::{FuturesUnordered, StreamExt};
+use loopwheel::dump::{Dump, Holder, TaskState, WaitsFor};
 use loopwheel::trace::{Event, Id, Wait, What};
-use loopwheel::{
-    Budget, Dump, EventLoop, Holder, Next, TaskState, VirtualClock, WaitsFor, as_completed,
-    create_task, sleep,
-};
+use loopwheel::{Budget, EventLoop, Next, VirtualClock, as_completed, create_task, sleep};
 use random::{World, program};
 
 /// What a reader knows after the events so far.

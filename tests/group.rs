@@ -13,11 +13,12 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
+use loopwheel::errors::GroupClosed;
 use loopwheel::sync::Event;
 use loopwheel::{
-    Budget, EventLoop, ExceptionGroup, GroupClosed, Panic, Raised, TaskError, TaskGroup,
-    TaskGroupBuilder, VirtualClock, catch_cancel, create_task, current_task, finally, now,
-    run_virtual, sleep, wait_for, yield_now,
+    Budget, EventLoop, ExceptionGroup, Panic, Raised, TaskError, TaskGroup, TaskGroupBuilder,
+    VirtualClock, catch_cancel, create_task, current_task, finally, now, run_virtual, sleep,
+    wait_for, yield_now,
 };
 
 type Group = TaskGroup<&'static str>;
@@ -520,13 +521,13 @@ fn a_group_that_is_shutting_down_or_over_takes_no_child() {
             group.create_task(async move {
                 let _ = catch_cancel(pending::<()>()).await;
                 sleep(ms(5)).await;
-                let refused = late.try_create_task(async { Ok(()) }).unwrap_err();
+                let refused = late.create_task_if_open(async { Ok(()) }).unwrap_err();
                 assert_eq!(refused, GroupClosed::ShuttingDown);
                 Ok(())
             });
             let _ = catch_cancel(pending::<()>()).await;
             let guard = OnDrop(dropped.clone(), "dropped");
-            let refused = group.try_create_task(async move {
+            let refused = group.create_task_if_open(async move {
                 drop(guard);
                 Ok(())
             });
@@ -536,7 +537,7 @@ fn a_group_that_is_shutting_down_or_over_takes_no_child() {
         });
         assert_eq!(leaves(&scope.await.unwrap_err()), ["broken"]);
         let group = kept.unwrap();
-        let refused = group.try_create_named("late", async { Ok(()) }).unwrap_err();
+        let refused = group.create_named_if_open("late", async { Ok(()) }).unwrap_err();
         assert_eq!(refused, GroupClosed::Over);
         assert_eq!(
             refused.to_string(),
@@ -721,7 +722,7 @@ fn scenario(alive: &Rc<Cell<usize>>, fail: bool, limit: usize) -> Scenario {
                 let _child = Alive::new(&counted);
                 yield_now().await;
                 let counted = counted.clone();
-                let grandchild = spawner.try_create_task(async move {
+                let grandchild = spawner.create_task_if_open(async move {
                     let _child = Alive::new(&counted);
                     let slow = Alive::new(&counted);
                     finally(sleep(ms(4)), async move || {

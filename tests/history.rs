@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
+use loopwheel::errors::GroupClosed;
 use loopwheel::sync::{Barrier, Condition, Event, Lock, Promise, Queue, Semaphore};
 use loopwheel::{
-    Deadline, FirstCompleted, GroupClosed, TaskError, TaskGroup, TaskLocal, TimedOut, all_tasks,
-    as_completed, call_later, catch_cancel, create_task, current_task, finally, gather, now,
-    run_virtual, shield, sleep, timeout, timeout_at, try_create_task, try_gather, wait, wait_for,
-    yield_now,
+    Deadline, FirstCompleted, TaskError, TaskGroup, TaskLocal, TimedOut, all_tasks, as_completed,
+    call_later, catch_cancel, create_task, current_task, finally, gather, now, run_virtual, shield,
+    sleep, timeout, timeout_at, try_create_task, try_gather, wait, wait_for, yield_now,
 };
 
 type Group = TaskGroup<&'static str>;
@@ -119,7 +119,7 @@ fn gh_86296_a_lock_that_is_granted_as_the_limit_expires_is_not_leaked() {
             task.await.unwrap();
             sleep(ms(10)).await;
             assert!(!lock.is_locked(), "released at {release_at}");
-            assert!(lock.try_acquire().is_some());
+            assert!(lock.acquire_nowait().is_ok());
         });
     }
 }
@@ -425,7 +425,7 @@ fn gh_97545_a_late_comer_does_not_overtake_at_a_semaphore() {
         turns(2).await;
         drop(permit);
         assert!(semaphore.is_locked(), "it is spoken for");
-        assert!(semaphore.try_acquire().is_none());
+        assert!(semaphore.acquire_nowait().is_err());
         let late = worker("late");
         gather((early, late)).await.0.unwrap();
         log.expect(&[(0, "early"), (1, "late")]);
@@ -843,7 +843,7 @@ fn gh_94398_a_child_that_comes_after_a_failure_is_refused_and_does_not_hang_the_
                 Ok(())
             });
             let _ = catch_cancel(pending::<()>()).await;
-            let refused = group.try_create_task(pending::<Result<(), &str>>()).unwrap_err();
+            let refused = group.create_task_if_open(pending::<Result<(), &str>>()).unwrap_err();
             assert_eq!(refused, GroupClosed::ShuttingDown);
             Ok::<_, &str>(())
         });
@@ -861,7 +861,7 @@ fn gh_94398_a_child_that_spawns_in_its_clean_up_is_refused() {
             let (spawner, refused) = (group.clone(), refused.clone());
             group.create_task(finally(pending::<Result<(), &str>>(), async move || {
                 sleep(ms(5)).await;
-                refused.set(spawner.try_create_task(pending::<Result<(), &str>>()).is_err());
+                refused.set(spawner.create_task_if_open(pending::<Result<(), &str>>()).is_err());
             }));
             group.create_task(async {
                 sleep(ms(5)).await;

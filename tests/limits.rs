@@ -10,11 +10,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{ms, watched_loop};
+use loopwheel::errors::{CreateTaskError, RemoteError};
 use loopwheel::{
-    CallbackHandle, CreateTaskError, EventLoop, Instant, RemoteError, RunError, Task, TaskBuilder,
-    TaskGroup, TaskRef, VirtualClock, call_later, call_soon, create_task, gather, interval, now,
-    run, run_virtual, sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for,
-    yield_now,
+    CallbackHandle, EventLoop, Instant, RunError, Task, TaskBuilder, TaskGroup, TaskRef,
+    VirtualClock, call_later, call_soon, create_task, gather, interval, now, run, run_virtual,
+    sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for, yield_now,
 };
 
 fn panic_text(action: impl FnOnce()) -> String {

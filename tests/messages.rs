@@ -176,7 +176,7 @@ const IN_A_LOOP: &[Case] = &[
             group.create_task(async { Ok(()) });
             Ok::<(), ()>(())
         }).await;
-    }), &["the task group is shutting down", "`try_create_task`"], TheCall),
+    }), &["the task group is shutting down", "`create_task_if_open`"], TheCall),
     ("RemoteTask::wait in a loop", || run_virtual(async {
         let _ = Handle::current().create_task(|| async {}).unwrap().wait();
     }), &["`RemoteTask::wait` would block a running loop", "await it there"], TheCall),

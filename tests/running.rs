@@ -10,12 +10,12 @@ use std::task::Poll;
 use std::thread;
 
 use common::{Log, OnDrop, ms, watched_loop};
+use loopwheel::errors::ResultError;
 use loopwheel::sync::Event;
 use loopwheel::{
-    Budget, Clock, EventLoop, Instant, ResultError, RunError, TaskBuilder, TaskError, TaskRef,
-    VirtualClock, all_tasks, call_at, call_later, call_soon, catch_cancel, create_task,
-    current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
-    try_run, yield_now,
+    Budget, Clock, EventLoop, Instant, RunError, TaskBuilder, TaskError, TaskRef, VirtualClock,
+    all_tasks, call_at, call_later, call_soon, catch_cancel, create_task, current_task, finally,
+    interval, now, run_virtual, sleep, sleep_until, try_create_task, try_run, yield_now,
 };
 
 #[test]

@@ -522,7 +522,7 @@ fn a_bounded_semaphore_that_was_released_by_hand_keeps_its_bound_when_a_called_w
 {
     run_virtual(async {
         let semaphore = Rc::new(BoundedSemaphore::new(1));
-        let permit = semaphore.try_acquire().unwrap();
+        let permit = semaphore.acquire_nowait().unwrap();
         let waits = semaphore.clone();
         let waiter = create_task(async move { drop(waits.acquire().await) });
         yield_now().await;

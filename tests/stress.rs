@@ -12,8 +12,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use common::{Watchdog, ms};
+use loopwheel::errors::RemoteError;
 use loopwheel::{
-    Handle, RemoteError, RemoteTask, Task, create_task, run, sleep, to_thread, wait_for, yield_now,
+    Handle, RemoteTask, Task, create_task, run, sleep, to_thread, wait_for, yield_now,
 };
 
 const THREADS: u64 = 4;

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use common::{Log, ms, outcomes, turns};
 use futures::FutureExt;
 use loopwheel::sync::{
-    AlreadySet, Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, LifoQueue, Lock,
-    NotLocked, PriorityQueue, Promise, PutError, Queue, QueueOf, QueueShutDown, ReleasedTooOften,
-    Semaphore, Store, TooManyTasksDone, TryGetError, TryPutError,
+    AlreadySet, Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, GetNowaitError,
+    LifoQueue, Lock, NotLocked, PriorityQueue, Promise, PutError, PutNowaitError, Queue, QueueOf,
+    QueueShutDown, ReleasedTooOften, Semaphore, Store, TooManyTasksDone,
 };
 use loopwheel::{create_task, gather, now, run_virtual, sleep, yield_now};
 
@@ -36,7 +36,7 @@ fn no_task_overtakes_at_a_lock_between_a_release_and_the_next_ones_turn() {
         turns(2).await;
         drop(guard);
         assert!(!lock.is_locked(), "no task holds it");
-        assert!(lock.try_acquire().is_none(), "but it is spoken for");
+        assert!(lock.acquire_nowait().is_err(), "but it is spoken for");
         let late = take("late");
         yield_now().await;
         let guard = lock.acquire().await; // the latest
@@ -64,7 +64,7 @@ fn no_task_overtakes_at_a_semaphore_even_if_a_permit_is_left_over() {
         semaphore.release(); // for `early`, whose turn comes
         semaphore.release();
         assert_eq!(semaphore.available(), 1);
-        assert!(semaphore.is_locked() && semaphore.try_acquire().is_none(), "not before `early`");
+        assert!(semaphore.is_locked() && semaphore.acquire_nowait().is_err(), "not before `early`");
         semaphore.acquire().await.forget();
         log.add("late");
         early.await.unwrap();
@@ -355,7 +355,7 @@ fn a_capacity_of_zero_is_no_limit() {
         two.put_nowait(1).unwrap();
         two.put_nowait(2).unwrap();
         assert!(two.is_full());
-        assert_eq!(two.put_nowait(3), Err(TryPutError::Full(3)));
+        assert_eq!(two.put_nowait(3), Err(PutNowaitError::Full(3)));
         assert_eq!(two.len(), 2);
     });
 }
@@ -378,10 +378,10 @@ fn a_shutdown_lets_getters_have_what_is_left_and_turns_putters_away() {
         queue.shutdown(false);
         assert!(queue.is_shut_down());
         assert_eq!(outcomes(putters).await, ["Err(PutError(3))", "Err(PutError(4))"]);
-        assert_eq!(queue.put_nowait(9), Err(TryPutError::ShutDown(9)));
+        assert_eq!(queue.put_nowait(9), Err(PutNowaitError::ShutDown(9)));
         assert_eq!(queue.put(9).await, Err(PutError(9)), "the item comes back");
         assert_eq!((queue.get().await, queue.get_nowait()), (Ok(1), Ok(2)));
-        assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+        assert_eq!(queue.get_nowait(), Err(GetNowaitError::ShutDown));
         assert_eq!(queue.get().await, Err(QueueShutDown));
         assert!(queue.join().now_or_never().is_none(), "two were put and none is done");
         queue.task_done().unwrap();

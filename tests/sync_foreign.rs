@@ -19,8 +19,8 @@ use common::{Trace, outcomes, turns};
 use dice::Dice;
 use futures::FutureExt;
 use loopwheel::sync::{
-    BoundedSemaphore, Condition, PriorityQueue, Queue, QueueOf, ReleasedTooOften, Semaphore, Store,
-    TooManyTasksDone, TryPutError,
+    BoundedSemaphore, Condition, PriorityQueue, PutNowaitError, Queue, QueueOf, ReleasedTooOften,
+    Semaphore, Store, TooManyTasksDone,
 };
 use loopwheel::{create_task, run_virtual};
 
@@ -496,7 +496,7 @@ fn a_destructor_in_a_shutdown_finds_the_queue_shut_down_and_empty() {
                 let queue = inner.upgrade().expect("it is in use");
                 queue.shutdown(true);
                 let put = queue.put_nowait(HookOnDrop(Box::new(|| ())));
-                let is_refused = matches!(put, Err(TryPutError::ShutDown(_)));
+                let is_refused = matches!(put, Err(PutNowaitError::ShutDown(_)));
                 found.borrow_mut().push((queue.len(), is_refused, format!("{queue:?}")));
             };
             queue.put_nowait(HookOnDrop(Box::new(on_drop))).ok().unwrap();

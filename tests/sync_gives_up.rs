@@ -16,8 +16,8 @@ use common::{Log, Trace, ms, turns};
 use dice::Dice;
 use futures::FutureExt;
 use loopwheel::sync::{
-    Barrier, BoundedSemaphore, Condition, Event, Lock, MinHeap, Promise, Queue, QueueOf,
-    ReleasedTooOften, Semaphore, Store, TooManyTasksDone, TryGetError,
+    Barrier, BoundedSemaphore, Condition, Event, GetNowaitError, Lock, MinHeap, Promise, Queue,
+    QueueOf, ReleasedTooOften, Semaphore, Store, TooManyTasksDone,
 };
 use loopwheel::{
     TaskRef, catch_cancel, create_task, gather, run_virtual, sleep, wait_for, yield_now,
@@ -67,7 +67,7 @@ impl Primitive for Lock {
 
     fn new() -> Lock {
         let lock = Lock::new();
-        lock.try_acquire().expect("it is new").forget();
+        lock.acquire_nowait().expect("it is new").forget();
         lock
     }
     async fn wait(&self, number: usize, served: Served) {
@@ -82,7 +82,7 @@ impl Primitive for Lock {
     }
     async fn check(&self, _: &[usize]) {
         assert!(!self.is_locked());
-        assert!(self.try_acquire().is_some());
+        assert!(self.acquire_nowait().is_ok());
     }
 }
 
@@ -115,7 +115,7 @@ impl Primitive for BoundedSemaphore {
 
     fn new() -> BoundedSemaphore {
         let semaphore = BoundedSemaphore::new(1);
-        semaphore.try_acquire().expect("it is new").forget();
+        semaphore.acquire_nowait().expect("it is new").forget();
         semaphore
     }
     async fn wait(&self, number: usize, served: Served) {
@@ -341,7 +341,7 @@ impl<S: Named> Primitive for Putting<S> {
         let mut expected = vec![FILLER];
         expected.extend(served);
         assert_eq!(got, expected, "each item arrives once");
-        assert_eq!(self.queue.get_nowait(), Err(TryGetError::Empty));
+        assert_eq!(self.queue.get_nowait(), Err(GetNowaitError::Empty));
     }
 }
 

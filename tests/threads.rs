@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use common::{Watchdog, ms, watched_loop};
+use loopwheel::errors::{CannotStartThread, LoopGone, RemoteError};
 use loopwheel::{
-    Budget, CannotStartThread, EventLoop, Handle, LoopGone, RemoteError, RunError, TaskError,
-    create_task, finally, gather, now, run, run_virtual, sleep, to_thread, try_run, try_to_thread,
-    wait_for, yield_now,
+    Budget, EventLoop, Handle, RunError, TaskError, create_task, finally, gather, now, run,
+    run_virtual, sleep, to_thread, try_run, try_to_thread, wait_for, yield_now,
 };
 
 #[test]

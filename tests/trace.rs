@@ -575,7 +575,7 @@ fn an_observer_that_takes_a_permit_in_the_middle_of_a_release_leaves_the_count_r
     let (mut event_loop, _) = watched_loop();
     event_loop.set_trace(move |event: &Event<'_>| {
         if let What::Released { .. } = event.what
-            && let Some(permit) = observed.try_acquire()
+            && let Ok(permit) = observed.acquire_nowait()
         {
             permit.forget();
             count.set(count.get() + 1);

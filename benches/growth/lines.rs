@@ -41,7 +41,7 @@ trait Line: Clone + 'static {
 impl Line for Rc<Lock> {
     fn new() -> Self {
         let lock = Lock::new();
-        lock.try_acquire().expect("it is new").forget();
+        lock.acquire_nowait().expect("it is new").forget();
         Rc::new(lock)
     }
     async fn wait(&self) {

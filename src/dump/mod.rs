@@ -125,7 +125,8 @@ impl TaskRef {
     /// # Examples
     /// ```
     /// # loopwheel::run_virtual(async {
-    /// use loopwheel::{WaitsFor, create_task, yield_now};
+    /// use loopwheel::dump::WaitsFor;
+    /// use loopwheel::{create_task, yield_now};
     ///
     /// let inner = create_task(std::future::pending::<()>());
     /// let outer = create_task(async move { _ = inner.await });

@@ -17,7 +17,7 @@ pub struct Stats {
     /// How many tasks and callbacks have not ended.
     pub alive: usize,
     /// How many entries the ready queue has. One that has ended in the queue counts until the loop has passed it, so this may be
-    /// more than are alive; [`Dump::ready`](crate::Dump::ready) counts only those that are.
+    /// more than are alive; [`Dump::ready`](crate::dump::Dump::ready) counts only those that are.
     pub ready: usize,
     /// How many timers are set and have not fired.
     pub timers: usize,

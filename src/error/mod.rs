@@ -332,7 +332,7 @@ pub enum RunError {
 /// A virtual clock that is [held](crate::VirtualClock::hold) never reaches the next timer: then the timers do not count.
 ///
 /// Its text names the tasks that wait for each other, if there is such a cycle, and prints the tasks that were left as an
-/// [await tree](crate::Dump::await_tree).
+/// [await tree](crate::dump::Dump::await_tree).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlock {
     pub(crate) waits: Vec<Stuck>,

@@ -84,9 +84,9 @@ pub trait GatherChild: sealed::Child {
     /// Its outcome in [`return_exceptions`](crate::Gather::return_exceptions).
     type Outcome;
 
-    #[doc(hidden)]
+    /// How it ended. [`Gather`](crate::Gather) asks once it has.
     fn ending(&mut self) -> Ending<Self::Value, Self::Error>;
-    #[doc(hidden)]
+    /// Its outcome. [`GatherOutcomes`](crate::GatherOutcomes) asks once it has ended.
     fn outcome(&mut self) -> Self::Outcome;
 }
 
@@ -219,12 +219,10 @@ pub trait Children: sealed::Children {
     type Outcomes;
 
     /// The output if this child was the first to fail. `None` if the gathering is cancelled.
-    #[doc(hidden)]
     fn failure(&mut self, first: usize, is_cancelled: bool) -> Option<Self::Values>;
     /// The output when all have ended. `None` if the gathering is cancelled.
-    #[doc(hidden)]
     fn values(self) -> Option<Self::Values>;
-    #[doc(hidden)]
+    /// The outcomes when all have ended.
     fn outcomes(self) -> Self::Outcomes;
 }
 
@@ -314,18 +312,30 @@ pub enum FromIterable {}
 pub enum FromTuple {}
 
 /// An argument of [`gather`](crate::gather()). `M` tells iterables from tuples; the compiler finds it.
+#[diagnostic::on_unimplemented(
+    message = "`gather` takes an iterable of futures, or a tuple of one to eight of them, and `{Self}` is neither",
+    label = "these cannot be gathered",
+    note = "more than eight futures of different types: gather tuples of them, and these tuples of gatherings in turn",
+    note = "futures become tasks, so they must be `'static`: use `async move`, and an `Rc` for what is shared"
+)]
 pub trait IntoGather<M> {
     /// The children created from it.
     type Children: Children;
-    #[doc(hidden)]
+    /// Creates the tasks, in the running loop.
     fn into_children(self, at: &'static Location<'static>) -> Self::Children;
 }
 
 /// An argument of [`try_gather`](crate::try_gather). `M` tells iterables from tuples; the compiler finds it.
+#[diagnostic::on_unimplemented(
+    message = "`try_gather` takes an iterable of futures that output a `Result`, or a tuple of one to eight of them, and `{Self}` is neither",
+    label = "these cannot be gathered",
+    note = "more than eight futures of different types: gather tuples of them, and these tuples of gatherings in turn",
+    note = "futures become tasks, so they must be `'static`: use `async move`, and an `Rc` for what is shared"
+)]
 pub trait IntoTryGather<M> {
     /// The children created from it.
     type Children: Children;
-    #[doc(hidden)]
+    /// Creates the tasks, in the running loop.
     fn into_children(self, at: &'static Location<'static>) -> Self::Children;
 }
 

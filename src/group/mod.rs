@@ -60,7 +60,7 @@ pub enum GroupClosed {
     /// The group is cancelling its children.
     #[error(
         "the task group is shutting down, because a child failed or the group was cancelled: spawn into it before that, or use \
-         `try_create_task`, which returns this as an error"
+         `create_task_if_open`, which returns this as an error"
     )]
     ShuttingDown,
     /// The scope has ended.
@@ -178,7 +178,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
-    /// [`try_create_task`](TaskGroup::try_create_task) returns an error instead.
+    /// [`create_task_if_open`](TaskGroup::create_task_if_open) returns an error instead.
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Task<<F::Output as ChildOutput<E>>::Value, E>
     where
@@ -195,7 +195,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_task<F>(
+    pub fn create_task_if_open<F>(
         &self,
         future: F,
     ) -> Result<Task<<F::Output as ChildOutput<E>>::Value, E>, GroupClosed>
@@ -209,7 +209,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
-    /// [`try_create_named`](TaskGroup::try_create_named) returns an error instead.
+    /// [`create_named_if_open`](TaskGroup::create_named_if_open) returns an error instead.
     #[track_caller]
     pub fn create_named<F>(
         &self,
@@ -231,7 +231,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # Panics
     /// If too many tasks are alive on the loop.
     #[track_caller]
-    pub fn try_create_named<F>(
+    pub fn create_named_if_open<F>(
         &self,
         name: impl Into<String>,
         future: F,

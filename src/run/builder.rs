@@ -125,13 +125,14 @@ impl EventLoopBuilder {
     /// How many tasks may be alive on the loop at one time. The default is also the maximum, which is what a waker's id has room
     /// for: 16,515,072 on a 64-bit machine, 64,512 on a smaller one.
     ///
-    /// Creating one more fails with [`TooManyTasks`](crate::TooManyTasks), as a panic or as an error, before the machine runs out
+    /// Creating one more fails with [`TooManyTasks`](crate::errors::TooManyTasks), as a panic or as an error, before the machine runs out
     /// of memory. The main task counts, but is never refused because of this limit. Callbacks do not count.
     ///
     /// # Examples
     /// ```
     /// use std::future::pending;
-    /// use loopwheel::{CreateTaskError, EventLoop, TaskBuilder};
+    /// use loopwheel::errors::CreateTaskError;
+    /// use loopwheel::{EventLoop, TaskBuilder};
     ///
     /// let mut event_loop = EventLoop::builder().max_tasks(2).build();
     /// event_loop.run(async {

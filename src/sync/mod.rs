@@ -17,9 +17,10 @@ mod queue;
 
 pub use line::{
     BoundedSemaphore, Event, Lock, LockGuard, NotLocked, Permit, ReleasedTooOften, Semaphore,
+    WouldWait,
 };
 pub use meet::{AlreadySet, Barrier, BrokenBarrier, Condition, ConditionGuard, Promise};
 pub use queue::{
-    LifoQueue, MinHeap, PriorityQueue, PutError, Queue, QueueOf, QueueShutDown, Store,
-    TooManyTasksDone, TryGetError, TryPutError,
+    GetNowaitError, LifoQueue, MinHeap, PriorityQueue, PutError, PutNowaitError, Queue, QueueOf,
+    QueueShutDown, Store, TooManyTasksDone,
 };

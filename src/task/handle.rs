@@ -91,7 +91,8 @@ impl<O> TaskOf<O> {
     /// # Examples
     /// ```
     /// # loopwheel::run_virtual(async {
-    /// use loopwheel::{ResultError, create_task, yield_now};
+    /// use loopwheel::errors::ResultError;
+    /// use loopwheel::{create_task, yield_now};
     ///
     /// let mut task = create_task(async { 5 });
     /// assert_eq!(task.result(), Err(ResultError::Pending));
@@ -225,6 +226,12 @@ impl<O> fmt::Debug for TaskOf<O> {
 }
 
 /// A handle that can be awaited: [`Task`], [`SharedTask`], or `&mut` to either. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "this waits for tasks, and `{Self}` is no handle of one",
+    label = "this is no `Task`",
+    note = "a future becomes a task by `create_task(future)`; `gather` takes futures as they are",
+    note = "to keep a handle, give `&mut task`"
+)]
 pub trait TaskHandle: Future + Unpin + sealed::Sealed {
     /// An untyped reference to the task.
     fn to_ref(&self) -> TaskRef;

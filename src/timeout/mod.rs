@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
+//! | `given` | what a limit may be given as |
 //! | `at_once` | a limit of zero around a task |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and
 //! `sleep`.
 
 mod at_once;
+mod given;
 mod limit;
 mod told;
 
@@ -24,11 +26,11 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
+pub use given::{IntoDeadline, IntoLimit};
 use limit::{Limit, Limited, Until};
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
@@ -70,9 +72,9 @@ use limit::{Limit, Limited, Until};
 #[track_caller]
 pub fn wait_for<F: Future>(
     future: F,
-    limit: impl Into<Option<Duration>>,
+    limit: impl IntoLimit,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    let limit = Limit::new(limit.into().map(Until::After), Location::caller());
+    let limit = Limit::new(limit.given().map(Until::After), Location::caller());
     Held::new(future, Limited::<_, true>(limit))
 }
 
@@ -107,14 +109,11 @@ pub fn wait_for<F: Future>(
 /// `async with asyncio.timeout(delay) as cm`.
 #[doc(alias = "fail_after")]
 #[track_caller]
-pub fn timeout<T, B>(
-    limit: impl Into<Option<Duration>>,
-    body: B,
-) -> impl Future<Output = Result<T, TimedOut>>
+pub fn timeout<T, B>(limit: impl IntoLimit, body: B) -> impl Future<Output = Result<T, TimedOut>>
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    within(limit.into().map(Until::After), body, Location::caller())
+    within(limit.given().map(Until::After), body, Location::caller())
 }
 
 /// Runs `body` until the loop's clock shows `when`; `None` is no limit yet. Otherwise as [`timeout`].
@@ -146,13 +145,13 @@ where
 #[doc(alias = "fail_at")]
 #[track_caller]
 pub fn timeout_at<T, B>(
-    when: impl Into<Option<Instant>>,
+    when: impl IntoDeadline,
     body: B,
 ) -> impl Future<Output = Result<T, TimedOut>>
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    within(when.into().map(Until::Moment), body, Location::caller())
+    within(when.given().map(Until::Moment), body, Location::caller())
 }
 
 fn within<T, B>(
@@ -187,8 +186,8 @@ impl Deadline {
     ///
     /// # Errors
     /// If the time was up already, or the body has ended.
-    pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
-        self.limit.reschedule(when.into())
+    pub fn reschedule(&self, when: impl IntoDeadline) -> Result<(), DeadlineOver> {
+        self.limit.reschedule(when.given())
     }
 
     /// Whether the time is up, or was up when the body ended.

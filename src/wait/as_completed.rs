@@ -7,7 +7,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::delivery::{Told, checkpoint};
@@ -16,6 +15,7 @@ use crate::join::{WaitSet, WakeAt};
 use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
+use crate::timeout::IntoLimit;
 
 /// Gives tasks back in the order in which they end.
 ///
@@ -76,8 +76,8 @@ impl<H: TaskHandle> AsCompleted<H> {
     ///
     /// # In asyncio
     /// `timeout=…`.
-    pub fn timeout(self, limit: impl Into<Option<Duration>>) -> AsCompletedWithin<H> {
-        let deadline = limit.into().map(|limit| running_loop().now() + limit);
+    pub fn timeout(self, limit: impl IntoLimit) -> AsCompletedWithin<H> {
+        let deadline = limit.given().map(|limit| running_loop().now() + limit);
         AsCompletedWithin {
             completed: self,
             deadline,

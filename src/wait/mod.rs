@@ -24,6 +24,7 @@ use crate::join::{WaitSet, WakeAt};
 use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
+use crate::timeout::IntoLimit;
 
 pub use ReturnWhen::{AllCompleted, FirstCompleted, FirstException};
 
@@ -96,8 +97,8 @@ impl<H> Wait<H> {
     ///
     /// # In asyncio
     /// `timeout=…`.
-    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Wait<H> {
-        self.limit = limit.into();
+    pub fn timeout(mut self, limit: impl IntoLimit) -> Wait<H> {
+        self.limit = limit.given();
         self
     }
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use loopwheel::catch_cancel;
 use loopwheel::sync::{
-    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, LifoQueue, Lock, LockGuard,
-    Permit, PriorityQueue, Queue, QueueShutDown, Semaphore, TryGetError, TryPutError,
+    Barrier, BoundedSemaphore, Condition, ConditionGuard, Event, GetNowaitError, LifoQueue, Lock,
+    LockGuard, Permit, PriorityQueue, PutNowaitError, Queue, QueueShutDown, Semaphore,
 };
 
 use super::interpreter::{Ended, Error, Flow, Run};
@@ -182,8 +182,8 @@ impl Run {
                 let what = format!("q_put_nowait {obj}");
                 match on_queue!(self.thing(obj), queue => queue.put_nowait(*value)) {
                     Ok(()) => self.ok(&what),
-                    Err(TryPutError::Full(_)) => self.fail(&what, Error::named("QueueFull")),
-                    Err(TryPutError::ShutDown(_)) => {
+                    Err(PutNowaitError::Full(_)) => self.fail(&what, Error::named("QueueFull")),
+                    Err(PutNowaitError::ShutDown(_)) => {
                         self.fail(&what, Error::named("QueueShutDown"))
                     }
                 }
@@ -199,8 +199,10 @@ impl Run {
                 let what = format!("q_get_nowait {obj}");
                 match on_queue!(self.thing(obj), queue => queue.get_nowait()) {
                     Ok(item) => self.give(&what, item),
-                    Err(TryGetError::Empty) => self.fail(&what, Error::named("QueueEmpty")),
-                    Err(TryGetError::ShutDown) => self.fail(&what, Error::named("QueueShutDown")),
+                    Err(GetNowaitError::Empty) => self.fail(&what, Error::named("QueueEmpty")),
+                    Err(GetNowaitError::ShutDown) => {
+                        self.fail(&what, Error::named("QueueShutDown"))
+                    }
                 }
             }
             Statement::QTaskDone { obj } => {

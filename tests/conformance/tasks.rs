@@ -79,7 +79,7 @@ impl Run {
                 let Some(found) = found else { return self.no_such(group) };
                 let what = format!("group_spawn {label}");
                 let body = self.world.body_of_task(label, body);
-                if let Ok(task) = found.try_create_named(label, body) {
+                if let Ok(task) = found.create_named_if_open(label, body) {
                     self.world.tasks.borrow_mut().insert(label.clone(), task.shared());
                     Ok(Flow::On)
                 } else {

@@ -1,12 +1,11 @@
 //! Places in arguments: names, limits, iterators, predicates, and the `Clone` and `Display` of values that are read.
 
-use std::future::pending;
 use std::rc::Rc;
 
 use loopwheel::sync::{Condition, Promise};
 use loopwheel::{
     AllCompleted, EventLoop, ExceptionGroup, Task, TaskBuilder, TaskGroup, TaskHandle,
-    as_completed, create_task, gather, sleep, timeout, try_create_task, wait, wait_for, yield_now,
+    as_completed, create_task, gather, sleep, try_create_task, wait, yield_now,
 };
 
 use crate::deeds::Deed;
@@ -16,7 +15,7 @@ use crate::things::{On, Value};
 
 pub(crate) fn places() -> Vec<Place> {
     let mut places = names();
-    places.extend(limits_and_iterators());
+    places.extend(iterators());
     places.extend(predicates());
     places.extend(clones());
     places
@@ -115,23 +114,8 @@ fn sleepers(w: &W) -> Vec<Task<()>> {
     sleepers
 }
 
-fn limits_and_iterators() -> Vec<Place> {
+fn iterators() -> Vec<Place> {
     vec![
-        inside("Into of a time limit", Goes::Caller, async |w| {
-            if let Some(limited) = w.call(|| wait_for(pending::<()>(), name(&w))) {
-                w.task(limited);
-            }
-            w.task(wait(sleepers(&w), AllCompleted).timeout(ms(50)));
-        }),
-        inside("Into of Deadline::reschedule", Goes::Caller, async |w| {
-            let around = w.clone();
-            w.task(timeout(ms(20), async move |deadline| {
-                let looked_at = deadline.clone();
-                around.look(move || format!("{looked_at:?}"));
-                around.call(|| _ = deadline.reschedule(name(&around)));
-                sleep(ms(5)).await;
-            }));
-        }),
         inside("the iterator of gather", Goes::Caller, async |w| {
             let held = |number| {
                 let token = w.code.token("a gathered future");

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use loopwheel::errors::RemoteError;
 use loopwheel::trace::Event;
 use loopwheel::{
-    Clock, EventLoopBuilder, Handle, Instant, RemoteError, VirtualClock, create_task, run_virtual,
+    Clock, EventLoopBuilder, Handle, Instant, VirtualClock, create_task, run_virtual,
     set_exception_handler, sleep, to_thread, try_create_task, yield_now,
 };
 
@@ -392,7 +393,8 @@ fn remote() -> Vec<Place> {
                 let value = value(w);
                 let remote = event_loop.handle().create_task(move || async move { drop(value) });
                 w.call(|| drop(event_loop));
-                if remote.unwrap().wait() != Err(RemoteError::LoopGone(loopwheel::LoopGone)) {
+                if remote.unwrap().wait() != Err(RemoteError::LoopGone(loopwheel::errors::LoopGone))
+                {
                     w.fail("the remote task was not told");
                 }
             },

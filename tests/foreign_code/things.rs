@@ -106,20 +106,6 @@ impl From<Value> for String {
     }
 }
 
-impl From<Value> for Option<std::time::Duration> {
-    fn from(limit: Value) -> Option<std::time::Duration> {
-        limit.acts(On::Into);
-        Some(crate::stage::ms(5))
-    }
-}
-
-impl From<Value> for Option<loopwheel::Instant> {
-    fn from(limit: Value) -> Option<loopwheel::Instant> {
-        limit.acts(On::Into);
-        None
-    }
-}
-
 impl From<Value> for loopwheel::Clock {
     fn from(clock: Value) -> loopwheel::Clock {
         clock.acts(On::Into);

@@ -31,14 +31,14 @@ fn open(w: &W) -> GoOn {
 
 fn locked(_: &W) -> Kept {
     let lock = Rc::new(Lock::new());
-    lock.try_acquire().expect("it is free").forget();
+    lock.acquire_nowait().expect("it is free").forget();
     let held = lock.clone();
     (Box::pin(async move { drop(held.acquire().await) }), Rc::new(move || _ = lock.release()))
 }
 
 fn permitted(_: &W) -> Kept {
     let semaphore = Rc::new(BoundedSemaphore::new(1));
-    semaphore.try_acquire().expect("it is free").forget();
+    semaphore.acquire_nowait().expect("it is free").forget();
     let held = semaphore.clone();
     (Box::pin(async move { drop(held.acquire().await) }), Rc::new(move || _ = semaphore.release()))
 }

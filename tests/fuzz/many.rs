@@ -213,9 +213,9 @@ fn in_group(place: &Place, op: &ManyOp) {
             let label = future.label();
             world.graph.has_child(*owner, label, true);
             let child = if task.named {
-                group.try_create_named("child", future)
+                group.create_named_if_open("child", future)
             } else {
-                group.try_create_task(future)
+                group.create_task_if_open(future)
             };
             world.log(place.label, "spawns into its group", u64::from(label));
             if let Ok(task) = child {

@@ -213,7 +213,7 @@ impl Printer {
                 });
             }
             SyncOp::TryLock { lock, body } => {
-                self.block(format_args!("if let Some(_) = lock{lock}.try_acquire()"), "", |it| {
+                self.block(format_args!("if let Ok(_) = lock{lock}.acquire_nowait()"), "", |it| {
                     it.body(body);
                 });
             }
@@ -224,7 +224,7 @@ impl Printer {
                 });
             }
             SyncOp::TryAcquire { semaphore, body } => {
-                let open = format!("if let Some(_) = semaphore{semaphore}.try_acquire()");
+                let open = format!("if let Ok(_) = semaphore{semaphore}.acquire_nowait()");
                 self.block(open, "", |it| it.body(body));
             }
             SyncOp::Put { queue, item, now } => {

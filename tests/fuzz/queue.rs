@@ -3,8 +3,8 @@
 use std::fmt;
 
 use loopwheel::sync::{
-    LifoQueue, PriorityQueue, PutError, Queue, QueueShutDown, TooManyTasksDone, TryGetError,
-    TryPutError,
+    GetNowaitError, LifoQueue, PriorityQueue, PutError, PutNowaitError, Queue, QueueShutDown,
+    TooManyTasksDone,
 };
 
 use crate::parcel::Parcel;
@@ -38,7 +38,7 @@ impl AnyQueue {
         each!(self, queue => queue.put(item).await)
     }
 
-    pub(crate) fn put_nowait(&self, item: Parcel) -> Result<(), TryPutError<Parcel>> {
+    pub(crate) fn put_nowait(&self, item: Parcel) -> Result<(), PutNowaitError<Parcel>> {
         each!(self, queue => queue.put_nowait(item))
     }
 
@@ -46,7 +46,7 @@ impl AnyQueue {
         each!(self, queue => queue.get().await)
     }
 
-    pub(crate) fn get_nowait(&self) -> Result<Parcel, TryGetError> {
+    pub(crate) fn get_nowait(&self) -> Result<Parcel, GetNowaitError> {
         each!(self, queue => queue.get_nowait())
     }
 

@@ -72,7 +72,7 @@ async fn hold(place: &Place, op: &SyncOp) {
             let n = two(*lock);
             let lock = world.locks[n].clone();
             drop(world);
-            if let Some(_guard) = lock.try_acquire() {
+            if let Ok(_guard) = lock.acquire_nowait() {
                 let _holding = Holding::lock(n);
                 run_body(place, body).await;
             }
@@ -117,7 +117,7 @@ async fn hold(place: &Place, op: &SyncOp) {
             let n = two(*semaphore);
             let semaphore = world.semaphores[n].clone();
             drop(world);
-            if let Some(_permit) = semaphore.try_acquire() {
+            if let Ok(_permit) = semaphore.acquire_nowait() {
                 let _holding = Holding::permit(n);
                 run_body(place, body).await;
             }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::WouldWait;
 use crate::object::{HeldBy, Line, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters};
@@ -159,8 +160,11 @@ impl Lock {
     }
 
     /// Takes the lock if it is free and no task waits for it.
-    pub fn try_acquire(&self) -> Option<LockGuard<'_>> {
-        self.can_be_taken().then(|| self.take_and_note())
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_nowait(&self) -> Result<LockGuard<'_>, WouldWait> {
+        if self.can_be_taken() { Ok(self.take_and_note()) } else { Err(WouldWait) }
     }
 
     /// Releases a lock whose guard was [forgotten](LockGuard::forget). Any task may do that. A guard that still exists holds
@@ -295,10 +299,10 @@ mod tests {
     #[test]
     fn a_guard_that_is_kept_over_four_billion_acquisitions_releases_none_but_its_own() {
         let lock = Lock::new();
-        let guard = lock.try_acquire().expect("it is free");
+        let guard = lock.acquire_nowait().expect("it is free");
         lock.release().expect("it is held");
         lock.acquired.set(lock.acquired.get() + u64::from(u32::MAX)); // as if so many had come and gone
-        let other = lock.try_acquire().expect("it is free");
+        let other = lock.acquire_nowait().expect("it is free");
         drop(guard);
         assert!(lock.is_locked(), "the other one holds it");
         drop(other);

@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::WouldWait;
 use crate::object::{Line, State, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters};
@@ -95,11 +96,15 @@ impl Semaphore {
     }
 
     /// Takes a permit if one is free and no task waits.
-    pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        (!self.is_locked()).then(|| {
-            self.value.set(self.value.get() - 1);
-            self.permit()
-        })
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_nowait(&self) -> Result<Permit<'_>, WouldWait> {
+        if self.is_locked() {
+            return Err(WouldWait);
+        }
+        self.value.set(self.value.get() - 1);
+        Ok(self.permit())
     }
 
     /// Gives back a permit that was [forgotten](Permit::forget), or creates a new one.
@@ -304,9 +309,12 @@ impl BoundedSemaphore {
         self.semaphore.acquire().await
     }
 
-    /// See [`Semaphore::try_acquire`].
-    pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.semaphore.try_acquire()
+    /// See [`Semaphore::acquire_nowait`].
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_nowait(&self) -> Result<Permit<'_>, WouldWait> {
+        self.semaphore.acquire_nowait()
     }
 
     /// See [`Semaphore::release`].

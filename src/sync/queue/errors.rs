@@ -23,7 +23,7 @@ pub struct PutError<T>(pub T);
 /// # In asyncio
 /// `QueueFull`, `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TryPutError<T> {
+pub enum PutNowaitError<T> {
     /// The queue is full.
     #[error("the queue is full: `put` waits for room")]
     Full(T),
@@ -37,7 +37,7 @@ pub enum TryPutError<T> {
 /// # In asyncio
 /// `QueueEmpty`, `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum TryGetError {
+pub enum GetNowaitError {
     /// The queue is empty.
     #[error("the queue is empty: `get` waits for an item")]
     Empty,

@@ -22,7 +22,7 @@ use crate::base::panic::{FirstPanic, quietly};
 use crate::waiting::{Wait, Waiters};
 use lines::{GETTERS, JOINERS, Of, PUTTERS};
 
-pub use errors::{PutError, QueueShutDown, TooManyTasksDone, TryGetError, TryPutError};
+pub use errors::{GetNowaitError, PutError, PutNowaitError, QueueShutDown, TooManyTasksDone};
 pub use heap::MinHeap;
 pub use store::Store;
 
@@ -161,11 +161,11 @@ impl<S: Store> QueueOf<S> {
     /// # In asyncio
     /// `queue.put_nowait(item)`.
     #[track_caller]
-    pub fn put_nowait(&self, item: S::Item) -> Result<(), TryPutError<S::Item>> {
+    pub fn put_nowait(&self, item: S::Item) -> Result<(), PutNowaitError<S::Item>> {
         if self.is_full() && !self.is_shut_down() {
-            return Err(TryPutError::Full(item));
+            return Err(PutNowaitError::Full(item));
         }
-        self.put_now(item).map_err(|PutError(item)| TryPutError::ShutDown(item))
+        self.put_now(item).map_err(|PutError(item)| PutNowaitError::ShutDown(item))
     }
 
     #[inline]
@@ -211,8 +211,8 @@ impl<S: Store> QueueOf<S> {
         loop {
             match self.get_nowait() {
                 Ok(item) => return Ok(item),
-                Err(TryGetError::ShutDown) => return Err(QueueShutDown),
-                Err(TryGetError::Empty) => {} // wait after the match, or the future would hold the matched value meanwhile
+                Err(GetNowaitError::ShutDown) => return Err(QueueShutDown),
+                Err(GetNowaitError::Empty) => {} // wait after the match, or the future would hold the matched value meanwhile
             }
             Wait::new(&Of::<S, GETTERS>(self)).await;
         }
@@ -230,7 +230,7 @@ impl<S: Store> QueueOf<S> {
     /// `queue.get_nowait()`.
     #[inline]
     #[track_caller]
-    pub fn get_nowait(&self) -> Result<S::Item, TryGetError> {
+    pub fn get_nowait(&self) -> Result<S::Item, GetNowaitError> {
         let taken_out = if S::CALLS_FOREIGN_CODE {
             let mut operation = self.begin_operation();
             operation.taken_out = operation.store().next();
@@ -246,8 +246,8 @@ impl<S: Store> QueueOf<S> {
                 }
                 Ok(item)
             }
-            None if self.is_shut_down() => Err(TryGetError::ShutDown),
-            None => Err(TryGetError::Empty),
+            None if self.is_shut_down() => Err(GetNowaitError::ShutDown),
+            None => Err(GetNowaitError::Empty),
         }
     }
 
