@@ -98,6 +98,7 @@
 //! | `spawn` | how tasks are created |
 //! | `catch` | `catch_cancel`, `finally`, `shield` |
 //! | `report` | the exception handler |
+//! | `gather/children` | what can be gathered |
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
 //! | `callback` | functions that the loop calls, without a task |
@@ -105,6 +106,7 @@
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
 //! | `sync` | the public names of these three |
+//! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
 //! | `wait` | `wait`, `as_completed` |
 //! | `exception_group` | several errors as one |
@@ -161,6 +163,7 @@ mod foreign;
 #[cfg(feature = "futures")]
 mod futures;
 mod gather;
+mod given;
 mod group;
 mod host;
 mod join;
@@ -244,7 +247,7 @@ pub mod bounds {
         Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather,
         PlainChild, TryChild,
     };
-    pub use crate::timeout::{IntoDeadline, IntoLimit};
+    pub use crate::given::{IntoDeadline, IntoLimit};
 }
 
 /// What most programs use: `use loopwheel::prelude::*`.

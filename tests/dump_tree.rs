@@ -158,7 +158,7 @@ deadlock: nothing is ready, no timer is set, and nothing can wake the loop
 fn a_deadlock_names_the_lock_that_a_task_waits_for_and_holds() {
     let expected = "\
 deadlock: nothing is ready, no timer is set, and nothing can wake the loop
-  a cycle: 'main' (Task-1) waits for lock 1, held by 'main' (Task-1)
+  a cycle: 'main' (Task-1) waits for lock 1, held by 'main' (Task-1): it waits for itself, so let it drop its guard first
   1 task is left:
     'main' (Task-1), waiting
     └─ lock 1, held by 'main' (Task-1)

@@ -78,9 +78,10 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// Seconds, with as many digits as asked for: `{:.2}` gives `1.50`.
+/// Seconds, with as many digits as asked for: `{:.2}` gives `1.50 s`.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.as_secs_f64(), f)
+        fmt::Display::fmt(&self.as_secs_f64(), f)?;
+        f.write_str(" s")
     }
 }

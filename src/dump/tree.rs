@@ -254,6 +254,9 @@ impl Display for Cycle<'_> {
             }
         }
         match self.steps.len().saturating_sub(most) {
+            0 if self.steps.len() == 1 => {
+                write!(f, ": it waits for itself, so let it drop its guard first")
+            }
             0 => Ok(()),
             more => write!(f, ", and so on through {} more", count(more, "task")),
         }

@@ -3,6 +3,8 @@
 //! A function for each case would do, and users would have to choose one of eight. Here traits let the compiler tell the cases
 //! apart; code that gathers need not know them. Traits cannot tell a handle from another future, so that is asked of its type id
 //! (`given`).
+//!
+//! It stands on `base`, `reason`, `error`, the kernel, `join`, `task` and `spawn`.
 
 use std::any::Any;
 use std::convert::Infallible;

@@ -11,14 +11,12 @@
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
-//! | `given` | what a limit may be given as |
 //! | `at_once` | a limit of zero around a task |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch` and
-//! `sleep`.
+//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch`,
+//! `sleep` and `given`.
 
 mod at_once;
-mod given;
 mod limit;
 mod told;
 
@@ -30,7 +28,7 @@ use std::rc::Rc;
 use crate::base::instant::Instant;
 use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
-pub use given::{IntoDeadline, IntoLimit};
+use crate::given::{IntoDeadline, IntoLimit};
 use limit::{Limit, Limited, Until};
 
 /// Awaits `future` for at most `limit`; `None` is no limit.

@@ -156,8 +156,7 @@ where
 ///
 /// # Examples
 /// ```
-/// use loopwheel::errors::CannotStartThread;
-/// use loopwheel::{run, try_to_thread};
+/// use loopwheel::{errors::CannotStartThread, run, try_to_thread};
 ///
 /// let length = run(async {
 ///     match try_to_thread(|| "some blocking work".len()) {

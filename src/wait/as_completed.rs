@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use crate::base::instant::Instant;
 use crate::delivery::{Told, checkpoint};
 use crate::error::TimedOut;
+use crate::given::IntoLimit;
 use crate::join::{WaitSet, WakeAt};
 use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
-use crate::timeout::IntoLimit;
 
 /// Gives tasks back in the order in which they end.
 ///

@@ -7,7 +7,7 @@
 //! | `mod` (this file) | `wait`: the handles in two lists |
 //! | `as_completed` | the handles one by one |
 //!
-//! It stands on `base`, `error`, the kernel, `delivery`, `join`, `task` and `sleep`.
+//! It stands on `base`, `error`, the kernel, `delivery`, `join`, `task`, `sleep` and `given`.
 
 mod as_completed;
 
@@ -20,11 +20,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::delivery::{Told, checkpoint};
+use crate::given::IntoLimit;
 use crate::join::{WaitSet, WakeAt};
 use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
-use crate::timeout::IntoLimit;
 
 pub use ReturnWhen::{AllCompleted, FirstCompleted, FirstException};
 

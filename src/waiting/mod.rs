@@ -17,5 +17,15 @@
 mod wait;
 mod waiters;
 
+use thiserror::Error;
+
 pub(crate) use wait::{Owner, Wait};
 pub(crate) use waiters::Waiters;
+
+/// A lock or a permit is not free, or other tasks are in line for it.
+///
+/// # In asyncio
+/// There is none: `Lock` and `Semaphore` have no `acquire_nowait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("it is not free: `acquire` waits for it")]
+pub struct WouldWait;

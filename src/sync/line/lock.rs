@@ -8,10 +8,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::WouldWait;
 use crate::object::{HeldBy, Line, What, because_of};
 use crate::trace;
-use crate::waiting::{Owner, Wait, Waiters};
+use crate::waiting::{Owner, Wait, Waiters, WouldWait};
 
 /// A lock that one task at a time may hold. The others get it in the order in which they came.
 ///

@@ -15,16 +15,7 @@ mod event;
 mod lock;
 mod semaphore;
 
-use thiserror::Error;
-
+pub use crate::waiting::WouldWait;
 pub use event::Event;
 pub use lock::{Lock, LockGuard, NotLocked};
 pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
-
-/// A lock or a permit is not free, or other tasks are in line for it.
-///
-/// # In asyncio
-/// There is none: `Lock` and `Semaphore` have no `acquire_nowait`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("it is not free: `acquire` waits for it")]
-pub struct WouldWait;

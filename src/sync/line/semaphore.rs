@@ -8,10 +8,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::WouldWait;
 use crate::object::{Line, State, What, because_of};
 use crate::trace;
-use crate::waiting::{Owner, Wait, Waiters};
+use crate::waiting::{Owner, Wait, Waiters, WouldWait};
 
 /// A number of permits, each held by one task at a time. The others get one in the order in which they came.
 ///

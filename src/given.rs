@@ -2,6 +2,8 @@
 //!
 //! `impl Into<Option<Duration>>` would do. But then the compiler says of `wait_for(future, 5)` that `Option<Duration>` lacks a
 //! `From<i32>`, and not that a number has no unit.
+//!
+//! It stands on `base`.
 
 use std::time::Duration;
 
