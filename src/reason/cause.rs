@@ -139,7 +139,7 @@ impl fmt::Display for Told<'_> {
                 write!(f, "a time limit of {time:?}{} is up, in {who}", place(""))
             }
             Cause::LimitUp(who, Length::Until(moment)) => {
-                write!(f, "a time limit until {moment} s{} is up, in {who}", place(""))
+                write!(f, "a time limit until {moment}{} is up, in {who}", place(""))
             }
             Cause::GatherDropped => {
                 write!(f, "the gathering that it belongs to{} was dropped", place(""))
