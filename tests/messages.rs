@@ -97,7 +97,7 @@ const WITHOUT_A_LOOP: &[Case] = &[
         &["a sleep was polled where no event loop", "`EventLoop::drive`"], APoll),
     ("sleep of zero", || poll_once(sleep(Duration::ZERO)), &["a sleep was polled where no event loop"], APoll),
     ("wait_for", || poll_once(wait_for(async {}, Duration::from_secs(1))),
-        &["a time limit (of tests/messages.rs:", "outside a task", "`loopwheel::run`"], APoll),
+        &["a time limit (created at tests/messages.rs:", "outside a task", "`EventLoop::drive`"], APoll),
     ("TaskGroup::scope", || poll_once(TaskGroup::<()>::scope(async |_| Ok::<(), ()>(()))),
         &["the scope of a task group (opened at tests/messages.rs:", "outside a task", "`loopwheel::run`"], APoll),
     ("reraise", || poll_once(async { Cancelled::default().reraise().await }),
@@ -146,7 +146,7 @@ const IN_A_LOOP: &[Case] = &[
         let _ = gather([task]).await;
     }), &["the outcome of a gathered task was taken before"], APoll),
     ("a limit after its end", || run_virtual(after_its_end(wait_for(async {}, Duration::from_secs(1)))),
-        &["a time limit (of tests/messages.rs:", "after its end", "once"], APoll),
+        &["a time limit (created at tests/messages.rs:", "after its end", "await it once"], APoll),
     ("a gathering after its end", || run_virtual(async { after_its_end(gather([async {}])).await }),
         &["a gathering was polled after its end", "await it once"], APoll),
     ("catch_cancel after its end", || run_virtual(after_its_end(catch_cancel(async {}))),

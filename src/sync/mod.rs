@@ -3,6 +3,9 @@
 //! Each can be created without a loop, and any future on its thread may wait for it: a loopwheel task is not needed. The
 //! primitives are `!Send` and lock nothing. Share one among tasks with an [`Rc`](std::rc::Rc).
 //!
+//! What need not wait does not let other tasks run. So a task that only gets items from a queue that is never empty keeps the loop
+//! for itself, unless it calls [`yield_now`](crate::yield_now) at times.
+//!
 //! | ring | idea |
 //! |---|---|
 //! | `line` | the line in which all of them wait, and what needs nothing but a line: lock, event, semaphore |

@@ -149,7 +149,12 @@ impl Limit {
     /// The first poll begins.
     fn enter(&self) {
         let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
-        self.requests_before.set(requests.unwrap_or_else(|| self.is_misused("outside a task")));
+        self.requests_before.set(requests.unwrap_or_else(|| {
+            self.is_misused(
+                "outside a task",
+                "await it in a task of a loop, which `loopwheel::run` and `EventLoop::drive` run",
+            )
+        }));
         self.phase.set(Phase::Running);
         match self.until {
             None => self.arm(None),
@@ -368,7 +373,7 @@ fn poll_again<F: Future>(
     // The body is gone, and its cancel went on from here. A combinator polls all the same, so the cancel goes on once more.
     let Some(mut future) = held.as_mut().as_pin_mut() else {
         if limit.phase.get() != Phase::Passed {
-            limit.is_misused("after its end");
+            limit.is_misused("after its end", "await it once");
         }
         checkpoint::comes_out(cx);
         return Poll::Pending;
@@ -377,7 +382,7 @@ fn poll_again<F: Future>(
         return cancelled_at_once(limit, held, cx);
     }
     if limit.phase.get() != Phase::Running {
-        limit.is_misused("after its end");
+        limit.is_misused("after its end", "await it once");
     }
     // Without a loop there is no time, and no cancel to deliver.
     let (Some(begun), Some(engine)) = (limit.begun.get(), current::running()) else {

@@ -76,7 +76,7 @@ pub fn wait_for<F: Future>(
     Held::new(future, Limited::<_, true>(limit))
 }
 
-/// Runs `body` for at most `limit`; `None` is no limit yet.
+/// Runs `body` for at most `limit`; `None` is no limit yet. For a future, and not a body, there is [`wait_for`].
 ///
 /// The body is called with a [`Deadline`]. With it, or with a clone of it, other code can move the limit.
 ///

@@ -18,10 +18,8 @@ impl Limit {
     }
 
     #[cold]
-    pub(super) fn is_misused(&self, how: &str) -> ! {
+    pub(super) fn is_misused(&self, how: &str, what_to_do: &str) -> ! {
         let at = self.created_at;
-        panic!(
-            "a time limit (of {at}) was polled {how}: await it in a task of a loop, as `loopwheel::run` runs, once"
-        )
+        panic!("a time limit (created at {at}) was polled {how}: {what_to_do}")
     }
 }

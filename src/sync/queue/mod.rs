@@ -106,7 +106,7 @@ impl<S: Store> QueueOf<S> {
         QueueOf::bounded(usize::MAX)
     }
 
-    /// A queue for at most this many items. A capacity of zero is no limit, as in asyncio.
+    /// A queue for at most this many items. **A capacity of zero is no limit**, as in asyncio.
     #[track_caller]
     pub fn bounded(capacity: usize) -> QueueOf<S> {
         QueueOf {
