@@ -270,7 +270,9 @@ impl Drop for Permit<'_> {
 /// # In asyncio
 /// `ValueError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the semaphore was released more often than it was acquired")]
+#[error(
+    "the semaphore was released more often than it was acquired: a permit is released by its drop, and by `release` if it was forgotten"
+)]
 pub struct ReleasedTooOften;
 
 /// A [`Semaphore`] that cannot have more permits than it began with.

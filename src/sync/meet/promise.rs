@@ -40,7 +40,7 @@ struct State<T> {
 /// # In asyncio
 /// `InvalidStateError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the promise has been set before")]
+#[error("the promise has been set before: set it once, or ask `is_set` first")]
 pub struct AlreadySet<T>(pub T);
 
 static PROMISE: What = What::the("promise");

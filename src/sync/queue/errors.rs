@@ -7,7 +7,7 @@ use thiserror::Error;
 /// # In asyncio
 /// `QueueShutDown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the queue is shut down")]
+#[error("the queue is shut down, and empty: there is no further item")]
 pub struct QueueShutDown;
 
 /// The queue is shut down. Contains the item that could not be put.
@@ -42,7 +42,7 @@ pub enum GetNowaitError {
     #[error("the queue is empty: `get` waits for an item")]
     Empty,
     /// The queue is empty and shut down.
-    #[error("the queue is shut down")]
+    #[error("the queue is shut down, and empty: there is no further item")]
     ShutDown,
 }
 
@@ -51,5 +51,7 @@ pub enum GetNowaitError {
 /// # In asyncio
 /// `ValueError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("`task_done` was called more often than items were put")]
+#[error(
+    "`task_done` was called more often than items were put: call it once for each item that was got"
+)]
 pub struct TooManyTasksDone;
