@@ -51,7 +51,5 @@ pub enum GetNowaitError {
 /// # In asyncio
 /// `ValueError`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "`task_done` was called more often than items were put: call it once for each item that was got"
-)]
+#[error("`task_done` was called too often: call it once for each item that was got")]
 pub struct TooManyTasksDone;
