@@ -96,9 +96,7 @@ pub extern "C" fn run_virtual() -> f64 {
                 })
                 .collect();
             let numbers = gather(tasks).await;
-            Ok::<_, String>(
-                numbers.into_iter().map(Result::unwrap_or_default).sum::<u64>(),
-            )
+            Ok::<_, String>(numbers.into_iter().map(Result::unwrap_or_default).sum::<u64>())
         });
         assert_eq!(sum.await.expect("no task fails"), 499_500);
         now().as_secs_f64()
