@@ -12,6 +12,7 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
+use crate::common::ms;
 use crate::{run, tokio_beside};
 
 #[test]
@@ -171,5 +172,38 @@ fn a_client_of_redis_works_on_any_socket_with_its_driver_as_a_task_of_the_loop()
         set_and_get(&connection).await;
         drop(connection);
         driver.await.unwrap(); // it ends with the last connection
+    });
+}
+
+/// The server that the machine has, if it has one. It listens on a socket in a folder of the test's own.
+#[test]
+#[cfg(unix)]
+fn a_client_of_redis_works_with_the_real_server_where_it_is_installed() {
+    use async_net::unix::UnixStream;
+    use backon::{ConstantBuilder, Retryable};
+
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("redis");
+    let mut server = async_process::Command::new("redis-server");
+    server.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket);
+    server.current_dir(folder.path()).stdout(async_process::Stdio::null()).kill_on_drop(true);
+    run("redis-server", async {
+        let Ok(mut server) = server.spawn() else {
+            eprintln!("skipped: there is no redis-server on this machine");
+            return;
+        };
+        let pauses = ConstantBuilder::default().with_delay(ms(20)).with_max_times(500);
+        let connect = async || UnixStream::connect(&socket).await;
+        let stream = connect.retry(pauses).sleep(loopwheel::sleep).await.unwrap();
+        let settings = redis::RedisConnectionInfo::default();
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let connected = MultiplexedConnection::new_with_config(&settings, stream.compat(), config);
+        let (connection, driver) = connected.await.unwrap();
+        let driver = create_task(driver);
+        set_and_get(&connection).await;
+        drop(connection);
+        driver.await.unwrap();
+        server.kill().unwrap();
+        server.status().await.unwrap();
     });
 }
