@@ -9,6 +9,7 @@ mod common;
 mod channels;
 mod databases;
 mod http;
+mod page;
 mod policies;
 mod sockets;
 mod system;
