@@ -1,14 +1,18 @@
 //! The traps that the page warns of: each does what the page says.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Duration;
 
 use futures::AsyncReadExt;
-use loopwheel::{TaskError, create_task, now, run_virtual, to_thread, wait_for};
+use loopwheel::{
+    EventLoop, Instant, TaskError, VirtualClock, create_task, now, run_virtual, to_thread, wait_for,
+};
 use tokio::net::TcpStream;
 
-use crate::common::ms;
+use crate::common::{Watchdog, ms};
 use crate::{run, tokio_beside};
 
 const NO_REACTOR: &str =
@@ -54,8 +58,8 @@ fn a_task_of_tokio_runs_on_tokios_thread_where_there_is_no_loop() {
     let tokio = tokio_beside();
     let _guard = tokio.enter();
     run("other thread", async {
-        let here = std::thread::current().id();
-        let there = tokio::spawn(async { std::thread::current().id() }).await.unwrap();
+        let here = thread::current().id();
+        let there = tokio::spawn(async { thread::current().id() }).await.unwrap();
         assert_ne!(here, there);
         let panic = tokio::spawn(async { drop(create_task(async {})) }).await.unwrap_err();
         let message = panic.into_panic().downcast::<String>().unwrap();
@@ -78,9 +82,32 @@ fn virtual_time_jumps_over_every_limit_while_a_socket_answers() {
 }
 
 #[test]
+fn a_clock_that_is_held_waits_for_the_socket() {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let server = listener.local_addr().unwrap();
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        thread::sleep(ms(10)); // real time, in which the loop has nothing to do
+        stream.write_all(b"!").unwrap();
+    });
+    let clock = VirtualClock::new();
+    let _watchdog = Watchdog::new("held clock");
+    EventLoop::builder().clock(clock.clone()).build().run(async {
+        let held = clock.hold();
+        let mut stream = async_net::TcpStream::connect(server).await.unwrap();
+        let mut buffer = [0; 1];
+        let reading = stream.read(&mut buffer);
+        assert_eq!(wait_for(reading, Duration::from_secs(3600)).await.unwrap().unwrap(), 1);
+        drop(held);
+    });
+    assert_eq!(clock.now(), Instant::START);
+    answering.join().unwrap();
+}
+
+#[test]
 fn virtual_time_stands_still_while_to_thread_works() {
     run_virtual(async {
-        let work = to_thread(|| std::thread::sleep(ms(5)));
+        let work = to_thread(|| thread::sleep(ms(5)));
         assert!(wait_for(work, ms(1)).await.is_ok());
         assert_eq!(now().as_nanos(), 0);
     });

@@ -11,7 +11,7 @@ use loopwheel::sync::Queue;
 use loopwheel::trace::Event;
 use loopwheel::{
     Budget, Clock, EventLoop, Instant, Next, TaskBuilder, TaskGroup, VirtualClock, catch_cancel,
-    create_task, gather, now, sleep, try_to_thread, wait_for, yield_now,
+    create_task, gather, now, sleep, try_create_task, try_to_thread, wait_for, yield_now,
 };
 
 /// What the host gives to the module.
@@ -122,6 +122,17 @@ pub extern "C" fn how_many_loops() -> usize {
     let build = || EventLoop::builder().clock(VirtualClock::new()).try_build();
     let loops: Vec<_> = std::iter::repeat_with(build).map_while(Result::ok).collect();
     loops.len()
+}
+
+/// An error that no code takes reaches the exception handler, and the loop goes on.
+#[unsafe(no_mangle)]
+pub extern "C" fn reports() {
+    let event_loop = EventLoop::builder().clock(VirtualClock::new());
+    let mut event_loop = event_loop.exception_handler(|context| say(&context.to_string())).build();
+    event_loop.run(async {
+        drop(try_create_task(async { Err::<(), _>("broken") }));
+        yield_now().await;
+    });
 }
 
 /// Whether work for another thread is refused with an error: there is no other thread.

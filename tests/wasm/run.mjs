@@ -40,6 +40,8 @@ async function instance() {
     assert.deepEqual(said, ["cleaned up"]);
     assert.equal(exports.how_many_tasks(), 65536 - 1024); // of the slots, some are kept for callbacks
     assert.equal(exports.how_many_loops(), 16);
+    exports.reports();
+    assert.match(said.at(-1), /broken/);
     assert.equal(exports.refuses_threads(), 1);
 }
 
