@@ -63,6 +63,11 @@
 //! Three pages give the name here for each name there, with what differs: `docs/from-asyncio.md`, `docs/from-tokio.md` and
 //! `docs/from-trio.md` (which is for anyio, too).
 //!
+//! # Other crates
+//!
+//! There are no sockets and no files here: a task awaits those of other crates. `docs/ecosystem.md` says which were tried, for
+//! sockets, TLS, HTTP, databases, GUIs, Python and wasm, and what each takes.
+//!
 //! # Reading the source
 //!
 //! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
@@ -139,7 +144,7 @@ mod pages {
     #[doc = include_str!("../docs/from-asyncio.md")]
     struct FromAsyncio;
     #[doc = include_str!("../docs/from-trio.md")]
-    struct FromTrio; // `docs/from-tokio.md` is tested by the package `interop`, which depends on tokio
+    struct FromTrio; // `docs/from-tokio.md` is tested by the package `interop`, `docs/ecosystem.md` by `ecosystem`
     #[cfg(feature = "record")]
     #[doc = include_str!("../docs/trace.md")]
     struct Trace;
