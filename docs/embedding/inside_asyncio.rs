@@ -39,11 +39,14 @@ async def main(Guest):
     except RuntimeError as error:
         said.append(f'failed: {error}')
     # A cancel from Python reaches the task, which cleans up.
+    log = []
     try:
-        await asyncio.wait_for(guest.work(said), 0.01)
+        await asyncio.wait_for(guest.work(log), 0.01)
     except TimeoutError:
         said.append('too slow')
-    await asyncio.sleep(0.05)
+    while not log:
+        await asyncio.sleep(0.001)
+    said += log
     # And one from the loop reaches the coroutine.
     said.append(f'cancelled: {await guest.ask_for_a_moment(asyncio.sleep(3600))}')
     guest.close()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, io::BufReader};
 use loopwheel::{TaskGroup, create_task, gather, to_thread};
@@ -152,7 +153,12 @@ fn a_client_of_redis_works_with_a_tokio_beside_the_loop() {
     run("redis, tokio", async {
         let (server, _serving) = redis_server().await;
         let client = redis::Client::open(format!("redis://{server}")).unwrap();
-        set_and_get(&client.get_multiplexed_async_connection().await.unwrap()).await;
+        // Its limits are half a second, unless they are set: too short for a machine that is busy.
+        let minute = Some(Duration::from_secs(60));
+        let config = redis::AsyncConnectionConfig::new();
+        let config = config.set_connection_timeout(minute).set_response_timeout(minute);
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        set_and_get(&connection.await.unwrap()).await;
     });
 }
 
