@@ -68,7 +68,15 @@ impl Source {
 
 impl Clock {
     /// The operating system's steady clock. It starts now.
+    ///
+    /// # Panics
+    /// On a target without one: wasm32 without an operating system.
+    #[track_caller]
     pub fn monotonic() -> Clock {
+        assert!(
+            !cfg!(all(target_family = "wasm", target_os = "unknown")),
+            "this target has no clock: give the loop one of the host's (`Clock::host`), or a `VirtualClock`, by `EventLoopBuilder::clock`"
+        );
         Clock(Source::Monotonic { start: StdInstant::now() })
     }
 

@@ -26,7 +26,7 @@ mod width {
     pub(super) const GENERATION: u32 = 24;
 }
 
-/// Targets with 32 bits: 16 loops of 65,536 tasks.
+/// Targets with 32 bits: 16 loops of 65,536 slots, of which 64,512 are for tasks.
 #[cfg(not(target_pointer_width = "64"))]
 mod width {
     pub(super) const SLOT: u32 = 16;

@@ -147,14 +147,14 @@ pub extern "C" fn monotonic_clock() {
     drop(EventLoop::new());
 }
 
-/// The same: debug mode measures polls in real time.
+/// Debug mode, which measures polls: by the loop's clock, as there is no other.
 #[unsafe(no_mangle)]
 pub extern "C" fn debug_mode() {
     let event_loop = EventLoop::builder().clock(VirtualClock::new()).debug(true).build();
     run_for_a_while(event_loop);
 }
 
-/// The same: an observer is told how long a poll took, in real time.
+/// An observer, which is told how long a poll took: by the loop's clock too.
 #[unsafe(no_mangle)]
 pub extern "C" fn observer() {
     let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(|_: &Event<'_>| ());
