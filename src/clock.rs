@@ -73,6 +73,7 @@ impl Clock {
     /// On a target without one: wasm32 without an operating system.
     #[track_caller]
     pub fn monotonic() -> Clock {
+        #[allow(clippy::manual_assert)] // an assertion of a constant is no better
         if cfg!(all(target_family = "wasm", target_os = "unknown")) {
             panic!(
                 "this target has no clock: give the loop one of the host's (`Clock::host`), or a `VirtualClock`, by \
