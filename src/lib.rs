@@ -27,9 +27,9 @@
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
 //! | share, and hand over | [`sync`]: locks, semaphores, events, conditions, barriers, promises, queues; [`TaskLocal`] |
-//! | use threads | [`to_thread`] for work that blocks; a [`Handle`] for other threads |
+//! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
-//! | see what it does | [`dump()`], [`stats`], [`trace`], [`Recorder`], [`set_debug`], [`set_exception_handler`] |
+//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`], [`set_debug`], [`set_exception_handler`] |
 //! | test | [`run_virtual`], [`VirtualClock`] |
 //! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
