@@ -14,7 +14,7 @@ use crate::base::instant::Instant;
     message = "a time limit is a `Duration`, and `{Self}` is none",
     label = "this is no `Duration`",
     note = "give a number its unit: `Duration::from_secs(5)`, `Duration::from_millis(250)`; `None` is no limit",
-    note = "for a moment there is `timeout_at`"
+    note = "the order is `wait_for(future, limit)`; for a moment there is `timeout_at`"
 )]
 pub trait IntoLimit: sealed::Sealed<Duration> {}
 

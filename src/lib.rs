@@ -21,7 +21,7 @@
 //! | to … | there is |
 //! |---|---|
 //! | run a program | [`run()`], [`try_run`], [`run_virtual`]; with settings: [`EventLoop`] |
-//! | start tasks | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
+//! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
 //! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
@@ -29,7 +29,7 @@
 //! | share, and hand over | [`sync`]: locks, semaphores, events, conditions, barriers, promises, queues; [`TaskLocal`] |
 //! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
-//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`], [`set_debug`], [`set_exception_handler`] |
+//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
 //! | test | [`run_virtual`], [`VirtualClock`] |
 //! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
@@ -55,8 +55,8 @@
 //!
 //! A panic in a task is that task's outcome ([`TaskError::Panicked`]), and so is the `Err` of a task that was created with
 //! [`try_create_task`] (to [`create_task`] a `Result` is a value like any other). A failure that no task or handle will see is
-//! reported once, to the loop's exception handler. A loop that could never go on returns an error ([`Deadlock`]) that says what
-//! each task waits for. A loop that goes on can be asked the same: [`dump()`].
+//! reported once, to the loop's exception handler. A loop that could never go on makes [`run()`] panic, and [`try_run`] return an
+//! error ([`Deadlock`]), with what each task waits for. A loop that goes on can be asked the same: [`dump()`].
 //!
 //! # Coming from elsewhere
 //!

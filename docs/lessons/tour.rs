@@ -213,7 +213,7 @@ fn list() -> String {
 fn say(line: &str) {
     note(line);
     if !record::is_silent() {
-        print(format_args!("{:>6.2}s  {line}", loopwheel::now()));
+        print(format_args!("{:>6.2}  {line}", loopwheel::now()));
     }
 }
 

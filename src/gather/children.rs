@@ -317,7 +317,7 @@ pub enum FromTuple {}
 #[diagnostic::on_unimplemented(
     message = "`gather` takes an iterable of futures, or a tuple of one to eight of them, and `{Self}` is neither",
     label = "these cannot be gathered",
-    note = "more than eight futures of different types: gather tuples of them, and these tuples of gatherings in turn",
+    note = "several futures go into one tuple, `gather((a, b))`; more than eight of different types into tuples that are gathered in turn",
     note = "futures become tasks, so they must be `'static`: use `async move`, and an `Rc` for what is shared"
 )]
 pub trait IntoGather<M> {
@@ -331,7 +331,7 @@ pub trait IntoGather<M> {
 #[diagnostic::on_unimplemented(
     message = "`try_gather` takes an iterable of futures that output a `Result`, or a tuple of one to eight of them, and `{Self}` is neither",
     label = "these cannot be gathered",
-    note = "more than eight futures of different types: gather tuples of them, and these tuples of gatherings in turn",
+    note = "several futures go into one tuple, `gather((a, b))`; more than eight of different types into tuples that are gathered in turn",
     note = "futures become tasks, so they must be `'static`: use `async move`, and an `Rc` for what is shared"
 )]
 pub trait IntoTryGather<M> {

@@ -174,7 +174,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// the body that awaits the handle does.
     ///
     /// A child returns a `Result`, or nothing. Children and body agree on `E`. Where the compiler cannot infer it, because all of them
-    /// return nothing, write `TaskGroup::<E>::scope`; write `Err::<(), _>(…)` for the type of a child without a value.
+    /// return nothing, write `TaskGroup::<std::convert::Infallible>::scope`; write `Err::<(), _>(…)` for the type of a child without a value.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
