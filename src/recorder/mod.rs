@@ -32,6 +32,9 @@ use crate::trace::{Event, Observer, Run, What};
 
 /// Keeps the events of a run. A clone is the same recorder.
 ///
+/// With the feature `record` it also writes the run: `with_lines`, `write_player`, `write_lines` and `write_timeline` (all but
+/// `with_lines` need only `json`).
+///
 /// # Examples
 /// ```
 /// use loopwheel::{EventLoop, Recorder, VirtualClock, yield_now};
