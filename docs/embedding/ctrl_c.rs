@@ -3,6 +3,9 @@
 //! The crate installs no signal handler; a program does, with the crate `ctrlc`. The first Ctrl-C cancels `main`, so
 //! its clean-up runs, including the part that awaits. A second one does not wait for the clean-up. The exit code is the
 //! shell's for SIGINT.
+//!
+//! While the listener waits, another thread can always wake the loop. So a program that hangs is no deadlock any more, but silent:
+//! run it with `LOOPWHEEL_DEBUG=1`, or set `stall_after`, to have it reported.
 
 use std::process::ExitCode;
 use std::time::Duration;
