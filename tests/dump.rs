@@ -501,7 +501,7 @@ fn a_loop_that_is_gone_is_an_error_and_one_that_goes_meanwhile_too() {
         let handle = handle.clone();
         move || handle.dump().map(|_| ())
     });
-    thread::sleep(ms(20));
+    thread::sleep(ms(20)); // real time, in which the other thread asks: if it comes too late, the answer is the same
     drop(event_loop);
     assert_eq!(asks.join().unwrap(), Err(LoopGone));
     assert_eq!(handle.dump().map(|_| ()), Err(LoopGone));

@@ -535,7 +535,7 @@ fn a_slow_poll_is_reported_without_what_comes_after_it() {
         .exception_handler(move |report| {
             let is_done = report.task.as_ref().map(TaskRef::is_done);
             seen.borrow_mut().push(format!("{:?}, done: {is_done:?}", report.failure));
-            thread::sleep(ms(80)); // the handler is slow as well, but no poll
+            thread::sleep(ms(80)); // the handler is slow as well, but no poll; polls are measured by the real clock
         })
         .build();
     event_loop.run(async move {

@@ -8,15 +8,16 @@
 //! The time is real time, whatever clock the loop has. Only `run` parks: a host, or another executor, sees itself how long it has
 //! not been called.
 
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::report::{ExceptionContext, Failure};
 
 /// A time in which the loop polls nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Quiet {
-    since: StdInstant,
+    since: Instant,
     /// How many tasks had been popped when it began.
     popped: u64,
     is_reported: bool,
@@ -33,9 +34,9 @@ impl Engine {
         }
         let popped = self.tasks.ready.popped();
         let quiet = self.watch.quiet.get().filter(|quiet| quiet.popped == popped);
-        let quiet = quiet.unwrap_or(Quiet { since: StdInstant::now(), popped, is_reported: false });
+        let quiet = quiet.unwrap_or(Quiet { since: self.real_now(), popped, is_reported: false });
         self.watch.quiet.set(Some(quiet));
-        (!quiet.is_reported).then(|| limit.saturating_sub(quiet.since.elapsed()))
+        (!quiet.is_reported).then(|| limit.saturating_sub(self.real_now() - quiet.since))
     }
 
     /// Reports what each task waits for.
@@ -44,7 +45,7 @@ impl Engine {
         let Some(quiet) = self.watch.quiet.get() else { return };
         self.watch.quiet.set(Some(Quiet { is_reported: true, ..quiet }));
         let (waits, tree) = self.stuck_tasks();
-        let failure = Failure::Stalled { quiet_for: quiet.since.elapsed(), waits, tree };
+        let failure = Failure::Stalled { quiet_for: self.real_now() - quiet.since, waits, tree };
         self.report(&ExceptionContext::of_loop(failure));
     }
 }

@@ -107,7 +107,7 @@ fn a_clock_that_is_held_waits_for_the_socket() {
 #[test]
 fn virtual_time_stands_still_while_to_thread_works() {
     run_virtual(async {
-        let work = to_thread(|| thread::sleep(ms(5)));
+        let work = to_thread(|| thread::sleep(ms(5))); // the real clock is the point: the work of a thread takes real time
         assert!(wait_for(work, ms(1)).await.is_ok());
         assert_eq!(now().as_nanos(), 0);
     });
