@@ -9,7 +9,7 @@ use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::error::TimedOut;
 use crate::kernel::current;
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 use crate::task::{Task, TaskHandle};
 use crate::wait::{AsCompleted, AsCompletedWithin};
 

@@ -26,7 +26,8 @@
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
-//! | share, and hand over | [`sync`]: locks, semaphores, events, conditions, barriers, promises, queues; [`TaskLocal`] |
+//! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
+//! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
 //! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
@@ -100,7 +101,7 @@
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
 //! | `join` | waiting for the end of one task, or of many |
 //! | `task` | handles of tasks, and references to them |
-//! | `spawn` | how tasks are created |
+//! | `spawning` | how tasks are created |
 //! | `catch` | `catch_cancel`, `finally`, `shield` |
 //! | `report` | the exception handler |
 //! | `gather/children` | what can be gathered |
@@ -184,7 +185,7 @@ mod room;
 mod run;
 mod scope;
 mod sleep;
-mod spawn;
+mod spawning;
 pub mod sync;
 mod task;
 mod task_local;
@@ -218,7 +219,7 @@ pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, set_exception_handler};
 pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_trace, try_run};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
-pub use spawn::{TaskBuilder, create_task, try_create_task};
+pub use spawning::{TaskBuilder, create_task, try_create_task};
 pub use task::{
     SharedTask, SharedTaskOf, Task, TaskHandle, TaskOf, TaskRef, all_tasks, current_task,
     try_current_task,
@@ -244,15 +245,17 @@ pub mod errors {
     pub use crate::to_thread::CannotStartThread;
 }
 
-/// What the bounds of functions name, and a program seldom does: what can be gathered, what a limit is given as, what a group's
-/// children return.
+/// What the bounds of functions name, and a program seldom does: what can be gathered, what a limit is given as, what a
+/// group's children return, what a clean-up is.
 pub mod bounds {
-    pub use crate::exception_group::{BodyOutput, ChildOutput};
+    pub use crate::catch::{Cleanup, Closure, LazyFuture};
+    pub use crate::exception_group::{BodyOutput, ChildOutput, IntoRaised};
     pub use crate::gather::{
         Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather,
         PlainChild, TryChild,
     };
     pub use crate::given::{IntoDeadline, IntoLimit};
+    pub use crate::timeout::LimitBody;
 }
 
 /// What most programs use: `use loopwheel::prelude::*`.

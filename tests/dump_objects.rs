@@ -75,7 +75,7 @@ fn each_kind_says_what_of_it_a_task_waits_for() {
                 "promise 5",
                 "an item of queue 6",
                 "room in queue 7",
-                "the work on the items of queue 7, 1 not reported as done",
+                "the work on the items of queue 7: 0 items got without a `task_done()`, 1 not got",
                 "condition 8",
                 "the other tasks at barrier 9",
             ]

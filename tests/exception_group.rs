@@ -228,7 +228,8 @@ fn touchy(third: PanicsIn, alive: &Alive) -> ExceptionGroup<Touchy> {
     let deepest = ExceptionGroup::new("deepest", [one(6)]);
     let second = [Raised::Error(one(5)), Raised::Group(deepest)];
     let second = ExceptionGroup::from_members("second", second);
-    let members = [one(1).into(), Raised::Group(inner), one(4).into(), Raised::Group(second)];
+    let members =
+        [Raised::Error(one(1)), Raised::Group(inner), Raised::Error(one(4)), Raised::Group(second)];
     ExceptionGroup::from_members("outer", members)
 }
 

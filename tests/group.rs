@@ -562,7 +562,9 @@ fn cancel_ends_a_group_quietly() {
             group.cancel();
             waits(log.clone(), "body", 50).await
         });
-        assert!(scope.await.unwrap_err().is_empty());
+        let error = scope.await.unwrap_err();
+        assert!(error.is_empty());
+        assert_eq!(error.to_string(), "the task group was cancelled, and its body was interrupted");
         log.expect(&[(0, "child cancelled"), (0, "body cancelled")]);
 
         // By a child.

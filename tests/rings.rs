@@ -32,7 +32,7 @@ const RINGS: [(&str, usize); 51] = [
     ("cancel", 800),
     ("join", 800),
     ("task", 800),
-    ("spawn", 450),
+    ("spawning", 450),
     ("catch", 800),
     ("report", 800),
     ("gather/children", 450),

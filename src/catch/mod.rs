@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `mod` (this file) | [`catch_cancel`], [`finally`] |
 //! | `frame` | a future that is held in place, and dropped in place when a cancel is caught |
+//! | `cleanup` | what [`finally`] takes as a clean-up |
 //! | `shield` | awaiting a task without passing a cancel on to it |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `scope` and `task`.
 
+mod cleanup;
 mod frame;
 mod shield;
 
@@ -25,6 +27,7 @@ use crate::delivery::checkpoint;
 use crate::error::Cancelled;
 use crate::kernel::current;
 use crate::scope::{Scope, Seen};
+pub use cleanup::{Cleanup, Closure, LazyFuture};
 pub(crate) use frame::{Frame, Held};
 pub use shield::shield;
 
@@ -126,6 +129,8 @@ impl Cancelled {
 
 /// Awaits `body`, and then `cleanup`, however `body` ended: with a value, cancelled, or in a panic.
 ///
+/// The clean-up is an async closure, or a future: neither does anything before `body` has ended.
+///
 /// # Cancellation
 /// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is dropped before
 /// its end, `cleanup` does not run: in a task that is dropped hard, as the loser of a `select!`, or kept by a task that ends.
@@ -149,9 +154,9 @@ impl Cancelled {
 ///
 /// # In asyncio
 /// `try: … finally: …`.
-pub async fn finally<F: Future>(body: F, cleanup: impl AsyncFnOnce()) -> F::Output {
+pub async fn finally<F: Future, By>(body: F, cleanup: impl Cleanup<By>) -> F::Output {
     let ended = catch_all(body).await;
-    cleanup().await;
+    cleanup.start().await;
     match ended {
         Ok(output) => output,
         Err(Ending::Cancelled(cancelled)) => cancelled.reraise().await,

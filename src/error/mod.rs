@@ -40,6 +40,7 @@ use crate::reason::{CancelledBy, Reason};
 /// The exception that `await task` raises.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
+#[doc(alias = "JoinError")]
 pub enum TaskError<E = Infallible> {
     /// The task's future returned this error.
     #[error("{0}")]

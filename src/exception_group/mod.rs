@@ -27,7 +27,7 @@ use crate::error::Panic;
 use print::{MoreLevels, PRINTED_LEVELS};
 
 pub(crate) use output::ChildOf;
-pub use output::{BodyOutput, ChildOutput};
+pub use output::{BodyOutput, ChildOutput, IntoRaised};
 
 /// Several errors that were raised together. Groups nest, so it is a tree.
 ///
@@ -116,18 +116,6 @@ pub enum Raised<E> {
     /// A task panicked.
     #[error("{0}")]
     Panic(Panic),
-}
-
-impl<E> From<E> for Raised<E> {
-    fn from(error: E) -> Raised<E> {
-        Raised::Error(error)
-    }
-}
-
-impl<E> From<ExceptionGroup<E>> for Raised<E> {
-    fn from(group: ExceptionGroup<E>) -> Raised<E> {
-        Raised::Group(group)
-    }
 }
 
 impl<'a, E> IntoIterator for &'a ExceptionGroup<E> {
@@ -325,8 +313,11 @@ impl<E> ExceptionGroup<E> {
 
     fn heading(&self) -> String {
         let count = self.members.0.len();
-        let errors = if count == 1 { "error" } else { "errors" };
-        format!("{} ({count} {errors})", self.message)
+        match count {
+            0 => self.message.clone(),
+            1 => format!("{} (1 error)", self.message),
+            _ => format!("{} ({count} errors)", self.message),
+        }
     }
 }
 

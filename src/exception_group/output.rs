@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::Raised;
+use super::{ExceptionGroup, Raised};
 use crate::base::kind::Kind;
 
 /// What a child of a [`TaskGroup`](crate::TaskGroup) returns: a `Result` whose error is the group's, or `()`. Sealed.
@@ -41,6 +41,36 @@ pub trait BodyOutput<E>: sealed::Body<E> {
     fn into_result(self) -> Result<Self::Value, Raised<E>>;
 }
 
+/// What the body of a scope may fail with: the group's error, a group of those, or a member of one. Implement it for an error that
+/// becomes the group's.
+#[diagnostic::on_unimplemented(
+    message = "the error of this task group is `{E}`, and its body fails with `{Self}`",
+    label = "`{Self}` is not the group's error",
+    note = "a group's children and its body agree on one error: convert with `map_err`, or let all of them fail with an enum, or with `Box<dyn std::error::Error>`"
+)]
+pub trait IntoRaised<E> {
+    /// The member of the group that it becomes.
+    fn into_raised(self) -> Raised<E>;
+}
+
+impl<E> IntoRaised<E> for E {
+    fn into_raised(self) -> Raised<E> {
+        Raised::Error(self)
+    }
+}
+
+impl<E> IntoRaised<E> for ExceptionGroup<E> {
+    fn into_raised(self) -> Raised<E> {
+        Raised::Group(self)
+    }
+}
+
+impl<E> IntoRaised<E> for Raised<E> {
+    fn into_raised(self) -> Raised<E> {
+        self
+    }
+}
+
 impl<T, E> ChildOutput<E> for Result<T, E> {
     type Value = T;
     fn into_result(self) -> Result<T, E> {
@@ -55,10 +85,10 @@ impl<E> ChildOutput<E> for () {
     }
 }
 
-impl<R, X: Into<Raised<E>>, E> BodyOutput<E> for Result<R, X> {
+impl<R, X: IntoRaised<E>, E> BodyOutput<E> for Result<R, X> {
     type Value = R;
     fn into_result(self) -> Result<R, Raised<E>> {
-        self.map_err(Into::into)
+        self.map_err(X::into_raised)
     }
 }
 
@@ -70,14 +100,12 @@ impl<E> BodyOutput<E> for () {
 }
 
 mod sealed {
-    use super::Raised;
-
     pub trait Child<E> {}
     impl<T, E> Child<E> for Result<T, E> {}
     impl<E> Child<E> for () {}
 
     pub trait Body<E> {}
-    impl<R, X: Into<Raised<E>>, E> Body<E> for Result<R, X> {}
+    impl<R, X: super::IntoRaised<E>, E> Body<E> for Result<R, X> {}
     impl<E> Body<E> for () {}
 }
 

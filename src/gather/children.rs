@@ -4,7 +4,7 @@
 //! apart; code that gathers need not know them. Traits cannot tell a handle from another future, so that is asked of its type id
 //! (`given`).
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `join`, `task` and `spawn`.
+//! It stands on `base`, `reason`, `error`, the kernel, `join`, `task` and `spawning`.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use crate::error::{NoRunningLoop, TaskError};
 use crate::join::Members;
 use crate::kernel::current;
 use crate::kernel::record::{Flag, RecordRef};
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 use crate::task::{SharedTaskOf, Task, TaskOf};
 
 /// One child: a task that was spawned here, or a given one. An await of the own task gives `M`; what is gathered is `O`.

@@ -9,7 +9,7 @@
 //! | `children` | from an argument to children, and from children to results |
 //! | `tuples` | the same for tuples |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `awaited`, `cancel`, `join`, `task` and `spawn`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `awaited`, `cancel`, `join`, `task` and `spawning`.
 
 mod children;
 mod tuples;

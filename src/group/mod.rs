@@ -13,7 +13,7 @@
 //!
 //! The children and their errors are in a ring of their own, `group/state`.
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawn`, `catch`,
+//! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawning`, `catch`,
 //! `exception_group` and `group/state`.
 
 mod frame;
@@ -33,11 +33,13 @@ use crate::catch::{Ending, Held};
 use crate::delivery::checkpoint;
 use crate::engine::Engine;
 use crate::error::Cancelled;
-use crate::exception_group::{BodyOutput, ChildOf, ChildOutput, ExceptionGroup, Raised};
+use crate::exception_group::{
+    BodyOutput, ChildOf, ChildOutput, ExceptionGroup, IntoRaised, Raised,
+};
 use crate::foreign;
 use crate::kernel::current::{self, with_current_loop};
 use crate::reason::{Cause, Reason};
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 use crate::task::{Task, running_loop};
 use frame::{BodyFrame, drop_held};
 use state::{Phase, ScopeGuard, State};
@@ -162,6 +164,8 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// # In asyncio
     /// `async with asyncio.TaskGroup() as group`.
     #[doc(alias = "nursery")]
+    #[doc(alias = "JoinSet")]
+    #[doc(alias = "start_soon")]
     #[track_caller]
     pub fn scope<B: BodyOutput<E>>(
         body: impl AsyncFnOnce(&TaskGroup<E>) -> B,
@@ -173,18 +177,46 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// [`TaskError::Grouped`](crate::TaskError::Grouped). The body does not see that, because it is cancelled first; code outside
     /// the body that awaits the handle does.
     ///
+    /// So `child.await.unwrap()` is right in the body, unless this child alone is cancelled, by its handle.
+    ///
     /// A child returns a `Result`, or nothing. Children and body agree on `E`. Where the compiler cannot infer it, because all of them
     /// return nothing, write `TaskGroup::<std::convert::Infallible>::scope`; write `Err::<(), _>(…)` for the type of a child without a value.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
     /// [`create_task_if_open`](TaskGroup::create_task_if_open) returns an error instead.
+    ///
+    /// # Examples
+    /// Children are `'static`: they share what they need by an `Rc`. With `?` on errors of several types, the group's error is an enum
+    /// or a box.
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::{cell::Cell, error::Error, rc::Rc};
+    /// use loopwheel::TaskGroup;
+    ///
+    /// let sum = Rc::new(Cell::new(0));
+    /// let scope = TaskGroup::<Box<dyn Error>>::scope(async |group| {
+    ///     for text in ["1", "2", "three"] {
+    ///         let sum = sum.clone();
+    ///         group.create_task(async move {
+    ///             sum.set(sum.get() + text.parse::<u32>()?);
+    ///             Ok(())
+    ///         });
+    ///     }
+    /// });
+    /// assert_eq!(scope.await.unwrap_err().iter().count(), 1);
+    /// assert_eq!(sum.get(), 3);
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `group.create_task(coro)`.
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Task<<F::Output as ChildOutput<E>>::Value, E>
     where
         F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        or_panic(self.spawn(TaskBuilder::new(), ChildOf::KIND, future, Location::caller()))
+        or_panic(self.create(TaskBuilder::new(), ChildOf::KIND, future, Location::caller()))
     }
 
     /// Spawns a child.
@@ -202,7 +234,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        self.spawn(TaskBuilder::new(), ChildOf::KIND, future, Location::caller())
+        self.create(TaskBuilder::new(), ChildOf::KIND, future, Location::caller())
     }
 
     /// Spawns a child with a name.
@@ -220,7 +252,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
         let builder = TaskBuilder::new().name(name);
-        or_panic(self.spawn(builder, ChildOf::KIND, future, Location::caller()))
+        or_panic(self.create(builder, ChildOf::KIND, future, Location::caller()))
     }
 
     /// Spawns a child with a name.
@@ -239,7 +271,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output: ChildOutput<E, Value: 'static>> + 'static,
     {
-        self.spawn(TaskBuilder::new().name(name), ChildOf::KIND, future, Location::caller())
+        self.create(TaskBuilder::new().name(name), ChildOf::KIND, future, Location::caller())
     }
 
     /// Spawns a child that opens a scope of its own, and so fails with a group of errors: the groups nest.
@@ -266,11 +298,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     where
         F: Future<Output = Result<T, ExceptionGroup<E>>> + 'static,
     {
-        or_panic(self.spawn(TaskBuilder::new(), Fallible, future, Location::caller()))
+        or_panic(self.create(TaskBuilder::new(), Fallible, future, Location::caller()))
     }
 
     #[track_caller]
-    fn spawn<F: Future + 'static, K>(
+    fn create<F: Future + 'static, K>(
         &self,
         builder: TaskBuilder,
         kind: K,
@@ -278,7 +310,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         at: &'static Location<'static>,
     ) -> Result<Task<K::Value, K::Error>, GroupClosed>
     where
-        K: Kind<F::Output, Value: 'static, Error: Into<Raised<E>>>,
+        K: Kind<F::Output, Value: 'static, Error: IntoRaised<E>>,
     {
         let state = &self.state;
         let (phase, running) = (state.phase.get(), state.running.get());
@@ -401,7 +433,11 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
                 parent.cancel(&reason);
             }
         }
-        Err(ExceptionGroup::from_members("unhandled errors in a TaskGroup", errors))
+        let message = match errors[..] {
+            [] => "the task group was cancelled, and its body was interrupted",
+            _ => "unhandled errors in a TaskGroup",
+        };
+        Err(ExceptionGroup::from_members(message, errors))
     }
 }
 

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use crate::error::TaskError;
-use crate::exception_group::Raised;
+use crate::exception_group::{IntoRaised, Raised};
 use crate::foreign;
 use crate::join::{Subscriber, Subscription};
 use crate::kept_waker::KeptWaker;
@@ -82,11 +82,11 @@ struct Child<E> {
 }
 
 /// Takes what a child failed with. It is still there: the handle of a grouped task does not give it away.
-fn raised<E, T, X: Into<Raised<E>>>(child: &Typed<Result<T, TaskError<X>>>) -> Option<Raised<E>> {
+fn raised<E, T, X: IntoRaised<E>>(child: &Typed<Result<T, TaskError<X>>>) -> Option<Raised<E>> {
     if let Some(TaskError::Panicked(panic)) = child.ending::<Infallible>() {
         return Some(Raised::Panic(panic));
     }
-    child.take_error().map(Into::into)
+    child.take_error().map(X::into_raised)
 }
 
 impl<E: 'static> State<E> {
@@ -121,7 +121,7 @@ impl<E: 'static> State<E> {
         Reason::own(cause(self.parent().who()), Some(self.opened_at))
     }
 
-    pub(super) fn add_child<T: 'static, X: Into<Raised<E>> + 'static>(
+    pub(super) fn add_child<T: 'static, X: IntoRaised<E> + 'static>(
         self: &Rc<Self>,
         child: &Typed<Result<T, TaskError<X>>>,
     ) {

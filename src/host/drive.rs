@@ -19,7 +19,7 @@ use crate::error::{RunError, TaskError};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
 use crate::run::{EventLoop, NextStep};
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 
 impl EventLoop {
     /// Runs `main`, then cancels the remaining tasks and waits for them, as [`try_run`](EventLoop::try_run) does; but as a future

@@ -10,7 +10,7 @@
 //! | `builder` | the settings of a loop |
 //! | `driver` | what to do between two turns |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `trace`, `clock`, `object`, `time`, `task`, `spawn`, `report`,
+//! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `trace`, `clock`, `object`, `time`, `task`, `spawning`, `report`,
 //! `callback`, `thread`, `to_thread`, `dump`, `watch` and `close`.
 
 mod builder;
@@ -34,7 +34,7 @@ use crate::kernel::current;
 use crate::kernel::record::{Flag, Typed};
 use crate::reason::{Cause, Reason};
 use crate::report::{ExceptionContext, Failure};
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 use crate::task::{Task, TaskRef, give_name, running_loop};
 use crate::thread::Handle;
 use crate::trace::Observer;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::{now, sleep_until};
 use crate::base::instant::Instant;
 
-/// Ticks every `period`, counted from the first tick that is awaited.
+/// Ticks every `period`.
 ///
-/// The first tick is one period away. Ticks do not drift: each is a whole number of periods after the start. If the caller comes
+/// The first tick comes one period after it is awaited, and not at once as tokio's does. Ticks do not drift: each is a whole number of periods after the start. If the caller comes
 /// late, a tick that is due is returned at once, and ticks that were missed entirely are skipped. With a period of zero every tick
 /// is a [`yield_now`](crate::yield_now()).
 ///

@@ -34,6 +34,7 @@ use crate::reason::{CancelledBy, Reason};
 ///
 /// # In asyncio
 /// `asyncio.Task`. That can be awaited many times; here a [`SharedTask`] can.
+#[doc(alias = "JoinHandle")]
 pub type Task<T, E = Infallible> = TaskOf<Result<T, TaskError<E>>>;
 
 /// A handle to a task, generic over the output of its await. Write [`Task<T, E>`](Task), which is `TaskOf<Result<T,
@@ -137,6 +138,7 @@ impl<O> TaskOf<O> {
     }
 
     /// See [`TaskRef::cancel`].
+    #[doc(alias = "abort")]
     #[track_caller]
     pub fn cancel(&self) -> bool {
         self.record.cancel(&Reason::at(Location::caller()))
@@ -159,6 +161,7 @@ impl<O> TaskOf<O> {
     }
 
     /// Whether the task has ended.
+    #[doc(alias = "is_finished")]
     pub fn is_done(&self) -> bool {
         self.record.has(Flag::DONE)
     }

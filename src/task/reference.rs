@@ -15,6 +15,7 @@ use crate::task_local::current_locals;
 ///
 /// # In asyncio
 /// `asyncio.Task`, without `await` and `result`.
+#[doc(alias = "AbortHandle")]
 #[derive(Clone, PartialEq)]
 pub struct TaskRef {
     record: RecordRef,
@@ -53,6 +54,7 @@ impl TaskRef {
     ///
     /// # In asyncio
     /// `task.cancel()`.
+    #[doc(alias = "abort")]
     #[track_caller]
     pub fn cancel(&self) -> bool {
         self.record.cancel(&Reason::at(Location::caller()))
@@ -109,6 +111,7 @@ impl TaskRef {
     }
 
     /// Whether the task has ended.
+    #[doc(alias = "is_finished")]
     pub fn is_done(&self) -> bool {
         self.record.has(Flag::DONE)
     }

@@ -11,7 +11,7 @@
 //! - `remote`: a task that was sent to a loop, and the way back of its outcome.
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
-//! `join`, `task`, `spawn`, `report` and `callback`.
+//! `join`, `task`, `spawning`, `report` and `callback`.
 
 mod handle;
 mod remote;

@@ -30,7 +30,7 @@ use crate::kernel::record::RecordRef;
 use crate::reason::Reason;
 use crate::report::Failure;
 use crate::report::report;
-use crate::spawn::TaskBuilder;
+use crate::spawning::TaskBuilder;
 use crate::task::{Task, running_loop};
 use crate::trace::Wait;
 

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
+//! | `body` | what is given as a body |
 //! | `at_once` | a limit of zero around a task |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch`,
 //! `sleep` and `given`.
 
 mod at_once;
+mod body;
 mod limit;
 mod told;
 
@@ -29,6 +31,7 @@ use crate::base::instant::Instant;
 use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::given::{IntoDeadline, IntoLimit};
+pub use body::LimitBody;
 use limit::{Limit, Limited, Until};
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
@@ -67,6 +70,7 @@ use limit::{Limit, Limited, Until};
 ///
 /// # In asyncio
 /// `asyncio.wait_for(aw, timeout)`. There, with a timeout of zero, a coroutine does not even begin.
+#[doc(alias = "move_on_after")]
 #[track_caller]
 pub fn wait_for<F: Future>(
     future: F,
@@ -107,9 +111,12 @@ pub fn wait_for<F: Future>(
 /// `async with asyncio.timeout(delay) as cm`.
 #[doc(alias = "fail_after")]
 #[track_caller]
-pub fn timeout<T, B>(limit: impl IntoLimit, body: B) -> impl Future<Output = Result<T, TimedOut>>
+pub fn timeout<T, B, By>(
+    limit: impl IntoLimit,
+    body: B,
+) -> impl Future<Output = Result<T, TimedOut>>
 where
-    B: AsyncFnOnce(Deadline) -> T,
+    B: LimitBody<By> + AsyncFnOnce(Deadline) -> T,
 {
     within(limit.given().map(Until::After), body, Location::caller())
 }
@@ -142,12 +149,12 @@ where
 /// `async with asyncio.timeout_at(when)`.
 #[doc(alias = "fail_at")]
 #[track_caller]
-pub fn timeout_at<T, B>(
+pub fn timeout_at<T, B, By>(
     when: impl IntoDeadline,
     body: B,
 ) -> impl Future<Output = Result<T, TimedOut>>
 where
-    B: AsyncFnOnce(Deadline) -> T,
+    B: LimitBody<By> + AsyncFnOnce(Deadline) -> T,
 {
     within(when.given().map(Until::Moment), body, Location::caller())
 }

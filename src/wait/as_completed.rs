@@ -43,6 +43,8 @@ use crate::task::{TaskHandle, running_loop};
 /// # In asyncio
 /// `async for task in asyncio.as_completed(tasks)`.
 #[doc(alias = "FuturesUnordered")]
+#[doc(alias = "JoinSet")]
+#[doc(alias = "join_next")]
 pub fn as_completed<H: TaskHandle>(tasks: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
     let members = tasks.iter().flatten().map(|task| task.to_ref().record().clone());

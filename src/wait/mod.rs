@@ -69,6 +69,7 @@ pub enum ReturnWhen {
 /// # In asyncio
 /// `asyncio.wait(tasks, return_when=…)`, where an empty set is a `ValueError`.
 #[doc(alias = "select_all")]
+#[doc(alias = "select")]
 pub fn wait<H: TaskHandle>(tasks: impl IntoIterator<Item = H>, until: ReturnWhen) -> Wait<H> {
     Wait {
         tasks: tasks.into_iter().collect(),

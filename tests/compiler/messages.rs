@@ -12,6 +12,10 @@
 //! | `body_returns_a_number` | the body of a scope does |
 //! | `question_mark_of_another_error` | a child of a group uses `?` on an error that is not the group's |
 //! | `question_mark_without_a_result` | a child that returns nothing uses `?` |
+//! | `timeout_of_a_future` | `timeout` gets a future, as in tokio, and not a body |
+//! | `cleanup_returns_a_number` | the clean-up of `finally` returns a value |
+//! | `body_of_another_error` | the body of a scope fails with another error than its children |
+//! | `children_of_two_errors` | two children of a group fail with different errors |
 //! | `borrow_in_a_task` | a task borrows from the function that creates it |
 //!
 //! The words are those of one version of the compiler. With another the files are compiled, and their output is not compared.

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use loopwheel::bounds::IntoRaised;
 use loopwheel::{Deadline, Raised, TaskGroup, finally, sleep, timeout, yield_now};
 
 use crate::place::{Goes, Place, inside};
@@ -11,9 +12,9 @@ use crate::things::{On, Value};
 /// The error of a body, which becomes one of the group's.
 struct BodyFailed(Value);
 
-impl From<BodyFailed> for Raised<String> {
-    fn from(error: BodyFailed) -> Raised<String> {
-        Raised::Error(error.0.into())
+impl IntoRaised<String> for BodyFailed {
+    fn into_raised(self) -> Raised<String> {
+        Raised::Error(self.0.into())
     }
 }
 
@@ -116,7 +117,7 @@ fn failing_groups() -> Vec<Place> {
                 assert_eq!(errors.iter().collect::<Vec<_>>(), ["a child failed"]);
             });
         }),
-        inside("Into of the error of a group's body", Goes::Outcome, async |w| {
+        inside("into_raised of the error of a group's body", Goes::Outcome, async |w| {
             let around = w.clone();
             let value = Value::new(&w.code, On::Into);
             if w.deed().throws() {

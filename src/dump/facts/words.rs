@@ -127,8 +127,10 @@ impl Display for WaitsFor {
             ),
             WaitsFor::Object { part, object } => {
                 write!(f, "{part}{object}")?;
-                if let Some(items) = object.unfinished.filter(|_| part.starts_with("the work")) {
-                    write!(f, ", {items} not reported as done")?;
+                if let Some(put) = object.unfinished.filter(|_| part.starts_with("the work")) {
+                    let left = object.items.unwrap_or(0);
+                    let got = count(put.saturating_sub(left as u64) as usize, "item");
+                    write!(f, ": {got} got without a `task_done()`, {left} not got")?;
                 }
                 match self.holders() {
                     [] => Ok(()),

@@ -27,6 +27,7 @@ use crate::waiting::{Owner, Wait, Waiters};
 ///
 /// # In asyncio
 /// `asyncio.Event`.
+#[doc(alias = "Notify")]
 pub struct Event {
     set: Cell<bool>,
     waiters: Waiters,

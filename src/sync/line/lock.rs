@@ -35,6 +35,7 @@ use crate::waiting::{Owner, Wait, Waiters, WouldWait};
 ///
 /// # In asyncio
 /// `asyncio.Lock`.
+#[doc(alias = "Mutex")]
 pub struct Lock {
     /// The task that holds it.
     holder: Cell<HeldBy>,

@@ -25,6 +25,9 @@ use crate::sync::line::Event;
 ///
 /// # In asyncio
 /// `asyncio.Future`, with `set_result`. For `set_exception` let the value be a `Result`.
+#[doc(alias = "oneshot")]
+#[doc(alias = "watch")]
+#[doc(alias = "Future")]
 pub struct Promise<T> {
     state: Rc<State<T>>,
 }

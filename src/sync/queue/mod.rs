@@ -55,6 +55,8 @@ pub use store::Store;
 ///
 /// # In asyncio
 /// `asyncio.Queue`.
+#[doc(alias = "mpsc")]
+#[doc(alias = "channel")]
 pub type Queue<T> = QueueOf<VecDeque<T>>;
 
 /// Last in, first out; otherwise as [`Queue`].

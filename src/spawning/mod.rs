@@ -119,6 +119,8 @@ impl TaskBuilder {
 /// value, even if that is an `Err`. Use [`try_create_task`] for a future that can fail; else its error is lost when the handle is
 /// dropped.
 ///
+/// A task whose handle is dropped goes on until it ends, or the run does: [`run`](crate::run()) cancels what is left.
+///
 /// # Panics
 /// Without a running loop, and if too many tasks are alive on it (see [`max_tasks`](crate::EventLoopBuilder::max_tasks));
 /// [`TaskBuilder::create_task_if_running`] returns an error instead.
@@ -141,6 +143,7 @@ impl TaskBuilder {
 /// `asyncio.create_task(coro)`. For a coroutine that raises: [`try_create_task`]. Rust cannot see here that an output is an error.
 #[doc(alias = "spawn")]
 #[doc(alias = "spawn_local")]
+#[doc(alias = "ensure_future")]
 #[track_caller]
 pub fn create_task<F: Future + 'static>(future: F) -> Task<F::Output> {
     TaskBuilder::new().create_task(future)
