@@ -9,6 +9,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `mod` (this file) | the scope: its body, its children, and how it ends |
+//! | `builder` | its settings, and the future of the scope |
 //! | `frame` | the future around the body, in which the group's cancel is delivered |
 //!
 //! The children and their errors are in a ring of their own, `group/state`.
@@ -16,6 +17,7 @@
 //! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawning`, `catch`,
 //! `exception_group` and `group/state`.
 
+mod builder;
 mod frame;
 mod state;
 
@@ -37,12 +39,13 @@ use crate::exception_group::{
     BodyOutput, ChildOf, ChildOutput, ExceptionGroup, IntoRaised, Raised,
 };
 use crate::foreign;
-use crate::kernel::current::{self, with_current_loop};
+use crate::kernel::current::with_current_loop;
 use crate::reason::{Cause, Reason};
 use crate::spawning::TaskBuilder;
 use crate::task::{Task, running_loop};
+pub use builder::TaskGroupBuilder;
 use frame::{BodyFrame, drop_held};
-use state::{Phase, ScopeGuard, State};
+use state::{Phase, State};
 
 /// Tasks that end together. [`scope`](TaskGroup::scope) creates it. A clone is the same group, so that children can spawn as well.
 ///
@@ -70,53 +73,6 @@ pub enum GroupClosed {
         "the task group is over: spawn inside the body of its scope, or in one of its children"
     )]
     Over,
-}
-
-/// The settings of a group, before it exists.
-#[derive(Debug, Clone, Default)]
-#[must_use = "a builder creates nothing before `scope`"]
-pub struct TaskGroupBuilder {
-    limit: Option<usize>,
-}
-
-impl TaskGroupBuilder {
-    /// No settings yet.
-    pub fn new() -> TaskGroupBuilder {
-        TaskGroupBuilder::default()
-    }
-
-    /// Lets at most `running_at_once` children run at once. The others start as those end, in the order of spawning.
-    pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
-        self.limit = Some(running_at_once.max(1));
-        self
-    }
-
-    /// See [`TaskGroup::scope`].
-    ///
-    /// # Cancellation
-    /// As [`TaskGroup::scope`].
-    ///
-    /// # Errors
-    /// As [`TaskGroup::scope`].
-    #[track_caller]
-    pub fn scope<E: fmt::Debug + 'static, B: BodyOutput<E>>(
-        self,
-        body: impl AsyncFnOnce(&TaskGroup<E>) -> B,
-    ) -> impl Future<Output = Result<B::Value, ExceptionGroup<E>>> {
-        let opened_at = Location::caller();
-        async move {
-            let Some(parent) = current::task() else {
-                panic!(
-                    "the scope of a task group (opened at {opened_at}) was polled outside a task: await it inside \
-                     `loopwheel::run`, or in a task of a loop"
-                )
-            };
-            let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
-            let _guard = ScopeGuard(&group.state);
-            let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
-            group.exit(ended.map(B::into_result)).await
-        }
-    }
 }
 
 impl<E: fmt::Debug + 'static> TaskGroup<E> {

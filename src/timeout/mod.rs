@@ -96,7 +96,7 @@ pub fn wait_for<F: Future>(
 /// # Examples
 /// ```
 /// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
+/// # use std::time::Duration;
 /// use loopwheel::{now, sleep, timeout};
 ///
 /// let limited = timeout(Duration::from_secs(1), async |deadline| {
@@ -139,8 +139,7 @@ where
 /// use loopwheel::{now, sleep, timeout_at};
 ///
 /// let when = now() + Duration::from_secs(1);
-/// let limited = timeout_at(when, async |_| sleep(Duration::from_secs(2)).await);
-/// assert!(limited.await.is_err());
+/// assert!(timeout_at(when, async |_| sleep(Duration::from_secs(2)).await).await.is_err());
 /// assert_eq!(now(), when);
 /// # });
 /// ```

@@ -4,8 +4,7 @@
 //! |---|---|
 //! | `store`, `heap` | how items are stored, and in which order they come out |
 //! | `lines` | the three lines in which tasks wait, and what a dump sees |
-//! | `errors` | the errors |
-//! | `mod` (this file) | the queue: waiting, shutting down, and a store that panics |
+//! | `mod` (this file), `errors` | the queue: waiting, shutting down, and a store that panics; its errors |
 //!
 //! It stands on `base`, `trace`, `object` and `waiting`.
 
@@ -55,8 +54,7 @@ pub use store::Store;
 ///
 /// # In asyncio
 /// `asyncio.Queue`.
-#[doc(alias = "mpsc")]
-#[doc(alias = "channel")]
+#[doc(alias("channel", "mpsc"))]
 pub type Queue<T> = QueueOf<VecDeque<T>>;
 
 /// Last in, first out; otherwise as [`Queue`].

@@ -1,0 +1,60 @@
+//! The settings of a group, and the scope that has them.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::TaskGroup;
+use super::frame::BodyFrame;
+use super::state::{ScopeGuard, State};
+use crate::catch::Held;
+use crate::exception_group::{BodyOutput, ExceptionGroup};
+use crate::kernel::current;
+
+/// The settings of a group, before it exists.
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder creates nothing before `scope`"]
+pub struct TaskGroupBuilder {
+    limit: Option<usize>,
+}
+
+impl TaskGroupBuilder {
+    /// No settings yet.
+    pub fn new() -> TaskGroupBuilder {
+        TaskGroupBuilder::default()
+    }
+
+    /// Lets at most `running_at_once` children run at once. The others start as those end, in the order of spawning.
+    pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
+        self.limit = Some(running_at_once.max(1));
+        self
+    }
+
+    /// See [`TaskGroup::scope`].
+    ///
+    /// # Cancellation
+    /// As [`TaskGroup::scope`].
+    ///
+    /// # Errors
+    /// As [`TaskGroup::scope`].
+    #[track_caller]
+    pub fn scope<E: fmt::Debug + 'static, B: BodyOutput<E>>(
+        self,
+        body: impl AsyncFnOnce(&TaskGroup<E>) -> B,
+    ) -> impl Future<Output = Result<B::Value, ExceptionGroup<E>>> {
+        let opened_at = Location::caller();
+        async move {
+            let Some(parent) = current::task() else {
+                panic!(
+                    "the scope of a task group (opened at {opened_at}) was polled outside a task: await it inside \
+                     `loopwheel::run`, or in a task of a loop"
+                )
+            };
+            let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
+            let _guard = ScopeGuard(&group.state);
+            let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
+            group.exit(ended.map(B::into_result)).await
+        }
+    }
+}
