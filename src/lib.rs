@@ -274,8 +274,8 @@ pub mod prelude {
     pub use crate::sync::{Event, Lock, Queue, Semaphore};
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
-        TaskError, TaskGroup, TimedOut, as_completed, catch_cancel, create_task, finally, gather,
-        now, run, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
-        wait, wait_for, yield_now,
+        TaskBuilder, TaskError, TaskGroup, TimedOut, all_tasks, as_completed, catch_cancel,
+        create_task, current_task, finally, gather, now, run, run_virtual, shield, sleep, timeout,
+        to_thread, try_create_task, try_gather, wait, wait_for, yield_now,
     };
 }

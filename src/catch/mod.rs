@@ -34,9 +34,9 @@ pub use shield::shield;
 /// Awaits `future`. A cancel of the task that arrives meanwhile is caught and becomes a value.
 ///
 /// The future is dropped when it is cancelled. The code after this may await, clean up, and then either let the cancel go on with
-/// [`Cancelled::reraise`], or swallow it by going on. Code that swallows it for good also takes the request back, with
-/// [`TaskRef::uncancel`](crate::TaskRef::uncancel): while the request counts, a time limit or a group around this code takes the
-/// cancel for one that has to go on.
+/// [`Cancelled::reraise`], or swallow it by going on. The request to cancel still counts then, and a time limit or a group around
+/// this code would let it go on in the end. Code that has dealt with a cancel for good takes its request back, with
+/// [`TaskRef::uncancel`](crate::TaskRef::uncancel).
 ///
 /// A future that is *dropped* is not cancelled, and the code after this does not run: the loser of a `select!`, a branch beside an
 /// `Err` in `try_join!`, what a cancelled task merely kept. To stop such a future with its clean-up, await
@@ -129,11 +129,17 @@ impl Cancelled {
 
 /// Awaits `body`, and then `cleanup`, however `body` ended: with a value, cancelled, or in a panic.
 ///
-/// The clean-up is an async closure, or a future: neither does anything before `body` has ended.
+/// The clean-up is an async closure, or a future, that returns `()`: neither does anything before `body` has ended. What can fail in
+/// it is handled there, or left out: `let _ = stream.close().await;`.
+///
+/// There are three ways to clean up. A destructor, if that needs no await. This one, if the clean-up is the same however the body
+/// has ended. And [`catch_cancel`], if it is not, or if the clean-up uses what the body has borrowed: after `catch_cancel` the body
+/// is gone. Body and clean-up of a `finally` exist at the same time.
 ///
 /// # Cancellation
-/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is dropped before
-/// its end, `cleanup` does not run: in a task that is dropped hard, as the loser of a `select!`, or kept by a task that ends.
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is *dropped* before its
+/// end, `cleanup` does not run. That happens to the loser of a `select!`, to a future that a task only keeps when it ends, and to
+/// all that is left when an [`EventLoop`](crate::EventLoop) is dropped.
 ///
 /// # Panics
 /// A panic of `body` goes on after `cleanup`.

@@ -31,6 +31,8 @@ pub use output::{BodyOutput, ChildOutput, IntoRaised};
 
 /// Several errors that were raised together. Groups nest, so it is a tree.
 ///
+/// `{}` prints one line, and `{:#}` each error below it. [`iter`](ExceptionGroup::iter) visits the errors, whatever group they are in.
+///
 /// [`TaskGroup::scope`](crate::TaskGroup::scope) fails with it. [`split`](ExceptionGroup::split) does what `except*` does in
 /// Python: it separates the errors that match from the rest, each as a group of the same shape.
 ///
@@ -168,6 +170,8 @@ impl<E> ExceptionGroup<E> {
     }
 
     /// All errors, those of nested groups included, from left to right. It skips panics; see [`panics`](ExceptionGroup::panics).
+    #[doc(alias = "exceptions")]
+    #[doc(alias = "errors")]
     pub fn iter(&self) -> Box<dyn Iterator<Item = &E> + '_> {
         Box::new(self.leaves().filter_map(|leaf| match leaf {
             Raised::Error(error) => Some(error),

@@ -12,7 +12,7 @@ use crate::base::kind::Kind;
 #[diagnostic::on_unimplemented(
     message = "a child of a task group returns a `Result` with the group's error, or `()`; this one returns `{Self}`",
     label = "this child returns `{Self}`",
-    note = "a group's children and its body agree on one error, here `{E}`: convert others with `map_err`, or make the group's error an enum",
+    note = "a group's children and its body agree on one error, here `{E}`: write `TaskGroup::<Box<dyn std::error::Error>>::scope` and `async {{ Ok(child().await?) }}`, or convert with `map_err`, or make the group's error an enum",
     note = "a child whose value is no `Result` returns `Ok(value)`; if nothing in the group can fail, name its error: `TaskGroup::<std::convert::Infallible>::scope`"
 )]
 pub trait ChildOutput<E>: sealed::Child<E> {
@@ -29,7 +29,7 @@ pub trait ChildOutput<E>: sealed::Child<E> {
 #[diagnostic::on_unimplemented(
     message = "the body of a scope returns a `Result` with the group's error, or `()`; this one returns `{Self}`",
     label = "this body returns `{Self}`",
-    note = "a body whose value is no `Result` returns `Ok::<_, {E}>(value)`; if nothing in the group can fail, name its error: `TaskGroup::<std::convert::Infallible>::scope`"
+    note = "a body whose value is no `Result` returns `Ok::<_, MyError>(value)`; one that uses `?` and never ends says what it returns, `async |group| -> Result<(), MyError> {{ … }}`; if nothing in the group can fail, name its error: `TaskGroup::<std::convert::Infallible>::scope`"
 )]
 pub trait BodyOutput<E>: sealed::Body<E> {
     /// The value of the scope.

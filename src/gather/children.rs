@@ -329,9 +329,10 @@ pub trait IntoGather<M> {
 
 /// An argument of [`try_gather`](crate::try_gather). `M` tells iterables from tuples; the compiler finds it.
 #[diagnostic::on_unimplemented(
-    message = "`try_gather` takes an iterable of futures that output a `Result`, or a tuple of one to eight of them, and `{Self}` is neither",
+    message = "`try_gather` takes an iterable of futures that output a `Result`, or a tuple of one to eight of them, all with one type of error, and `{Self}` is neither",
     label = "these cannot be gathered",
-    note = "several futures go into one tuple, `gather((a, b))`; more than eight of different types into tuples that are gathered in turn",
+    note = "errors of several types: convert with `map_err` inside each future, or use `gather`, which gives each `Result`",
+    note = "several futures go into one tuple, `try_gather((a, b))`; more than eight of different types into tuples that are gathered in turn",
     note = "futures become tasks, so they must be `'static`: use `async move`, and an `Rc` for what is shared"
 )]
 pub trait IntoTryGather<M> {

@@ -37,10 +37,12 @@ pub use children::{
 ///
 /// The argument is anything that can be iterated, or a tuple of up to eight futures of different types. The futures become tasks at
 /// once, so they must be `'static`, and own what they use (`async move`, with an `Rc` for what is shared). A handle of a task can
-/// be given too, by value or as a [`SharedTask`](crate::SharedTask), but not `&mut task`; its output is the `Result` of an await.
+/// be given too, by value or as a [`SharedTask`](crate::SharedTask), but not `&mut task`; its output is the `Result` of an await, so its
+/// panic or cancel is a value here, and is lost if the output is not looked at.
 ///
 /// # Cancellation
-/// Every child is cancelled, and their clean-up is awaited until the first child ends as cancelled, as in asyncio. If the gathering
+/// Every child is cancelled. The await ends when the first of them has ended as cancelled, as in asyncio: the others may still be
+/// cleaning up then, and go on with that. (A [`TaskGroup`](crate::TaskGroup) waits for all.) If the gathering
 /// is dropped before its end, it cancels the tasks that it spawned. If a task that it spawned is cancelled from elsewhere, the
 /// await is cancelled too, as in asyncio; the cancel of a given task is part of its `Result`.
 ///
@@ -74,7 +76,8 @@ pub fn gather<I: IntoGather<M>, M>(futures: I) -> Gather<I::Children> {
 
 /// Runs futures that can fail at the same time, and gives their values in the order of the arguments, or the first error.
 ///
-/// The first error is raised at once. **It cancels no other child**: those go on, as tasks of their own.
+/// The first error is raised at once. **It cancels no other child**: those go on, as tasks of their own. All have one type of error:
+/// `map_err` converts. [`return_exceptions`](Gather::return_exceptions) gives every result, and no error ends it.
 ///
 /// # Cancellation
 /// As with [`gather`].

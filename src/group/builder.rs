@@ -33,6 +33,29 @@ impl TaskGroupBuilder {
 
     /// See [`TaskGroup::scope`].
     ///
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::time::Duration;
+    /// use loopwheel::{TaskGroupBuilder, now, sleep};
+    ///
+    /// let scope = TaskGroupBuilder::new().limit(2).scope(async |group| {
+    ///     let children = [1, 2, 3].map(|n| {
+    ///         group.create_task(async move {
+    ///             sleep(Duration::from_secs(1)).await;
+    ///             Ok(n)
+    ///         })
+    ///     });
+    ///     let mut sum = 0;
+    ///     for child in children {
+    ///         sum += child.await.unwrap();
+    ///     }
+    ///     Ok::<_, String>(sum)
+    /// });
+    /// assert_eq!(scope.await.unwrap(), 6);
+    /// assert_eq!(now().as_secs_f64(), 2.0);
+    /// # });
+    /// ```
+    ///
     /// # Cancellation
     /// As [`TaskGroup::scope`].
     ///

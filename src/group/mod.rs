@@ -79,12 +79,15 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     /// Runs `body`, waits for every task that was spawned into the group, and returns what `body` returned.
     ///
     /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors are
-    /// returned in one [`ExceptionGroup`].
+    /// returned in one [`ExceptionGroup`]. A child whose failure concerns no other, such as one connection of a server, handles its
+    /// error itself and returns `()`. To run all to the end and have each result there is
+    /// [`return_exceptions`](crate::Gather::return_exceptions).
     ///
     /// # Cancellation
-    /// The children are cancelled and waited for. Then the cancel goes on, unless a child failed: errors take precedence. If the
-    /// scope is dropped hard, its children's futures are dropped before `drop` returns; a child that is being polled at that moment
-    /// is dropped at the end of its poll.
+    /// The children are cancelled and waited for. Then the cancel goes on, unless a child failed: errors take precedence. A scope that
+    /// is *dropped* cannot wait, for example as the loser of a `select!`: its children's futures are dropped before `drop` returns,
+    /// and their clean-up that awaits does not run. (A child that is being polled at that moment is dropped at the end of its poll.)
+    /// So to stop a server, have its body end, or cancel it, rather than drop it.
     ///
     /// # Errors
     /// The errors of the children and of the body. A child's panic is one of them. A panic of the body goes on as a panic when the
@@ -129,14 +132,13 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         TaskGroupBuilder::default().scope(body)
     }
 
-    /// Spawns a child. Its value goes to its handle, its error to the group: the handle of a child that failed gives
-    /// [`TaskError::Grouped`](crate::TaskError::Grouped). The body does not see that, because it is cancelled first; code outside
-    /// the body that awaits the handle does.
-    ///
-    /// So `child.await.unwrap()` is right in the body, unless this child alone is cancelled, by its handle.
+    /// Spawns a child. Its value goes to its handle, its error to the group. If a child fails, the body is cancelled before it could
+    /// see that, so `child.await.unwrap()` is right there, unless the program cancels this child alone. Code outside the body that
+    /// awaits the handle gets [`TaskError::Grouped`](crate::TaskError::Grouped).
     ///
     /// A child returns a `Result`, or nothing. Children and body agree on `E`. Where the compiler cannot infer it, because all of them
-    /// return nothing, write `TaskGroup::<std::convert::Infallible>::scope`; write `Err::<(), _>(…)` for the type of a child without a value.
+    /// return nothing, write `TaskGroup::<std::convert::Infallible>::scope`. A body that returns a value writes `Ok::<_, MyError>(value)`, even
+    /// then; a child without a value writes `Err::<(), _>(…)`.
     ///
     /// # Panics
     /// If too many tasks are alive on the loop. If the group takes no more children;
@@ -167,6 +169,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// # In asyncio
     /// `group.create_task(coro)`.
+    #[doc(alias = "spawn")]
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Task<<F::Output as ChildOutput<E>>::Value, E>
     where

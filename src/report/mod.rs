@@ -130,6 +130,9 @@ impl Engine {
 
 /// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
 ///
+/// A panic of the handler ends there: it is written to stderr, and the loop goes on. To have a test fail, collect the reports and
+/// look at them when the run has ended.
+///
 /// # Panics
 /// Without a running loop.
 ///

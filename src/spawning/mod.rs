@@ -115,7 +115,8 @@ impl TaskBuilder {
 
 /// Spawns a future as a task of the running loop.
 ///
-/// The future may be `!Send`: it never leaves this thread. Its first poll is in the loop's next turn. Its output is the task's
+/// The future may be `!Send`, as it never leaves this thread. It must be `'static`, so it owns what it uses: `async move`, with a clone
+/// of an `Rc` for what is shared. Its first poll is in the loop's next turn. Its output is the task's
 /// value, even if that is an `Err`. Use [`try_create_task`] for a future that can fail; else its error is lost when the handle is
 /// dropped.
 ///
