@@ -152,12 +152,23 @@ pub struct VirtualClock {
 struct Shared {
     now: Cell<Instant>,
     holds: Cell<usize>,
+    is_impatient: bool,
 }
 
 impl VirtualClock {
     /// A new clock, at [`Instant::START`].
     pub fn new() -> VirtualClock {
         VirtualClock::default()
+    }
+
+    /// A new clock that never waits for the outside before it jumps: see [sockets](crate::run_virtual#sockets-and-other-threads). For
+    /// programs in which only the loop itself wakes tasks, and that have many channels or sets of futures of other crates.
+    pub fn impatient() -> VirtualClock {
+        VirtualClock { shared: Rc::new(Shared { is_impatient: true, ..Shared::default() }) }
+    }
+
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.shared.is_impatient
     }
 
     /// The time on this clock.

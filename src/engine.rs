@@ -55,6 +55,7 @@ use crate::kernel::turn::POLLS_PER_CHECK;
 use crate::mailbox::Registration;
 use crate::object::Objects;
 use crate::open_limits::OpenLimits;
+use crate::parking::Parking;
 use crate::report::Reporting;
 use crate::room::TrimClock;
 use crate::task_local::LoopLocals;
@@ -97,6 +98,7 @@ pub(crate) struct Engine {
     pub(crate) blocking: Blocking,
     pub(crate) reporting: Reporting,
     pub(crate) trim_clock: TrimClock,
+    pub(crate) parking: Parking,
     pub(crate) watch: Watch,
 }
 
@@ -133,6 +135,7 @@ impl Engine {
             blocking,
             reporting,
             trim_clock: TrimClock::default(),
+            parking: Parking::default(),
             watch,
         }
     }

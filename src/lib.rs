@@ -120,6 +120,7 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
+//! | `parking` | how the loop's thread sleeps: parked, or in a poller |
 //! | `dump/facts` | what a dump consists of, as text and as JSON |
 //! | `dump/tree` | a dump as a tree, and its cycles |
 //! | `dump` | what each task waits for, and which tasks hold that |
@@ -127,6 +128,7 @@
 //! | `close` | the end of a run, and of a loop |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
 //! | `host` | the loop inside another loop: `turn`, `drive` |
+//! | `io` | the loop in async-io's reactor (a feature) |
 //! | `recorder` | a run that is kept, and shown |
 //!
 //! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:
@@ -172,12 +174,15 @@ mod gather;
 mod given;
 mod group;
 mod host;
+#[cfg(feature = "async-io")]
+pub mod io;
 mod join;
 mod kept_waker;
 mod kernel;
 mod mailbox;
 mod object;
 mod open_limits;
+mod parking;
 mod reason;
 mod recorder;
 mod report;

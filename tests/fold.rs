@@ -173,7 +173,7 @@ fn folded() -> (EventLoop, Rc<RefCell<Fold>>) {
     let fold: Rc<RefCell<Fold>> = Rc::default();
     let told = fold.clone();
     let observer = move |event: &Event<'_>| told.borrow_mut().add(event);
-    (EventLoop::builder().clock(VirtualClock::new()).trace(observer).build(), fold)
+    (EventLoop::builder().clock(VirtualClock::impatient()).trace(observer).build(), fold)
 }
 
 /// Takes a turn, or lets time pass if there is nothing to do. False if nothing more happens.

@@ -38,7 +38,7 @@ fn live() -> Live {
 fn new_loop() -> EventLoop {
     static REGISTRY: Once = Once::new();
     REGISTRY.call_once(|| drop((0..8).map(|_| EventLoop::new()).collect::<Vec<_>>()));
-    EventLoop::builder().clock(VirtualClock::new()).build()
+    EventLoop::builder().clock(VirtualClock::impatient()).build()
 }
 
 /// The generator `SplitMix64`: the same numbers on every machine.
@@ -75,7 +75,7 @@ fn a_million_sleepers(passes_time: impl AsyncFnOnce(&VirtualClock, Instant)) -> 
             if sleeper % 2 == 0 { ten_millis } else { 1 + dice.below(1 << power) }
         })
         .collect();
-    let clock = VirtualClock::new();
+    let clock = VirtualClock::impatient();
     let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
     let woken = Rc::new(RefCell::new(Vec::with_capacity(SLEEPERS)));
     let dropped = Rc::new(Cell::new(0));

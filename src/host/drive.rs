@@ -137,6 +137,8 @@ where
             None => return Poll::Ready(Ok(())),
             Some(NextStep::TurnAgain) => true,
             Some(NextStep::ParkUntilWoken) => false,
+            // The other executor waits by itself: see `Clock::host`.
+            Some(NextStep::WaitBeforeJump(_, deadline)) => engine.jump_to(deadline),
             Some(NextStep::ParkUntil(deadline)) => self.has_passed(deadline, cx),
         };
         if turns_again {

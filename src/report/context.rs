@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::error::{Panic, Stuck, TooManyCallbacks};
 use crate::kernel::record::RecordRef;
 use crate::task::TaskRef;
@@ -79,6 +80,14 @@ pub enum Failure {
         /// The tasks and callbacks that were polled last, in words.
         polled: Vec<String>,
     },
+    /// A task was woken from outside when virtual time had jumped over its wait: it waits for a socket, or for another thread. The
+    /// loop had waited for that for some real time, but not long enough.
+    JumpedOverOutside {
+        /// The time before the first jump.
+        from: Instant,
+        /// The time after the last one.
+        to: Instant,
+    },
     /// A run has ended and has cancelled this task, but the task has caught the cancel and goes on; so the run goes on, too.
     /// Reported once a task.
     OutlivesRun {
@@ -96,6 +105,7 @@ impl Failure {
             Failure::Stalled { .. } => "stall",
             Failure::Livelock { .. } => "livelock",
             Failure::SlowPoll { .. } => "slow poll",
+            Failure::JumpedOverOutside { .. } => "jump",
             _ => "failure",
         }
     }
@@ -185,6 +195,12 @@ impl fmt::Display for Failure {
                 shown.iter().try_for_each(|task| write!(f, "\n  {task}"))?;
                 if more.is_empty() { Ok(()) } else { write!(f, "\n  and {} more", more.len()) }
             }
+            Failure::JumpedOverOutside { from, to } => write!(
+                f,
+                "was woken from outside when its virtual time had jumped from {from} to {to}: a task waits for a socket or another \
+                 thread, and the time limits around that may have expired too soon; use `run`, or keep the clock from jumping \
+                 while the answer is awaited (`VirtualClock::hold`)"
+            ),
             Failure::OutlivesRun { waited } => {
                 let waited = waited.map(|waited| format!(" for {waited:.1?}")).unwrap_or_default();
                 write!(

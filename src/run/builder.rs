@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::EventLoop;
+use super::{EventLoop, WaitIn};
 use crate::base::id::MAX_LOOPS;
 use crate::base::room::MAX_TASKS;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::TooManyLoops;
 use crate::mailbox::{Registration, WakeCallback};
+use crate::parking::{Parker, Parking};
 use crate::report::{ExceptionContext, ExceptionHandler, Reporting};
 use crate::thread::Reservation;
 use crate::time::Time;
@@ -29,6 +30,8 @@ pub struct EventLoopBuilder {
     watch: WatchSettings,
     pool: PoolSettings,
     wake_hook: Option<WakeCallback>,
+    parker: Option<Parker>,
+    wait_in: Option<WaitIn>,
     max_tasks: Option<usize>,
     reservation: Option<Reservation>,
     observer: Option<Rc<dyn Observer>>,
@@ -159,6 +162,50 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Sleeps in `park` in place of parking the thread: in a poller of sockets. It is given how long it may sleep at most, or `None`,
+    /// and may return early. The tasks whose sockets are ready are woken in it, on the loop's thread.
+    ///
+    /// It is called when no task is ready. While the loop is busy it is called with zero, after 64 polls and the turn in which they
+    /// end, and then it must not sleep. A wake-up from another thread calls the [wake hook](EventLoopBuilder::wake_hook), which has to
+    /// end the sleep (`Poller::notify`, a write to a pipe). [`run`](EventLoop::run) and its like call it; a host that turns the
+    /// loop sleeps by itself.
+    ///
+    /// If it panics, `run` panics with that. `docs/embedding/reactor.rs` is a reactor of about a page;
+    /// `loopwheel::io` (feature `async-io`) is one that is made.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::{Arc, mpsc::channel};
+    /// use std::time::Duration;
+    /// use loopwheel::{EventLoop, sleep};
+    ///
+    /// // A poller without sockets: a channel that a wake-up writes to.
+    /// let (hook, woken) = channel();
+    /// let builder = EventLoop::builder().wake_hook(move || drop(hook.send(())));
+    /// let mut event_loop = builder
+    ///     .park_with(move |at_most| match at_most {
+    ///         Some(time) => drop(woken.recv_timeout(time)),
+    ///         None => drop(woken.recv()),
+    ///     })
+    ///     .build();
+    /// event_loop.run(sleep(Duration::from_millis(1)));
+    /// # let _: Arc<()>;
+    /// ```
+    ///
+    /// # In asyncio
+    /// `SelectorEventLoop(selector)`.
+    pub fn park_with(mut self, park: impl FnMut(Option<Duration>) + 'static) -> EventLoopBuilder {
+        self.parker = Some(Box::new(park));
+        self
+    }
+
+    /// Its runs wait in another executor.
+    #[cfg(feature = "async-io")]
+    pub(crate) fn wait_in(mut self, wait: WaitIn) -> EventLoopBuilder {
+        self.wait_in = Some(wait);
+        self
+    }
+
     /// The loop takes over this reservation, so the handle of [`Handle::reserve`](crate::Handle::reserve) reaches it.
     pub fn reservation(mut self, reservation: Reservation) -> EventLoopBuilder {
         self.reservation = Some(reservation);
@@ -230,8 +277,10 @@ impl EventLoopBuilder {
         let time = Time::new(self.clock.unwrap_or_else(Clock::monotonic));
         let blocking = Blocking::new(self.pool);
         let (reporting, watch) = (Reporting::new(handler), Watch::new(self.watch));
-        let engine = Engine::new(name, max_tasks, registration, time, blocking, reporting, watch);
-        let event_loop = EventLoop { engine: Rc::new(engine) };
+        let mut engine =
+            Engine::new(name, max_tasks, registration, time, blocking, reporting, watch);
+        engine.parking = Parking::new(self.parker, self.wait_in.is_some());
+        let event_loop = EventLoop { engine: Rc::new(engine), wait_in: self.wait_in };
         event_loop.engine.choose_loop_of_polls();
         event_loop.engine.watch_objects();
         // The whole test suite is also run with an observer everywhere, which may change nothing: see `.ci/run`.

@@ -12,6 +12,11 @@ use crate::clock::Source;
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::kernel::turn::Next;
+#[cfg(feature = "async-io")]
+use crate::kernel::turn::POLLS_PER_CHECK;
+
+/// Turns a loop until `done`, and waits in another way than by parking this thread.
+pub(crate) type WaitIn = fn(&EventLoop, &mut dyn FnMut() -> bool) -> Result<(), RunError>;
 
 /// What a driver does after a turn.
 #[derive(Debug, PartialEq)]
@@ -21,12 +26,31 @@ pub(crate) enum NextStep {
     ParkUntil(Instant),
     /// Nothing happens, unless the loop is woken from outside.
     ParkUntilWoken,
+    /// Virtual time waits for the outside, for so long at most; then it jumps to this moment.
+    WaitBeforeJump(Duration, Instant),
 }
 
 impl EventLoop {
     /// Turns the loop until `done`, and parks the thread when there is nothing to do.
     #[inline(never)] // what is alive around it would take registers from the loop of polls
     pub(super) fn turn_until(&self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
+        if let Some(wait) = self.wait_in {
+            return wait(self, &mut done);
+        }
+        if self.engine().parking.has_parker() {
+            self.turn_and_look::<true>(&mut done)
+        } else {
+            self.turn_and_look::<false>(&mut done)
+        }
+    }
+
+    /// `LOOKS`: also at the sockets of the parker.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    fn turn_and_look<const LOOKS: bool>(
+        &self,
+        done: &mut impl FnMut() -> bool,
+    ) -> Result<(), RunError> {
         let engine = self.engine();
         loop {
             let next = engine.turn_within(usize::MAX, None);
@@ -34,6 +58,9 @@ impl EventLoop {
                 return Ok(());
             }
             if next == Next::Ready {
+                if LOOKS {
+                    engine.look_at_sockets_sometimes();
+                }
                 continue; // the hot path: no check of clock or mailbox
             }
             match engine.next_step(next) {
@@ -46,34 +73,88 @@ impl EventLoop {
     /// Parks the thread, or notices that nothing can wake it.
     #[inline(never)] // so that the loop of polls above keeps its registers
     fn park(&self, step: &NextStep, next: Next) -> Result<(), RunError> {
+        match self.may_sleep_for(step, next)? {
+            Some(Duration::ZERO) => {}
+            at_most => self.engine().park(at_most),
+        }
+        Ok(())
+    }
+
+    /// How long the thread may sleep now; `None` is until it is woken.
+    fn may_sleep_for(&self, step: &NextStep, next: Next) -> Result<Option<Duration>, RunError> {
         let engine = self.engine();
-        match *step {
-            NextStep::TurnAgain => {}
+        let look_at = engine.watch.look_at.get();
+        Ok(match *step {
+            NextStep::TurnAgain => Some(Duration::ZERO),
+            NextStep::WaitBeforeJump(patience, _) => Some(patience),
             NextStep::ParkUntil(deadline) => {
-                let deadline =
-                    engine.watch.look_at.get().map_or(deadline, |look| look.min(deadline));
-                engine.park(Some(deadline - engine.now()));
+                let until = look_at.map_or(deadline, |look| look.min(deadline));
+                Some(until - engine.now())
             }
             NextStep::ParkUntilWoken if engine.may_be_woken() => match engine.may_be_quiet_for() {
-                Some(Duration::ZERO) => engine.report_stall(),
+                Some(Duration::ZERO) => {
+                    engine.report_stall();
+                    Some(Duration::ZERO)
+                }
                 limit => {
-                    let look = engine.watch.look_at.get().map(|look| look - engine.now());
-                    engine.park(limit.into_iter().chain(look).min());
+                    let look = look_at.map(|look| look - engine.now());
+                    limit.into_iter().chain(look).min()
                 }
             },
             NextStep::ParkUntilWoken => {
                 return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
             }
-        }
-        Ok(())
+        })
     }
+
+    /// Turns the loop while tasks are ready, until `done` or for some 64 polls. For what waits in another way than this thread.
+    #[cfg(feature = "async-io")]
+    pub(crate) fn turn_for_a_while(
+        &self,
+        done: &mut dyn FnMut() -> bool,
+    ) -> Result<AfterAWhile, RunError> {
+        let engine = self.engine();
+        engine.mailbox.arm(); // before the mailbox is checked: what comes later calls the hook
+        engine.check_in_next_turn();
+        loop {
+            let next = engine.turn(usize::MAX);
+            if done() {
+                return Ok(AfterAWhile::Done);
+            }
+            let step = engine.next_step(next);
+            if step != NextStep::TurnAgain {
+                return Ok(match self.may_sleep_for(&step, next)? {
+                    Some(Duration::ZERO) => AfterAWhile::TurnAgain,
+                    at_most => AfterAWhile::Sleep { at_most },
+                });
+            }
+            if engine.polls_since_check.get() >= POLLS_PER_CHECK {
+                return Ok(AfterAWhile::TurnAgain);
+            }
+        }
+    }
+}
+
+/// What follows [`EventLoop::turn_for_a_while`].
+#[cfg(feature = "async-io")]
+pub(crate) enum AfterAWhile {
+    Done,
+    TurnAgain,
+    /// Until the loop is woken, and for so long at most.
+    Sleep {
+        at_most: Option<Duration>,
+    },
 }
 
 impl Engine {
     /// Decides what to do after a turn. A virtual clock jumps here.
     #[inline]
     pub(crate) fn next_step(&self, next: Next) -> NextStep {
-        if next == Next::Ready || self.take_remote_wakes() {
+        if next == Next::Ready {
+            return NextStep::TurnAgain;
+        }
+        if self.take_remote_wakes() {
+            self.outside_may_be_at_work();
             return NextStep::TurnAgain;
         }
         let Next::At(deadline) = next else { return NextStep::ParkUntilWoken };
@@ -82,8 +163,18 @@ impl Engine {
         }
         match &self.time.clock.0 {
             Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
-            Source::Virtual(_) if self.jump_to(deadline) => NextStep::TurnAgain,
-            Source::Virtual(_) => NextStep::ParkUntilWoken,
+            Source::Virtual(clock) if clock.is_held() || self.has_work_out() => {
+                NextStep::ParkUntilWoken
+            }
+            Source::Virtual(clock) => {
+                if !clock.is_impatient()
+                    && let Some(patience) = self.patience_before(deadline)
+                {
+                    return NextStep::WaitBeforeJump(patience, deadline);
+                }
+                self.jump_to(deadline);
+                NextStep::TurnAgain
+            }
         }
     }
 
@@ -95,24 +186,11 @@ impl Engine {
                     self.tell_jump(deadline);
                 }
                 clock.jump_to(deadline);
+                self.waits_anew();
                 true
             }
             _ => false,
         }
-    }
-
-    /// Parks the thread until the loop is woken from outside or `timeout` has passed; it may return early.
-    fn park(&self, timeout: Option<Duration>) {
-        self.trim();
-        let began = self.is_traced().then(|| self.real_time()).flatten();
-        let woken = self.mailbox.park(timeout);
-        if let Some((began, now)) = began.zip(self.real_time()) {
-            self.tell_park(now - began);
-        }
-        if let Some(id) = woken {
-            self.take_remote_wake(id);
-        }
-        self.check_in_next_turn();
     }
 
     /// Drains the mailbox. True if a task is ready now, or if lost blocking work was given up.

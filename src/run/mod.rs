@@ -40,7 +40,9 @@ use crate::thread::Handle;
 use crate::trace::Observer;
 
 pub use builder::EventLoopBuilder;
-pub(crate) use driver::NextStep;
+#[cfg(feature = "async-io")]
+pub(crate) use driver::AfterAWhile;
+pub(crate) use driver::{NextStep, WaitIn};
 
 /// An event loop: runs futures on the thread that created it.
 ///
@@ -63,6 +65,8 @@ pub(crate) use driver::NextStep;
 /// `asyncio.Runner`, and the loop inside it.
 pub struct EventLoop {
     engine: Rc<Engine>,
+    /// Where its runs wait; `None` is on this thread.
+    wait_in: Option<WaitIn>,
 }
 
 impl EventLoop {
@@ -340,6 +344,31 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
 /// Like [`run`], on a [`VirtualClock`]: no sleep takes real time. For tests and examples.
 ///
 /// A test fails only if `main` does. So await the tasks that it creates; otherwise their panics are only reported.
+///
+/// # Sockets and other threads
+/// An answer from outside takes real time. So while a task waits for foreign code that has kept its waker, the loop waits before
+/// virtual time jumps: a socket, another thread, a timer of another crate may wake it. It waits for a second after such a wake-up, and
+/// half as long each time that nothing comes; before the first one for 50 ms. That is less than 100 ms in all for a program whose
+/// channels stay inside. It never waits for longer than the jump is wide. If a wake-up comes when time has jumped over its wait,
+/// that is reported, as [`Failure::JumpedOverOutside`](crate::Failure::JumpedOverOutside).
+///
+/// A test that awaits slower answers should hold the clock while it does ([`VirtualClock::hold`]), or use [`run`]. While work of
+/// [`to_thread`](crate::to_thread()) is out, time stands still. A clock that never waits is [`VirtualClock::impatient`].
+///
+/// ```
+/// use std::{thread, time::Duration};
+/// use futures::channel::oneshot;
+/// use loopwheel::{now, run_virtual, wait_for};
+///
+/// let answer = run_virtual(async {
+///     let (sender, receiver) = oneshot::channel();
+///     thread::spawn(move || sender.send("from another thread"));
+///     let answer = wait_for(receiver, Duration::from_secs(3600)).await;
+///     assert_eq!(now().as_secs_f64(), 0.0);
+///     answer.expect("it comes in time")
+/// });
+/// assert_eq!(answer, Ok("from another thread"));
+/// ```
 ///
 /// # Panics
 /// As [`run`].

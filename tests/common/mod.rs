@@ -76,7 +76,7 @@ pub fn watched_loop() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let sink = reports.clone();
     let event_loop = EventLoop::builder()
-        .clock(VirtualClock::new())
+        .clock(VirtualClock::impatient())
         .exception_handler(move |context| sink.borrow_mut().push(context.to_string()))
         .build();
     (event_loop, reports)

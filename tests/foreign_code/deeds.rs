@@ -191,7 +191,7 @@ impl Code {
             Deed::DropsALoop => {
                 let other = world.and_then(|world| world.other.take());
                 drop(other.unwrap_or_else(|| {
-                    let other = EventLoop::builder().clock(VirtualClock::new()).build();
+                    let other = EventLoop::builder().clock(VirtualClock::impatient()).build();
                     let token = self.token("a task of a loop of the deed");
                     drop(other.create_task(async move { drop(token) }));
                     other
@@ -255,7 +255,7 @@ impl Code {
 
     /// Turning any loop is refused while one runs on this thread.
     fn turn(&self) {
-        let mut inner = EventLoop::builder().clock(VirtualClock::new()).build();
+        let mut inner = EventLoop::builder().clock(VirtualClock::impatient()).build();
         if try_now().is_ok() {
             assert_eq!(inner.try_run(async {}), Err(RunError::AlreadyRunning));
             self.0.thrown.fetch_add(1, SeqCst);

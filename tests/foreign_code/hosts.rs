@@ -89,7 +89,7 @@ fn observer(w: &W, after: u32) {
             code.run();
         }
     };
-    let mut event_loop = w.builder().clock(VirtualClock::new()).trace(observer).build();
+    let mut event_loop = w.builder().clock(VirtualClock::impatient()).trace(observer).build();
     let world = w.clone();
     w.turn_on(&mut event_loop, async move {
         world.furnish().await;

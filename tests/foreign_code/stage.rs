@@ -204,7 +204,7 @@ impl World {
 
     pub(crate) fn builder(self: &Rc<Self>) -> EventLoopBuilder {
         let world = Rc::downgrade(self);
-        EventLoop::builder().clock(VirtualClock::new()).exception_handler(move |context| {
+        EventLoop::builder().clock(VirtualClock::impatient()).exception_handler(move |context| {
             if let Some(world) = world.upgrade() {
                 world.reports.borrow_mut().push(context.to_string());
             }

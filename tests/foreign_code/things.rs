@@ -109,7 +109,7 @@ impl From<Value> for String {
 impl From<Value> for loopwheel::Clock {
     fn from(clock: Value) -> loopwheel::Clock {
         clock.acts(On::Into);
-        loopwheel::VirtualClock::new().into()
+        loopwheel::VirtualClock::impatient().into()
     }
 }
 

@@ -7,14 +7,14 @@ mod call_me_later;
 mod frame_loop;
 #[path = "../../docs/embedding/inside_tokio.rs"]
 mod inside_tokio;
-#[path = "../../docs/embedding/poll_loop.rs"]
-mod poll_loop;
+#[path = "../../docs/embedding/reactor.rs"]
+mod reactor;
 
 use std::net::TcpListener;
 use std::thread;
 
 #[test]
-fn a_host_in_poll_serves_many_clients_at_once_and_every_byte_comes_back() {
+fn a_loop_that_sleeps_in_a_reactor_serves_many_clients_at_once_and_every_byte_comes_back() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap();
     let clients: Vec<_> = (0..30)
@@ -23,10 +23,10 @@ fn a_host_in_poll_serves_many_clients_at_once_and_every_byte_comes_back() {
                 .map(|line| format!("{client} {line} {}\n", "x".repeat(100 * line)))
                 .collect();
             let bytes: usize = lines.iter().map(String::len).sum();
-            thread::spawn(move || (poll_loop::talk(server, &lines).unwrap(), bytes))
+            thread::spawn(move || (reactor::talk(server, &lines).unwrap(), bytes))
         })
         .collect();
-    let echoed = poll_loop::serve(listener, clients.len()).unwrap();
+    let echoed = reactor::serve(listener, clients.len()).unwrap();
     let mut sent = 0;
     for client in clients {
         let (is_same, bytes) = client.join().unwrap();

@@ -1,0 +1,157 @@
+//! **Sockets**: a loop that waits in `async-io`'s reactor. Feature `async-io`.
+//!
+//! The sockets of `async-net`, the processes of `async-process`, and all else that stands on `async-io`, run on
+//! [`run`](crate::run()) too. Then a thread of `async-io` waits for them and wakes the loop's thread. Here the loop's own thread
+//! waits for them, which saves two switches of threads for each message. Nothing else changes: the same loop, in the same order,
+//! with the same errors.
+//!
+//! ```
+//! use async_net::{TcpListener, TcpStream};
+//! use futures::{AsyncReadExt, AsyncWriteExt};
+//! use loopwheel::create_task;
+//!
+//! let heard = loopwheel::io::run(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     drop(create_task(async move {
+//!         let (mut stream, _) = listener.accept().await?;
+//!         stream.write_all(b"hello").await
+//!     }));
+//!     let mut heard = String::new();
+//!     TcpStream::connect(address).await?.read_to_string(&mut heard).await?;
+//!     Ok::<_, std::io::Error>(heard)
+//! });
+//! assert_eq!(heard.unwrap(), "hello");
+//! ```
+//!
+//! For a loop with settings there is [`builder`]. `docs/ecosystem.md` has the crates that were tried.
+//!
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `parking` and `run`.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant as StdInstant};
+
+use async_io::Timer;
+
+use crate::error::RunError;
+use crate::kept_waker::GuardedWaker;
+use crate::kernel::current;
+use crate::run::{AfterAWhile, EventLoop, EventLoopBuilder};
+
+/// Runs `main` on a new loop that waits for sockets itself. Otherwise as [`run`](crate::run()).
+///
+/// # Panics
+/// As [`run`](crate::run()).
+///
+/// # Examples
+/// ```
+/// use async_net::UdpSocket;
+///
+/// let heard = loopwheel::io::run(async {
+///     let (here, there) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+///     there.send_to(b"hello", here.local_addr()?).await?;
+///     let mut buffer = [0; 16];
+///     let (length, _) = here.recv_from(&mut buffer).await?;
+///     Ok::<_, std::io::Error>(buffer[..length].to_vec())
+/// });
+/// assert_eq!(heard.unwrap(), b"hello");
+/// ```
+///
+/// # In asyncio
+/// `asyncio.run(main())`.
+#[track_caller]
+pub fn run<F: Future>(main: F) -> F::Output {
+    builder().build().run(main)
+}
+
+/// Like [`run`], with errors in place of the panics.
+///
+/// # Errors
+/// [`RunError`].
+#[track_caller]
+pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
+    builder().try_build()?.try_run(main)
+}
+
+/// A builder for a loop that waits for sockets itself, with settings. It sets the
+/// [wake hook](EventLoopBuilder::wake_hook) when it runs.
+///
+/// The loop waits in that way in `run`, `run_until_complete`, `cancel_all` and their `try_` forms. A host that turns it, or drives
+/// it, waits by itself. On a [`VirtualClock`](crate::VirtualClock) it waits before time jumps, as the page of
+/// [`run_virtual`](crate::run_virtual#sockets-and-other-threads) says.
+///
+/// # Examples
+/// ```
+/// let mut event_loop = loopwheel::io::builder().name("server").debug(true).build();
+/// event_loop.run(async_io::Timer::after(std::time::Duration::from_millis(1)));
+/// ```
+///
+/// # In asyncio
+/// `SelectorEventLoop()`.
+pub fn builder() -> EventLoopBuilder {
+    EventLoop::builder().wait_in(turn_until)
+}
+
+/// Turns the loop until `done`, and waits in `async_io::block_on` when there is nothing to do.
+fn turn_until(event_loop: &EventLoop, done: &mut dyn FnMut() -> bool) -> Result<(), RunError> {
+    let engine = event_loop.engine();
+    let (mut waker, mut timer, mut sleeping) = (None, ReactorTimer::default(), None);
+    // Outside of the loop: a wake-up by the reactor is one from outside, and calls the hook, which ends the wait.
+    current::outside(|| {
+        async_io::block_on(poll_fn(|cx| {
+            keep_waker(event_loop, &mut waker, cx.waker());
+            let turned = engine.enter(|| {
+                if let Some(sleeping) = sleeping.take() {
+                    engine.end_sleep(&sleeping);
+                }
+                let turned = event_loop.turn_for_a_while(done);
+                if matches!(turned, Ok(AfterAWhile::Sleep { .. })) {
+                    sleeping = Some(engine.begin_sleep());
+                }
+                turned
+            });
+            match turned {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(AfterAWhile::Done) => return Poll::Ready(Ok(())),
+                Ok(AfterAWhile::Sleep { at_most: None }) => {}
+                Ok(AfterAWhile::Sleep { at_most: Some(time) }) if !timer.has_fired(time, cx) => {}
+                // Not in this poll: `block_on` looks at the sockets first.
+                Ok(AfterAWhile::TurnAgain | AfterAWhile::Sleep { .. }) => cx.waker().wake_by_ref(),
+            }
+            Poll::Pending
+        }))
+    })
+}
+
+/// Makes the wake hook wake this waker from now on.
+fn keep_waker(event_loop: &EventLoop, kept: &mut Option<Arc<GuardedWaker>>, waker: &Waker) {
+    if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+        let to_wake = waker.clone();
+        *kept = Some(GuardedWaker::of(waker));
+        event_loop.engine().set_on_wake(Arc::new(move || to_wake.wake_by_ref()));
+    }
+}
+
+/// A timer of the reactor. To set one costs two system calls, so it is set anew only if it would fire too late: one that fires too
+/// early does no harm, and a server whose limits move on would set it at each message.
+#[derive(Default)]
+struct ReactorTimer(Option<(StdInstant, Timer)>);
+
+impl ReactorTimer {
+    /// Whether so much time has passed. If not, the timer wakes this task at the latest then.
+    fn has_fired(&mut self, time: Duration, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = StdInstant::now().checked_add(time) else { return false }; // never
+        if self.0.as_ref().is_none_or(|(set_to, _)| deadline < *set_to) {
+            self.0 = Some((deadline, Timer::at(deadline)));
+        }
+        let polled = self.0.as_mut().map(|(_, timer)| Pin::new(timer).poll(cx));
+        let has_fired = polled.is_some_and(|timer| timer.is_ready());
+        if has_fired {
+            self.0 = None;
+        }
+        has_fired
+    }
+}

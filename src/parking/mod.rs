@@ -1,0 +1,127 @@
+//! **Parking**: how the loop's thread sleeps while no task is ready.
+//!
+//! The plain way is [`std::thread::park`]. But a thread that is parked waits for no socket. So a second thread has to wait in
+//! `epoll` or `kqueue` and wake this one: two switches of threads for each message that comes. Here a loop can be given a *parker*,
+//! a function that sleeps in a poller instead. The poller wakes the tasks whose sockets are ready, on the loop's own thread, and
+//! returns:
+//!
+//! ```text
+//! turn ──▶ nothing is ready ──▶ parker(time to the next deadline) ──▶ wakes the tasks of sockets, returns ──▶ turn
+//!   └────▶ busy for 64 polls ──▶ parker(zero), so that the sockets get their turn ──▶ turn
+//! ```
+//!
+//! A wake-up from another thread has to end that sleep: it calls the loop's wake hook.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | sleeping, with a parker or without |
+//! | `outside` | what virtual time has to do with sockets |
+//!
+//! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `report` and `to_thread`.
+
+mod outside;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::base::id::TaskId;
+use crate::base::instant::Instant;
+use crate::engine::Engine;
+use crate::kernel::turn::POLLS_PER_CHECK;
+use outside::Outside;
+
+/// Sleeps for so long at most (`None`: until it is woken), or less. It is foreign code.
+pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;
+
+/// The part of a loop that belongs to this ring.
+#[derive(Default)]
+pub(crate) struct Parking {
+    /// `None` while it runs, and if there is none.
+    parker: Cell<Option<Parker>>,
+    is_given: bool,
+    outside: Outside,
+}
+
+impl Parking {
+    /// `has_sockets`: those of another executor, in which the loop waits.
+    pub(crate) fn new(parker: Option<Parker>, has_sockets: bool) -> Parking {
+        let is_given = parker.is_some();
+        let outside = Outside::new(is_given || has_sockets);
+        Parking { parker: Cell::new(parker), is_given, outside }
+    }
+
+    /// Whether the loop sleeps in a parker.
+    pub(crate) fn has_parker(&self) -> bool {
+        self.is_given
+    }
+}
+
+/// A sleep of the loop.
+pub(crate) struct Sleeping {
+    /// If it is to be told to an observer.
+    began: Option<Instant>,
+    /// Work of `to_thread` was out, which may have woken it.
+    had_work_out: bool,
+}
+
+/// Puts the parker back when it has returned, or panicked.
+struct PutBack<'a>(&'a Parking, Option<Parker>);
+
+impl Drop for PutBack<'_> {
+    fn drop(&mut self) {
+        self.0.parker.set(self.1.take());
+    }
+}
+
+impl Engine {
+    /// Sleeps until the loop is woken from outside or `timeout` has passed; it may return early.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        let sleep = self.begin_sleep();
+        let woken = self.sleep(timeout);
+        if let Some(id) = woken {
+            self.take_remote_wake(id);
+        }
+        self.end_sleep(&sleep);
+    }
+
+    /// The loop is about to sleep.
+    pub(crate) fn begin_sleep(&self) -> Sleeping {
+        self.trim();
+        let began = self.is_traced().then(|| self.real_time()).flatten();
+        Sleeping { began, had_work_out: self.has_work_out() }
+    }
+
+    /// It has slept: until it was woken, or the time was up.
+    pub(crate) fn end_sleep(&self, sleeping: &Sleeping) {
+        if let Some((began, now)) = sleeping.began.zip(self.real_time()) {
+            self.tell_park(now - began);
+        }
+        let is_woken = self.has_remote_wakes_hint() || !self.tasks.ready.is_empty();
+        if is_woken && !sleeping.had_work_out {
+            self.outside_may_be_at_work();
+        }
+        self.check_in_next_turn();
+    }
+
+    /// Returns a wake-up that came before the loop could sleep.
+    fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
+        let Some(parker) = self.parking.parker.take() else { return self.mailbox.park(timeout) };
+        let mut parker = PutBack(&self.parking, Some(parker));
+        self.mailbox.arm(); // before the inbox is checked: what comes later calls the hook
+        let wake = self.mailbox.inbox().take();
+        // A wake-up is no reason to leave the sockets out: they are looked at, without waiting.
+        let timeout = if wake.is_some() { Some(Duration::ZERO) } else { timeout };
+        parker.1.as_mut().expect("it was put there")(timeout);
+        wake
+    }
+
+    /// Lets the parker look at its sockets, if the loop has been busy for long. Only a loop with a parker calls this.
+    pub(crate) fn look_at_sockets_sometimes(&self) {
+        if self.polls_since_check.get() >= POLLS_PER_CHECK
+            && let Some(parker) = self.parking.parker.take()
+        {
+            let mut parker = PutBack(&self.parking, Some(parker));
+            parker.1.as_mut().expect("it was put there")(Some(Duration::ZERO));
+        }
+    }
+}

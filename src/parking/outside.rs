@@ -1,0 +1,112 @@
+//! **The outside, and virtual time.**
+//!
+//! Virtual time jumps when no task is ready. That is right if all that the tasks wait for is in the loop. A task that waits for a
+//! socket waits for something that takes real time: if time jumps, each limit around it expires before the answer can come. The loop
+//! cannot see what foreign code waits for, a socket of the operating system or a channel between two tasks. But it knows whether
+//! foreign code has kept a waker, and whether a wake-up has come from outside.
+//!
+//! So before a jump over such a wait the loop has *patience*: it sleeps for some real time, in which the outside may wake it.
+//!
+//! ```text
+//! patience, at first           50 ms; with a parker, 1 s
+//! … a wake-up came             1 s again, and no jump: the task runs
+//! … nothing came               the jump, and half of the patience; below a millisecond none
+//! ```
+//!
+//! Together these are less than 100 ms for a program whose channels stay in the loop, and less than two seconds after a wake-up. It
+//! never waits for longer than the jump is wide, counted from the last jump: so time passes even if wake-ups come without end.
+//!
+//! If a wake-up comes when time has jumped, the patience was too short. That is reported.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::base::instant::Instant;
+use crate::clock::Source;
+use crate::engine::Engine;
+use crate::report::{ExceptionContext, Failure};
+
+/// The patience of a loop that has not been woken from outside.
+const AT_FIRST: Duration = Duration::from_millis(50);
+
+/// After a wake-up from outside, and with a parker.
+const AT_WORK: Duration = Duration::from_secs(1);
+
+const LEAST: Duration = Duration::from_millis(1);
+
+/// What a loop on virtual time knows of the outside.
+#[derive(Default)]
+pub(super) struct Outside {
+    patience: Cell<Duration>,
+    waiting: Cell<Option<Waiting>>,
+    /// The moments around the last jumps over a wait for foreign code.
+    jumped: Cell<Option<(Instant, Instant)>>,
+}
+
+/// A wait before a jump, in real time.
+#[derive(Clone, Copy)]
+struct Waiting {
+    /// Since the last jump.
+    since: Instant,
+    /// Since the last wake-up.
+    in_vain_since: Instant,
+}
+
+impl Outside {
+    pub(super) fn new(has_parker: bool) -> Outside {
+        let patience = if has_parker { AT_WORK } else { AT_FIRST };
+        Outside { patience: Cell::new(patience), ..Outside::default() }
+    }
+}
+
+impl Engine {
+    /// How long the loop has to wait on, in real time, before virtual time may jump to this moment. `None`: it may jump now.
+    pub(crate) fn patience_before(&self, deadline: Instant) -> Option<Duration> {
+        let outside = &self.parking.outside;
+        let is_awaited = self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker();
+        if !is_awaited || cfg!(target_family = "wasm") {
+            return None; // nothing outside could wake it; or there is no other thread
+        }
+        let now = self.real_now();
+        let waiting = outside.waiting.get().unwrap_or(Waiting { since: now, in_vain_since: now });
+        outside.waiting.set(Some(waiting));
+        let patience = outside.patience.get();
+        let left = patience.saturating_sub(now - waiting.in_vain_since);
+        let width = (deadline - self.now()).saturating_sub(now - waiting.since);
+        if !left.is_zero() && !width.is_zero() {
+            return Some(left.min(width));
+        }
+        if left.is_zero() {
+            outside.patience.set(if patience < 2 * LEAST { Duration::ZERO } else { patience / 2 });
+        }
+        let from = outside.jumped.get().map_or(self.now(), |(from, _)| from);
+        outside.jumped.set(Some((from, deadline)));
+        None
+    }
+
+    /// Virtual time has jumped.
+    pub(crate) fn waits_anew(&self) {
+        self.parking.outside.waiting.set(None);
+    }
+
+    /// A wake-up came while no task was ready.
+    pub(crate) fn outside_may_be_at_work(&self) {
+        if matches!(self.time.clock.0, Source::Virtual(_)) && !self.has_work_out() {
+            self.outside_is_at_work();
+        }
+    }
+
+    #[cold]
+    fn outside_is_at_work(&self) {
+        let outside = &self.parking.outside;
+        outside.patience.set(AT_WORK);
+        if let Some(waiting) = outside.waiting.get() {
+            let in_vain_since = self.real_now();
+            outside.waiting.set(Some(Waiting { in_vain_since, ..waiting }));
+        }
+        if let Some((from, to)) = outside.jumped.take() {
+            let failure = Failure::JumpedOverOutside { from, to };
+            self.report(&ExceptionContext::of_loop(failure));
+        }
+    }
+}
