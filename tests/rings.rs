@@ -51,7 +51,7 @@ const RINGS: [(&str, usize); 53] = [
     ("group", 800),
     ("thread", 800),
     ("to_thread", 800),
-    ("parking", 450),
+    ("parking", 800),
     ("dump/facts", 800),
     ("dump/tree", 450),
     ("dump", 800),

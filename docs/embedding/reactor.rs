@@ -84,23 +84,23 @@ impl Reactor {
 
 /// A socket that tasks can await. It is registered from its creation to its end.
 pub(crate) struct Socket<S: AsSource> {
-    socket: S,
+    inner: S,
     reactor: Rc<Reactor>,
     key: usize,
     sides: Rc<[Side; 2]>,
 }
 
 impl<S: AsSource> Socket<S> {
-    fn new(reactor: &Rc<Reactor>, socket: S) -> io::Result<Socket<S>> {
+    fn new(reactor: &Rc<Reactor>, inner: S) -> io::Result<Socket<S>> {
         let side = || Side { is_ready: Cell::new(true), waiting: Cell::default() };
         let sides = Rc::new([side(), side()]);
         let key = reactor.sockets.borrow_mut().insert(sides.clone());
-        let socket = Socket { socket, reactor: reactor.clone(), key, sides };
+        let socket = Socket { inner, reactor: reactor.clone(), key, sides };
         // SAFETY: a socket has to be deleted from the poller before it is closed. `drop` does that; the field cannot be moved out of a
         // type with a destructor, and a `Socket` that is leaked never closes it.
         #[allow(unsafe_code)]
         unsafe {
-            let source = &socket.socket.source();
+            let source = &socket.inner.source();
             reactor.poller.add_with_mode(source, Event::all(key), PollMode::Edge)?;
         }
         Ok(socket)
@@ -115,7 +115,7 @@ impl<S: AsSource> Socket<S> {
     ) -> Poll<io::Result<T>> {
         let side = &self.sides[side];
         while side.is_ready.get() {
-            match io(&self.socket) {
+            match io(&self.inner) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => side.is_ready.set(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 ended => return Poll::Ready(ended),
@@ -129,7 +129,7 @@ impl<S: AsSource> Socket<S> {
 
 impl<S: AsSource> Drop for Socket<S> {
     fn drop(&mut self) {
-        let _ = self.reactor.poller.delete(self.socket.source());
+        let _ = self.reactor.poller.delete(self.inner.source());
         self.reactor.sockets.borrow_mut().remove(self.key);
     }
 }
@@ -189,7 +189,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.socket.shutdown(Shutdown::Write))
+        Poll::Ready(self.0.inner.shutdown(Shutdown::Write))
     }
 }
 

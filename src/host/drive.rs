@@ -18,7 +18,8 @@ use crate::close::Shutdown;
 use crate::error::{RunError, TaskError};
 use crate::kept_waker::GuardedWaker;
 use crate::kernel::current;
-use crate::run::{EventLoop, NextStep};
+use crate::parking::NextStep;
+use crate::run::EventLoop;
 use crate::spawning::TaskBuilder;
 
 impl EventLoop {

@@ -24,7 +24,7 @@
 //! - MUST NOT expect clean-up that awaits to run when the loop is dropped. [`EventLoop::cancel_all`] runs it, and blocks; if
 //!   clean-up needs the host itself, cancel [`EventLoop::all_tasks`] and go on turning until [`EventLoop::live_tasks`] is zero.
 //!
-//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `time`, `task`, `spawning`, `watch`, `close` and `run`.
+//! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `time`, `task`, `spawning`, `watch`, `close`, `parking` and `run`.
 
 mod drive;
 mod timed;

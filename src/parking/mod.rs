@@ -15,11 +15,13 @@
 //! | file | idea |
 //! |---|---|
 //! | `mod` (this file) | sleeping, with a parker or without |
+//! | `step` | what to do after a turn: another one, or sleep |
 //! | `outside` | what virtual time has to do with sockets |
 //!
 //! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `report` and `to_thread`.
 
 mod outside;
+mod step;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::kernel::turn::POLLS_PER_CHECK;
 use outside::Outside;
+pub(crate) use step::NextStep;
 
 /// Sleeps for so long at most (`None`: until it is woken), or less. It is foreign code.
 pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;

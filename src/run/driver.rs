@@ -1,34 +1,19 @@
-//! **The driver**: what to do between two turns.
+//! **The driver**: turns a loop until its run is over, and lets the thread sleep in between.
 //!
-//! A turn returns what it knows: tasks are ready, or nothing happens before a deadline, or nothing happens at all. What follows
-//! from that is decided here, once for all drivers: `run` parks its thread, `drive` returns `Pending` to another executor, a
-//! virtual clock jumps, and a loop that nothing can wake is a deadlock. A host that calls `turn` itself decides alone (`host`).
+//! What follows after a turn is decided in `parking`: another turn, or a sleep. Here that is done. A loop that nothing can wake is a
+//! deadlock, and ends the run. `drive` and a host that calls `turn` do not sleep here (`host`).
 
 use std::time::Duration;
 
 use super::EventLoop;
-use crate::base::instant::Instant;
-use crate::clock::Source;
-use crate::engine::Engine;
 use crate::error::RunError;
 use crate::kernel::turn::Next;
 #[cfg(feature = "async-io")]
 use crate::kernel::turn::POLLS_PER_CHECK;
+use crate::parking::NextStep;
 
 /// Turns a loop until `done`, and waits in another way than by parking this thread.
 pub(crate) type WaitIn = fn(&EventLoop, &mut dyn FnMut() -> bool) -> Result<(), RunError>;
-
-/// What a driver does after a turn.
-#[derive(Debug, PartialEq)]
-pub(crate) enum NextStep {
-    TurnAgain,
-    /// Nothing happens before this moment, unless the loop is woken from outside.
-    ParkUntil(Instant),
-    /// Nothing happens, unless the loop is woken from outside.
-    ParkUntilWoken,
-    /// Virtual time waits for the outside, for so long at most; then it jumps to this moment.
-    WaitBeforeJump(Duration, Instant),
-}
 
 impl EventLoop {
     /// Turns the loop until `done`, and parks the thread when there is nothing to do.
@@ -144,67 +129,4 @@ pub(crate) enum AfterAWhile {
     Sleep {
         at_most: Option<Duration>,
     },
-}
-
-impl Engine {
-    /// Decides what to do after a turn. A virtual clock jumps here.
-    #[inline]
-    pub(crate) fn next_step(&self, next: Next) -> NextStep {
-        if next == Next::Ready {
-            return NextStep::TurnAgain;
-        }
-        if self.take_remote_wakes() {
-            self.outside_may_be_at_work();
-            return NextStep::TurnAgain;
-        }
-        let Next::At(deadline) = next else { return NextStep::ParkUntilWoken };
-        if deadline <= self.now() {
-            return NextStep::TurnAgain; // it has passed during the turn
-        }
-        match &self.time.clock.0 {
-            Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
-            Source::Virtual(clock) if clock.is_held() || self.has_work_out() => {
-                NextStep::ParkUntilWoken
-            }
-            Source::Virtual(clock) => {
-                if !clock.is_impatient()
-                    && let Some(patience) = self.patience_before(deadline)
-                {
-                    return NextStep::WaitBeforeJump(patience, deadline);
-                }
-                self.jump_to(deadline);
-                NextStep::TurnAgain
-            }
-        }
-    }
-
-    /// Moves a virtual clock to this moment, unless it is held, or blocking work is out, which takes real time.
-    pub(crate) fn jump_to(&self, deadline: Instant) -> bool {
-        match &self.time.clock.0 {
-            Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => {
-                if self.is_traced() {
-                    self.tell_jump(deadline);
-                }
-                clock.jump_to(deadline);
-                self.waits_anew();
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Drains the mailbox. True if a task is ready now, or if lost blocking work was given up.
-    pub(crate) fn take_remote_wakes(&self) -> bool {
-        let gave_up = self.has_work_out() && self.give_up_lost_work();
-        self.drain_remote_wakes();
-        gave_up || !self.tasks.ready.is_empty()
-    }
-
-    /// Whether anything outside may still wake a task of this loop. "No" is certain, "yes" is not.
-    fn may_be_woken(&self) -> bool {
-        self.has_work_out()
-            || self.has_handles()
-            || self.mailbox.has_escaped_waker()
-            || self.tasks.any_waker_has_escaped()
-    }
 }

@@ -8,10 +8,10 @@
 //! |---|---|
 //! | `mod` (this file) | `run`, and `EventLoop` |
 //! | `builder` | the settings of a loop |
-//! | `driver` | what to do between two turns |
+//! | `driver` | turns, and sleeps in between |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `trace`, `clock`, `object`, `time`, `task`, `spawning`, `report`,
-//! `callback`, `thread`, `to_thread`, `dump`, `watch` and `close`.
+//! `callback`, `thread`, `to_thread`, `dump`, `watch`, `close` and `parking`.
 
 mod builder;
 mod driver;
@@ -42,7 +42,7 @@ use crate::trace::Observer;
 pub use builder::EventLoopBuilder;
 #[cfg(feature = "async-io")]
 pub(crate) use driver::AfterAWhile;
-pub(crate) use driver::{NextStep, WaitIn};
+pub(crate) use driver::WaitIn;
 
 /// An event loop: runs futures on the thread that created it.
 ///

@@ -1,0 +1,86 @@
+//! **The next step**: what to do after a turn.
+//!
+//! A turn returns what it knows: tasks are ready, or nothing happens before a deadline, or nothing happens at all. What follows
+//! from that is decided here, once for all that turn a loop: `run`, `drive`, `io`. A virtual clock jumps here.
+
+use std::time::Duration;
+
+use crate::base::instant::Instant;
+use crate::clock::Source;
+use crate::engine::Engine;
+use crate::kernel::turn::Next;
+
+/// What a driver does after a turn.
+#[derive(Debug, PartialEq)]
+pub(crate) enum NextStep {
+    TurnAgain,
+    /// Nothing happens before this moment, unless the loop is woken from outside.
+    ParkUntil(Instant),
+    /// Nothing happens, unless the loop is woken from outside.
+    ParkUntilWoken,
+    /// Virtual time waits for the outside, for so long at most; then it jumps to this moment.
+    WaitBeforeJump(Duration, Instant),
+}
+
+impl Engine {
+    /// Decides what to do after a turn. A virtual clock jumps here.
+    #[inline]
+    pub(crate) fn next_step(&self, next: Next) -> NextStep {
+        if next == Next::Ready {
+            return NextStep::TurnAgain;
+        }
+        if self.take_remote_wakes() {
+            self.outside_may_be_at_work();
+            return NextStep::TurnAgain;
+        }
+        let Next::At(deadline) = next else { return NextStep::ParkUntilWoken };
+        if deadline <= self.now() {
+            return NextStep::TurnAgain; // it has passed during the turn
+        }
+        match &self.time.clock.0 {
+            Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
+            Source::Virtual(clock) if clock.is_held() || self.has_work_out() => {
+                NextStep::ParkUntilWoken
+            }
+            Source::Virtual(clock) => {
+                if !clock.is_impatient()
+                    && let Some(patience) = self.patience_before(deadline)
+                {
+                    return NextStep::WaitBeforeJump(patience, deadline);
+                }
+                self.jump_to(deadline);
+                NextStep::TurnAgain
+            }
+        }
+    }
+
+    /// Moves a virtual clock to this moment, unless it is held, or blocking work is out, which takes real time.
+    pub(crate) fn jump_to(&self, deadline: Instant) -> bool {
+        match &self.time.clock.0 {
+            Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => {
+                if self.is_traced() {
+                    self.tell_jump(deadline);
+                }
+                clock.jump_to(deadline);
+                self.waits_anew();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drains the mailbox. True if a task is ready now, or if lost blocking work was given up.
+    pub(crate) fn take_remote_wakes(&self) -> bool {
+        let gave_up = self.has_work_out() && self.give_up_lost_work();
+        self.drain_remote_wakes();
+        gave_up || !self.tasks.ready.is_empty()
+    }
+
+    /// Whether anything outside may still wake a task of this loop. "No" is certain, "yes" is not.
+    pub(crate) fn may_be_woken(&self) -> bool {
+        self.has_work_out()
+            || self.has_handles()
+            || self.mailbox.has_escaped_waker()
+            || self.tasks.any_waker_has_escaped()
+    }
+}
