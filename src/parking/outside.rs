@@ -43,10 +43,12 @@ pub(super) struct Outside {
     jumped: Cell<Option<(Instant, Instant)>>,
 }
 
-/// A wait before a jump, in real time.
+/// A wait before a jump; it is measured in real time.
 #[derive(Clone, Copy)]
 struct Waiting {
-    /// Since the last jump.
+    /// The virtual time that does not pass meanwhile.
+    at: Instant,
+    /// Since that moment came.
     since: Instant,
     /// Since the last wake-up.
     in_vain_since: Instant,
@@ -60,33 +62,32 @@ impl Outside {
 }
 
 impl Engine {
+    /// Whether foreign code has a waker of a task, so that something outside may wake it.
+    pub(super) fn awaits_the_outside(&self) -> bool {
+        let has_outside = !cfg!(target_family = "wasm"); // where there is no other thread
+        has_outside && (self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker())
+    }
+
     /// How long the loop has to wait on, in real time, before virtual time may jump to this moment. `None`: it may jump now.
     pub(crate) fn patience_before(&self, deadline: Instant) -> Option<Duration> {
         let outside = &self.parking.outside;
-        let is_awaited = self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker();
-        if !is_awaited || cfg!(target_family = "wasm") {
-            return None; // nothing outside could wake it; or there is no other thread
-        }
         let now = self.real_now();
-        let waiting = outside.waiting.get().unwrap_or(Waiting { since: now, in_vain_since: now });
+        let at = self.now();
+        let waiting = outside.waiting.get().filter(|waiting| waiting.at == at);
+        let waiting = waiting.unwrap_or(Waiting { at, since: now, in_vain_since: now });
         outside.waiting.set(Some(waiting));
         let patience = outside.patience.get();
         let left = patience.saturating_sub(now - waiting.in_vain_since);
-        let width = (deadline - self.now()).saturating_sub(now - waiting.since);
+        let width = (deadline - at).saturating_sub(now - waiting.since);
         if !left.is_zero() && !width.is_zero() {
             return Some(left.min(width));
         }
         if left.is_zero() {
             outside.patience.set(if patience < 2 * LEAST { Duration::ZERO } else { patience / 2 });
         }
-        let from = outside.jumped.get().map_or(self.now(), |(from, _)| from);
+        let from = outside.jumped.get().map_or(at, |(from, _)| from);
         outside.jumped.set(Some((from, deadline)));
         None
-    }
-
-    /// Virtual time has jumped.
-    pub(crate) fn waits_anew(&self) {
-        self.parking.outside.waiting.set(None);
     }
 
     /// A wake-up came while no task was ready.

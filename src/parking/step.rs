@@ -39,18 +39,26 @@ impl Engine {
         }
         match &self.time.clock.0 {
             Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
+            Source::Virtual(_) if self.awaits_the_outside() => self.wait_or_jump(deadline),
+            Source::Virtual(_) => self.step_of_jump(deadline),
+        }
+    }
+
+    fn step_of_jump(&self, deadline: Instant) -> NextStep {
+        if self.jump_to(deadline) { NextStep::TurnAgain } else { NextStep::ParkUntilWoken }
+    }
+
+    #[cold]
+    fn wait_or_jump(&self, deadline: Instant) -> NextStep {
+        match &self.time.clock.0 {
             Source::Virtual(clock) if clock.is_held() || self.has_work_out() => {
                 NextStep::ParkUntilWoken
             }
-            Source::Virtual(clock) => {
-                if !clock.is_impatient()
-                    && let Some(patience) = self.patience_before(deadline)
-                {
-                    return NextStep::WaitBeforeJump(patience, deadline);
-                }
-                self.jump_to(deadline);
-                NextStep::TurnAgain
-            }
+            Source::Virtual(clock) if clock.is_impatient() => self.step_of_jump(deadline),
+            _ => match self.patience_before(deadline) {
+                Some(patience) => NextStep::WaitBeforeJump(patience, deadline),
+                None => self.step_of_jump(deadline),
+            },
         }
     }
 
@@ -62,7 +70,6 @@ impl Engine {
                     self.tell_jump(deadline);
                 }
                 clock.jump_to(deadline);
-                self.waits_anew();
                 true
             }
             _ => false,
