@@ -31,8 +31,8 @@
 //! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
-//! | test | [`run_virtual`], [`VirtualClock`] |
-//! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
+//! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`] |
+//! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::run_for`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
 //!
 //! [`prelude`] has what most programs use. [`bounds`] has what only signatures name.
@@ -126,7 +126,8 @@
 //! | `watch` | what a loop notices of itself: slow polls, quiet, livelocks |
 //! | `close` | the end of a run, and of a loop |
 //! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
-//! | `host` | the loop inside another loop: `turn`, `drive` |
+//! | `test_run` | a test: a run that fails if anything in it did |
+//! | `host` | the loop inside another loop: `turn`, `run_for`, `drive` |
 //! | `recorder` | a run that is kept, and shown |
 //!
 //! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:
@@ -189,6 +190,7 @@ mod spawning;
 pub mod sync;
 mod task;
 mod task_local;
+mod test_run;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -225,6 +227,7 @@ pub use task::{
     try_current_task,
 };
 pub use task_local::TaskLocal;
+pub use test_run::{TestRun, run_test};
 pub use thread::{Handle, RemoteTask, Reservation};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{ToThread, to_thread, try_to_thread};
@@ -275,7 +278,7 @@ pub mod prelude {
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
         TaskError, TaskGroup, TimedOut, as_completed, catch_cancel, create_task, finally, gather,
-        now, run, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
-        wait, wait_for, yield_now,
+        now, run, run_test, run_virtual, shield, sleep, timeout, to_thread, try_create_task,
+        try_gather, wait, wait_for, yield_now,
     };
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::EventLoop;
 use crate::base::id::MAX_LOOPS;
 use crate::base::room::MAX_TASKS;
-use crate::clock::Clock;
+use crate::clock::{Clock, VirtualClock};
 use crate::engine::Engine;
 use crate::error::TooManyLoops;
 use crate::mailbox::{Registration, WakeCallback};
@@ -197,6 +197,18 @@ impl EventLoopBuilder {
             "the name of a thread cannot contain a NUL byte, as {name:?} does: give one without"
         );
         self.pool.thread_name = name;
+        self
+    }
+
+    /// What was not set is set for a test: its clock is virtual, and its reports go to `handler`.
+    pub(crate) fn for_test(
+        mut self,
+        handler: impl Fn(&ExceptionContext) + 'static,
+        stall_after: Duration,
+    ) -> Self {
+        self.clock.get_or_insert_with(|| VirtualClock::new().into());
+        self.exception_handler.get_or_insert_with(|| Rc::new(handler));
+        self.watch.stall_after.get_or_insert(stall_after);
         self
     }
 

@@ -132,16 +132,25 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
+        self.run_main(main, Location::caller(), || false)
+    }
+
+    /// The same, until `gives_up` says so after a turn: then `main` is dropped, and counts as cancelled.
+    pub(crate) fn run_main<F: Future>(
+        &mut self,
+        main: F,
+        called_at: &'static Location<'static>,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<F::Output, RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let called_at = Location::caller();
         let run_over = Reason::own(Cause::RunOver, Some(called_at));
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {
                 give_name(main, "main".into());
                 main.set_reason(run_over); // for a deadlock, which drops it
-                self.turn_until(|| main.has(Flag::DONE))?;
+                self.turn_until(|| main.has(Flag::DONE) || gives_up())?;
                 outcome_of_main(main)
             })?
         })
@@ -157,13 +166,22 @@ impl EventLoop {
     /// `runner.close()`.
     #[track_caller]
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
+        self.cancel_all_unless(Location::caller(), || false)
+    }
+
+    /// The same, until `gives_up` says so after a turn: then what is left stays as it is.
+    pub(crate) fn cancel_all_unless(
+        &mut self,
+        called_at: &'static Location<'static>,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<(), RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let mut shutdown = Shutdown::new(Location::caller());
+        let mut shutdown = Shutdown::new(called_at);
         self.engine.enter(|| {
             shutdown.advance(&self.engine); // the first round of cancels
-            let ended = self.turn_until(|| shutdown.advance(&self.engine));
+            let ended = self.turn_until(|| shutdown.advance(&self.engine) || gives_up());
             self.engine.watch.look_at.set(None); // also after a deadlock: the next run has its own end
             ended
         })
@@ -337,9 +355,10 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
     EventLoop::builder().try_build()?.try_run(main)
 }
 
-/// Like [`run`], on a [`VirtualClock`]: no sleep takes real time. For tests and examples.
+/// Like [`run`], on a [`VirtualClock`]: no sleep takes real time. For examples and simulations.
 ///
-/// A test fails only if `main` does. So await the tasks that it creates; otherwise their panics are only reported.
+/// A test is better run by [`run_test`](crate::run_test). Here nothing fails unless `main` does: a failed assertion in a task that
+/// `main` does not await is only reported, and a task that `main` forgot is cancelled without a word.
 ///
 /// # Panics
 /// As [`run`].
