@@ -37,7 +37,8 @@ const QUIET: Duration = Duration::from_secs(60);
 ///   other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, which is only
 ///   printed;
 /// - `main` has ended and has forgotten tasks: they go on, and it has neither awaited nor cancelled them. The message says which,
-///   where they were created, and what each waits for. A task that `main` has cancelled may still be cleaning up;
+///   where they were created, and what each waits for. A task that `main` has cancelled may still be there; to let it clean up
+///   undisturbed, await it, because the end of the run cancels it again;
 /// - nothing can go on: a [`Deadlock`](crate::Deadlock), with what each task waits for. This is so in the clean-up at the end, too;
 /// - `main` was cancelled.
 ///
