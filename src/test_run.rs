@@ -11,16 +11,17 @@
 //! There is no attribute macro. A macro needs a crate of its own and a parser of Rust, which take longer to build than this crate,
 //! and saves one line of a test.
 //!
-//! It stands on `base`, `error`, the kernel, `report`, `dump` and `run`.
+//! It stands on `base`, `clock`, `error`, the kernel, `report`, `dump` and `run`.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::mem;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::panic::{quietly, swallow, text_of};
+use crate::clock::VirtualClock;
 use crate::error::RunError;
 use crate::report::{ExceptionContext, Failure};
 use crate::run::{EventLoop, EventLoopBuilder};
@@ -215,15 +216,17 @@ impl TestRun {
     /// As [`run_test`].
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> F::Output {
-        let called_at = Location::caller();
         let reports =
             Rc::new(Reports { expected: RefCell::new(self.expected), ..Reports::default() });
         let taking = reports.clone();
-        let settings = self.event_loop.for_test(move |context| taking.take(context), QUIET);
+        let mut settings = self.event_loop;
+        settings.clock.get_or_insert_with(|| VirtualClock::new().into());
+        settings.exception_handler.get_or_insert(Rc::new(move |context| taking.take(context)));
+        settings.watch.stall_after.get_or_insert(QUIET);
         let mut event_loop = settings.build();
 
         let gives_up = || reports.is_endless.get();
-        let ended = event_loop.run_main(main, called_at, gives_up);
+        let ended = event_loop.run_main(main, gives_up);
         let mut problems = Vec::new();
         match &ended {
             Ok(_) if !self.may_leave_tasks => problems.extend(event_loop.forgotten_tasks()),
@@ -234,7 +237,7 @@ impl TestRun {
         let goes_on = matches!(ended, Ok(_) | Err(RunError::Panicked(_) | RunError::Cancelled(_)));
         if goes_on
             && !gives_up()
-            && let Err(deadlock) = event_loop.cancel_all_unless(called_at, gives_up)
+            && let Err(deadlock) = event_loop.cancel_all_unless(gives_up)
         {
             problems.push(format!("in the clean-up after `main`: {deadlock}"));
         }

@@ -12,26 +12,27 @@ use crate::engine::Engine;
 
 pub(super) struct Left {
     budget: Budget,
-    /// When it began, on the loop's clock and in real time; `None` if the budget has no time.
-    began: Option<(Instant, Instant)>,
+    /// When it began on the loop's clock; `None` if the budget has no time.
+    began: Option<Instant>,
+    /// The same in real time; `None` also if the loop's clock is the operating system's, which a turn reads itself.
+    really_began: Option<Instant>,
     /// How much has passed since, on the clock that is ahead.
     passed: Duration,
-    /// The loop's clock is the operating system's: a turn measures real time by itself.
-    is_real: bool,
 }
 
 impl Left {
     pub(super) fn of(budget: Budget, engine: &Engine) -> Left {
-        let began = budget.time.map(|_| (engine.now(), engine.real_now()));
+        let began = budget.time.map(|_| engine.now());
         let is_real = engine.real_time().is_some();
-        Left { budget, began, passed: Duration::ZERO, is_real }
+        let really_began = began.filter(|_| !is_real).map(|_| engine.real_now());
+        Left { budget, began, really_began, passed: Duration::ZERO }
     }
 
     /// What the next turn may do.
     pub(super) fn of_one_turn(&self) -> Budget {
         match self.budget.time {
             None => self.budget,
-            Some(time) if self.is_real => {
+            Some(time) if self.really_began.is_none() => {
                 Budget { time: Some(time.saturating_sub(self.passed)), ..self.budget }
             }
             Some(_) => Budget::polls(self.budget.polls.min(1)),
@@ -42,8 +43,9 @@ impl Left {
     pub(super) fn take(&mut self, polls: u64, engine: &Engine) {
         let polls = usize::try_from(polls).unwrap_or(usize::MAX);
         self.budget.polls = self.budget.polls.saturating_sub(polls);
-        if let Some((began, really)) = self.began {
-            self.passed = (engine.now() - began).max(engine.real_now() - really);
+        if let Some(began) = self.began {
+            let really = self.really_began.map(|began| engine.real_now() - began);
+            self.passed = (engine.now() - began).max(really.unwrap_or_default());
         }
     }
 

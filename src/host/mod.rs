@@ -1,12 +1,12 @@
 //! **Hosts**: a program that has its own loop turns this one.
 //!
 //! A game has frames, a GUI has events, a server has `poll(2)`: none of them can give its thread to [`run`](crate::run()). The naive
-//! answer is a second thread, and locks around all that the two share. Here the host calls [`EventLoop::turn`] when it likes, and
-//! is told when to call it next. The loop does nothing by itself: if the host breaks the contract, tasks are late, or never polled.
+//! answer is a second thread, and locks around all that the two share. Here the host calls [`EventLoop::turn`] when it likes (or
+//! [`EventLoop::run_for`], which is many turns), and is told when to call it next. The loop does nothing by itself: if the host breaks the contract, tasks are late, or never polled.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `mod` (this file) | the contract, `turn` and its budget, and what a host may ask |
+//! | `mod` (this file) | the contract, `turn` and its budget, `run_for`, and what a host may ask |
 //! | `drive` | another executor as the host: the loop as a future |
 //! | `left` | what is left of the budget of several turns |
 //! | `timed` | polls that are timed, for a budget of time |
@@ -41,7 +41,7 @@ use crate::kernel::turn::Next;
 use crate::run::EventLoop;
 use left::Left;
 
-/// How much one [`turn`](EventLoop::turn) may do.
+/// How much one [`turn`](EventLoop::turn), or all turns of one [`run_for`](EventLoop::run_for) together, may do.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,7 +59,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// At most so many polls. With zero a turn only checks the mailbox and the timers.
+    /// At most so many polls. With zero, a turn only checks the mailbox and the timers.
     pub fn polls(polls: usize) -> Budget {
         Budget { polls, time: None }
     }
@@ -69,7 +69,7 @@ impl Budget {
         Budget { polls: usize::MAX, time: Some(time) }
     }
 
-    /// All tasks that are ready when the turn begins to poll.
+    /// All tasks that are ready when a turn begins to poll.
     pub fn unlimited() -> Budget {
         Budget { polls: usize::MAX, time: None }
     }

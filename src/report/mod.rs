@@ -137,6 +137,8 @@ impl Engine {
 
 /// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
 ///
+/// In a test of [`run_test`](crate::run_test()) it takes the place of the one that makes such failures fail the test.
+///
 /// # Panics
 /// Without a running loop.
 ///

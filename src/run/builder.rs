@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::EventLoop;
 use crate::base::id::MAX_LOOPS;
 use crate::base::room::MAX_TASKS;
-use crate::clock::{Clock, VirtualClock};
+use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::TooManyLoops;
 use crate::mailbox::{Registration, WakeCallback};
@@ -23,10 +23,10 @@ use crate::watch::{Watch, WatchSettings};
 #[derive(Default)]
 #[must_use = "a builder makes nothing before `build`"]
 pub struct EventLoopBuilder {
-    clock: Option<Clock>,
+    pub(crate) clock: Option<Clock>,
     name: Option<String>,
-    exception_handler: Option<ExceptionHandler>,
-    watch: WatchSettings,
+    pub(crate) exception_handler: Option<ExceptionHandler>,
+    pub(crate) watch: WatchSettings,
     pool: PoolSettings,
     wake_hook: Option<WakeCallback>,
     max_tasks: Option<usize>,
@@ -197,18 +197,6 @@ impl EventLoopBuilder {
             "the name of a thread cannot contain a NUL byte, as {name:?} does: give one without"
         );
         self.pool.thread_name = name;
-        self
-    }
-
-    /// What was not set is set for a test: its clock is virtual, and its reports go to `handler`.
-    pub(crate) fn for_test(
-        mut self,
-        handler: impl Fn(&ExceptionContext) + 'static,
-        stall_after: Duration,
-    ) -> Self {
-        self.clock.get_or_insert_with(|| VirtualClock::new().into());
-        self.exception_handler.get_or_insert_with(|| Rc::new(handler));
-        self.watch.stall_after.get_or_insert(stall_after);
         self
     }
 

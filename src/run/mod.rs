@@ -132,19 +132,20 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
-        self.run_main(main, Location::caller(), || false)
+        self.run_main(main, || false)
     }
 
     /// The same, until `gives_up` says so after a turn: then `main` is dropped, and counts as cancelled.
+    #[track_caller]
     pub(crate) fn run_main<F: Future>(
         &mut self,
         main: F,
-        called_at: &'static Location<'static>,
         gives_up: impl Fn() -> bool,
     ) -> Result<F::Output, RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
+        let called_at = Location::caller();
         let run_over = Reason::own(Cause::RunOver, Some(called_at));
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {
@@ -166,19 +167,19 @@ impl EventLoop {
     /// `runner.close()`.
     #[track_caller]
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
-        self.cancel_all_unless(Location::caller(), || false)
+        self.cancel_all_unless(|| false)
     }
 
     /// The same, until `gives_up` says so after a turn: then what is left stays as it is.
+    #[track_caller]
     pub(crate) fn cancel_all_unless(
         &mut self,
-        called_at: &'static Location<'static>,
         gives_up: impl Fn() -> bool,
     ) -> Result<(), RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let mut shutdown = Shutdown::new(called_at);
+        let mut shutdown = Shutdown::new(Location::caller());
         self.engine.enter(|| {
             shutdown.advance(&self.engine); // the first round of cancels
             let ended = self.turn_until(|| shutdown.advance(&self.engine) || gives_up());
