@@ -169,12 +169,12 @@ fn a_run_for_ends_also_on_a_clock_that_stands_still() {
         let (mut event_loop, polls) = spinning(clock);
         let begun = Rc::new(Cell::new(0));
         // A single turn of so many would take too long.
-        for _ in 0..1_000_000 {
+        for _ in 0..200_000 {
             let begun = begun.clone();
             drop(event_loop.create_task(async move { begun.set(begun.get() + 1) }));
         }
         assert_eq!(event_loop.run_for(Budget::time(ms(1))), Next::Ready); // of real time
-        assert!(polls.get() > 0 && begun.get() < 1_000_000);
+        assert!(polls.get() > 0 && begun.get() < 200_000);
         assert_eq!(event_loop.run_for(Budget::polls(3)), Next::Ready);
     }
 }
