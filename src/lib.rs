@@ -31,8 +31,8 @@
 //! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
-//! | test | [`run_virtual`], [`VirtualClock`] |
-//! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
+//! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`] |
+//! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::run_for`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
 //!
 //! [`prelude`] has what most programs use. [`bounds`] has what only signatures name.
@@ -126,8 +126,10 @@
 //! | `dump` | what each task waits for, and which tasks hold that |
 //! | `watch` | what a loop notices of itself: slow polls, quiet, livelocks |
 //! | `close` | the end of a run, and of a loop |
-//! | `run` | `run`, `EventLoop`: what happens before, between and after turns |
-//! | `host` | the loop inside another loop: `turn`, `drive` |
+//! | `run` | `EventLoop`: what happens before, between and after turns |
+//! | `start` | `run`, `try_run`, `run_virtual` |
+//! | `test_run` | a test: a run that fails if anything in it did |
+//! | `host` | the loop inside another loop: `turn`, `run_for`, `drive` |
 //! | `io` | the loop in async-io's reactor (a feature) |
 //! | `recorder` | a run that is kept, and shown |
 //!
@@ -191,9 +193,11 @@ mod run;
 mod scope;
 mod sleep;
 mod spawning;
+mod start;
 pub mod sync;
 mod task;
 mod task_local;
+mod test_run;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -222,14 +226,16 @@ pub use kernel::turn::Next;
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, set_exception_handler};
-pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_trace, try_run};
+pub use run::{EventLoop, EventLoopBuilder, set_trace};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
+pub use start::{run, run_virtual, try_run};
 pub use task::{
     SharedTask, SharedTaskOf, Task, TaskHandle, TaskOf, TaskRef, all_tasks, current_task,
     try_current_task,
 };
 pub use task_local::TaskLocal;
+pub use test_run::{TestRun, run_test};
 pub use thread::{Handle, RemoteTask, Reservation};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{ToThread, to_thread, try_to_thread};
@@ -280,7 +286,7 @@ pub mod prelude {
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
         TaskBuilder, TaskError, TaskGroup, TimedOut, all_tasks, as_completed, catch_cancel,
-        create_task, current_task, finally, gather, now, run, run_virtual, shield, sleep, timeout,
-        to_thread, try_create_task, try_gather, wait, wait_for, yield_now,
+        create_task, current_task, finally, gather, now, run, run_test, run_virtual, shield, sleep,
+        timeout, to_thread, try_create_task, try_gather, wait, wait_for, yield_now,
     };
 }

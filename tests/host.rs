@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread;
 
-use common::ms;
+use common::{Watchdog, ms};
 use loopwheel::{
     Budget, Clock, EventLoop, Handle, Instant, Next, VirtualClock, create_task, sleep, to_thread,
     yield_now,
@@ -96,6 +96,146 @@ fn a_budget_of_time_ends_the_turn_on_the_loops_clock() {
     assert_eq!(polls.get(), 4, "one poll is always made");
     assert_eq!(event_loop.run_until_stalled(), Next::Idle);
     assert_eq!((polls.get(), event_loop.live_tasks()), (10, 0));
+}
+
+/// A loop with a task that yields for ever, and counts its polls.
+fn spinning(clock: Clock) -> (EventLoop, Rc<Cell<u64>>) {
+    let event_loop = EventLoop::builder().clock(clock).build();
+    let polls = Rc::new(Cell::new(0));
+    let counted = polls.clone();
+    drop(event_loop.create_task(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            yield_now().await;
+        }
+    }));
+    (event_loop, polls)
+}
+
+#[test]
+fn a_run_for_uses_its_whole_budget_of_polls_over_several_turns() {
+    let mut host = Host::new(EventLoop::new());
+    host.spawn("a", 3);
+    host.spawn("b", 1);
+    assert_eq!(host.event_loop.run_for(Budget::polls(0)), Next::Ready);
+    host.expect(&[]);
+    // The fourth poll of "a" is its end, and so is the second of "b".
+    assert_eq!(host.event_loop.run_for(Budget::polls(3)), Next::Ready);
+    host.expect(&["poll a", "poll b", "poll a"]);
+    assert_eq!(host.event_loop.run_for(Budget::polls(2)), Next::Ready);
+    host.expect(&["poll a"]);
+    assert_eq!(host.event_loop.run_for(Budget::polls(100)), Next::Idle);
+    assert_eq!(host.event_loop.live_tasks(), 0);
+}
+
+#[test]
+fn a_run_for_ends_when_nothing_is_ready_and_says_what_comes_next() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    assert_eq!(event_loop.run_for(Budget::unlimited()), Next::Idle);
+    let task = event_loop.create_task(async {
+        yield_now().await;
+        sleep(ms(5)).await;
+    });
+    let deadline = Next::At(Instant::START + ms(5));
+    assert_eq!(event_loop.run_for(Budget::time(ms(1_000_000))), deadline);
+    assert!(event_loop.jump_to_next_deadline());
+    assert_eq!(event_loop.run_for(Budget::unlimited()), Next::Idle);
+    assert!(task.is_done());
+}
+
+#[test]
+fn a_run_for_ends_on_the_loops_clock() {
+    let _watchdog = Watchdog::new("a_run_for_ends_on_the_loops_clock");
+    let clock = VirtualClock::new();
+    let (mut event_loop, polls) = spinning(clock.clone().into());
+    let moves = clock.clone();
+    drop(event_loop.create_task(async move {
+        loop {
+            moves.advance(ms(1_000));
+            yield_now().await;
+        }
+    }));
+    assert_eq!(event_loop.run_for(Budget::time(ms(1_000_000))), Next::Ready);
+    assert_eq!((clock.now(), polls.get()), (Instant::START + ms(1_000_000), 1_000));
+    assert_eq!(event_loop.run_for(Budget::time(ms(0))), Next::Ready);
+    assert_eq!(polls.get(), 1_001, "one poll is always made");
+}
+
+#[test]
+fn a_run_for_ends_also_on_a_clock_that_stands_still() {
+    let _watchdog = Watchdog::new("a_run_for_ends_also_on_a_clock_that_stands_still");
+    let frame = Rc::new(Cell::new(Instant::START));
+    for clock in [VirtualClock::new().into(), Clock::host(move || frame.get())] {
+        let (mut event_loop, polls) = spinning(clock);
+        let begun = Rc::new(Cell::new(0));
+        // A single turn of so many would take too long.
+        for _ in 0..200_000 {
+            let begun = begun.clone();
+            drop(event_loop.create_task(async move { begun.set(begun.get() + 1) }));
+        }
+        assert_eq!(event_loop.run_for(Budget::time(ms(1))), Next::Ready); // of real time
+        assert!(polls.get() > 0 && begun.get() < 200_000);
+        assert_eq!(event_loop.run_for(Budget::polls(3)), Next::Ready);
+    }
+}
+
+#[test]
+fn a_run_for_on_real_time_takes_many_turns() {
+    let _watchdog = Watchdog::new("a_run_for_on_real_time_takes_many_turns");
+    let (mut event_loop, polls) = spinning(Clock::monotonic());
+    // However slow the machine is: in a few of them there is time for more than one turn.
+    let many = (0..1_000).any(|_| {
+        let before = polls.get();
+        assert_eq!(event_loop.run_for(Budget::time(ms(4))), Next::Ready);
+        polls.get() > before + 1
+    });
+    assert!(many);
+}
+
+#[test]
+fn a_timer_that_becomes_due_in_a_run_for_fires_in_it() {
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let slept = event_loop.create_task(sleep(ms(5)));
+    drop(event_loop.create_task(async move {
+        for _ in 0..10 {
+            clock.advance(ms(1));
+            yield_now().await;
+        }
+    }));
+    assert_eq!(event_loop.run_for(Budget::polls(100)), Next::Idle);
+    assert!(slept.is_done());
+}
+
+#[test]
+fn a_run_until_stalled_gives_up_tasks_that_yield_for_ever() {
+    let _watchdog = Watchdog::new("a_run_until_stalled_gives_up_tasks_that_yield_for_ever");
+    let (mut event_loop, polls) = spinning(VirtualClock::new().into());
+    assert_eq!(event_loop.run_until_stalled(), Next::Ready);
+    assert_eq!(polls.get(), 1_000_000);
+}
+
+#[test]
+fn a_run_until_stalled_gives_up_neither_many_tasks_nor_a_long_chain() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let count = Rc::new(Cell::new(0_u32));
+    for _ in 0..1_000 {
+        let count = count.clone();
+        drop(event_loop.create_task(async move {
+            for _ in 0..990 {
+                yield_now().await;
+            }
+            count.set(count.get() + 1);
+        }));
+    }
+    assert_eq!(event_loop.run_until_stalled(), Next::Idle);
+    assert_eq!(count.get(), 1_000);
+    for _ in 0..1_100_000 {
+        let count = count.clone();
+        drop(event_loop.create_task(async move { count.set(count.get() + 1) }));
+    }
+    assert_eq!(event_loop.run_until_stalled(), Next::Idle);
+    assert_eq!(count.get(), 1_101_000);
 }
 
 #[test]

@@ -15,9 +15,9 @@ use futures::FutureExt;
 use loopwheel::sync::{Barrier, Semaphore};
 use loopwheel::{
     Budget, Cancelled, EventLoop, Handle, Instant, Task, TaskBuilder, TaskGroup, TaskLocal,
-    all_tasks, call_soon, catch_cancel, create_task, current_task, gather, now, run_virtual,
-    set_debug, set_exception_handler, sleep, sleep_until, to_thread, try_create_task, wait_for,
-    yield_now,
+    TestRun, all_tasks, call_soon, catch_cancel, create_task, current_task, gather, now, run_test,
+    run_virtual, set_debug, set_exception_handler, sleep, sleep_until, to_thread, try_create_task,
+    wait_for, yield_now,
 };
 
 /// What the first panic of a thread said, and where it was.
@@ -159,6 +159,19 @@ const IN_A_LOOP: &[Case] = &[
         &["a loop cannot be turned while one is running", "outside of both"], TheCall),
     ("run_until_stalled in a run", || run_virtual(async { EventLoop::new().run_until_stalled(); }),
         &["a loop cannot be turned while one is running"], TheCall),
+    ("run_for in a run", || run_virtual(async { EventLoop::new().run_for(Budget::polls(1)); }),
+        &["a loop cannot be turned while one is running"], TheCall),
+    ("a test in a run", || run_virtual(async { run_test(async {}) }),
+        &["already running", "await the future, or give it to `create_task`"], TheCall),
+    ("a test that forgets a task", || run_test(async { drop(create_task(pending::<()>())); yield_now().await; }),
+        &["`main` has ended", "neither awaited nor cancelled", "`TestRun::allow_tasks_left`",
+            "1 task is left", "Task-2, waiting, spawned at tests/messages.rs:"], TheCall),
+    ("a test in which a task fails", || run_test(async { drop(try_create_task(async { Err::<(), _>("no mail") })); yield_now().await; }),
+        &["task 'Task-2' (spawned at tests/messages.rs:", "no code took its error: \"no mail\""], TheCall),
+    ("a test without the report that it expects", || TestRun::new().expect_report("no mail").run(async {}),
+        &["no report says \"no mail\"", "`TestRun::expect_report`"], TheCall),
+    ("a test in a deadlock", || run_test(pending::<()>()),
+        &["deadlock: nothing is ready", "'main' (Task-1), waiting, spawned at tests/messages.rs:"], TheCall),
     ("a deadlock", || run_virtual(pending::<()>()),
         &["deadlock: nothing is ready", "'main' (Task-1), waiting, spawned at tests/messages.rs:"], TheCall),
     ("a cancelled main", || run_virtual(async { current_task().cancel(); yield_now().await; }),

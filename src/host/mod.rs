@@ -1,13 +1,14 @@
 //! **Hosts**: a program that has its own loop turns this one.
 //!
 //! A game has frames, a GUI has events, a server has `poll(2)`: none of them can give its thread to [`run`](crate::run()). The naive
-//! answer is a second thread, and locks around all that the two share. Here the host calls [`EventLoop::turn`] when it likes, and
-//! is told when to call it next. The loop does nothing by itself: if the host breaks the contract, tasks are late, or never polled.
+//! answer is a second thread, and locks around all that the two share. Here the host calls [`EventLoop::turn`] when it likes (or
+//! [`EventLoop::run_for`], which is many turns), and is told when to call it next. The loop does nothing by itself: if the host breaks the contract, tasks are late, or never polled.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `mod` (this file) | the contract, `turn` and its budget, and what a host may ask |
+//! | `mod` (this file) | the contract, `turn` and its budget, `run_for`, and what a host may ask |
 //! | `drive` | another executor as the host: the loop as a future |
+//! | `left` | what is left of the budget of several turns |
 //! | `timed` | polls that are timed, for a budget of time |
 //!
 //! The contract. A host
@@ -27,16 +28,20 @@
 //! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `time`, `task`, `spawning`, `watch`, `close`, `parking` and `run`.
 
 mod drive;
+mod left;
 mod timed;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::instant::Instant;
+use crate::engine::Engine;
 use crate::kernel::current;
 use crate::kernel::turn::Next;
 use crate::run::EventLoop;
+use left::Left;
 
-/// How much one [`turn`](EventLoop::turn) may do.
+/// How much one [`turn`](EventLoop::turn), or all turns of one [`run_for`](EventLoop::run_for) together, may do.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +59,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// At most so many polls. With zero a turn only checks the mailbox and the timers.
+    /// At most so many polls. With zero, a turn only checks the mailbox and the timers.
     pub fn polls(polls: usize) -> Budget {
         Budget { polls, time: None }
     }
@@ -64,9 +69,38 @@ impl Budget {
         Budget { polls: usize::MAX, time: Some(time) }
     }
 
-    /// All tasks that are ready when the turn begins to poll.
+    /// All tasks that are ready when a turn begins to poll.
     pub fn unlimited() -> Budget {
         Budget { polls: usize::MAX, time: None }
+    }
+}
+
+/// What [`EventLoop::run_until_stalled`] does before it gives up is the larger of the two. Many polls in few turns are many tasks,
+/// and many turns of few polls are a long chain of wake-ups: each of the two ends.
+const MOST_TURNS: u64 = 1_000;
+const MOST_POLLS: u64 = 1_000_000;
+
+#[track_caller]
+fn refuse_if_a_loop_runs() {
+    assert!(
+        current::running().is_none(),
+        "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback; turn them in turn, from \
+         outside of both"
+    );
+}
+
+impl Engine {
+    /// One turn within the budget, as the contract has it.
+    fn turn_of_host(self: &Rc<Self>, budget: Budget) -> Next {
+        self.mailbox.arm(); // before the mailbox is checked: what comes later calls the hook
+        self.check_in_next_turn();
+        let next = self.turn_within(budget.polls, budget.time);
+        match next {
+            // A wake-up that came during the turn is taken in before the host sleeps.
+            Next::At(_) | Next::Idle if self.take_remote_wakes() => Next::Ready,
+            Next::At(deadline) if deadline <= self.now() => Next::Ready,
+            next => next,
+        }
     }
 }
 
@@ -94,37 +128,111 @@ impl EventLoop {
     /// ```
     #[track_caller]
     pub fn turn(&mut self, budget: Budget) -> Next {
-        assert!(
-            current::running().is_none(),
-            "a loop cannot be turned while one is running on this thread: not in a task, and not in a callback; turn them in turn, from \
-             outside of both"
-        );
+        refuse_if_a_loop_runs();
+        let engine = self.engine();
+        engine.enter(|| engine.turn_of_host(budget))
+    }
+
+    /// Takes turns until the budget is used up or no task is ready, without waiting for anything, and returns what comes next:
+    /// [`Next::Ready`] if the budget was used up first. It is what a host calls that can spare so much in each of its frames.
+    ///
+    /// A task that yields, or is woken, runs again in the same call, where a [`turn`](EventLoop::turn) would leave it to the next.
+    /// Timers that become due meanwhile fire. What is still ready at the end comes first in the next call.
+    ///
+    /// A budget of polls is for all turns together. A budget of time ends no poll, and at least one ready task is polled. It is
+    /// used up when the time has passed on the loop's clock or in real time, whichever is first: the clock of a game, which a host
+    /// moves on between two frames, stands still meanwhile. An unlimited budget ends only when no task is ready, and a task that
+    /// yields again and again keeps it from ending.
+    ///
+    /// # Panics
+    /// As [`turn`](EventLoop::turn).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use loopwheel::{Budget, EventLoop, Next, yield_now};
+    ///
+    /// let mut event_loop = EventLoop::new();
+    /// let path = event_loop.create_task(async {
+    ///     for _ in 0..95 {
+    ///         yield_now().await; // a step of the search for a path
+    ///     }
+    /// });
+    /// let mut frames = 1;
+    /// while event_loop.run_for(Budget::polls(20)) == Next::Ready {
+    ///     frames += 1; // draw the frame
+    /// }
+    /// assert!(path.is_done());
+    /// assert_eq!(frames, 5);
+    ///
+    /// // A frame that can spare four milliseconds, less if there is less to do:
+    /// event_loop.run_for(Budget::time(Duration::from_millis(4)));
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none. `loop.call_soon(loop.stop)` and `loop.run_forever()` are one turn.
+    #[doc(alias = "poll_for")]
+    #[doc(alias = "process_events")]
+    #[track_caller]
+    pub fn run_for(&mut self, budget: Budget) -> Next {
+        refuse_if_a_loop_runs();
         let engine = self.engine();
         engine.enter(|| {
-            engine.mailbox.arm(); // before the mailbox is checked: what comes later calls the hook
-            engine.check_in_next_turn();
-            let next = engine.turn_within(budget.polls, budget.time);
-            match next {
-                // A wake-up that came during the turn is taken in before the host sleeps.
-                Next::At(_) | Next::Idle if engine.take_remote_wakes() => Next::Ready,
-                Next::At(deadline) if deadline <= engine.now() => Next::Ready,
-                next => next,
+            let mut left = Left::of(budget, engine);
+            loop {
+                let popped = engine.tasks.ready.popped();
+                let next = engine.turn_of_host(left.of_one_turn());
+                left.take(engine.tasks.ready.popped() - popped, engine);
+                if next != Next::Ready || left.is_used_up() {
+                    return next;
+                }
             }
         })
     }
 
-    /// Turns until no task is ready, without waiting for anything.
+    /// Takes turns until no task is ready, without waiting for anything, and returns what comes next.
+    ///
+    /// A loop whose tasks yield or wake each other without end never stalls. Then this returns [`Next::Ready`], after a thousand
+    /// turns and a million polls: so `Ready` means that it was given up. [`run_for`](EventLoop::run_for) has a budget of your own.
     ///
     /// # Panics
     /// As [`turn`](EventLoop::turn).
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{EventLoop, Next, VirtualClock, yield_now};
+    ///
+    /// let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    /// let task = event_loop.create_task(yield_now());
+    /// assert_eq!(event_loop.run_until_stalled(), Next::Idle);
+    /// assert!(task.is_done());
+    ///
+    /// drop(event_loop.create_task(async {
+    ///     loop {
+    ///         yield_now().await;
+    ///     }
+    /// }));
+    /// assert_eq!(event_loop.run_until_stalled(), Next::Ready); // it was given up
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none.
     #[track_caller]
     pub fn run_until_stalled(&mut self) -> Next {
-        loop {
-            let next = self.turn(Budget::unlimited());
-            if next != Next::Ready {
-                return next;
+        refuse_if_a_loop_runs();
+        let engine = self.engine();
+        let popped = engine.tasks.ready.popped();
+        let mut turns = 0_u64;
+        engine.enter(|| {
+            loop {
+                let next = engine.turn_of_host(Budget::unlimited());
+                let polls = engine.tasks.ready.popped() - popped;
+                turns += 1;
+                if next != Next::Ready || turns >= MOST_TURNS && polls >= MOST_POLLS {
+                    return next;
+                }
             }
-        }
+        })
     }
 
     /// No timer fires before this moment. Exact, unless the first of several timers was cancelled: then it may still be that

@@ -16,7 +16,7 @@
 
 mod context;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
@@ -35,11 +35,17 @@ pub(crate) type ExceptionHandler = Rc<dyn Fn(&ExceptionContext)>;
 /// The part of a loop that belongs to this ring.
 pub(crate) struct Reporting {
     handler: RefCell<ExceptionHandler>,
+    handler_has_panicked: Cell<bool>,
 }
 
 impl Reporting {
     pub(crate) fn new(handler: ExceptionHandler) -> Reporting {
-        Reporting { handler: RefCell::new(handler) }
+        Reporting { handler: RefCell::new(handler), handler_has_panicked: Cell::new(false) }
+    }
+
+    /// Whether an exception handler has panicked when it was given a report.
+    pub(crate) fn handler_has_panicked(&self) -> bool {
+        self.handler_has_panicked.get()
     }
 }
 
@@ -49,6 +55,7 @@ impl Engine {
         self.tell_report(context.failure.kind(), context);
         let handler = self.reporting.handler.borrow().clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| handler(context))) {
+            self.reporting.handler_has_panicked.set(true);
             // The last resort: the report is at least written to stderr.
             eprintln!("{context}");
             eprintln!("loopwheel: the exception handler itself panicked: {}", text_of(&*payload));
@@ -130,8 +137,8 @@ impl Engine {
 
 /// Sets the exception handler of the running loop: it is called with failures that no task or handle will see.
 ///
-/// A panic of the handler ends there: it is written to stderr, and the loop goes on. To have a test fail, collect the reports and
-/// look at them when the run has ended.
+/// A panic of the handler ends there: it is written to stderr, and the loop goes on. In a test of [`run_test`](crate::run_test()) it
+/// takes the place of the handler that makes such failures fail the test.
 ///
 /// # Panics
 /// Without a running loop.

@@ -24,10 +24,10 @@ use crate::watch::{Watch, WatchSettings};
 #[derive(Default)]
 #[must_use = "a builder makes nothing before `build`"]
 pub struct EventLoopBuilder {
-    clock: Option<Clock>,
+    pub(crate) clock: Option<Clock>,
     name: Option<String>,
-    exception_handler: Option<ExceptionHandler>,
-    watch: WatchSettings,
+    pub(crate) exception_handler: Option<ExceptionHandler>,
+    pub(crate) watch: WatchSettings,
     pool: PoolSettings,
     wake_hook: Option<WakeCallback>,
     parker: Option<Parker>,

@@ -1,4 +1,4 @@
-//! **Running a loop**: [`run`], [`EventLoop`], and all that happens outside a turn.
+//! **Running a loop**: [`EventLoop`], and all that happens outside a turn.
 //!
 //! A turn never blocks, and does not know when the program has ended. Something has to call it again and again, sleep in between,
 //! notice a deadlock, and clean up after `main`. The naive answer is one `loop` inside `run`. But a host, another executor and
@@ -25,7 +25,6 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::base::kind::{Fallible, Plain};
 use crate::callback::{self, CallbackHandle};
-use crate::clock::VirtualClock;
 use crate::close::Shutdown;
 use crate::dump::{Dump, Stats};
 use crate::engine::Engine;
@@ -46,7 +45,7 @@ pub(crate) use driver::WaitIn;
 
 /// An event loop: runs futures on the thread that created it.
 ///
-/// Most programs only need [`run`]. An `EventLoop` keeps its clock, its settings and the [task-locals](crate::TaskLocal) of the
+/// Most programs only need [`run`](crate::run()). An `EventLoop` keeps its clock, its settings and the [task-locals](crate::TaskLocal) of the
 /// main future over several runs. It can be given tasks and callbacks before it runs.
 ///
 /// Dropping it drops every remaining task hard: destructors run, clean-up that awaits does not.
@@ -87,7 +86,7 @@ impl EventLoop {
     /// Runs `main`, then cancels the remaining tasks and waits for them.
     ///
     /// # Panics
-    /// As the function [`run`].
+    /// As the function [`run`](crate::run()).
     #[track_caller]
     pub fn run<F: Future>(&mut self, main: F) -> F::Output {
         unwrap(self.try_run(main))
@@ -121,7 +120,7 @@ impl EventLoop {
     /// Runs `main`, and leaves the other tasks as they are: they go on in the next run.
     ///
     /// # Panics
-    /// As the function [`run`].
+    /// As the function [`run`](crate::run()).
     ///
     /// # In asyncio
     /// `runner.run(main())`, which leaves them too.
@@ -136,6 +135,16 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
+        self.run_main(main, || false)
+    }
+
+    /// The same, until `gives_up` says so after a turn: then `main` is dropped, and counts as cancelled.
+    #[track_caller]
+    pub(crate) fn run_main<F: Future>(
+        &mut self,
+        main: F,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<F::Output, RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
@@ -145,7 +154,7 @@ impl EventLoop {
             self.engine.spawn_main(main, called_at, |main| {
                 give_name(main, "main".into());
                 main.set_reason(run_over); // for a deadlock, which drops it
-                self.turn_until(|| main.has(Flag::DONE))?;
+                self.turn_until(|| main.has(Flag::DONE) || gives_up())?;
                 outcome_of_main(main)
             })?
         })
@@ -161,13 +170,22 @@ impl EventLoop {
     /// `runner.close()`.
     #[track_caller]
     pub fn cancel_all(&mut self) -> Result<(), RunError> {
+        self.cancel_all_unless(|| false)
+    }
+
+    /// The same, until `gives_up` says so after a turn: then what is left stays as it is.
+    #[track_caller]
+    pub(crate) fn cancel_all_unless(
+        &mut self,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<(), RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
         let mut shutdown = Shutdown::new(Location::caller());
         self.engine.enter(|| {
             shutdown.advance(&self.engine); // the first round of cancels
-            let ended = self.turn_until(|| shutdown.advance(&self.engine));
+            let ended = self.turn_until(|| shutdown.advance(&self.engine) || gives_up());
             self.engine.watch.look_at.set(None); // also after a deadlock: the next run has its own end
             ended
         })
@@ -293,104 +311,9 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Runs `main` on a new loop and returns its output.
-///
-/// `main` may borrow from the caller's stack. When it has returned, every remaining task is cancelled and waited for: its clean-up
-/// runs, including the part that awaits. A task that swallows every cancel keeps `run` from returning.
-///
-/// # Panics
-/// If `main` panics, with its panic; if `main` is cancelled and does not catch the cancel; if a loop is already running on this
-/// thread; on a [`Deadlock`](crate::Deadlock). [`try_run`] returns errors instead.
-///
-/// # Examples
-/// ```
-/// let mut log = vec![];
-/// let answer = loopwheel::run(async {
-///     log.push("in the loop");
-///     42
-/// });
-/// assert_eq!(answer, 42);
-/// assert_eq!(log, ["in the loop"]);
-/// ```
-///
-/// # In asyncio
-/// `asyncio.run(main())`.
-#[doc(alias = "block_on")]
+/// The output, or a panic that says why there is none.
 #[track_caller]
-pub fn run<F: Future>(main: F) -> F::Output {
-    unwrap(try_run(main))
-}
-
-/// Like [`run`], with errors in place of the panics.
-///
-/// # Errors
-/// [`RunError`].
-///
-/// # Examples
-/// ```
-/// use loopwheel::{RunError, current_task, try_run, yield_now};
-///
-/// let ended = try_run(async {
-///     current_task().cancel();
-///     yield_now().await;
-/// });
-/// assert!(matches!(ended, Err(RunError::Cancelled(_))));
-/// ```
-#[track_caller]
-pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
-    EventLoop::builder().try_build()?.try_run(main)
-}
-
-/// Like [`run`], on a [`VirtualClock`]: no sleep takes real time. For tests and examples.
-///
-/// A test fails only if `main` does. So await the tasks that it creates; otherwise their panics are only reported.
-///
-/// # Sockets and other threads
-/// An answer from outside takes real time. So while a task waits for foreign code that has kept its waker, the loop waits before
-/// virtual time jumps: a socket, another thread, a timer of another crate may wake it. It waits for a second after such a wake-up, and
-/// half as long each time that nothing comes; before the first one for 50 ms. That is less than 100 ms in all for a program whose
-/// channels stay inside. It never waits for longer than the jump is wide. If a wake-up comes when time has jumped over its wait,
-/// that is reported, as [`Failure::JumpedOverOutside`](crate::Failure::JumpedOverOutside).
-///
-/// A test that awaits slower answers should hold the clock while it does ([`VirtualClock::hold`]), or use [`run`]. While work of
-/// [`to_thread`](crate::to_thread()) is out, time stands still. A clock that never waits is [`VirtualClock::impatient`].
-///
-/// ```
-/// use std::{thread, time::Duration};
-/// use futures::channel::oneshot;
-/// use loopwheel::{now, run_virtual, wait_for};
-///
-/// let answer = run_virtual(async {
-///     let (sender, receiver) = oneshot::channel();
-///     thread::spawn(move || sender.send("from another thread"));
-///     let answer = wait_for(receiver, Duration::from_secs(3600)).await;
-///     assert_eq!(now().as_secs_f64(), 0.0);
-///     answer.expect("it comes in time")
-/// });
-/// assert_eq!(answer, Ok("from another thread"));
-/// ```
-///
-/// # Panics
-/// As [`run`].
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use loopwheel::{now, run_virtual, sleep};
-///
-/// let seconds = run_virtual(async {
-///     sleep(Duration::from_secs(3600)).await;
-///     now().as_secs_f64()
-/// });
-/// assert_eq!(seconds, 3600.0);
-/// ```
-#[track_caller]
-pub fn run_virtual<F: Future>(main: F) -> F::Output {
-    EventLoop::builder().clock(VirtualClock::new()).build().run(main)
-}
-
-#[track_caller]
-fn unwrap<T>(ended: Result<T, RunError>) -> T {
+pub(crate) fn unwrap<T>(ended: Result<T, RunError>) -> T {
     match ended {
         Ok(output) => output,
         Err(RunError::Panicked(panic)) => panic.resume(),

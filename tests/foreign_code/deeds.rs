@@ -261,6 +261,7 @@ impl Code {
             self.0.thrown.fetch_add(1, SeqCst);
         }
         inner.turn(Budget::unlimited());
+        inner.run_for(Budget::unlimited());
     }
 
     /// Makes a value whose destructor counts.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -12,11 +14,11 @@ use std::time::Duration;
 use loopwheel::errors::RemoteError;
 use loopwheel::trace::Event;
 use loopwheel::{
-    Clock, EventLoopBuilder, Handle, Instant, VirtualClock, create_task, run_virtual,
+    Clock, EventLoopBuilder, Handle, Instant, VirtualClock, create_task, run_test, run_virtual,
     set_exception_handler, sleep, to_thread, try_create_task, yield_now,
 };
 
-use crate::deeds::Code;
+use crate::deeds::{Code, text_of};
 use crate::place::{Goes, Place, inside, outside};
 use crate::stage::{W, ms};
 use crate::things::{Foreign, On, OnWaker, Value};
@@ -24,6 +26,7 @@ use crate::things::{Foreign, On, OnWaker, Value};
 pub(crate) fn places() -> Vec<Place> {
     let mut places = clocks_and_hooks();
     places.extend(handlers());
+    places.extend(test_runs());
     places.extend(driven());
     places.extend(threads());
     places.extend(remote());
@@ -186,6 +189,23 @@ fn handlers() -> Vec<Place> {
             makes_loops_still();
         }),
     ]
+}
+
+fn test_runs() -> Vec<Place> {
+    vec![outside("the drop of the output of a test that fails", Goes::Nowhere, |w| {
+        let (value, world) = (value(w), w.clone());
+        w.expect_report("the failure of the test");
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run_test(async move {
+                world.furnish().await;
+                drop(try_create_task(async { Err::<(), &str>("the failure of the test") }));
+                world.all_end().await;
+                value
+            })
+        }));
+        let failure = ended.map(mem::forget).expect_err("the test fails");
+        w.reports.borrow_mut().push(text_of(&*failure).to_owned());
+    })]
 }
 
 #[derive(Clone, Copy, PartialEq)]
