@@ -143,6 +143,29 @@ fn clocks_and_hooks() -> Vec<Place> {
             w.call(|| drop(event_loop));
             makes_loops_still();
         }),
+        outside("a parker", Goes::Caller, |w| {
+            w.code.disarm();
+            let (code, world) = (w.code.clone(), w.clone());
+            let mut event_loop = w.builder().park_with(move |_| code.run()).build();
+            w.witness_on(&event_loop, "one that sleeps in a parker");
+            w.code.arm();
+            let busy = async {
+                for _ in 0..200 {
+                    yield_now().await; // the parker looks at its sockets now and then
+                }
+            };
+            w.call(|| event_loop.run_until_complete(busy));
+            w.code.disarm();
+            w.turn_on(&mut event_loop, async move { world.furnish().await });
+        }),
+        outside("the drop of a parker", Goes::Caller, |w| {
+            let value = value(w);
+            let park = move |_: Option<Duration>| assert!(!value.token.text.is_empty());
+            let event_loop = w.builder().park_with(park).build();
+            drop(event_loop.create_task(pending::<()>()));
+            w.call(|| drop(event_loop));
+            makes_loops_still();
+        }),
     ]
 }
 
