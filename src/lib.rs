@@ -175,9 +175,11 @@ mod host;
 mod join;
 mod kept_waker;
 mod kernel;
+mod limited;
 mod mailbox;
 mod object;
 mod open_limits;
+mod race;
 mod reason;
 mod recorder;
 mod report;
@@ -189,6 +191,7 @@ mod spawning;
 pub mod sync;
 mod task;
 mod task_local;
+mod task_set;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -214,6 +217,7 @@ pub use gather::{Gather, GatherOutcomes, gather, try_gather};
 pub use group::{TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
+pub use race::{FirstOk, Race, first_ok, race};
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, set_exception_handler};
@@ -225,6 +229,7 @@ pub use task::{
     try_current_task,
 };
 pub use task_local::TaskLocal;
+pub use task_set::TaskSet;
 pub use thread::{Handle, RemoteTask, Reservation};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{ToThread, to_thread, try_to_thread};
@@ -245,7 +250,7 @@ pub mod errors {
     pub use crate::to_thread::CannotStartThread;
 }
 
-/// What the bounds of functions name, and a program seldom does: what can be gathered, what a limit is given as, what a
+/// What the bounds of functions name, and a program seldom does: what can be gathered and what can race, what a limit is given as, what a
 /// group's children return, what a clean-up is.
 pub mod bounds {
     pub use crate::catch::{Cleanup, Closure, LazyFuture};
@@ -255,6 +260,7 @@ pub mod bounds {
         PlainChild, TryChild,
     };
     pub use crate::given::{IntoDeadline, IntoLimit};
+    pub use crate::race::{IntoFirstOk, IntoRace};
     pub use crate::timeout::LimitBody;
 }
 
