@@ -132,17 +132,21 @@ impl SpawnSite {
 
     /// A given handle, or a new task.
     #[inline]
+    #[track_caller]
     pub(crate) fn child<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
     where
         F: Future<Output: 'static> + 'static,
         K: Kind<F::Output, Value: 'static>,
     {
-        given(future).unwrap_or_else(|future| {
-            let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"));
-            let task = TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at);
-            let at = self.spawned_at;
-            Child::Own(task.unwrap_or_else(|full| panic!("{full} (called at {at})")))
-        })
+        let future = match given(future) {
+            Ok(handle) => return handle,
+            Err(future) => future,
+        };
+        let Some(engine) = &self.engine else { panic!("{NoRunningLoop}") };
+        match TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at) {
+            Ok(task) => Child::Own(task),
+            Err(full) => panic!("{full} (called at {})", self.spawned_at),
+        }
     }
 }
 

@@ -112,6 +112,7 @@ pub trait IntoRace<M> {
     /// The output of each.
     type Output: 'static;
     /// Creates the tasks, in the running loop.
+    #[track_caller]
     fn into_racers(self, at: &'static Location<'static>) -> Vec<PlainChild<Self::Output>>;
 }
 
@@ -129,6 +130,7 @@ pub trait IntoFirstOk<M> {
     /// The error of each.
     type Error: fmt::Debug + 'static;
     /// Creates the tasks, in the running loop.
+    #[track_caller]
     fn into_racers(self, at: &'static Location<'static>)
     -> Vec<TryChild<Self::Value, Self::Error>>;
 }
@@ -136,9 +138,12 @@ pub trait IntoFirstOk<M> {
 impl<I: IntoIterator<Item: Future<Output: 'static> + 'static>> IntoRace<FromIterable> for I {
     type Output = <I::Item as Future>::Output;
 
+    #[track_caller]
     fn into_racers(self, at: &'static Location<'static>) -> Vec<PlainChild<Self::Output>> {
         let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
-        self.into_iter().for_each(|future| made.0.push(PlainChild(site.child(Plain, future))));
+        for future in self {
+            made.0.push(PlainChild(site.child(Plain, future)));
+        }
         made.done()
     }
 }
@@ -150,9 +155,12 @@ where
     type Value = T;
     type Error = E;
 
+    #[track_caller]
     fn into_racers(self, at: &'static Location<'static>) -> Vec<TryChild<T, E>> {
         let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
-        self.into_iter().for_each(|future| made.0.push(TryChild(site.child(Fallible, future))));
+        for future in self {
+            made.0.push(TryChild(site.child(Fallible, future)));
+        }
         made.done()
     }
 }
@@ -162,6 +170,7 @@ macro_rules! tuples {
         impl<O: 'static, $($name: Future<Output = O> + 'static),+> IntoRace<FromTuple> for ($($name,)+) {
             type Output = O;
 
+            #[track_caller]
             fn into_racers(self, at: &'static Location<'static>) -> Vec<PlainChild<O>> {
                 let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
                 $(made.0.push(PlainChild(site.child(Plain, self.$index)));)+
@@ -176,6 +185,7 @@ macro_rules! tuples {
             type Value = T;
             type Error = Err;
 
+            #[track_caller]
             fn into_racers(self, at: &'static Location<'static>) -> Vec<TryChild<T, Err>> {
                 let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
                 $(made.0.push(TryChild(site.child(Fallible, self.$index)));)+
