@@ -22,7 +22,8 @@
 //! |---|---|
 //! | run a program | [`run()`], [`try_run`], [`run_virtual`]; with settings: [`EventLoop`] |
 //! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
-//! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`] |
+//! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`]; a set that grows: [`TaskSet`] |
+//! | take the first of several | [`race()`], [`first_ok`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
@@ -104,6 +105,7 @@
 //! | `spawning` | how tasks are created |
 //! | `catch` | `catch_cancel`, `finally`, `shield` |
 //! | `report` | the exception handler |
+//! | `gather/await_set` | the await of a set of tasks |
 //! | `gather/children` | what can be gathered |
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
@@ -112,12 +114,15 @@
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
 //! | `sync` | the public names of these three |
+//! | `limited` | a limit on how many tasks run at once |
 //! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
 //! | `wait` | `wait`, `as_completed` |
 //! | `exception_group` | several errors as one |
+//! | `race` | `race`, `first_ok` |
 //! | `group/state` | the children of a group, and their errors |
 //! | `group` | `TaskGroup`: tasks that end together |
+//! | `task_set` | `TaskSet`: results as they come, while the set grows |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
 //! | `dump/facts` | what a dump consists of, as text and as JSON |
@@ -280,8 +285,8 @@ pub mod prelude {
     pub use crate::sync::{Event, Lock, Queue, Semaphore};
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
-        TaskError, TaskGroup, TimedOut, as_completed, catch_cancel, create_task, finally, gather,
-        now, run, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
-        wait, wait_for, yield_now,
+        TaskError, TaskGroup, TaskSet, TimedOut, as_completed, catch_cancel, create_task, finally,
+        first_ok, gather, now, race, run, run_virtual, shield, sleep, timeout, to_thread,
+        try_create_task, try_gather, wait, wait_for, yield_now,
     };
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use loopwheel::sync::{Barrier, Semaphore};
 use loopwheel::{
-    Budget, Cancelled, EventLoop, Handle, Instant, Task, TaskBuilder, TaskGroup, TaskLocal, TaskSet,
-    all_tasks, call_soon, catch_cancel, create_task, current_task, first_ok, gather, now, race, run_virtual,
-    set_debug, set_exception_handler, sleep, sleep_until, to_thread, try_create_task, wait_for,
-    yield_now,
+    Budget, Cancelled, EventLoop, Handle, Instant, Task, TaskBuilder, TaskGroup, TaskLocal,
+    TaskSet, all_tasks, call_soon, catch_cancel, create_task, current_task, first_ok, gather, now,
+    race, run_virtual, set_debug, set_exception_handler, sleep, sleep_until, to_thread,
+    try_create_task, wait_for, yield_now,
 };
 
 /// What the first panic of a thread said, and where it was.

@@ -12,8 +12,8 @@ use common::{Log, OnDrop, Trace, ms, turns, watched_loop};
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::{
-    EventLoop, TaskError, TaskSet, VirtualClock, all_tasks, catch_cancel, create_task, finally, now,
-    run_virtual, sleep, wait_for, yield_now,
+    EventLoop, TaskError, TaskSet, VirtualClock, all_tasks, catch_cancel, create_task, finally,
+    now, run_virtual, sleep, wait_for, yield_now,
 };
 
 /// Returns the same number after that many milliseconds.
@@ -27,7 +27,9 @@ fn millis_now() -> u64 {
 }
 
 /// Takes all that is left: the keys, and the texts of the results.
-async fn rest<K: 'static, T: std::fmt::Debug + 'static>(set: &mut TaskSet<K, T>) -> Vec<(K, String)> {
+async fn rest<K: 'static, T: std::fmt::Debug + 'static>(
+    set: &mut TaskSet<K, T>,
+) -> Vec<(K, String)> {
     let mut rest = Vec::new();
     while let Some((key, result)) = set.next().await {
         rest.push((key, result.map_or_else(|error| error.to_string(), |it| format!("{it:?}"))));
@@ -573,7 +575,8 @@ fn it_may_be_awaited_in_a_set_of_futures() {
     run_virtual(async {
         let mut set = TaskSet::new();
         set.create_task(1, after(5));
-        let mut others: FuturesUnordered<_> = [async move { set.next().await }].into_iter().collect();
+        let mut others: FuturesUnordered<_> =
+            [async move { set.next().await }].into_iter().collect();
         assert_eq!(StreamExt::next(&mut others).await, Some(Some((1, Ok(5)))));
     });
 }

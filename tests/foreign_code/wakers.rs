@@ -7,7 +7,8 @@ use std::sync::mpsc;
 
 use loopwheel::sync::{BoundedSemaphore, Lock, Promise, Queue};
 use loopwheel::{
-    Handle, Task, TaskSet, as_completed, create_task, gather, race, sleep, to_thread, wait, wait_for, yield_now,
+    Handle, Task, TaskSet, as_completed, create_task, gather, race, sleep, to_thread, wait,
+    wait_for, yield_now,
 };
 
 use crate::place::{Goes, Place, inside};
