@@ -10,8 +10,9 @@ use std::rc::Rc;
 use common::{Log, OnDrop, Trace, ms, turns, watched_loop};
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use loopwheel::trace::Event;
 use loopwheel::{
-    Cancelled, Race, SharedTask, Task, TaskError, all_tasks, catch_cancel, create_task,
+    Cancelled, EventLoop, Race, SharedTask, Task, TaskError, VirtualClock, all_tasks, catch_cancel, create_task,
     current_task, finally, first_ok, gather, now, race, run_virtual, shield, sleep,
     try_create_task, wait_for, yield_now,
 };
@@ -663,6 +664,28 @@ fn a_dump_says_what_a_race_waits_for() {
         assert_eq!(waits(&task.name()).len(), 1, "the loser that cleans up");
         task.await.unwrap();
     });
+}
+
+#[test]
+fn an_observer_is_told_what_a_race_waits_for_and_changes_nothing() {
+    let events = Rc::new(RefCell::new(Vec::new()));
+    let sink = events.clone();
+    let observer = move |event: &Event<'_>| sink.borrow_mut().push(event.to_string());
+    let mut event_loop =
+        EventLoop::builder().clock(VirtualClock::new()).trace(observer).build();
+    event_loop.run(async {
+        let log = Log::new();
+        assert_eq!(race((after(1), cleans_up(50, 5, log.clone()))).await, 1);
+        log.expect(&[(6, "50 is clean")]);
+        let task = create_task(async { race([after(50), after(60)]).await });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+    let events = events.borrow();
+    let told = |text: &str| events.iter().filter(|event| event.contains(text)).count();
+    assert!(told("of the same race") > 0, "{events:#?}");
+    assert!(told("waits for the first of") > 0 && told("waits for all of") > 0, "{events:#?}");
 }
 
 fn _racers_of_one_type_are_inferred() -> impl Future<Output = &'static str> {

@@ -11,6 +11,7 @@ use std::task::{Context, Waker};
 use common::{Log, OnDrop, Trace, ms, turns, watched_loop};
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use loopwheel::trace::Event;
 use loopwheel::{
     EventLoop, TaskError, TaskSet, VirtualClock, all_tasks, catch_cancel, create_task, finally,
     now, run_virtual, sleep, wait_for, yield_now,
@@ -579,4 +580,29 @@ fn it_may_be_awaited_in_a_set_of_futures() {
             [async move { set.next().await }].into_iter().collect();
         assert_eq!(StreamExt::next(&mut others).await, Some(Some((1, Ok(5)))));
     });
+}
+
+#[test]
+fn an_observer_is_told_what_next_waits_for_and_changes_nothing() {
+    for count in [2, 100] {
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let sink = events.clone();
+        let observer = move |event: &Event<'_>| sink.borrow_mut().push(event.to_string());
+        let mut event_loop =
+            EventLoop::builder().clock(VirtualClock::new()).trace(observer).build();
+        event_loop.run(async {
+            let mut set = TaskSet::new();
+            (0..count).for_each(|n| _ = set.create_task(n, after(n)));
+            for n in 0..count {
+                assert_eq!(set.next().await, Some((n, Ok(n))));
+            }
+            set.create_task(0, after(50));
+            assert!(wait_for(set.next(), ms(1)).await.is_err());
+            assert_eq!(set.next().await, Some((0, Ok(50))));
+        });
+        let events = events.borrow();
+        let told = |text: &str| events.iter().filter(|event| event.contains(text)).count();
+        assert!(told("waits for the first of") > 0, "{events:#?}");
+        assert_eq!(told("waits for the tasks of a set") > 0, count == 100);
+    }
 }
