@@ -21,8 +21,8 @@ use common::ms;
 use counting::counts;
 use futures::{FutureExt, poll};
 use loopwheel::{
-    TaskGroup, TaskSet, create_task, gather, interval, now, run_virtual, sleep, sleep_until, wait_for,
-    yield_now,
+    TaskGroup, TaskSet, create_task, gather, interval, now, run_virtual, sleep, sleep_until,
+    wait_for, yield_now,
 };
 
 const ROUNDS: u64 = 1_000;

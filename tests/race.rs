@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::trace::Event;
 use loopwheel::{
-    Cancelled, EventLoop, Race, SharedTask, Task, TaskError, VirtualClock, all_tasks, catch_cancel, create_task,
-    current_task, finally, first_ok, gather, now, race, run_virtual, shield, sleep,
+    Cancelled, EventLoop, Race, SharedTask, Task, TaskError, VirtualClock, all_tasks, catch_cancel,
+    create_task, current_task, finally, first_ok, gather, now, race, run_virtual, shield, sleep,
     try_create_task, wait_for, yield_now,
 };
 
@@ -404,12 +404,12 @@ fn a_cancel_goes_on_although_a_racer_swallows_it() {
                 sleep(ms(5)).await;
                 7
             };
-            race((stubborn, after(100))).await
+            race((stubborn, cleans_up(100, 9, Log::new()))).await
         });
         sleep(ms(10)).await;
         raced.cancel_with_reason("enough");
         assert_eq!(raced.await.unwrap_err().to_string(), "cancelled: enough");
-        assert_eq!(millis_now(), 15);
+        assert_eq!(millis_now(), 19, "when all have ended");
     });
 }
 
@@ -671,8 +671,7 @@ fn an_observer_is_told_what_a_race_waits_for_and_changes_nothing() {
     let events = Rc::new(RefCell::new(Vec::new()));
     let sink = events.clone();
     let observer = move |event: &Event<'_>| sink.borrow_mut().push(event.to_string());
-    let mut event_loop =
-        EventLoop::builder().clock(VirtualClock::new()).trace(observer).build();
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(observer).build();
     event_loop.run(async {
         let log = Log::new();
         assert_eq!(race((after(1), cleans_up(50, 5, log.clone()))).await, 1);

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The outcome stays in the record of the task until `next` takes it, in the poll in which it is ready: so nothing is lost if
-//! `next` is cancelled. A set that is dropped or emptied leaves its [`State`] behind, closed, until the last of its tasks has ended:
-//! each has the key of an entry there.
+//! `next` is cancelled. A set that is dropped or emptied leaves its [`State`] behind until the last of its tasks has ended, because
+//! each has the key of an entry there; a set that goes on begins with a new one.
 //!
 //! | file | idea |
 //! |---|---|

@@ -57,8 +57,6 @@ pub(super) struct State<K, T, E> {
     /// Delivers the ends; from the first task until none runs.
     subscription: RefCell<Option<Subscription>>,
     waiter: RefCell<Option<KeptWaker>>,
-    /// The members were taken out: what still ends is nobody's business.
-    closed: Cell<bool>,
 }
 
 impl<K, T, E> Default for State<K, T, E> {
@@ -70,7 +68,6 @@ impl<K, T, E> Default for State<K, T, E> {
             running: Cell::new(0),
             subscription: RefCell::default(),
             waiter: RefCell::default(),
-            closed: Cell::new(false),
         }
     }
 }
@@ -149,11 +146,9 @@ impl<K: 'static, T: 'static, E: 'static> State<K, T, E> {
         }
     }
 
-    /// Takes all members out, in the order of their creation.
+    /// Takes all members out, in the order of their creation. From now on no key is asked for.
     pub(super) fn close(&self) -> Vec<Member<K, T, E>> {
-        self.closed.set(true);
         self.forget_waiter();
-        self.ended.take();
         let mut members = self.members.take();
         std::iter::from_fn(move || members.pop()).collect()
     }
@@ -165,9 +160,6 @@ impl<K: 'static, T: 'static, E: 'static> Subscriber for State<K, T, E> {
         if self.running.get() == 0 {
             let subscription = self.subscription.take();
             drop(subscription);
-        }
-        if self.closed.get() {
-            return;
         }
         self.ended.borrow_mut().push_back(WaitKey::of_number(key));
         let waiter = self.waiter.take();
