@@ -159,7 +159,7 @@ const IN_A_LOOP: &[Case] = &[
     ("a racer after an await", || run_virtual(async {
         let mut task = TaskBuilder::new().name("used").create_task(async {});
         (&mut task).await.unwrap();
-        let _ = race([task]);
+        drop(race([task]));
     }), &["the outcome of task 'used' (spawned at tests/messages.rs:", "taken before", "cannot race"], TheCall),
     ("a race after its end", || run_virtual(async { after_its_end(race([async {}])).await }),
         &["a race was polled after its end", "await it once"], APoll),
@@ -179,7 +179,7 @@ const IN_A_LOOP: &[Case] = &[
         &["the main task was cancelled"], TheCall),
     ("too many tasks", || EventLoop::builder().max_tasks(1).build().run(async { create_task(async {}); }),
         &["too many tasks are alive", "`EventLoopBuilder::max_tasks`"], TheCall),
-    ("too many racers", || EventLoop::builder().max_tasks(1).build().run(async { let _ = race([async {}]); }),
+    ("too many racers", || EventLoop::builder().max_tasks(1).build().run(async { drop(race([async {}])) }),
         &["too many tasks are alive", "`EventLoopBuilder::max_tasks`"], TheCall),
     ("too many tasks in a set", || EventLoop::builder().max_tasks(1).build().run(async {
         TaskSet::new().create_task((), async {});

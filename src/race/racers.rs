@@ -64,8 +64,8 @@ impl<T: 'static, E: 'static> Racer for TryChild<T, E> {
 
     fn decides(&self) -> bool {
         let record = self.record();
-        !record.has(Flag::FAILED | Flag::CANCELLED)
-            && !(record.has(Flag::PANICKED) && !self.is_own())
+        let is_error = record.has(Flag::PANICKED) && !self.is_own();
+        !is_error && !record.has(Flag::FAILED | Flag::CANCELLED)
     }
 
     fn forgive(&self) {

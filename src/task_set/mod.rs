@@ -38,6 +38,10 @@ use crate::sync::Semaphore;
 use crate::task::{TaskRef, running_loop};
 use state::{Member, State};
 
+/// A key, and the result of its task.
+#[cfg(feature = "futures")]
+type Ended<K, T, E> = (K, Result<T, TaskError<E>>);
+
 /// Tasks whose results are taken in the order in which they end, while more are created.
 ///
 /// Each task is created with a key, which comes back with its result: what the result belongs to. It need not be unique, nor
@@ -184,11 +188,8 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
         self.state.take_ended().map(Member::into_result)
     }
 
-    #[cfg(feature = "futures")]
-    pub(crate) fn poll_ended(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<(K, Result<T, TaskError<E>>)>> {
+    #[cfg(feature = "futures")] // for the stream
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<K, T, E>>> {
         self.poll_member(cx).map(|member| member.map(Member::into_result))
     }
 
