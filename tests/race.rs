@@ -148,7 +148,7 @@ fn a_shield_keeps_a_loser() {
 #[should_panic(expected = "a race of no futures would never end")]
 fn a_race_of_none_is_refused() {
     run_virtual(async {
-        let _ = race(Vec::<Task<()>>::new());
+        drop(race(Vec::<Task<()>>::new()));
     });
 }
 
@@ -543,7 +543,7 @@ fn a_racer_may_drop_its_own_race() {
             let _guard = guard;
             yield_now().await;
             drop(inside.take());
-            pending().await
+            pending::<()>().await;
         };
         *kept.borrow_mut() = Some(race((suicidal, pending())));
         turns(4).await;

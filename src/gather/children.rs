@@ -132,8 +132,22 @@ impl SpawnSite {
 
     /// A given handle, or a new task.
     #[inline]
+    pub(super) fn child<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
+    where
+        F: Future<Output: 'static> + 'static,
+        K: Kind<F::Output, Value: 'static>,
+    {
+        given(future).unwrap_or_else(|future| {
+            let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"));
+            let task = TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at);
+            let at = self.spawned_at;
+            Child::Own(task.unwrap_or_else(|full| panic!("{full} (gathered at {at})")))
+        })
+    }
+
+    /// The same, and a panic has the caller's line. (No closure has it, and without them a future is moved once more.)
     #[track_caller]
-    pub(crate) fn child<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
+    pub(crate) fn racer<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
     where
         F: Future<Output: 'static> + 'static,
         K: Kind<F::Output, Value: 'static>,
@@ -145,7 +159,7 @@ impl SpawnSite {
         let Some(engine) = &self.engine else { panic!("{NoRunningLoop}") };
         match TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at) {
             Ok(task) => Child::Own(task),
-            Err(full) => panic!("{full} (called at {})", self.spawned_at),
+            Err(full) => panic!("{full}"),
         }
     }
 }

@@ -142,7 +142,7 @@ impl<I: IntoIterator<Item: Future<Output: 'static> + 'static>> IntoRace<FromIter
     fn into_racers(self, at: &'static Location<'static>) -> Vec<PlainChild<Self::Output>> {
         let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
         for future in self {
-            made.0.push(PlainChild(site.child(Plain, future)));
+            made.0.push(PlainChild(site.racer(Plain, future)));
         }
         made.done()
     }
@@ -159,7 +159,7 @@ where
     fn into_racers(self, at: &'static Location<'static>) -> Vec<TryChild<T, E>> {
         let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
         for future in self {
-            made.0.push(TryChild(site.child(Fallible, future)));
+            made.0.push(TryChild(site.racer(Fallible, future)));
         }
         made.done()
     }
@@ -173,7 +173,7 @@ macro_rules! tuples {
             #[track_caller]
             fn into_racers(self, at: &'static Location<'static>) -> Vec<PlainChild<O>> {
                 let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
-                $(made.0.push(PlainChild(site.child(Plain, self.$index)));)+
+                $(made.0.push(PlainChild(site.racer(Plain, self.$index)));)+
                 made.done()
             }
         }
@@ -188,7 +188,7 @@ macro_rules! tuples {
             #[track_caller]
             fn into_racers(self, at: &'static Location<'static>) -> Vec<TryChild<T, Err>> {
                 let (site, mut made) = (SpawnSite::new(at), Made(Vec::new()));
-                $(made.0.push(TryChild(site.child(Fallible, self.$index)));)+
+                $(made.0.push(TryChild(site.racer(Fallible, self.$index)));)+
                 made.done()
             }
         }

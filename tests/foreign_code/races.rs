@@ -59,10 +59,10 @@ fn races() -> Vec<Place> {
             w.task(async move { race((holding(loser), sleep(ms(2)), holding(other))).await });
         }),
         inside("the drop of a racer's future with its race", Goes::Report, async |w| {
-            let (racer, other) = (value(&w, On::Drop), w.code.token("another racer"));
+            let (first, other) = (value(&w, On::Drop), w.code.token("another racer"));
             let settled = w.clone();
             w.task(async move {
-                let mut raced: Local = Box::pin(race((holding(racer), holding(other))));
+                let mut raced: Local = Box::pin(race((holding(first), holding(other))));
                 begin(&mut raced).await;
                 settled.settled().await;
                 drop(raced);
