@@ -447,14 +447,14 @@ fn it_can_be_cancelled_in_every_state() {
         event_loop.run(async {
             let log = Log::new();
             let inside = log.clone();
-            let racer = move |count| {
+            let cleaning = move |count| {
                 let guard = OnDrop(inside.clone(), "dropped");
                 async move {
                     let _guard = guard;
                     finally(turns(count), turns(2)).await;
                 }
             };
-            let raced = create_task(async move { race([2, 5].map(racer)).await });
+            let raced = create_task(async move { race([2, 5].map(cleaning)).await });
             turns(turn).await;
             raced.cancel();
             turns(12).await;
