@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use futures_core::{FusedFuture, Stream};
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
-use crate::error::TimedOut;
+use crate::error::{TaskError, TimedOut};
 use crate::kernel::current;
 use crate::spawning::TaskBuilder;
 use crate::task::{Task, TaskHandle};
+use crate::task_set::TaskSet;
 use crate::wait::{AsCompleted, AsCompletedWithin};
 
 /// Ends when all tasks were returned.
@@ -37,6 +38,19 @@ impl<H: TaskHandle> Stream for AsCompletedWithin<H> {
         let next = self.poll_ended(cx).map(Result::transpose);
         self.has_timed_out = matches!(next, Poll::Ready(Some(Err(TimedOut))));
         next
+    }
+}
+
+/// Ends when the set is empty; it goes on when the set has grown again.
+impl<K: 'static, T: 'static, E: 'static> Stream for TaskSet<K, T, E> {
+    type Item = (K, Result<T, TaskError<E>>);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_ended(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
     }
 }
 

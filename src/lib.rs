@@ -22,7 +22,8 @@
 //! |---|---|
 //! | run a program | [`run()`], [`try_run`], [`run_virtual`]; with settings: [`EventLoop`] |
 //! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
-//! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`] |
+//! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`]; a set that grows: [`TaskSet`] |
+//! | take the first of several | [`race()`], [`first_ok`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
@@ -104,6 +105,7 @@
 //! | `spawning` | how tasks are created |
 //! | `catch` | `catch_cancel`, `finally`, `shield` |
 //! | `report` | the exception handler |
+//! | `gather/await_set` | the await of a set of tasks |
 //! | `gather/children` | what can be gathered |
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
@@ -112,12 +114,15 @@
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
 //! | `sync` | the public names of these three |
+//! | `limited` | a limit on how many tasks run at once |
 //! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
 //! | `wait` | `wait`, `as_completed` |
 //! | `exception_group` | several errors as one |
+//! | `race` | `race`, `first_ok` |
 //! | `group/state` | the children of a group, and their errors |
 //! | `group` | `TaskGroup`: tasks that end together |
+//! | `task_set` | `TaskSet`: results as they come, while the set grows |
 //! | `thread` | handles of a loop for other threads |
 //! | `to_thread` | blocking work, and its thread pool |
 //! | `parking` | how the loop's thread sleeps: parked, or in a poller |
@@ -181,10 +186,12 @@ pub mod io;
 mod join;
 mod kept_waker;
 mod kernel;
+mod limited;
 mod mailbox;
 mod object;
 mod open_limits;
 mod parking;
+mod race;
 mod reason;
 mod recorder;
 mod report;
@@ -197,6 +204,7 @@ mod start;
 pub mod sync;
 mod task;
 mod task_local;
+mod task_set;
 mod test_run;
 #[cfg(test)]
 mod testing;
@@ -223,6 +231,7 @@ pub use gather::{Gather, GatherOutcomes, gather, try_gather};
 pub use group::{TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
+pub use race::{FirstOk, Race, first_ok, race};
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, set_exception_handler};
@@ -235,6 +244,7 @@ pub use task::{
     try_current_task,
 };
 pub use task_local::TaskLocal;
+pub use task_set::TaskSet;
 pub use test_run::{TestRun, run_test};
 pub use thread::{Handle, RemoteTask, Reservation};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
@@ -256,7 +266,7 @@ pub mod errors {
     pub use crate::to_thread::CannotStartThread;
 }
 
-/// What the bounds of functions name, and a program seldom does: what can be gathered, what a limit is given as, what a
+/// What the bounds of functions name, and a program seldom does: what can be gathered and what can race, what a limit is given as, what a
 /// group's children return, what a clean-up is.
 pub mod bounds {
     pub use crate::catch::{Cleanup, Closure, LazyFuture};
@@ -266,6 +276,7 @@ pub mod bounds {
         PlainChild, TryChild,
     };
     pub use crate::given::{IntoDeadline, IntoLimit};
+    pub use crate::race::{IntoFirstOk, IntoRace};
     pub use crate::timeout::LimitBody;
 }
 
@@ -285,8 +296,9 @@ pub mod prelude {
     pub use crate::sync::{Event, Lock, Queue, Semaphore};
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
-        TaskBuilder, TaskError, TaskGroup, TimedOut, all_tasks, as_completed, catch_cancel,
-        create_task, current_task, finally, gather, now, run, run_test, run_virtual, shield, sleep,
-        timeout, to_thread, try_create_task, try_gather, wait, wait_for, yield_now,
+        TaskBuilder, TaskError, TaskGroup, TaskSet, TimedOut, all_tasks, as_completed,
+        catch_cancel, create_task, current_task, finally, first_ok, gather, now, race, run,
+        run_test, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
+        wait, wait_for, yield_now,
     };
 }

@@ -21,8 +21,8 @@ use common::ms;
 use counting::counts;
 use futures::{FutureExt, poll};
 use loopwheel::{
-    TaskGroup, create_task, gather, interval, now, run_virtual, sleep, sleep_until, wait_for,
-    yield_now,
+    TaskGroup, TaskSet, create_task, gather, interval, now, run_virtual, sleep, sleep_until,
+    wait_for, yield_now,
 };
 
 const ROUNDS: u64 = 1_000;
@@ -312,6 +312,23 @@ fn many_tasks_that_come_and_go_do_not_make_the_loop_reallocate_for_each() {
             let of_the_tasks = TASKS + 1;
             let of_the_loop = (counts().allocations - before).saturating_sub(of_the_tasks);
             assert!(of_the_loop < 100, "{of_the_loop} allocations");
+        }
+    });
+}
+
+#[test]
+fn a_task_of_a_set_is_one_allocation_however_many_there_are() {
+    run_virtual(async {
+        for others in [0, 10_000] {
+            let mut set = TaskSet::new();
+            (0..others).for_each(|_| _ = set.create_task(0_u64, pending()));
+            let in_all = allocations(async || {
+                set.create_task(1, async {});
+                assert_eq!(set.next().await, Some((1, Ok(()))));
+            });
+            let in_all = in_all.await;
+            // Without others each task is the only one: the set subscribes to its loop anew.
+            assert!(in_all <= ROUNDS, "{in_all} with {others} others");
         }
     });
 }

@@ -14,6 +14,8 @@ mod hosts;
 mod place;
 #[path = "foreign_code/queues.rs"]
 mod queues;
+#[path = "foreign_code/races.rs"]
+mod races;
 #[path = "foreign_code/stage.rs"]
 mod stage;
 #[path = "foreign_code/tasks.rs"]
@@ -38,6 +40,7 @@ const PAGE: &str = include_str!("../docs/foreign-code.md");
 fn places() -> Vec<Place> {
     let mut places = tasks::places();
     places.extend(bodies::places());
+    places.extend(races::places());
     places.extend(calls::places());
     places.extend(queues::places());
     places.extend(wakers::places());

@@ -15,9 +15,9 @@ use futures::FutureExt;
 use loopwheel::sync::{Barrier, Semaphore};
 use loopwheel::{
     Budget, Cancelled, EventLoop, Handle, Instant, Task, TaskBuilder, TaskGroup, TaskLocal,
-    TestRun, all_tasks, call_soon, catch_cancel, create_task, current_task, gather, now, run_test,
-    run_virtual, set_debug, set_exception_handler, sleep, sleep_until, to_thread, try_create_task,
-    wait_for, yield_now,
+    TaskSet, TestRun, all_tasks, call_soon, catch_cancel, create_task, current_task, first_ok,
+    gather, now, race, run_test, run_virtual, set_debug, set_exception_handler, sleep, sleep_until,
+    to_thread, try_create_task, wait_for, yield_now,
 };
 
 /// What the first panic of a thread said, and where it was.
@@ -89,6 +89,13 @@ const WITHOUT_A_LOOP: &[Case] = &[
     ("to_thread", || drop(to_thread(|| ())), NO_LOOP, TheCall),
     ("gather", || drop(gather([async {}])),
         NO_LOOP, APoll),
+    ("race", || drop(race([async {}])), NO_LOOP, TheCall),
+    ("race of a tuple", || drop(race((async {}, async {}))), NO_LOOP, TheCall),
+    ("first_ok", || drop(first_ok([async { Ok::<(), ()>(()) }])), NO_LOOP, TheCall),
+    ("a race of none", || drop(race([] as [std::future::Ready<()>; 0])),
+        &["a race of no futures", "give `race` at least one"], TheCall),
+    ("TaskSet::create_task", || _ = TaskSet::new().create_task((), async {}), NO_LOOP, TheCall),
+    ("TaskSet::try_create_task", || _ = TaskSet::new().try_create_task((), async { Ok::<(), ()>(()) }), NO_LOOP, TheCall),
     ("current_task", || _ = current_task(), &["no task is running here", "only inside a task"], TheCall),
     ("TaskLocal::set", || _ = LOCAL.set(1), &["no task is running here"], TheCall),
     ("sleep", || poll_once(sleep(Duration::from_secs(1))),
@@ -149,6 +156,13 @@ const IN_A_LOOP: &[Case] = &[
         &["a time limit (created at tests/messages.rs:", "after its end", "await it once"], APoll),
     ("a gathering after its end", || run_virtual(async { after_its_end(gather([async {}])).await }),
         &["a gathering was polled after its end", "await it once"], APoll),
+    ("a racer after an await", || run_virtual(async {
+        let mut task = TaskBuilder::new().name("used").create_task(async {});
+        (&mut task).await.unwrap();
+        drop(race([task]));
+    }), &["the outcome of task 'used' (spawned at tests/messages.rs:", "taken before", "cannot race"], TheCall),
+    ("a race after its end", || run_virtual(async { after_its_end(race([async {}])).await }),
+        &["a race was polled after its end", "await it once"], APoll),
     ("catch_cancel after its end", || run_virtual(after_its_end(catch_cancel(async {}))),
         &["`catch_cancel` was polled after its end"], APoll),
     ("to_thread after its end", || run_virtual(async { after_its_end(to_thread(|| ())).await }),
@@ -178,6 +192,11 @@ const IN_A_LOOP: &[Case] = &[
         &["the main task was cancelled"], TheCall),
     ("too many tasks", || EventLoop::builder().max_tasks(1).build().run(async { create_task(async {}); }),
         &["too many tasks are alive", "`EventLoopBuilder::max_tasks`"], TheCall),
+    ("too many racers", || EventLoop::builder().max_tasks(1).build().run(async { drop(race([async {}])) }),
+        &["too many tasks are alive", "`EventLoopBuilder::max_tasks`"], TheCall),
+    ("too many tasks in a set", || EventLoop::builder().max_tasks(1).build().run(async {
+        TaskSet::new().create_task((), async {});
+    }), &["too many tasks are alive", "`EventLoopBuilder::max_tasks`"], TheCall),
     ("a group that is over", || run_virtual(async {
         let mut kept = None;
         TaskGroup::<()>::scope(async |group| { kept = Some(group.clone()); Ok::<(), ()>(()) }).await.unwrap();

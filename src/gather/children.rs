@@ -24,7 +24,7 @@ use crate::task::{SharedTaskOf, Task, TaskOf};
 
 /// One child: a task that was spawned here, or a given one. An await of the own task gives `M`; what is gathered is `O`.
 #[derive(Debug)]
-pub(super) enum Child<M, O> {
+pub(crate) enum Child<M, O> {
     Own(TaskOf<M>),
     Given(TaskOf<O>),
     Shared(SharedTaskOf<O>),
@@ -48,11 +48,20 @@ where
 }
 
 impl<M, O> Child<M, O> {
-    fn member(&self) -> sealed::Member<'_> {
+    pub(crate) fn member(&self) -> sealed::Member<'_> {
         match self {
             Child::Own(task) => sealed::Member { record: task.record(), is_own: true },
             Child::Given(task) => sealed::Member { record: task.record(), is_own: false },
             Child::Shared(task) => sealed::Member { record: task.record(), is_own: false },
+        }
+    }
+
+    /// Whether this is a handle whose outcome was taken before it was given.
+    pub(crate) fn is_taken(&self) -> bool {
+        match self {
+            Child::Own(_) => false,
+            Child::Given(task) => task.is_taken(),
+            Child::Shared(task) => task.is_taken(),
         }
     }
 
@@ -94,11 +103,11 @@ pub trait GatherChild: sealed::Child {
 
 /// A child of [`gather`](crate::gather()).
 #[derive(Debug)]
-pub struct PlainChild<O>(pub(super) Child<Result<O, TaskError>, O>);
+pub struct PlainChild<O>(pub(crate) Child<Result<O, TaskError>, O>);
 
 /// A child of [`try_gather`](crate::try_gather).
 #[derive(Debug)]
-pub struct TryChild<T, E>(pub(super) Child<Result<T, TaskError<E>>, Result<T, E>>);
+pub struct TryChild<T, E>(pub(crate) Child<Result<T, TaskError<E>>, Result<T, E>>);
 
 /// The child that a future of this type becomes.
 type ChildOf<F, K> = Child<
@@ -110,14 +119,14 @@ type ChildOf<F, K> = Child<
 >;
 
 /// Where children are spawned: looked up once for all of them.
-pub(super) struct SpawnSite {
+pub(crate) struct SpawnSite {
     /// `None` if no loop is running. Given handles do not need one.
     engine: Option<Rc<Engine>>,
     spawned_at: &'static Location<'static>,
 }
 
 impl SpawnSite {
-    pub(super) fn new(spawned_at: &'static Location<'static>) -> SpawnSite {
+    pub(crate) fn new(spawned_at: &'static Location<'static>) -> SpawnSite {
         SpawnSite { engine: current::running(), spawned_at }
     }
 
@@ -134,6 +143,24 @@ impl SpawnSite {
             let at = self.spawned_at;
             Child::Own(task.unwrap_or_else(|full| panic!("{full} (gathered at {at})")))
         })
+    }
+
+    /// The same, and a panic has the caller's line. (No closure has it, and without them a future is moved once more.)
+    #[track_caller]
+    pub(crate) fn racer<F, K>(&self, kind: K, future: F) -> ChildOf<F, K>
+    where
+        F: Future<Output: 'static> + 'static,
+        K: Kind<F::Output, Value: 'static>,
+    {
+        let future = match given(future) {
+            Ok(handle) => return handle,
+            Err(future) => future,
+        };
+        let Some(engine) = &self.engine else { panic!("{NoRunningLoop}") };
+        match TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at) {
+            Ok(task) => Child::Own(task),
+            Err(full) => panic!("{full}"),
+        }
     }
 }
 
@@ -374,8 +401,8 @@ pub(super) mod sealed {
     #[derive(Debug)]
     pub struct Member<'a> {
         pub(crate) record: &'a RecordRef,
-        /// Its task was spawned by the gathering.
-        pub(super) is_own: bool,
+        /// Its task was spawned by the gathering, and not given.
+        pub(crate) is_own: bool,
     }
 
     pub trait Child {

@@ -5,12 +5,16 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `mod` (this file) | the functions, and the future that awaits the set |
+//! | `mod` (this file) | the functions, and their futures |
 //! | `children` | from an argument to children, and from children to results |
 //! | `tuples` | the same for tuples |
+//! | `await_set` | the checkpoint that awaits the set |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `awaited`, `cancel`, `join`, `task` and `spawning`.
+//! `children` and `await_set` are rings of their own: `race` uses them too.
+//!
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `join`, `gather/await_set` and `gather/children`.
 
+mod await_set;
 mod children;
 mod tuples;
 
@@ -18,16 +22,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::awaited::CancelTargets;
-use crate::delivery::{Told, Visit, checkpoint};
+use crate::delivery::checkpoint;
 use crate::join::{WaitSet, WakeAt};
-use crate::kernel::current;
 use crate::kernel::record::Flag;
 use crate::reason::Reason;
 
+pub(crate) use await_set::AwaitSet;
+pub(crate) use children::{Child, SpawnSite};
 pub use children::{
     Children, Ending, FromIterable, FromTuple, GatherChild, IntoGather, IntoTryGather, PlainChild,
     TryChild,
@@ -113,26 +116,16 @@ pub fn try_gather<I: IntoTryGather<M>, M>(futures: I) -> Gather<I::Children> {
 /// The future of [`gather`] and [`try_gather`].
 #[must_use = "a future does nothing unless awaited"]
 pub struct Gather<C: Children> {
-    wait_set: Rc<WaitSet<C>>,
-    polled: bool,
-    /// The set was due: the children are awaited no more.
-    ended: bool,
+    awaiting: AwaitSet<C>,
     /// The output was returned.
     finished: bool,
-    told: Told,
 }
 
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
         // Failures of children are raised or deliberately left. (Marked only now: the iterator may have panicked before.)
         children.each(|_, record| record.set(Flag::SEEN));
-        Gather {
-            wait_set: WaitSet::new(WakeAt::FirstFailure, children),
-            polled: false,
-            ended: false,
-            finished: false,
-            told: Told::default(),
-        }
+        Gather { awaiting: AwaitSet::new(WakeAt::FirstFailure, children), finished: false }
     }
 
     /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value.
@@ -143,78 +136,14 @@ impl<C: Children> Gather<C> {
     /// # In asyncio
     /// `return_exceptions=True`.
     pub fn return_exceptions(mut self) -> GatherOutcomes<C> {
-        if let Some(children) = self.wait_set.leave() {
-            self.wait_set = WaitSet::new(WakeAt::All, children);
-        }
+        self.awaiting.wake_at(WakeAt::All);
         GatherOutcomes { gather: self }
     }
 
     /// Ready when the set is due.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         assert!(!self.finished, "a gathering was polled after its end: await it once");
-        if checkpoint::is_plain() { self.poll_on(cx) } else { self.poll_slow_path(cx) }
-    }
-
-    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_due() {
-            current::with_task(|current| current.stops_awaiting_set(&self.wait_set));
-            self.ended = true;
-            return Poll::Ready(());
-        }
-        if self.wait_set.is_due() {
-            cx.waker().wake_by_ref(); // as in asyncio, it waits for a turn even if all had ended before
-        }
-        self.polled = true;
-        self.wait_set.wait(cx);
-        current::with_task(|current| current.starts_awaiting_set(self.wait_set.clone()));
-        checkpoint::waits();
-        Poll::Pending
-    }
-
-    fn is_due(&self) -> bool {
-        self.wait_set.is_due() && self.polled || self.wait_set.is_empty()
-    }
-
-    fn poll_and_tell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let polled = self.poll_on(cx);
-        self.wait_set.told(polled)
-    }
-
-    /// While a cancel is being delivered, or an observer is told.
-    #[cold]
-    fn poll_slow_path(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Is the cancel for this gathering? And has it been forwarded to the children already?
-        let is_forwarded = match checkpoint::visit(&self.told, cx) {
-            Visit::Go => return self.poll_and_tell(cx),
-            Visit::Wait => return Poll::Pending,
-            Visit::Interrupted(is_forwarded) => is_forwarded || self.told.holds(),
-        };
-        if self.ended {
-            checkpoint::comes_out(cx); // again: the children that are left are awaited no more
-            return Poll::Pending;
-        }
-        let engine = current::running().expect("a cancel is delivered by a loop");
-        if is_forwarded && self.is_due() {
-            engine.was_swallowed(&self.told); // if a child was cancelled after all, `poll` lets the cancel out again
-            return self.poll_and_tell(cx);
-        }
-        // Otherwise forward it to all that are pending; hold the branch until the set is due.
-        let is_told = is_forwarded
-            || current::task().is_some_and(|current| {
-                let targets = self.wait_set.targets();
-                self.wait_set.note_forwarded();
-                let told = targets.iter().map(|child| child.cancel_through(&current));
-                told.fold(false, |any, is_told| any | is_told)
-            });
-        if is_told {
-            if !self.told.holds() {
-                self.wait_set.forget_waiter(); // a foreign waker is kept anew: its scope sees by that that the branch is alive
-            }
-            engine.holds(&self.told);
-            return self.poll_and_tell(cx);
-        }
-        checkpoint::comes_out(cx); // no child took it
-        Poll::Pending
+        self.awaiting.poll(cx, WaitSet::is_due)
     }
 }
 
@@ -232,7 +161,7 @@ impl<C: Children> Future for Gather<C> {
         if self.poll_due(cx).is_pending() {
             return Poll::Pending;
         }
-        let wait_set = &self.wait_set;
+        let wait_set = self.awaiting.set();
         let is_cancelled = wait_set.cancel_requested();
         let gathered = if let Some(first) = wait_set.first_failure() {
             wait_set.with_members(|children| children.failure(first, is_cancelled)).flatten()
@@ -243,7 +172,7 @@ impl<C: Children> Future for Gather<C> {
         };
         // Not finished: it may be polled again, and the cancel comes out again.
         let Some(gathered) = gathered else {
-            return comes_out_cancelled(self.wait_set.reason(), cx);
+            return comes_out_cancelled(self.awaiting.set().reason(), cx);
         };
         self.finished = true;
         Poll::Ready(gathered)
@@ -252,11 +181,8 @@ impl<C: Children> Future for Gather<C> {
 
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
-        if self.polled && !self.ended {
-            current::with_task(|current| current.stops_awaiting_set(&self.wait_set));
-        }
-        let children = self.wait_set.leave();
-        let is_abandoned = !self.ended && !self.wait_set.cancel_requested();
+        let is_abandoned = !self.awaiting.has_ended() && !self.awaiting.set().cancel_requested();
+        let children = self.awaiting.leave();
         if let Some(children) = children.filter(|_| is_abandoned) {
             children.abandon();
         }
@@ -267,7 +193,9 @@ impl<C: Children> Unpin for Gather<C> {}
 
 impl<C: Children> fmt::Debug for Gather<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gather").field("pending", &self.wait_set.pending()).finish_non_exhaustive()
+        f.debug_struct("Gather")
+            .field("pending", &self.awaiting.set().pending())
+            .finish_non_exhaustive()
     }
 }
 
@@ -285,11 +213,12 @@ impl<C: Children> Future for GatherOutcomes<C> {
         if self.gather.poll_due(cx).is_pending() {
             return Poll::Pending;
         }
-        if self.gather.wait_set.cancel_requested() {
-            return comes_out_cancelled(self.gather.wait_set.reason(), cx);
+        let wait_set = self.gather.awaiting.set();
+        if wait_set.cancel_requested() {
+            return comes_out_cancelled(wait_set.reason(), cx);
         }
         self.gather.finished = true;
-        let children = self.gather.wait_set.leave();
+        let children = self.gather.awaiting.leave();
         Poll::Ready(children.expect("a gathering is not polled after it was ready").outcomes())
     }
 }

@@ -19,7 +19,7 @@ use crate::kernel::record::RecordRef;
 use crate::scope::{How, Scope, Seen};
 
 /// Drops the future of a frame. A panic of its destructor takes the place of `output`, which is not leaked.
-pub(super) fn drop_held<F, R>(mut held: Pin<&mut Option<F>>, output: R) -> Result<R, Payload> {
+fn drop_held<F, R>(mut held: Pin<&mut Option<F>>, output: R) -> Result<R, Payload> {
     panic::keep_during(output, || held.set(None))
 }
 

@@ -15,7 +15,7 @@
 //! The children and their errors are in a ring of their own, `group/state`.
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawning`, `catch`,
-//! `exception_group` and `group/state`.
+//! `exception_group`, `limited` and `group/state`.
 
 mod builder;
 mod frame;
@@ -23,9 +23,8 @@ mod state;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{Location, resume_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 
 use thiserror::Error;
@@ -40,11 +39,12 @@ use crate::exception_group::{
 };
 use crate::foreign;
 use crate::kernel::current::with_current_loop;
+use crate::limited::limited;
 use crate::reason::{Cause, Reason};
 use crate::spawning::TaskBuilder;
 use crate::task::{Task, running_loop};
 pub use builder::TaskGroupBuilder;
-use frame::{BodyFrame, drop_held};
+use frame::BodyFrame;
 use state::{Phase, State};
 
 /// Tasks that end together. [`scope`](TaskGroup::scope) creates it. A clone is the same group, so that children can spawn as well.
@@ -282,17 +282,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
         let engine = running_loop();
         let task = match &state.limit {
             None => builder.spawn_on(&engine, kind, future, at),
-            Some(limit) => {
-                let limit = limit.clone();
-                let limited = async move {
-                    let _permit = limit.acquire().await;
-                    let mut held = pin!(Some(future));
-                    let output =
-                        poll_fn(|cx| held.as_mut().as_pin_mut().expect("not ended").poll(cx)).await;
-                    drop_held(held, output).unwrap_or_else(|payload| resume_unwind(payload))
-                };
-                builder.spawn_on(&engine, kind, limited, at)
-            }
+            Some(limit) => builder.spawn_on(&engine, kind, limited(limit.clone(), future), at),
         };
         state.add_child(task.typed_record());
         Ok(task)

@@ -54,6 +54,12 @@ pub(crate) enum Cause {
     LimitUp(Who, Length),
     /// The future that gathers the task was dropped.
     GatherDropped,
+    /// That task, of the same race, ended first.
+    RaceLost(Who),
+    /// The race was dropped.
+    RaceDropped,
+    /// The task set was dropped.
+    SetDropped,
     /// The run of the loop has ended.
     RunOver,
     /// The loop was dropped.
@@ -144,6 +150,15 @@ impl fmt::Display for Told<'_> {
             Cause::GatherDropped => {
                 write!(f, "the gathering that it belongs to{} was dropped", place(""))
             }
+            Cause::RaceLost(who) => {
+                write!(f, "{who} of the same race{} ended first", place(""))
+            }
+            Cause::RaceDropped => {
+                write!(f, "the race that it belongs to{} was dropped", place(""))
+            }
+            Cause::SetDropped => {
+                write!(f, "the task set that it belongs to{} was dropped", place("created "))
+            }
             Cause::RunOver => write!(f, "the run of its loop{} is over", place("")),
             Cause::LoopDropped => f.write_str("its loop was dropped"),
         }
@@ -198,8 +213,9 @@ impl CancelledBy {
         self.reason.said_text()
     }
 
-    /// The line of the source: of the call of `cancel`, of the time limit, of the gathering, of the run. For a group that ends it
-    /// is the line of its scope, or of the spawn of the child that failed. `None` if the loop was dropped.
+    /// The line of the source: of the call of `cancel`, of the time limit, of the gathering, of the race, of the task set, of the
+    /// run. For a group that ends it is the line of its scope, or of the spawn of the child that failed. `None` if the loop was
+    /// dropped.
     pub fn at(&self) -> Option<&'static Location<'static>> {
         self.reason.location()
     }

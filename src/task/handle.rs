@@ -121,7 +121,6 @@ impl<O> TaskOf<O> {
     }
 
     /// Whether the task has ended and its outcome was taken. A cancel or a panic can be had again.
-    #[cfg(feature = "futures")]
     pub(crate) fn is_taken(&self) -> bool {
         self.record.has(Flag::DONE)
             && !self.record.has(Stage::HOLDS_OUTCOME)

@@ -57,6 +57,10 @@ impl<O> SharedTaskOf<O> {
         self.task.record()
     }
 
+    pub(crate) fn is_taken(&self) -> bool {
+        self.task.is_taken()
+    }
+
     /// An untyped reference to the task.
     pub fn to_ref(&self) -> TaskRef {
         self.task.to_ref()

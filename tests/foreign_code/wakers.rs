@@ -7,7 +7,8 @@ use std::sync::mpsc;
 
 use loopwheel::sync::{BoundedSemaphore, Lock, Promise, Queue};
 use loopwheel::{
-    Handle, Task, as_completed, create_task, gather, sleep, to_thread, wait, wait_for, yield_now,
+    Handle, Task, TaskSet, as_completed, create_task, gather, race, sleep, to_thread, wait,
+    wait_for, yield_now,
 };
 
 use crate::place::{Goes, Place, inside};
@@ -109,6 +110,20 @@ fn gathered(w: &W) -> Kept {
     (Box::pin(async move { drop(gathered.await) }), open(w))
 }
 
+fn raced(w: &W) -> Kept {
+    let raced = race([opened(w)]);
+    (Box::pin(raced), open(w))
+}
+
+fn next_of_a_set(w: &W) -> Kept {
+    let mut set = TaskSet::new();
+    set.create_task((), opened(w));
+    let next = async move {
+        drop(set.next().await);
+    };
+    (Box::pin(next), open(w))
+}
+
 fn waited(w: &W) -> Kept {
     let waited = wait([create_task(opened(w))], loopwheel::AllCompleted).timeout(ms(1_000));
     (Box::pin(async move { drop(waited.await) }), open(w))
@@ -154,7 +169,7 @@ fn remote(w: &W) -> Kept {
 
 type Kind = (&'static str, fn(&W) -> Kept);
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 19] = [
     ("of an event", evented),
     ("of a lock", locked),
     ("of a semaphore", permitted),
@@ -166,6 +181,8 @@ const KINDS: [Kind; 17] = [
     ("of a gather of another loop", gathered_elsewhere),
     ("of a wait of another loop", waited_elsewhere),
     ("of a gather", gathered),
+    ("of a race", raced),
+    ("of a task set", next_of_a_set),
     ("of a wait", waited),
     ("of an as_completed", completed),
     ("of a timer", timed),
