@@ -20,7 +20,7 @@ impl Limit {
 
     #[cold]
     pub(super) fn is_misused(&self, how: &str, what_to_do: &str) -> ! {
-        let at = self.created_at;
-        panic!("a time limit (created at {at}) was polled {how}: {what_to_do}")
+        let what = if self.kind.get() == LimitKind::Grace { "grace time" } else { "time limit" };
+        panic!("a {what} (created at {}) was polled {how}: {what_to_do}", self.created_at)
     }
 }
