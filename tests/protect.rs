@@ -247,6 +247,72 @@ fn a_limit_inside_holds_for_its_own_body_though_a_cancel_is_held_back() {
 }
 
 #[test]
+fn a_limit_inside_holds_for_its_own_body_though_one_around_is_up() {
+    run_virtual(async {
+        let log = Log::new();
+        let cleanup = async {
+            assert_eq!(wait_for(sleep(ms(LONG)), ms(10)).await, Err(TimedOut));
+            log.add("the inner limit");
+        };
+        let protected = async { protect(cleanup, ms(100)).await.unwrap() };
+        assert_eq!(wait_for(protected, ms(5)).await, Err(TimedOut));
+        log.expect(&[(10, "the inner limit")]);
+    });
+}
+
+#[test]
+fn a_limit_inside_holds_for_its_own_body_though_the_first_cancel_was_taken_back() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                finally_within(sleep(ms(LONG)), ms(1_000), async || {
+                    assert_eq!(current_task().uncancel(), 0);
+                    assert_eq!(wait_for(sleep(ms(LONG)), ms(10)).await, Err(TimedOut));
+                    log.add("the inner limit");
+                })
+                .await;
+            }
+        });
+        yield_now().await;
+        task.cancel();
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(10, "the inner limit")]);
+    });
+}
+
+#[test]
+fn a_group_that_raises_a_cancel_again_in_a_clean_up_does_not_cut_it() {
+    run_virtual(async {
+        let log = Log::new();
+        let task = create_task({
+            let log = log.clone();
+            async move {
+                finally_within(sleep(ms(LONG)), ms(1_000), async || {
+                    let group = TaskGroup::<&str>::scope(async |group| {
+                        group.create_task(async {
+                            sleep(ms(10)).await;
+                            Err::<(), _>("failed")
+                        });
+                    });
+                    assert!(group.await.is_err());
+                    sleep(ms(10)).await;
+                    log.add("clean");
+                })
+                .await;
+            }
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(20, "clean")]);
+    });
+}
+
+#[test]
 fn a_group_inside_ends_as_always_though_a_cancel_is_held_back() {
     run_virtual(async {
         let log = Log::new();
@@ -292,6 +358,64 @@ fn what_is_raised_inside_comes_out() {
         let ended = task.await.unwrap_err();
         assert_eq!(why(&ended), Some("first"));
         assert_eq!(at(), 10, "the branch beside it was waited for");
+    });
+}
+
+#[test]
+fn what_is_raised_inside_is_caught_around() {
+    run_virtual(async {
+        let task = create_task(async {
+            let cancelled = catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+            let raises = async {
+                sleep(ms(5)).await;
+                cancelled.reraise().await
+            };
+            assert!(catch_cancel(protect(raises, ms(100))).await.is_err());
+            at()
+        });
+        yield_now().await;
+        task.cancel();
+        assert_eq!(task.await, Ok(5));
+    });
+}
+
+#[test]
+fn what_was_interrupted_before_and_is_kept_can_be_awaited_in_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            let mut kept = Box::pin(sleep(ms(20)));
+            let catches = Box::pin(catch_cancel(sleep(ms(LONG))));
+            assert!(matches!(select(&mut kept, catches).await, Either::Right(_)));
+            let cleans = finally(sleep(ms(5)), async || ());
+            let protected = async { assert_eq!(protect(kept, ms(100)).await, Ok(())) };
+            futures::join!(protected, cleans);
+            at()
+        });
+        sleep(ms(5)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(20));
+    });
+}
+
+#[test]
+fn what_an_inner_limit_has_caught_is_not_taken_for_the_cancel_of_the_task() {
+    run_virtual(async {
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let task = create_task(async move {
+            let inner = async {
+                assert_eq!(wait_for(pending::<()>(), ms(5)).await, Err(TimedOut));
+                pending::<()>().await;
+            };
+            let protected = Box::pin(protect(inner, ms(100)));
+            assert!(matches!(select(protected, receiver).await, Either::Right(_)));
+        });
+        sleep(ms(5)).await;
+        sender.send(()).unwrap();
+        task.cancel();
+        assert!(
+            task.await.unwrap_err().is_cancelled(),
+            "it ended without having caught the cancel"
+        );
     });
 }
 
@@ -484,6 +608,23 @@ fn a_cancel_is_held_back_by_each_of_nested_protections_and_goes_on_once() {
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         log.expect(&[(20, "the inner one is over"), (30, "the outer one is over")]);
+    });
+}
+
+#[test]
+fn a_clean_up_that_begins_as_the_outer_grace_ends_is_cancelled_with_it() {
+    run_virtual(async {
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let task = create_task(async move {
+            let cleanup = async {
+                receiver.await.unwrap();
+                _ = protect(sleep(ms(LONG)), ms(1_000)).await;
+            };
+            (protect(cleanup, ms(5)).await, at())
+        });
+        sleep(ms(5)).await;
+        sender.send(()).unwrap();
+        assert_eq!(task.await, Ok((Err(TimedOut), 5)));
     });
 }
 
@@ -727,7 +868,11 @@ fn the_cancel_of_a_limit_that_is_gone_is_held_back_no_more() {
         let mut protected = Box::pin(protect(async { sleep(ms(30)).await }, ms(100)));
         let limited = Box::pin(wait_for(protected.as_mut(), ms(5)));
         drop(select(limited, Box::pin(sleep(ms(10)))).await);
-        assert_eq!(protected.await, Ok(()));
+        let task = create_task(protected);
+        yield_now().await;
+        let dump = loopwheel::dump();
+        assert!(dump.tasks.iter().all(|it| !it.is_held_back), "{dump}");
+        assert_eq!(task.await, Ok(Ok(())));
         assert_eq!((at(), current_task().cancelling()), (30, 0));
         sleep(ms(1)).await;
     });
@@ -750,14 +895,16 @@ fn in_another_task_it_holds_no_cancel_of_the_first_back() {
     run_virtual(async {
         let (sender, receiver) = futures::channel::oneshot::channel();
         let first = create_task(async move {
-            let mut kept = Box::pin(protect(sleep(ms(30)), ms(100)));
-            poll_fn(|cx| Poll::Ready(kept.as_mut().poll(cx).is_pending())).await;
-            let mut kept = Some(kept);
+            let cleanup = async {
+                sleep(ms(10)).await;
+                sleep(ms(20)).await;
+            };
+            let mut kept = Some(Box::pin(protect(cleanup, ms(100))));
             let mut sender = Some(sender);
-            // It is polled while the cancel is delivered, holds that, and is given away.
+            // It holds the cancel back, and is given away.
             let gives_away = poll_fn(|cx| {
                 let pending = kept.as_mut().unwrap().as_mut().poll(cx).is_pending();
-                if at() == 5 && current_task().cancelling() > 0 {
+                if at() == 10 {
                     sender.take().map(|it| it.send(kept.take().unwrap()).ok());
                     return Poll::Ready(());
                 }
@@ -839,7 +986,7 @@ fn in_a_set_it_holds_around_foreign_code() {
             let (sender, receiver) = futures::channel::oneshot::channel::<()>();
             let task = create_task(async move {
                 let protected: Boxed = Box::pin(async {
-                    protect(async { drop(receiver.await) }, ms(100)).await.unwrap();
+                    protect(async { receiver.await.unwrap() }, ms(100)).await.unwrap();
                 });
                 set(vec![protected, Box::pin(sleep(ms(LONG)))], kind).await;
             });
@@ -874,6 +1021,39 @@ fn in_a_set_its_grace_ends_it() {
     }
 }
 
+#[test]
+fn while_a_cancel_is_held_back_a_limit_inside_reaches_what_is_in_a_set_beside_futures_that_wake_themselves()
+ {
+    for yielders in [1, 4, 20, 100] {
+        run_virtual(async move {
+            let _watchdog = Watchdog::new("a_limit_inside_reaches_all_in_a_set");
+            let cleaned = Rc::new(Cell::new(false));
+            let cleans = cleaned.clone();
+            let task = create_task(async move {
+                let work = finally(sleep(ms(LONG)), async move || cleans.set(true));
+                let mut all: Vec<Boxed> = vec![Box::pin(work)];
+                all.extend((0..yielders).map(|_| -> Boxed {
+                    let yields = Cell::new(0);
+                    Box::pin(poll_fn(move |cx| {
+                        yields.set(yields.get() + 1);
+                        cx.waker().wake_by_ref();
+                        if yields.get() < 1_000_000 { Poll::Pending } else { Poll::Ready(()) }
+                    }))
+                }));
+                let cleanup = async {
+                    sleep(ms(10)).await;
+                    assert_eq!(wait_for(set(all, 0), ms(0)).await, Err(TimedOut));
+                };
+                protect(cleanup, ms(100)).await.unwrap();
+            });
+            sleep(ms(5)).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!((at(), cleaned.get()), (10, true), "beside {yielders}");
+        });
+    }
+}
+
 /// What a clean-up may wait for.
 fn waits(kind: usize) -> Boxed {
     match kind {
@@ -883,8 +1063,8 @@ fn waits(kind: usize) -> Boxed {
             let _guard = lock.acquire().await;
             drop(lock.acquire().await);
         }),
-        2 => Box::pin(async { drop(Event::new().wait().await) }),
-        3 => Box::pin(async { drop(Queue::<u32>::unbounded().get().await) }),
+        2 => Box::pin(async { Event::new().wait().await }),
+        3 => Box::pin(async { _ = Queue::<u32>::unbounded().get().await }),
         4 => Box::pin(async { drop(Semaphore::new(0).acquire().await) }),
         5 => Box::pin(async { drop(create_task(sleep(ms(LONG))).await) }),
         6 => Box::pin(async { drop(gather([sleep(ms(LONG))]).await) }),
@@ -900,7 +1080,7 @@ fn whatever_it_waits_for_a_cancel_leaves_it_alone_and_the_end_of_the_grace_ends_
     for kind in 0..=10 {
         run_virtual(async move {
             let _watchdog = Watchdog::new("whatever_it_waits_for");
-            let task = create_task(async move { drop(protect(waits(kind), ms(50)).await) });
+            let task = create_task(async move { _ = protect(waits(kind), ms(50)).await });
             for _ in 0..10 {
                 sleep(ms(4)).await;
                 task.cancel();
@@ -927,13 +1107,12 @@ fn dropped_hard_in_every_state_it_leaves_nothing_behind() {
                         _ = catch_cancel(waits(kind)).await;
                     }
                 };
-                let mut protected: Option<Boxed> =
-                    Some(Box::pin(protect(cleanup, ms(50)).map(drop)));
-                let keeps = Rc::new(RefCell::new(protected.take().filter(|_| after > 0)));
+                let protected: Boxed = Box::pin(protect(cleanup, ms(50)).map(drop));
+                let keeps = Rc::new(RefCell::new(Some(protected)));
                 let kept = keeps.clone();
                 let task = create_task(poll_fn(move |cx| match &mut *kept.borrow_mut() {
-                    Some(protected) => protected.as_mut().poll(cx),
-                    None => Poll::Ready(()),
+                    Some(protected) if after > 0 => protected.as_mut().poll(cx),
+                    _ => Poll::Pending,
                 }));
                 sleep(ms(2)).await;
                 if cancels {
@@ -942,9 +1121,7 @@ fn dropped_hard_in_every_state_it_leaves_nothing_behind() {
                 sleep(ms(after)).await;
                 let dropped = keeps.take();
                 drop(dropped);
-                if after > 0 {
-                    log.expect(&[(2 + after, "dropped")]);
-                }
+                log.expect(&[(2 + after, "dropped")]);
                 let requests = task.cancelling();
                 assert_eq!(requests, usize::from(cancels), "{kind} {after}: {requests}");
                 let dump = loopwheel::dump();

@@ -61,9 +61,9 @@ impl Protection {
     }
 
     /// A delivery has reached the frame.
-    fn arrives(&mut self, engine: &Engine, task: &RecordRef, cx: &Context<'_>) {
-        drop(self.waker.take()); // so that it is kept anew: see the field
-        KeptWaker::replace_foreign_in(&self.waker, cx.waker());
+    fn arrives(&mut self, engine: &Engine, task: &RecordRef) {
+        let waker = self.waker.take(); // so that it is kept anew: see the field
+        drop(waker); // after the borrow: it may run anything
         if self.held_back.replace(task.reason()).is_none() {
             task.cold().cancel.holding_back.update(|holding| holding + 1);
         }
@@ -118,13 +118,12 @@ impl<F: Future> Frame<F> for Protection {
             }
         };
         if is_held && !self.told.holds() {
-            self.arrives(&engine, &task, cx);
+            self.arrives(&engine, &task);
         }
         if self.is_due && self.grace.0.cancels_once_more() {
             self.is_due = false;
         }
         // The future is polled as if nothing had arrived.
-        self.requests = self.requests.min(task.requests_of_no_scope());
         let waiting_before = engine.deliveries.waiting.get();
         let inside = Inside::of(&engine, self.requests, self.is_over(&engine));
         let polled = self.grace.poll(held, cx);
@@ -146,10 +145,7 @@ impl<F: Future> Frame<F> for Protection {
             engine.holds(&self.told);
             KeptWaker::replace_foreign_in(&self.waker, cx.waker());
         }
-        if waiting == 0 {
-            engine.waits(); // only foreign code waits inside
-        }
-        engine.waits(); // so that the task awaits several: no cancel may pass the frame by
+        engine.waits(); // with a join inside the task awaits several, and no cancel passes the frame by
         if self.is_due && self.grace.0.phase.get() == Phase::Running {
             cx.waker().wake_by_ref(); // it came in the first poll
         }
