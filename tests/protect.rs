@@ -387,7 +387,11 @@ fn what_was_interrupted_before_and_is_kept_can_be_awaited_in_it() {
             let catches = Box::pin(catch_cancel(sleep(ms(LONG))));
             assert!(matches!(select(&mut kept, catches).await, Either::Right(_)));
             let cleans = finally(sleep(ms(5)), async || ());
-            let protected = async { assert_eq!(protect(kept, ms(100)).await, Ok(())) };
+            let inner = finally(sleep(ms(LONG)), kept);
+            let protected = async {
+                let limited = protect(wait_for(inner, ms(1)), ms(100)).await;
+                assert_eq!(limited, Ok(Err(TimedOut)));
+            };
             futures::join!(protected, cleans);
             at()
         });
@@ -400,22 +404,22 @@ fn what_was_interrupted_before_and_is_kept_can_be_awaited_in_it() {
 #[test]
 fn what_an_inner_limit_has_caught_is_not_taken_for_the_cancel_of_the_task() {
     run_virtual(async {
-        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
-        let task = create_task(async move {
+        let task = create_task(async {
             let inner = async {
                 assert_eq!(wait_for(pending::<()>(), ms(5)).await, Err(TimedOut));
                 pending::<()>().await;
             };
+            // Ready in the poll that delivers the cancel, after the inner limit has caught its own.
+            let late = poll_fn(|_| {
+                if current_task().cancelling() > 0 { Poll::Ready(()) } else { Poll::Pending }
+            });
             let protected = Box::pin(protect(inner, ms(100)));
-            assert!(matches!(select(protected, receiver).await, Either::Right(_)));
+            assert!(matches!(select(protected, late).await, Either::Right(_)));
         });
         sleep(ms(5)).await;
-        sender.send(()).unwrap();
         task.cancel();
-        assert!(
-            task.await.unwrap_err().is_cancelled(),
-            "it ended without having caught the cancel"
-        );
+        assert!(task.await.unwrap_err().is_cancelled(), "it has not caught the cancel");
+        assert_eq!(at(), 5);
     });
 }
 
@@ -868,11 +872,12 @@ fn the_cancel_of_a_limit_that_is_gone_is_held_back_no_more() {
         let mut protected = Box::pin(protect(async { sleep(ms(30)).await }, ms(100)));
         let limited = Box::pin(wait_for(protected.as_mut(), ms(5)));
         drop(select(limited, Box::pin(sleep(ms(10)))).await);
-        let task = create_task(protected);
-        yield_now().await;
-        let dump = loopwheel::dump();
-        assert!(dump.tasks.iter().all(|it| !it.is_held_back), "{dump}");
-        assert_eq!(task.await, Ok(Ok(())));
+        let asks = async {
+            sleep(ms(1)).await;
+            let dump = loopwheel::dump();
+            assert!(dump.tasks.iter().all(|it| !it.is_held_back), "{dump}");
+        };
+        assert_eq!(futures::join!(protected, asks).0, Ok(()));
         assert_eq!((at(), current_task().cancelling()), (30, 0));
         sleep(ms(1)).await;
     });
@@ -988,9 +993,19 @@ fn in_a_set_it_holds_around_foreign_code() {
                 let protected: Boxed = Box::pin(async {
                     protect(async { receiver.await.unwrap() }, ms(100)).await.unwrap();
                 });
-                set(vec![protected, Box::pin(sleep(ms(LONG)))], kind).await;
+                let ticks: Boxed = Box::pin(async {
+                    let ticks = async {
+                        for _ in 0..8 {
+                            sleep(ms(1)).await;
+                        }
+                    };
+                    protect(ticks, ms(100)).await.unwrap();
+                });
+                set(vec![protected, Box::pin(sleep(ms(LONG))), ticks], kind).await;
             });
-            sleep(ms(5)).await;
+            sleep(ms(3)).await;
+            task.cancel();
+            sleep(ms(2)).await;
             task.cancel();
             sleep(ms(5)).await;
             assert!(!task.is_done());
