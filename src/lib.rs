@@ -26,7 +26,7 @@
 //! | take the first of several | [`race()`], [`first_ok`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
-//! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
+//! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
 //! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
 //! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
@@ -50,7 +50,8 @@
 //!   awaited and cancelled, and answers questions about the task.
 //! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run()`], [`EventLoop`].
 //! - *Cancelling* a task unwinds it from the point where it waits, and runs its destructors and its clean-up:
-//!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`].
+//!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]. Clean-up may be *protected* from further cancels:
+//!   [`finally_within`], [`protect`].
 //! - A *time limit* cancels the future inside it: [`wait_for`], [`timeout()`], [`timeout_at`].
 //!
 //! # When something goes wrong
@@ -117,6 +118,7 @@
 //! | `limited` | a limit on how many tasks run at once |
 //! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
+//! | `protect` | clean-up that nothing cuts |
 //! | `wait` | `wait`, `as_completed` |
 //! | `exception_group` | several errors as one |
 //! | `race` | `race`, `first_ok` |
@@ -191,6 +193,7 @@ mod mailbox;
 mod object;
 mod open_limits;
 mod parking;
+mod protect;
 mod race;
 mod reason;
 mod recorder;
@@ -231,6 +234,7 @@ pub use gather::{Gather, GatherOutcomes, gather, try_gather};
 pub use group::{TaskGroup, TaskGroupBuilder};
 pub use host::Budget;
 pub use kernel::turn::Next;
+pub use protect::{finally_within, protect};
 pub use race::{FirstOk, Race, first_ok, race};
 pub use reason::CancelledBy;
 pub use recorder::Recorder;

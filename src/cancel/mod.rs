@@ -25,6 +25,8 @@ pub(crate) struct CancelDetails {
     many_requests: Cell<u32>,
     /// How many of the requests are of time limits and groups that have not taken them back.
     of_scopes: Cell<u32>,
+    /// How many protections in the task hold a cancel back.
+    pub(crate) holding_back: Cell<u32>,
 }
 
 impl Header {

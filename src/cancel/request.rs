@@ -169,7 +169,7 @@ impl RecordRef {
     }
 
     /// The cancel requests that concern the scope that is being polled: those of limits and groups beside it (in another branch of
-    /// a `join!`, or kept) do not; those of limits and groups around it do.
+    /// a `join!`, or kept) do not, nor do those that a protection holds back; those of limits and groups around it do.
     #[inline]
     pub(crate) fn requests_but_of_scopes_beside(&self) -> u32 {
         if self.has_cancel_requests() { self.count_requests_here() } else { 0 }
@@ -184,8 +184,11 @@ impl RecordRef {
     #[inline(never)] // rare
     fn count_requests_here(&self) -> u32 {
         let of_scopes = self.cold_if_any().map_or(0, |cold| cold.cancel.of_scopes.get());
-        let beside = of_scopes.saturating_sub(self.owner.deliveries.asking_around.get());
-        self.cancel_requests().saturating_sub(beside)
+        let d = &self.owner.deliveries;
+        let beside = of_scopes.saturating_sub(d.asking_around.get());
+        let known = d.requests_known.get().unwrap_or(u32::MAX);
+        let held_back = self.requests_of_no_scope().saturating_sub(known);
+        self.cancel_requests().saturating_sub(beside).saturating_sub(held_back)
     }
 
     /// Takes one request back; with the last one also the cancel itself, if it is still pending and did not find the task waiting.

@@ -26,6 +26,7 @@
 //! |---|---|
 //! | `signal` | what a checkpoint is to do when it is polled |
 //! | `mod` (this file) | the numbers, and what is counted in a poll |
+//! | `told` | what a checkpoint remembers of a delivery |
 //! | `checkpoint` | what a checkpoint asks and says when it is polled |
 //! | `around` | the signal around a scope, put back after a poll of what is in it |
 //!
@@ -36,6 +37,7 @@
 mod around;
 pub(crate) mod checkpoint;
 mod signal;
+mod told;
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
@@ -48,6 +50,7 @@ use crate::kernel::record::{Flag, RecordRef};
 
 pub(crate) use around::SignalAround;
 pub(crate) use signal::{Signal, SignalCell};
+pub(crate) use told::{Told, Visit};
 
 /// What a loop knows of the cancels in the poll that is going on.
 #[derive(Default)]
@@ -87,6 +90,10 @@ pub(crate) struct Deliveries {
     pub(crate) several_awaited: Cell<bool>,
     /// How many limits and groups around what is being polled have requested a cancel of their body.
     pub(crate) asking_around: Cell<u32>,
+    /// Inside a protection: how many requests of no limit and no group are known there. The others are held back.
+    pub(crate) requests_known: Cell<Option<u32>>,
+    /// The grace of a protection around what is being polled is over.
+    pub(crate) is_grace_over: Cell<bool>,
 }
 
 /// What was counted so far in a poll: see the fields of [`Deliveries`].
@@ -98,56 +105,20 @@ pub(crate) struct Counts {
     pub(crate) holding: u32,
 }
 
-/// What a checkpoint has noted: the number of a delivery, and in the lowest bit whether it holds its branch.
-#[derive(Debug, Default)]
-pub(crate) struct Told(Cell<u32>);
-
-impl Told {
-    const HOLDS: u32 = 1;
-    const NUMBERS: u32 = u32::MAX >> 1;
-
-    fn number(&self) -> u32 {
-        self.0.get() >> 1
-    }
-
-    /// False if the number was noted before.
-    fn note(&self, number: u32) -> bool {
-        let is_new = self.number() != number;
-        if is_new {
-            self.0.set(number << 1); // a new delivery is forwarded anew: it holds no more
-        }
-        is_new
-    }
-
-    /// The same for a number that may have been noted before, by a checkpoint that held its branch.
-    fn note_anew(&self, number: u32) {
-        self.0.set(number << 1);
-    }
-
-    pub(crate) fn holds(&self) -> bool {
-        self.0.get() & Told::HOLDS != 0
-    }
-
-    pub(crate) fn forget(&self) {
-        self.0.set(0);
-    }
-}
-
-/// What a cancel does to a checkpoint that passes it on, a join or a gathering.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Visit {
-    /// It goes on as always.
-    Go,
-    /// It returns `Pending`, and does nothing else.
-    Wait,
-    /// It is interrupted. `true` if the cancel was forwarded before, to what it awaits: then it need not pass it on.
-    Interrupted(bool),
-}
-
 impl Engine {
     /// What a checkpoint that is polled is to do, on its slow path: something is being delivered, or the checkpoints are watched.
     #[cold]
     pub(crate) fn visit(&self, told: &Told, cx: &Context<'_>) -> Visit {
+        let visit = self.visit_untold(told, cx);
+        if let Visit::Interrupted(_) = visit {
+            self.tell_delivery();
+        }
+        visit
+    }
+
+    /// The same for what holds the cancel back: an observer is not told of an interruption.
+    #[inline]
+    pub(crate) fn visit_untold(&self, told: &Told, cx: &Context<'_>) -> Visit {
         let d = &self.deliveries;
         let signal = d.signal.get();
         if signal == Signal::Quiet {
@@ -170,11 +141,9 @@ impl Engine {
             first @ (Signal::First | Signal::Forwarded | Signal::Next) => {
                 told.note_anew(d.innermost.get());
                 d.signal.set(Signal::Deliver);
-                self.tell_delivery();
                 Visit::Interrupted(first == Signal::Forwarded)
             }
             Signal::Deliver if told.number() != 0 && d.is_active(told.number()) => {
-                self.tell_delivery();
                 Visit::Interrupted(false)
             }
             _ => Visit::Go,
@@ -212,7 +181,7 @@ impl Engine {
 
     /// A join holds its branch until the task to which it has passed the cancel on has ended.
     pub(crate) fn holds(&self, told: &Told) {
-        told.0.set(told.0.get() | Told::HOLDS);
+        told.hold();
         self.deliveries.holding.update(|holding| holding + 1);
     }
 

@@ -187,6 +187,7 @@ fn task_of(record: &RecordRef) -> TaskDump {
         state,
         waits_for: Vec::new(),
         cancels: record.cancel_requests() as usize,
+        is_held_back: record.cold_if_any().is_some_and(|it| it.cancel.holding_back.get() > 0),
         cancel_reason: (record.cancel_requests() > 0)
             .then(|| record.reason().text().map(str::to_owned))
             .flatten(),

@@ -167,6 +167,11 @@ pub enum What<'a> {
         /// The task.
         task: Id,
     },
+    /// A cancel reached a [`protect`](crate::protect()), which holds it back.
+    CancelHeldBack {
+        /// The task.
+        task: Id,
+    },
     /// A cancel that came out of a future was caught around it.
     CancelCaught {
         /// The task.
@@ -408,6 +413,7 @@ impl What<'_> {
             }
             What::CancelForwarded { task, to } => What::CancelForwarded { task, to },
             What::CancelDelivered { task } => What::CancelDelivered { task },
+            What::CancelHeldBack { task } => What::CancelHeldBack { task },
             What::CancelCaught { task, catcher } => What::CancelCaught { task, catcher },
             What::CancelTakenBack { task, left } => What::CancelTakenBack { task, left },
             What::Object { object, kind, name, size } => {

@@ -82,6 +82,9 @@ impl fmt::Display for What<'_> {
             What::CancelDelivered { task } => {
                 write!(f, "The cancel interrupts what {task} waits for.")
             }
+            What::CancelHeldBack { task } => {
+                write!(f, "The cancel of {task} is held back until its clean-up is over.")
+            }
             What::CancelCaught { task, catcher } => {
                 write!(f, "The cancel of {task} is caught by {catcher}.")
             }

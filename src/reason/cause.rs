@@ -35,6 +35,19 @@ pub(crate) enum Length {
     For(Duration),
     /// It ended at a moment, or was moved there.
     Until(Instant),
+    /// It was the grace of a protection.
+    Grace(Duration),
+}
+
+/// Which [`Length`] a limit has when it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitKind {
+    /// The one that it was given.
+    AsGiven,
+    /// It was moved: what it was given does not count any more.
+    Moved,
+    /// The one that it was given, as a grace. It is never moved.
+    Grace,
 }
 
 /// What cancelled a task.
@@ -147,6 +160,9 @@ impl fmt::Display for Told<'_> {
             Cause::LimitUp(who, Length::Until(moment)) => {
                 write!(f, "a time limit until {moment}{} is up, in {who}", place(""))
             }
+            Cause::LimitUp(who, Length::Grace(time)) => {
+                write!(f, "the grace time of {time:?}{} is over, in {who}", place(""))
+            }
             Cause::GatherDropped => {
                 write!(f, "the gathering that it belongs to{} was dropped", place(""))
             }
@@ -174,6 +190,7 @@ impl fmt::Display for Told<'_> {
 /// cancelled at src/main.rs:40:9
 /// cancelled at src/main.rs:41:9: shutting down
 /// a time limit of 10ms (at src/main.rs:31:14) is up, in Task-1
+/// the grace time of 5s (at src/main.rs:52:9) is over, in Task-1
 /// Task-2 (spawned at src/main.rs:12:27) of the same group failed
 /// the run of its loop (at src/main.rs:5:5) is over
 /// ```

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use cause::CancelledBy;
 use cause::Why;
-pub(crate) use cause::{Cause, Length, Who};
+pub(crate) use cause::{Cause, Length, LimitKind, Who};
 
 /// The tag of a counted reason: a bit that is never set in an address.
 const COUNTED: usize = 1;

@@ -129,6 +129,7 @@ fn part_of(what: &What<'_>) -> Value {
             json!({ "e": "cancel-forwarded", "task": number(*task), "to": number(*to) })
         }
         What::CancelDelivered { task } => json!({ "e": "cancel-delivered", "task": number(*task) }),
+        What::CancelHeldBack { task } => json!({ "e": "cancel-held-back", "task": number(*task) }),
         What::CancelCaught { task, catcher } => {
             json!({ "e": "cancel-caught", "task": number(*task), "in": catcher })
         }

@@ -33,19 +33,20 @@ use crate::error::{DeadlineOver, TimedOut};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
+use crate::reason::LimitKind;
 use crate::scope::{How, Scope, Seen};
 use crate::sleep::Timer;
 use crate::task::running_loop;
 use crate::time::TimerAction;
 
 #[derive(Clone, Copy)]
-pub(super) enum Until {
+pub(crate) enum Until {
     After(Duration),
     Moment(Instant),
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Not polled yet.
     Created,
     Running,
@@ -61,29 +62,29 @@ const NOT_OPEN: u32 = u32::MAX;
 
 /// One time limit. With the line first, the compiler builds it in place, and does not copy it.
 #[repr(C)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     /// The line of the call that created it.
     pub(super) created_at: &'static Location<'static>,
     pub(super) until: Option<Until>,
-    pub(super) phase: Cell<Phase>,
-    /// It was moved: `until` does not count any more.
-    pub(super) rescheduled: Cell<bool>,
+    pub(crate) phase: Cell<Phase>,
+    /// Whether `until` still counts, and how it is told.
+    pub(crate) kind: Cell<LimitKind>,
     /// Set by `expire`, which counts a cancel request of the task; and by `leave`, if the body has ended after its time.
-    expired: Cell<bool>,
+    pub(crate) expired: Cell<bool>,
     /// The cancel has not been delivered to the body yet.
-    to_deliver: Cell<bool>,
+    pub(crate) to_deliver: Cell<bool>,
     /// How many cancel requests the task had on entry.
     requests_before: Cell<u32>,
     /// The index of the open limit, in the first poll; see `open.rs`. [`NOT_OPEN`] at other times.
     open: Cell<u32>,
     /// Empty for most limits: their body is ready at once.
-    pub(super) begun: OnceCell<Begun>,
+    pub(crate) begun: OnceCell<Begun>,
 }
 
 /// The rest of a limit, if its body waits, it ends at a moment, or it was moved.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     /// The task that polled the limit last. Empty when the limit is left.
-    task: RefCell<Option<RecordRef>>,
+    pub(crate) task: RefCell<Option<RecordRef>>,
     pub(super) when: Cell<Option<Instant>>,
     pub(super) timer: RefCell<Option<Timer>>,
     /// The waker of the last poll, if it is foreign. A set of futures polls only what was woken, so the timer must wake this one.
@@ -110,7 +111,7 @@ impl Begun {
     }
 
     #[inline]
-    fn has_fired(&self) -> bool {
+    pub(crate) fn has_fired(&self) -> bool {
         self.timer.borrow().as_ref().is_some_and(Timer::has_fired)
     }
 
@@ -132,12 +133,12 @@ impl Begun {
 
 impl Limit {
     #[inline]
-    pub(super) fn new(until: Option<Until>, created_at: &'static Location<'static>) -> Limit {
+    pub(crate) fn new(until: Option<Until>, created_at: &'static Location<'static>) -> Limit {
         Limit {
             created_at,
             until,
             phase: Cell::new(Phase::Created),
-            rescheduled: Cell::new(false),
+            kind: Cell::new(LimitKind::AsGiven),
             expired: Cell::new(false),
             to_deliver: Cell::new(false),
             requests_before: Cell::new(0),
@@ -182,7 +183,7 @@ impl Limit {
         let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
         if let Some((when, timer)) = begun {
             let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
-            if body_waits && !self.rescheduled.get() {
+            if body_waits && self.kind.get() != LimitKind::Moved {
                 let begun = self.begun.get_or_init(Begun::in_current_task);
                 begun.when.set(Some(when));
                 begun.timer.replace(Some(timer));
@@ -192,7 +193,7 @@ impl Limit {
 
     pub(super) fn when(&self) -> Option<Instant> {
         match self.open.get() {
-            index if index != NOT_OPEN && !self.rescheduled.get() => {
+            index if index != NOT_OPEN && self.kind.get() != LimitKind::Moved => {
                 with_current_loop(|engine| engine.deadline_of_open_limit(index)).flatten()
             }
             _ => self.begun.get()?.when.get(),
@@ -268,7 +269,7 @@ impl Limit {
     }
 
     /// Whether the time is up, polled since or not.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.expired.get() || self.begun.get().is_some_and(Begun::has_fired)
     }
 
@@ -277,7 +278,7 @@ impl Limit {
         if self.phase.get() != Phase::Running || is_up {
             return Err(DeadlineOver { expired: is_up });
         }
-        self.rescheduled.set(true);
+        self.kind.set(LimitKind::Moved);
         self.arm(when);
         Ok(())
     }
@@ -313,7 +314,7 @@ impl Limit {
 /// The frame of a time limit. It owns the `Limit`, or shares it with the body's `Deadline`s.
 ///
 /// The frame of `wait_for` `CANCELS_AT_ZERO`: with a limit of zero it cancels a task at once, see `at_once.rs`.
-pub(super) struct Limited<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool>(pub(super) L);
+pub(crate) struct Limited<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool>(pub(crate) L);
 
 impl<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Drop for Limited<L, CANCELS_AT_ZERO> {
     fn drop(&mut self) {

@@ -32,7 +32,7 @@ use crate::catch::Held;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::given::{IntoDeadline, IntoLimit};
 pub use body::LimitBody;
-use limit::{Limit, Limited, Until};
+pub(crate) use limit::{Limit, Limited, Phase, Until};
 
 /// Awaits `future` for at most `limit`; `None` is no limit.
 ///

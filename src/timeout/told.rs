@@ -2,13 +2,14 @@
 
 use super::limit::{Limit, Until};
 use crate::kernel::record::RecordRef;
-use crate::reason::{Cause, Length, Reason};
+use crate::reason::{Cause, Length, LimitKind, Reason};
 
 impl Limit {
     /// The reason of the limit's cancel in this task.
     pub(super) fn reason(&self, task: &RecordRef) -> Reason {
-        let length = match self.until {
-            Some(Until::After(time)) if !self.rescheduled.get() => Length::For(time),
+        let length = match (self.until, self.kind.get()) {
+            (Some(Until::After(time)), LimitKind::AsGiven) => Length::For(time),
+            (Some(Until::After(time)), LimitKind::Grace) => Length::Grace(time),
             _ => {
                 let when = self.begun.get().and_then(|begun| begun.when.get());
                 Length::Until(when.unwrap_or_default())
@@ -19,7 +20,7 @@ impl Limit {
 
     #[cold]
     pub(super) fn is_misused(&self, how: &str, what_to_do: &str) -> ! {
-        let at = self.created_at;
-        panic!("a time limit (created at {at}) was polled {how}: {what_to_do}")
+        let what = if self.kind.get() == LimitKind::Grace { "grace time" } else { "time limit" };
+        panic!("a {what} (created at {}) was polled {how}: {what_to_do}", self.created_at)
     }
 }

@@ -238,19 +238,32 @@ impl Engine {
     #[inline]
     pub(crate) fn tell_delivery(&self) {
         if self.is_traced() {
-            self.tell_delivered();
+            self.tell_delivered(false);
+        }
+    }
+
+    /// A cancel has reached a protection, which holds it back, or passes it on.
+    pub(crate) fn tell_delivery_to_protection(&self, is_held_back: bool) {
+        if self.is_traced() {
+            self.tell_delivered(is_held_back);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_delivered(&self) {
+    fn tell_delivered(&self, is_held_back: bool) {
         let task = self.current.with_hidden(|task| {
             (self.traced_id(task), self.with_traced(task, |traced| traced.cancelled))
         });
         let Some((task, cancelled)) = task else { return };
         let cause = if cancelled > 0 { cancelled } else { self.tracing.cause.get() };
-        self.tell_because_of(cause, What::CancelDelivered { task });
+        self.tell_because_of(
+            cause,
+            match is_held_back {
+                true => What::CancelHeldBack { task },
+                false => What::CancelDelivered { task },
+            },
+        );
     }
 
     /// A cancel was caught in the task that is being polled.

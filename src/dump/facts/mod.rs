@@ -79,6 +79,8 @@ pub struct TaskDump {
     pub waits_for: Vec<WaitsFor>,
     /// How many cancels were requested and not taken back.
     pub cancels: usize,
+    /// Whether a cancel is held back until a clean-up of the task is over; see [`protect`](crate::protect()).
+    pub is_held_back: bool,
     /// Why it was cancelled, if it was and a reason is known.
     pub cancel_reason: Option<String>,
     /// Foreign code has, or has had, a waker of it: so it can be woken by what a dump does not know.

@@ -153,10 +153,10 @@ impl Display for TaskDump {
         if self.cancels > 0 {
             write!(f, ", {} requested", count(self.cancels, "cancel"))?;
         }
-        match &self.cancel_reason {
-            Some(reason) => write!(f, " ({reason})"),
-            None => Ok(()),
+        if let Some(reason) = &self.cancel_reason {
+            write!(f, " ({reason})")?;
         }
+        f.write_str(if self.is_held_back { ", held back until its clean-up is over" } else { "" })
     }
 }
 
