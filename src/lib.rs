@@ -28,7 +28,7 @@
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
 //! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
-//! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
+//! | use threads | [`to_thread()`] for work that blocks; a [`thread_channel`] for what threads send; a [`Handle`] to call functions and run tasks from them |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
 //! | test | [`run_virtual`], [`VirtualClock`] |
@@ -119,6 +119,7 @@
 //! | `group/state` | the children of a group, and their errors |
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `thread` | handles of a loop for other threads |
+//! | `thread_channel` | a channel from threads to the loop |
 //! | `to_thread` | blocking work, and its thread pool |
 //! | `dump/facts` | what a dump consists of, as text and as JSON |
 //! | `dump/tree` | a dump as a tree, and its cycles |
@@ -192,6 +193,7 @@ mod task_local;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod thread_channel;
 mod time;
 mod timeout;
 mod to_thread;
@@ -226,6 +228,7 @@ pub use task::{
 };
 pub use task_local::TaskLocal;
 pub use thread::{Handle, RemoteTask, Reservation};
+pub use thread_channel::{LoopReceiver, ThreadSender, thread_channel};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
 pub use to_thread::{ToThread, to_thread, try_to_thread};
 pub use wait::{
@@ -242,6 +245,7 @@ pub mod errors {
     };
     pub use crate::group::GroupClosed;
     pub use crate::thread::{LoopGone, RemoteError};
+    pub use crate::thread_channel::{RecvNowaitError, SendError, SendNowaitError};
     pub use crate::to_thread::CannotStartThread;
 }
 

@@ -61,6 +61,8 @@ impl EventLoop {
                     engine.park(limit.into_iter().chain(look).min());
                 }
             },
+            // The last handle may have gone just now, after what it has sent: look once more.
+            NextStep::ParkUntilWoken if engine.take_remote_wakes() => {}
             NextStep::ParkUntilWoken => {
                 return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
             }
