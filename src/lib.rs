@@ -108,10 +108,11 @@
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
 //! | `callback` | functions that the loop calls, without a task |
-//! | `sync/line` | `Lock`, `Semaphore`, `Event` |
+//! | `sync/line` | `Lock`, `Event` |
+//! | `sync/semaphore` | `Semaphore`, `BoundedSemaphore` |
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
-//! | `sync` | the public names of these three |
+//! | `sync` | the public names of these four |
 //! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
 //! | `wait` | `wait`, `as_completed` |
