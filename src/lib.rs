@@ -28,9 +28,9 @@
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
 //! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
-//! | use threads | [`to_thread()`] for work that blocks; a [`thread_channel`] for what threads send; a [`Handle`] to call functions and run tasks from them |
+//! | use threads | [`to_thread()`] for work that blocks, [`join_threads`]; a [`thread_channel`] for what threads send; a [`Handle`] to call functions and run tasks from them |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
-//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
+//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`], [`call_exception_handler`] |
 //! | test | [`run_virtual`], [`VirtualClock`] |
 //! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
@@ -219,7 +219,7 @@ pub use host::Budget;
 pub use kernel::turn::Next;
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
-pub use report::{ExceptionContext, Failure, set_exception_handler};
+pub use report::{ExceptionContext, Failure, call_exception_handler, set_exception_handler};
 pub use run::{EventLoop, EventLoopBuilder, run, run_virtual, set_trace, try_run};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
@@ -231,7 +231,7 @@ pub use task_local::TaskLocal;
 pub use thread::{Handle, RemoteTask, Reservation};
 pub use thread_channel::{LoopReceiver, ThreadSender, thread_channel};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
-pub use to_thread::{ToThread, to_thread, try_to_thread};
+pub use to_thread::{ToThread, join_threads, to_thread, try_to_thread};
 pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,

@@ -63,15 +63,7 @@ fn a_task_that_wants_many_is_not_passed_over_by_those_that_want_few() {
         for task in tasks {
             task.await.unwrap();
         }
-        log.expect(&[
-            (0, "a"),
-            (0, "b"),
-            (0, "c"),
-            (3, "all"),
-            (8, "d"),
-            (8, "e"),
-            (8, "f"),
-        ]);
+        log.expect(&[(0, "a"), (0, "b"), (0, "c"), (3, "all"), (8, "d"), (8, "e"), (8, "f")]);
     });
 }
 
@@ -204,7 +196,8 @@ fn holders_of_several_permits_are_known_in_debug_mode() {
         let task = create_task(async move { wants.acquire_many(3).await.count() });
         yield_now().await;
         let text = dump().to_string();
-        let waits = "waits for a permit of semaphore 1, held by 'main' (Task-1) and 'main' (Task-1)";
+        let waits =
+            "waits for a permit of semaphore 1, held by 'main' (Task-1) and 'main' (Task-1)";
         assert!(text.contains(waits), "{text}");
         drop(permits);
         let text = dump().to_string();

@@ -300,7 +300,10 @@ fn a_dump_says_how_many_senders_a_task_waits_for() {
         let other = create_task(async move { unnamed.recv().await });
         yield_now().await;
         let text = dump().to_string();
-        assert!(text.contains("waits for an item of the channel \"readings\", 3 senders"), "{text}");
+        assert!(
+            text.contains("waits for an item of the channel \"readings\", 3 senders"),
+            "{text}"
+        );
         assert!(text.contains("waits for an item of channel 2, 1 sender"), "{text}");
         drop(others);
         let text = dump().to_string();

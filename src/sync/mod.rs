@@ -27,6 +27,4 @@ pub use queue::{
     GetNowaitError, LifoQueue, MinHeap, PriorityQueue, PutError, PutNowaitError, Queue, QueueOf,
     QueueShutDown, Store, TooManyTasksDone,
 };
-pub use semaphore::{
-    BoundedSemaphore, OwnedPermit, Permit, Permits, ReleasedTooOften, Semaphore,
-};
+pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Permits, ReleasedTooOften, Semaphore};

@@ -64,7 +64,12 @@ impl Semaphore {
     #[track_caller]
     pub fn new(permits: usize) -> Semaphore {
         let waiters = Waiters::of_new_object();
-        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters, wanted: RefCell::default() }
+        Semaphore {
+            value: Cell::new(permits),
+            bound: usize::MAX,
+            waiters,
+            wanted: RefCell::default(),
+        }
     }
 
     /// Gives the semaphore a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
