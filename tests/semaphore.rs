@@ -84,7 +84,8 @@ fn permits_that_are_free_wait_for_the_first_and_go_on_to_the_next_when_it_gives_
             if hard {
                 let (first, second) = (semaphore.clone(), semaphore.clone());
                 let mut dropped = Box::pin(async move { first.acquire_many(2).await.forget() });
-                poll_fn(|cx| Poll::Ready(assert!(dropped.as_mut().poll(cx).is_pending()))).await;
+                let polled = poll_fn(|cx| Poll::Ready(dropped.as_mut().poll(cx))).await;
+                assert!(polled.is_pending());
                 let behind = create_task(async move { second.acquire().await.forget() });
                 yield_now().await;
                 drop(dropped);
@@ -196,9 +197,8 @@ fn holders_of_several_permits_are_known_in_debug_mode() {
         let task = create_task(async move { wants.acquire_many(3).await.count() });
         yield_now().await;
         let text = dump().to_string();
-        let waits =
-            "waits for a permit of semaphore 1, held by 'main' (Task-1) and 'main' (Task-1)";
-        assert!(text.contains(waits), "{text}");
+        let said = "waits for a permit of semaphore 1, held by 'main' (Task-1) and 'main' (Task-1)";
+        assert!(text.contains(said), "{text}");
         drop(permits);
         let text = dump().to_string();
         assert!(text.contains("semaphore 1: 2 permits free, held by 'main' (Task-1), "), "{text}");

@@ -64,16 +64,16 @@ fn a_thread_that_sends_to_a_full_channel_waits_for_room() {
         let thread = thread::spawn({
             let (sender, sent) = (sender.clone(), sent.clone());
             move || {
-                for number in 0..100 {
+                for number in 0..100_usize {
                     sender.send(number).unwrap();
                     sent.fetch_add(1, Ordering::SeqCst);
                 }
             }
         });
-        for received in 0..100 {
-            assert_eq!(receiver.recv().await, Some(received));
+        for got in 0..100 {
+            assert_eq!(receiver.recv().await, Some(got));
             turns(3).await;
-            assert!(sent.load(Ordering::SeqCst) <= received as usize + 3, "two in the channel");
+            assert!(sent.load(Ordering::SeqCst) <= got + 3, "two in the channel");
         }
         thread.join().unwrap();
         assert_eq!(sender.send_nowait(0), Ok(()));
@@ -141,14 +141,14 @@ fn what_is_sent_to_a_loop_between_two_runs_waits_for_the_next_one() {
     send_all(&sender, 0..3).join().unwrap();
     sender.send(3).unwrap(); // there is room, so also on the loop's thread
     drop(sender);
-    let received = event_loop.run_until_complete(async {
-        let mut received = vec![];
+    let got = event_loop.run_until_complete(async {
+        let mut got = vec![];
         while let Some(number) = receiver.recv().await {
-            received.push(number);
+            got.push(number);
         }
-        received
+        got
     });
-    assert_eq!(received, [0, 1, 2, 3]);
+    assert_eq!(got, [0, 1, 2, 3]);
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn send_refuses_to_block_a_running_loop_and_the_thread_of_its_own() {
 fn a_deadlock_is_noticed_when_all_senders_are_gone_and_not_before() {
     let _watchdog = Watchdog::new("a_deadlock_is_noticed_when_all_senders_are_gone");
     for _ in 0..50 {
-        let received = Rc::new(Cell::new(0));
-        let count = received.clone();
+        let got = Rc::new(Cell::new(0));
+        let count = got.clone();
         let ended = try_run(async move {
             let (sender, receiver) = thread_channel(1);
             send_all(&sender, 0..10);
@@ -182,12 +182,12 @@ fn a_deadlock_is_noticed_when_all_senders_are_gone_and_not_before() {
                 count.set(count.get() + 1);
             }
             let never = Event::new();
-            let receives = create_task(async move { receiver.recv().await });
+            let task = create_task(async move { receiver.recv().await });
             never.wait().await;
-            drop(receives);
+            drop(task);
         });
         let Err(RunError::Deadlock(deadlock)) = ended else { unreachable!("{ended:?}") };
-        assert_eq!(received.get(), 10, "a living sender may wake the loop");
+        assert_eq!(got.get(), 10, "a living sender may wake the loop");
         assert_eq!(deadlock.waits().len(), 1, "{deadlock}");
         assert_eq!(deadlock.waits()[0].waits_for, ["event 2"]);
     }
@@ -427,4 +427,38 @@ fn a_thread_of_to_thread_may_send_to_its_own_loop() {
         }
         assert_eq!((sum, work.await), (45, Ok(true)));
     });
+}
+
+#[test]
+fn an_observer_is_told_what_came_by_a_channel_and_whom_it_woke() {
+    use loopwheel::trace::What;
+    let told = Rc::new(RefCell::new(vec![]));
+    let sink = told.clone();
+    let mut event_loop = EventLoop::builder()
+        .clock(loopwheel::VirtualClock::new())
+        .trace(move |event: &loopwheel::trace::Event| {
+            let text = match &event.what {
+                What::Object { object, kind, size, .. } => format!("{kind} {object} of {size:?}"),
+                What::Put { items, .. } => format!("put, {items} in it"),
+                What::Got { items, .. } => format!("got, {items} in it"),
+                What::Waits { on } => format!("waits for {on:?}"),
+                _ => return,
+            };
+            sink.borrow_mut().push(text);
+        })
+        .build();
+    event_loop.run(async {
+        let (sender, receiver) = thread_channel(4);
+        let task = create_task(async move { receiver.recv().await });
+        turns(1).await;
+        sender.send_nowait(1).unwrap();
+        sender.send_nowait(2).unwrap();
+        assert_eq!(task.await, Ok(Some(1)));
+    });
+    let told = told.borrow();
+    let told: Vec<_> = told.iter().filter(|text| !text.contains("Turn")).collect();
+    assert_eq!(told[0], "channel 1 of Some(4)", "{told:?}");
+    assert!(told[1].contains(r#"object: 1, of: "an item of ", kind: "channel""#), "{told:?}");
+    assert!(told.iter().any(|text| **text == "put, 2 in it"), "{told:?}");
+    assert!(told.iter().any(|text| **text == "got, 1 in it"), "{told:?}");
 }

@@ -1021,7 +1021,8 @@ fn threads_end_though_the_wait_for_them_is_cancelled_or_dropped() {
             });
             if hard {
                 let mut waits = Box::pin(join_threads());
-                poll_fn(|cx| Poll::Ready(assert!(waits.as_mut().poll(cx).is_pending()))).await;
+                let polled = poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx))).await;
+                assert!(polled.is_pending());
                 drop(waits);
             } else {
                 let waits = create_task(join_threads());

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,7 +82,7 @@ pub(crate) struct CallQueue {
     /// `None` when the loop has ended.
     calls: Mutex<Option<VecDeque<Call>>>,
     /// The channels of the loop (by their keys there) whose waiting tasks have something to look at.
-    poked: Mutex<Vec<u32>>,
+    poked: Mutex<VecDeque<u32>>,
     /// The callback that empties the queue, and its thread. Unset while the loop is only reserved: it is woken when it is created.
     runner: OnceLock<(TaskId, ThreadId)>,
     /// How many handles there are. While there is one, calls may come.
@@ -114,7 +113,7 @@ impl CallQueue {
 
     /// Lets the loop look at the channel with this key. A key that is out of date does no harm.
     pub(crate) fn poke(&self, channel: u32) {
-        self.poked.lock().push(channel);
+        self.poked.lock().push_back(channel);
         self.wake_runner();
     }
 
@@ -187,9 +186,12 @@ impl Engine {
             call_queue.runner.set((runner, thread)).expect("a call queue gets one runner");
             let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
-                let poked = mem::take(&mut *call_queue.poked.lock());
-                if let Some(engine) = engine.upgrade() {
-                    poked.into_iter().for_each(|channel| engine.threads.poke(channel));
+                let poked = call_queue.poked.lock().len();
+                for _ in 0..poked {
+                    let channel = call_queue.poked.lock().pop_front();
+                    if let Some((channel, engine)) = channel.zip(engine.upgrade()) {
+                        engine.threads.poke(channel);
+                    }
                 }
                 // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.
                 let queued = call_queue.calls.lock().as_ref().map_or(0, VecDeque::len);
