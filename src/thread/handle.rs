@@ -189,9 +189,8 @@ impl Engine {
                 let poked = call_queue.poked.lock().len();
                 for _ in 0..poked {
                     let channel = call_queue.poked.lock().pop_front();
-                    if let Some((channel, engine)) = channel.zip(engine.upgrade()) {
-                        engine.threads.poke(channel);
-                    }
+                    let Some((key, engine)) = channel.zip(engine.upgrade()) else { break };
+                    engine.threads.poke(key);
                 }
                 // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.
                 let queued = call_queue.calls.lock().as_ref().map_or(0, VecDeque::len);

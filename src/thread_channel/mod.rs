@@ -73,7 +73,7 @@ pub use errors::{RecvNowaitError, SendError, SendNowaitError};
 ///     }
 ///     sum
 /// });
-/// assert_eq!(sum, (0..200).sum());
+/// assert_eq!(sum, (0..200).sum::<i32>());
 /// ```
 ///
 /// # In asyncio
