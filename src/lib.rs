@@ -29,9 +29,9 @@
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
 //! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
-//! | use threads | [`to_thread()`] for work that blocks; a [`Handle`] for other threads |
+//! | use threads | [`to_thread()`] for work that blocks, [`join_threads`]; a [`thread_channel`] for what threads send; a [`Handle`] to call functions and run tasks from them |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
-//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`] |
+//! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`], [`call_exception_handler`] |
 //! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`] |
 //! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::run_for`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
@@ -111,10 +111,11 @@
 //! | `gather` | `gather`, `try_gather` |
 //! | `sleep` | `sleep`, `interval`, `yield_now` |
 //! | `callback` | functions that the loop calls, without a task |
-//! | `sync/line` | `Lock`, `Semaphore`, `Event` |
+//! | `sync/line` | `Lock`, `Event` |
+//! | `sync/semaphore` | `Semaphore`, `BoundedSemaphore` |
 //! | `sync/meet` | tasks that meet: `Condition`, `Barrier`, `Promise` |
 //! | `sync/queue` | queues in three orders |
-//! | `sync` | the public names of these three |
+//! | `sync` | the public names of these four |
 //! | `limited` | a limit on how many tasks run at once |
 //! | `given` | what a time limit may be given as |
 //! | `timeout` | time limits |
@@ -126,6 +127,7 @@
 //! | `group` | `TaskGroup`: tasks that end together |
 //! | `task_set` | `TaskSet`: results as they come, while the set grows |
 //! | `thread` | handles of a loop for other threads |
+//! | `thread_channel` | a channel from threads to the loop |
 //! | `to_thread` | blocking work, and its thread pool |
 //! | `parking` | how the loop's thread sleeps: parked, or in a poller |
 //! | `dump/facts` | what a dump consists of, as text and as JSON |
@@ -212,6 +214,7 @@ mod test_run;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod thread_channel;
 mod time;
 mod timeout;
 mod to_thread;
@@ -238,7 +241,7 @@ pub use protect::{finally_within, protect};
 pub use race::{FirstOk, Race, first_ok, race};
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
-pub use report::{ExceptionContext, Failure, set_exception_handler};
+pub use report::{ExceptionContext, Failure, call_exception_handler, set_exception_handler};
 pub use run::{EventLoop, EventLoopBuilder, set_trace};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
@@ -251,8 +254,9 @@ pub use task_local::TaskLocal;
 pub use task_set::TaskSet;
 pub use test_run::{TestRun, run_test};
 pub use thread::{Handle, RemoteTask, Reservation};
+pub use thread_channel::{LoopReceiver, ThreadSender, thread_channel};
 pub use timeout::{Deadline, timeout, timeout_at, wait_for};
-pub use to_thread::{ToThread, to_thread, try_to_thread};
+pub use to_thread::{ToThread, join_threads, to_thread, try_to_thread};
 pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,
@@ -267,6 +271,7 @@ pub mod errors {
     };
     pub use crate::group::GroupClosed;
     pub use crate::thread::{LoopGone, RemoteError};
+    pub use crate::thread_channel::{RecvNowaitError, SendError, SendNowaitError};
     pub use crate::to_thread::CannotStartThread;
 }
 

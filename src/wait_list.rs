@@ -128,15 +128,27 @@ impl<T> WaitList<T> {
     /// The same, but calls the first waiter for which `is_wanted` returns true.
     #[cold]
     #[inline(never)]
-    pub(crate) fn call_where(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+    pub(crate) fn call_where(&mut self, is_wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let WaitKey(index) = self.first_where(is_wanted)?;
+        Some(self.call_at(index))
+    }
+
+    /// The first waiter in the line for which `is_wanted` returns true.
+    pub(crate) fn first_where(&self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<WaitKey> {
         let mut index = self.first;
         while let Some(entry) = self.entries.get(index as usize) {
             match &entry.state {
                 State::InLine(waiter) if !is_wanted(waiter) => index = entry.next,
-                _ => return Some(self.call_at(index)),
+                _ => return Some(WaitKey(index)),
             }
         }
         None
+    }
+
+    /// Calls this waiter. `None` if it is not in the line.
+    pub(crate) fn call_this(&mut self, key: WaitKey) -> Option<T> {
+        self.get_mut(key)?;
+        Some(self.call_at(key.0))
     }
 
     /// Takes the first waiter out of the line. It has left: its key is dead.

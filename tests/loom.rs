@@ -1,4 +1,5 @@
-//! Model checks of what crosses threads: the wake-up protocols (`src/mailbox/inbox.rs`, `src/mailbox/notifier.rs`).
+//! Model checks of what crosses threads: the wake-up protocols (`src/mailbox/inbox.rs`, `src/mailbox/notifier.rs`), and the channel
+//! from threads to the loop (`src/thread_channel/shared.rs`).
 //!
 //! A stress test sees the interleavings that its machine happens to produce. Loom runs each model below under *every* interleaving
 //! of its threads, up to a number of preemptions, and under every order in which weak memory lets the threads see each other's
@@ -65,6 +66,10 @@ mod base {
         pub(crate) struct Mutex<T>(LoomMutex<T>);
 
         impl<T> Mutex<T> {
+            pub(crate) fn new(value: T) -> Mutex<T> {
+                Mutex(LoomMutex::new(value))
+            }
+
             pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
                 self.0.lock().unwrap()
             }
@@ -141,6 +146,9 @@ mod base {
 mod inbox;
 #[path = "../src/mailbox/notifier.rs"]
 mod notifier;
+#[path = "../src/thread_channel/shared.rs"]
+#[allow(dead_code)] // what a dump asks
+mod shared;
 
 use std::time::Duration;
 
@@ -150,6 +158,7 @@ use inbox::Inbox;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use notifier::Notifier;
+use shared::{IsAwaited, Nothing, Refused, Shared};
 
 const TASK: TaskId = TaskId { slot: 1, generation: 1 };
 /// The task that was in the slot before.
@@ -404,4 +413,89 @@ impl Host {
         }
         *answered = *calls;
     }
+}
+
+/// A channel from threads, and a loop with one task that receives. A poke is a flag that the loop waits for: what a poke has to
+/// bring about is checked by the models above.
+struct Channel {
+    shared: Shared<u32>,
+    pokes: Host,
+}
+
+impl Channel {
+    /// With so many senders.
+    fn new(capacity: usize, senders: usize) -> Arc<Channel> {
+        let channel = Channel { shared: Shared::new(capacity), pokes: Host::default() };
+        (1..senders).for_each(|_| channel.shared.add_sender());
+        Arc::new(channel)
+    }
+
+    fn poke_if(&self, IsAwaited(is_awaited): IsAwaited) {
+        if is_awaited {
+            self.pokes.call();
+        }
+    }
+
+    /// A thread that sends these items, blocking. It returns how many were taken.
+    fn sender(channel: &Arc<Channel>, items: std::ops::Range<u32>) -> JoinHandle<usize> {
+        let channel = channel.clone();
+        thread::spawn(move || {
+            let sent = items.map_while(|item| channel.shared.push_blocking(item).ok());
+            let sent = sent.map(|awaited| channel.poke_if(awaited)).count();
+            channel.poke_if(channel.shared.remove_sender());
+            sent
+        })
+    }
+
+    /// The task: it looks, waits in line, and looks again when it is called. It ends when no item will come any more.
+    fn receive_all(&self) -> Vec<u32> {
+        let (mut received, mut answered) = (Vec::new(), 0);
+        loop {
+            match self.shared.take() {
+                Ok(item) => received.push(item),
+                Err(Nothing::AnyMore) => return received,
+                Err(Nothing::Yet) if self.shared.begin_wait() => assert!(self.is_called()),
+                Err(Nothing::Yet) => loop {
+                    self.pokes.sleep(&mut answered);
+                    if self.is_called() {
+                        break;
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_called(&self) -> bool {
+        self.shared.take_arrived() > 0
+    }
+}
+
+#[test]
+fn a_channel_brings_every_item_in_the_order_of_its_thread_and_ends_with_its_senders() {
+    check(2, || {
+        let channel = Channel::new(1, 2);
+        let senders = [0..2, 10..12].map(|items| Channel::sender(&channel, items));
+        let received = channel.receive_all();
+        for (sender, items) in senders.into_iter().zip([[0, 1], [10, 11]]) {
+            assert_eq!(sender.join().unwrap(), 2);
+            let own: Vec<_> =
+                received.iter().copied().filter(|item| item / 10 == items[0] / 10).collect();
+            assert_eq!(own, items);
+        }
+        assert_eq!(received.len(), 4);
+    });
+}
+
+#[test]
+fn a_channel_that_is_closed_lets_every_blocked_thread_go_on() {
+    check(3, || {
+        let channel = Channel::new(1, 2);
+        let senders = [0..2, 10..12].map(|items| Channel::sender(&channel, items));
+        let first = channel.shared.take();
+        channel.shared.close();
+        let sent: usize = senders.into_iter().map(|sender| sender.join().unwrap()).sum();
+        let left = channel.shared.take_all().len();
+        assert_eq!(sent, left + usize::from(first.is_ok()), "each item is sent, or comes back");
+        assert_eq!(channel.shared.push(1), Err(Refused::Closed(1)));
+    });
 }

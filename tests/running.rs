@@ -14,8 +14,9 @@ use loopwheel::errors::ResultError;
 use loopwheel::sync::Event;
 use loopwheel::{
     Budget, Clock, EventLoop, Instant, RunError, TaskBuilder, TaskError, TaskRef, VirtualClock,
-    all_tasks, call_at, call_later, call_soon, catch_cancel, create_task, current_task, finally,
-    interval, now, run_virtual, sleep, sleep_until, try_create_task, try_run, yield_now,
+    all_tasks, call_at, call_exception_handler, call_later, call_soon, catch_cancel, create_task,
+    current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
+    try_run, yield_now,
 };
 
 #[test]
@@ -599,4 +600,30 @@ fn who_takes_the_slot_of_one_that_was_cancelled_does_not_take_its_turn() {
         yield_now().await;
         log.expect(&[(0, "b"), (0, "c")]);
     });
+}
+
+#[test]
+fn what_the_program_reports_itself_goes_where_the_loop_reports() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let line = line!() + 1;
+        call_exception_handler("said by main");
+        TaskBuilder::new()
+            .name("worker")
+            .create_task(async { call_exception_handler(String::from("said by a task")) })
+            .await
+            .unwrap();
+        call_soon(|| call_exception_handler("said by a callback"));
+        yield_now().await;
+        let reports = reports.borrow();
+        let here = format!("reported at {}:{line}:9: said by main", file!());
+        assert!(
+            reports[0].starts_with("task 'main' ") && reports[0].ends_with(&here),
+            "{reports:?}"
+        );
+        assert!(reports[1].starts_with("task 'worker' "), "{reports:?}");
+        assert!(reports[2].starts_with("code outside of all tasks reported at "), "{reports:?}");
+    });
+    call_exception_handler("said where no loop runs: this line belongs on stderr");
+    assert_eq!(reports.borrow().len(), 3);
 }

@@ -134,6 +134,58 @@ impl Primitive for BoundedSemaphore {
     }
 }
 
+/// Each waiter wants two permits at once.
+struct TwoPermits(Semaphore);
+
+impl Primitive for TwoPermits {
+    const NAME: &'static str = "acquire_many";
+    const SERVES: Serves = Serves::Chain;
+
+    fn new() -> TwoPermits {
+        TwoPermits(Semaphore::new(1)) // one is too few
+    }
+    async fn wait(&self, number: usize, served: Served) {
+        let _permits = self.0.acquire_many(2).await;
+        serve_me(number, &served).await;
+    }
+    fn serve(self: &Rc<Self>) {
+        self.0.release();
+    }
+    fn waiting(&self) -> Option<usize> {
+        Some(self.0.waiting())
+    }
+    async fn check(&self, _: &[usize]) {
+        assert_eq!(self.0.available(), 2, "permits");
+        assert!(!self.0.is_locked());
+        drop(self.0.acquire_many_nowait(2).expect("they are free"));
+    }
+}
+
+struct Owned(Rc<Semaphore>);
+
+impl Primitive for Owned {
+    const NAME: &'static str = "acquire_owned";
+    const SERVES: Serves = Serves::Chain;
+
+    fn new() -> Owned {
+        Owned(Rc::new(Semaphore::new(0)))
+    }
+    async fn wait(&self, number: usize, served: Served) {
+        let _permit = self.0.clone().acquire_owned().await;
+        serve_me(number, &served).await;
+    }
+    fn serve(self: &Rc<Self>) {
+        self.0.release();
+    }
+    fn waiting(&self) -> Option<usize> {
+        Some(self.0.waiting())
+    }
+    async fn check(&self, _: &[usize]) {
+        assert_eq!(self.0.available(), 1, "permits");
+        assert_eq!(Rc::strong_count(&self.0), 1, "no permit keeps the semaphore");
+    }
+}
+
 impl Primitive for Event {
     const NAME: &'static str = "Event";
     const SERVES: Serves = Serves::All;
@@ -514,6 +566,8 @@ for_each_primitive! {
     a_task_that_gives_up_at_a_lock_leaves_nothing_behind: Lock;
     a_task_that_gives_up_at_a_semaphore_leaves_nothing_behind: Semaphore;
     a_task_that_gives_up_at_a_bounded_semaphore_leaves_nothing_behind: BoundedSemaphore;
+    a_task_that_gives_up_waiting_for_two_permits_leaves_nothing_behind: TwoPermits;
+    a_task_that_gives_up_waiting_for_an_owned_permit_leaves_nothing_behind: Owned;
     a_task_that_gives_up_at_an_event_leaves_nothing_behind: Event;
     a_task_that_gives_up_at_a_promise_leaves_nothing_behind: Promise<&'static str>;
     a_task_that_gives_up_at_a_condition_leaves_nothing_behind: Tokens;
@@ -684,6 +738,8 @@ fn who_came_first_is_served_first() {
     is_fair::<Lock>();
     is_fair::<Semaphore>();
     is_fair::<BoundedSemaphore>();
+    is_fair::<TwoPermits>();
+    is_fair::<Owned>();
     is_fair::<Event>();
     is_fair::<Promise<&'static str>>();
     is_fair::<Tokens>();

@@ -15,8 +15,8 @@ use std::thread;
 use common::{Watchdog, ms, watched_loop};
 use loopwheel::errors::{CannotStartThread, LoopGone, RemoteError};
 use loopwheel::{
-    Budget, EventLoop, Handle, RunError, TaskError, create_task, finally, gather, now, run,
-    run_virtual, sleep, to_thread, try_run, try_to_thread, wait_for, yield_now,
+    Budget, EventLoop, Handle, RunError, TaskError, create_task, finally, gather, join_threads,
+    now, run, run_virtual, sleep, to_thread, try_run, try_to_thread, wait_for, yield_now,
 };
 
 #[test]
@@ -960,4 +960,83 @@ mod alone {
         assert!(ended.is_ok());
         assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
     }
+}
+
+/// A value of a thread that says when the thread has ended.
+struct OnThreadEnd(Arc<AtomicUsize>);
+
+impl Drop for OnThreadEnd {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static ON_THREAD_END: RefCell<Option<OnThreadEnd>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn join_threads_waits_for_the_closures_and_for_the_ends_of_their_threads() {
+    let _watchdog = Watchdog::new("join_threads");
+    for threads in [1, 2, 4] {
+        let mut event_loop = EventLoop::builder().threads(threads).build();
+        event_loop.run(async {
+            join_threads().await; // there is none yet
+            let (ended, worked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            for round in 1..=3 {
+                let work = (0..20).map(|_| {
+                    let (ended, worked) = (ended.clone(), worked.clone());
+                    to_thread(move || {
+                        ON_THREAD_END
+                            .with_borrow_mut(|here| _ = here.get_or_insert(OnThreadEnd(ended)));
+                        thread::yield_now();
+                        worked.fetch_add(1, Ordering::SeqCst);
+                    })
+                });
+                let work: Vec<_> = work.collect();
+                join_threads().await;
+                assert_eq!(worked.load(Ordering::SeqCst), 20 * round, "what was begun is done");
+                let alive = Arc::strong_count(&ended) - 1;
+                assert_eq!(alive, 0, "each thread has dropped its locals");
+                assert!(ended.load(Ordering::SeqCst) >= round);
+                for work in work {
+                    assert!(work.await.is_ok());
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn threads_end_though_the_wait_for_them_is_cancelled_or_dropped() {
+    let _watchdog = Watchdog::new("threads_end_though_the_wait_for_them_is_cancelled");
+    run(async {
+        for hard in [false, true] {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let (go_on, is_told) = mpsc::channel::<()>();
+            let local = OnThreadEnd(ended.clone());
+            let work = to_thread(move || {
+                ON_THREAD_END.set(Some(local));
+                is_told.recv().unwrap();
+            });
+            if hard {
+                let mut waits = Box::pin(join_threads());
+                let polled = poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx))).await;
+                assert!(polled.is_pending());
+                drop(waits);
+            } else {
+                let waits = create_task(join_threads());
+                yield_now().await;
+                waits.cancel();
+                assert!(waits.await.is_err());
+            }
+            assert_eq!(to_thread(|| "another pool").await, Ok("another pool"));
+            go_on.send(()).unwrap();
+            work.await.unwrap();
+            while ended.load(Ordering::SeqCst) == 0 {
+                yield_now().await;
+            }
+            join_threads().await;
+        }
+    });
 }

@@ -10,22 +10,24 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use loopwheel::{RunError, TaskRef, create_task, current_task, finally, sleep, try_run};
+use loopwheel::{
+    RunError, TaskRef, create_task, current_task, finally, sleep, thread_channel, try_run,
+};
 
 /// 128 and the number of SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Cancels `main` at the first Ctrl-C, and ends the program at the second.
 fn cancel_on_ctrl_c(main: TaskRef) -> Result<(), ctrlc::Error> {
-    let (sender, presses) = async_channel::bounded(1);
+    let (sender, presses) = thread_channel(1);
     ctrlc::set_handler(move || {
-        // The channel is closed when the first Ctrl-C has been received.
-        if sender.try_send(()).is_err() {
+        // The receiver is gone when the first Ctrl-C has been received.
+        if sender.send_nowait(()).is_err() {
             std::process::exit(INTERRUPTED.into());
         }
     })?;
     drop(create_task(async move {
-        if presses.recv().await.is_ok() {
+        if presses.recv().await.is_some() {
             main.cancel_with_reason("Ctrl-C");
         }
     }));

@@ -20,6 +20,7 @@ impl Engine {
     /// What the tasks of the loop do and wait for.
     pub(crate) fn dump(&self) -> Dump {
         let now = self.time.clock.now().max(self.latest()); // first: a host's clock may run any code
+        self.note_channels();
         let mut collecting = Collecting::of(self);
         collecting.note_joiners();
         collecting.note_objects();
@@ -231,11 +232,15 @@ impl Collecting<'_> {
             return None;
         }
         let (mut free, mut items, mut capacity, mut unfinished) = (None, None, None, None);
+        let mut senders = None;
         match first.state() {
             State::Unknown => {}
             State::Free { free: permits, most } => (free, capacity) = (Some(permits), Some(most)),
             State::Items { len, capacity: most, unfinished: items_put } => {
                 (items, capacity, unfinished) = (Some(len), Some(most), Some(items_put));
+            }
+            State::Channel { len, capacity: most, senders: alive } => {
+                (items, capacity, senders) = (Some(len), Some(most), Some(alive));
             }
         }
         Some(ObjectDump {
@@ -248,6 +253,7 @@ impl Collecting<'_> {
             items,
             capacity: capacity.filter(|most| *most < usize::MAX),
             unfinished,
+            senders,
             lines: lines.into_iter().filter(|it| it.others > 0 || !it.tasks.is_empty()).collect(),
         })
     }

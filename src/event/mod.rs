@@ -211,16 +211,16 @@ pub enum What<'a> {
         /// How many permits are free now.
         free: Option<usize>,
     },
-    /// An item was put into a queue.
+    /// An item was put into a queue; or items have come by a channel from threads, and tasks wait for them.
     Put {
-        /// The queue.
+        /// The queue, or the channel.
         object: u32,
         /// How many items are in it now.
         items: usize,
     },
-    /// An item was taken out of a queue.
+    /// An item was taken out of a queue or a channel.
     Got {
-        /// The queue.
+        /// The queue, or the channel.
         object: u32,
         /// How many items are in it now.
         items: usize,

@@ -58,7 +58,7 @@ impl What {
 /// The kind of the event on which a scope waits for its children. It has no number: a dump shows the children in its place.
 pub(crate) const GROUP: &str = "group";
 
-/// The state of a semaphore or a queue, as it was noted last.
+/// The state of a semaphore, a queue or a channel, as it was noted last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum State {
     #[default]
@@ -67,6 +67,8 @@ pub(crate) enum State {
     Free { free: usize, most: usize },
     /// A queue.
     Items { len: usize, capacity: usize, unfinished: u64 },
+    /// A channel from other threads.
+    Channel { len: usize, capacity: usize, senders: usize },
 }
 
 /// The task that holds a lock: its id and its serial. Two numbers, so that to note it is cheap.

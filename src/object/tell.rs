@@ -39,7 +39,11 @@ impl Line {
         }
         let size = match self.state() {
             State::Free { most, .. } if most < usize::MAX => Some(most),
-            State::Items { capacity, .. } if capacity < usize::MAX => Some(capacity),
+            State::Items { capacity, .. } | State::Channel { capacity, .. }
+                if capacity < usize::MAX =>
+            {
+                Some(capacity)
+            }
             _ => None,
         };
         let (kind, name) = (self.what.kind, self.name());
@@ -52,7 +56,7 @@ impl Line {
     pub(crate) fn free(&self) -> Option<usize> {
         match self.state() {
             State::Free { free, .. } => Some(free),
-            State::Unknown | State::Items { .. } => None,
+            State::Unknown | State::Items { .. } | State::Channel { .. } => None,
         }
     }
 }

@@ -24,7 +24,9 @@ impl Limit {
         }
         if !self.expired.replace(true) {
             let task = begun.task.borrow().clone();
-            task.iter().for_each(|task| task.count_cancel_of_scope(&task.reason()));
+            if let Some(task) = &task {
+                task.count_cancel_of_scope(&task.reason());
+            }
         }
         self.to_deliver.set(true);
         true

@@ -36,6 +36,13 @@ pub enum Failure {
     /// A task panicked, and no handle is left that could take the panic; or a callback, a destructor or other foreign code
     /// panicked.
     Panicked(Panic),
+    /// The program itself has reported this, with [`call_exception_handler`](crate::call_exception_handler).
+    Reported {
+        /// What it has said.
+        text: String,
+        /// The line of the call.
+        at: &'static Location<'static>,
+    },
     /// A call from another thread was lost: the loop ended before it was called, or had no room for it.
     LostCall,
     /// A run had ended, and the clean-up of the tasks that were left created other tasks, again and again. This task was dropped
@@ -128,6 +135,20 @@ impl ExceptionContext {
         ExceptionContext { what: "the event loop", ..Self::of_no_task(failure, Location::caller()) }
     }
 
+    /// The context of what the program itself reports.
+    #[track_caller]
+    pub(super) fn of_program(task: Option<&RecordRef>, text: String) -> ExceptionContext {
+        let at = Location::caller();
+        let failure = Failure::Reported { text, at };
+        match task.filter(|task| task.is_task()) {
+            Some(task) => ExceptionContext::of(task, failure),
+            None => ExceptionContext {
+                what: "code outside of all tasks",
+                ..ExceptionContext::of_no_task(failure, at)
+            },
+        }
+    }
+
     /// The context of a failure that belongs to no task.
     pub(crate) fn of_no_task(
         failure: Failure,
@@ -157,6 +178,7 @@ impl fmt::Display for Failure {
             Failure::Panicked(panic) => {
                 write!(f, "panicked and no code took the panic: {}", panic.message())
             }
+            Failure::Reported { text, at } => write!(f, "reported at {at}: {text}"),
             Failure::LostCall => f.write_str(
                 "of another thread came too late: the loop has ended, or has no room for it",
             ),

@@ -161,6 +161,33 @@ pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
     running_loop().set_exception_handler(Rc::new(handler));
 }
 
+/// Reports a failure of your own as the loop reports its: to its exception handler, or to stderr if it has none, with the task that
+/// runs. For what has no caller to go to: in a callback, in a destructor, in a task that goes on after an error.
+///
+/// Without a running loop it is written to stderr.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::{cell::RefCell, rc::Rc};
+/// use loopwheel::{call_exception_handler, set_exception_handler};
+///
+/// let reports = Rc::new(RefCell::new(vec![]));
+/// let sink = reports.clone();
+/// set_exception_handler(move |context| sink.borrow_mut().push(context.to_string()));
+/// call_exception_handler("the cache is gone, going on without it");
+/// assert!(reports.borrow()[0].contains("the cache is gone"));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// `loop.call_exception_handler({"message": text})`.
+#[track_caller]
+pub fn call_exception_handler(text: impl Into<String>) {
+    let text = text.into(); // first: a caller's `into` may run anything
+    report_context(&ExceptionContext::of_program(current::task().as_ref(), text));
+}
+
 /// Reports the failure of a call, or of blocking work, that was scheduled at `location`.
 pub(crate) fn report(failure: Failure, location: &'static Location<'static>) {
     report_context(&ExceptionContext::of_no_task(failure, location));

@@ -86,6 +86,8 @@ impl EventLoop {
                     limit.into_iter().chain(look).min()
                 }
             },
+            // The last handle may have gone just now, after what it has sent: look once more.
+            NextStep::ParkUntilWoken if engine.take_remote_wakes() => Some(Duration::ZERO),
             NextStep::ParkUntilWoken => {
                 return Err(RunError::Deadlock(engine.deadlock(next != Next::Idle)));
             }

@@ -11,7 +11,7 @@
 //! | `driver` | turns, and sleeps in between |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `mailbox`, `trace`, `clock`, `object`, `time`, `task`, `spawning`, `report`,
-//! `callback`, `thread`, `to_thread`, `dump`, `watch`, `close` and `parking`.
+//! `callback`, `thread`, `thread_channel`, `to_thread`, `dump`, `watch`, `close` and `parking`.
 
 mod builder;
 mod driver;
@@ -36,6 +36,7 @@ use crate::report::{ExceptionContext, Failure};
 use crate::spawning::TaskBuilder;
 use crate::task::{Task, TaskRef, give_name, running_loop};
 use crate::thread::Handle;
+use crate::thread_channel::{self, LoopReceiver, ThreadSender};
 use crate::trace::Observer;
 
 pub use builder::EventLoopBuilder;
@@ -233,6 +234,15 @@ impl EventLoop {
     /// A handle for other threads.
     pub fn handle(&self) -> Handle {
         Handle::to(&self.engine)
+    }
+
+    /// See [`thread_channel`](crate::thread_channel()).
+    #[track_caller]
+    pub fn thread_channel<T: Send + 'static>(
+        &self,
+        capacity: usize,
+    ) -> (ThreadSender<T>, LoopReceiver<T>) {
+        thread_channel::channel_to(&self.engine, capacity)
     }
 
     /// See [`all_tasks`](crate::all_tasks).

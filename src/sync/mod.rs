@@ -8,22 +8,23 @@
 //!
 //! | ring | idea |
 //! |---|---|
-//! | `line` | the line in which all of them wait, and what needs nothing but a line: lock, event, semaphore |
+//! | `line` | the line in which all of them wait, and what needs nothing but a line: lock, event |
+//! | `semaphore` | a number of permits: one, several at once, kept with the semaphore |
 //! | `meet` | condition, barrier, promise |
 //! | `queue` | queues in three orders |
 //!
-//! It stands on `sync/line`, `sync/meet` and `sync/queue`.
+//! It stands on `waiting`, `sync/line`, `sync/semaphore`, `sync/meet` and `sync/queue`.
 
 pub(crate) mod line;
 mod meet;
 mod queue;
+mod semaphore;
 
-pub use line::{
-    BoundedSemaphore, Event, Lock, LockGuard, NotLocked, Permit, ReleasedTooOften, Semaphore,
-    WouldWait,
-};
+pub use crate::waiting::WouldWait;
+pub use line::{Event, Lock, LockGuard, NotLocked};
 pub use meet::{AlreadySet, Barrier, BrokenBarrier, Condition, ConditionGuard, Promise};
 pub use queue::{
     GetNowaitError, LifoQueue, MinHeap, PriorityQueue, PutError, PutNowaitError, Queue, QueueOf,
     QueueShutDown, Store, TooManyTasksDone,
 };
+pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Permits, ReleasedTooOften, Semaphore};

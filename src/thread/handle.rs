@@ -81,6 +81,8 @@ pub(crate) fn drop_catching<T>(value: T) -> Option<Panic> {
 pub(crate) struct CallQueue {
     /// `None` when the loop has ended.
     calls: Mutex<Option<VecDeque<Call>>>,
+    /// The channels of the loop (by their keys there) whose waiting tasks have something to look at.
+    poked: Mutex<VecDeque<u32>>,
     /// The callback that empties the queue, and its thread. Unset while the loop is only reserved: it is woken when it is created.
     runner: OnceLock<(TaskId, ThreadId)>,
     /// How many handles there are. While there is one, calls may come.
@@ -89,8 +91,8 @@ pub(crate) struct CallQueue {
 
 impl CallQueue {
     fn new() -> Arc<CallQueue> {
-        let calls = Mutex::new(Some(VecDeque::new()));
-        Arc::new(CallQueue { calls, runner: OnceLock::new(), handles: AtomicUsize::new(0) })
+        let (calls, poked) = (Mutex::new(Some(VecDeque::new())), Mutex::default());
+        Arc::new(CallQueue { calls, poked, runner: OnceLock::new(), handles: AtomicUsize::new(0) })
     }
 
     /// Pushes a call, and wakes the runner.
@@ -107,6 +109,12 @@ impl CallQueue {
         drop(calls);
         self.wake_runner();
         Ok(())
+    }
+
+    /// Lets the loop look at the channel with this key. A key that is out of date does no harm.
+    pub(crate) fn poke(&self, channel: u32) {
+        self.poked.lock().push_back(channel);
+        self.wake_runner();
     }
 
     fn wake_runner(&self) {
@@ -178,6 +186,12 @@ impl Engine {
             call_queue.runner.set((runner, thread)).expect("a call queue gets one runner");
             let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
+                let poked = call_queue.poked.lock().len();
+                for _ in 0..poked {
+                    let channel = call_queue.poked.lock().pop_front();
+                    let Some((key, engine)) = channel.zip(engine.upgrade()) else { break };
+                    engine.threads.poke(key);
+                }
                 // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.
                 let queued = call_queue.calls.lock().as_ref().map_or(0, VecDeque::len);
                 for _ in 0..queued {

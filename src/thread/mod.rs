@@ -6,21 +6,25 @@
 //! *runner*: a callback of the loop that takes the calls out of the queue. The runner has an id, so it is woken as any task is,
 //! through the mailbox, and what is checked of remote wake-ups (`tests/loom.rs`) holds for calls too. A handle does not keep its
 //! loop alive: a call that the loop no longer runs is lost, and the sender, or the exception handler, is told.
+//! A channel from other threads (`thread_channel/`) uses the same runner: a sender *pokes* the channel, and the runner lets it look.
 //!
 //! - `handle`: the call queue, its runner, and the handle.
 //! - `remote`: a task that was sent to a loop, and the way back of its outcome.
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
+//! It stands on `base`, `foreign`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
 //! `join`, `task`, `spawning`, `report` and `callback`.
 
 mod handle;
 mod remote;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use crate::base::id::TaskId;
+use crate::base::slab::Slab;
 use crate::engine::Engine;
+use crate::foreign::drop_reported;
 
 pub(crate) use handle::{Call, CallQueue, IfLost, drop_catching};
 pub use handle::{Handle, LoopGone, Reservation};
@@ -31,6 +35,44 @@ pub use remote::{RemoteError, RemoteTask};
 pub(crate) struct Threads {
     /// Created with the first handle, or the first work on another thread.
     call_queue: OnceCell<Arc<CallQueue>>,
+    channels: RefCell<Slab<Weak<dyn ChannelEnd>>>,
+}
+
+/// The loop's end of a channel from other threads.
+pub(crate) trait ChannelEnd {
+    /// Calls the tasks that can go on, because items have come, or no more will come.
+    fn poked(&self);
+    /// Notes the state of the channel, for a dump.
+    fn note(&self);
+    /// The loop has ended: senders are refused from now on.
+    fn close(&self);
+}
+
+impl Threads {
+    pub(crate) fn add_channel(&self, channel: Weak<dyn ChannelEnd>) -> u32 {
+        self.channels.borrow_mut().insert(channel)
+    }
+
+    pub(crate) fn remove_channel(&self, key: u32) {
+        self.channels.borrow_mut().remove(key);
+    }
+
+    fn poke(&self, key: u32) {
+        let channel = self.channels.borrow().get(key).and_then(Weak::upgrade);
+        if let Some(channel) = channel {
+            channel.poked();
+            drop_reported(channel); // a foreign waker may have dropped the receiver meanwhile
+        }
+    }
+
+    fn each_channel(&self, run: impl Fn(&dyn ChannelEnd)) {
+        let channels: Vec<Rc<_>> =
+            self.channels.borrow().iter().filter_map(Weak::upgrade).collect();
+        for channel in channels {
+            run(&*channel);
+            drop_reported(channel);
+        }
+    }
 }
 
 impl Engine {
@@ -48,8 +90,14 @@ impl Engine {
         self.threads.call_queue.get()?.runner()
     }
 
-    /// The loop has ended: the calls that are left in the queue are lost.
+    /// The channels from other threads note their state, because a dump is made.
+    pub(crate) fn note_channels(&self) {
+        self.threads.each_channel(|channel| channel.note());
+    }
+
+    /// The loop has ended: the calls that are left in the queue are lost, and channels take nothing more.
     pub(crate) fn close_call_queue(&self) {
+        self.threads.each_channel(|channel| channel.close());
         if let Some(queue) = self.threads.call_queue.get() {
             queue.close();
         }

@@ -8,10 +8,12 @@
 //!
 //! A forked process has none of the threads. Jobs that were running at the fork are lost there, and given up when the loop is idle.
 //!
-//! `pool` has the threads and their queue, `waiters` which tasks wait for which work.
+//! `pool` has the threads and their queue, `waiters` which tasks wait for which work, `join_threads` the end of the threads.
 //!
 //! It stands on `base`, `error`, the kernel, `trace`, `kept_waker`, `delivery`, `task`, `report` and `thread`.
 
+mod errors;
+mod join_threads;
 mod pool;
 mod waiters;
 
@@ -28,7 +30,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use parking_lot::{Mutex, MutexGuard};
-use thiserror::Error;
 
 use crate::delivery::{Told, checkpoint};
 use crate::engine::Engine;
@@ -42,6 +43,8 @@ use crate::trace::Wait;
 use pool::{Pool, this_process};
 use waiters::HasWaiter;
 
+pub use errors::CannotStartThread;
+pub use join_threads::join_threads;
 pub(crate) use pool::PoolSettings;
 
 /// The blocking work of one loop.
@@ -76,24 +79,6 @@ impl Engine {
     pub(crate) fn has_work_out(&self) -> bool {
         !self.blocking.outstanding.is_empty()
     }
-}
-
-/// No thread for blocking work could be started, and the loop has none that could do the work instead.
-///
-/// # In asyncio
-/// `RuntimeError: can't start new thread`.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CannotStartThread {
-    /// There is no loop on this thread, so there is no thread pool either.
-    #[error(transparent)]
-    NoRunningLoop(#[from] NoRunningLoop),
-    /// The operating system refused: this process or its user has reached a limit of threads or of memory.
-    #[error(
-        "no thread for blocking work can be started ({0}): raise the limit of threads or of memory, \
-         end other threads, or do the work without `to_thread`"
-    )]
-    Refused(#[source] io::Error),
 }
 
 /// Runs a blocking closure on another thread, and awaits its value.

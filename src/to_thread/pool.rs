@@ -1,14 +1,15 @@
 //! The pool: the threads that do blocking work, and the queue of their jobs.
 //!
 //! A thread is started only if a job finds no idle one, and ends when it has been idle for a while. So a loop that uses no blocking
-//! work has no threads. The pool cannot stop a job, and does not wait for its threads when the loop ends.
+//! work has no threads. The pool cannot stop a job, and does not wait for its threads when the loop ends: `join_threads` does.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::base::panic::swallow;
@@ -60,6 +61,10 @@ struct State {
     threads: usize,
     /// How many threads wait for a job.
     idle: usize,
+    /// Of all threads, and of some that have ended.
+    handles: Vec<JoinHandle<()>>,
+    /// A thread that finds no job ends at once.
+    is_ending: bool,
 }
 
 impl Pool {
@@ -105,7 +110,33 @@ impl Pool {
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let pool = self.clone();
         let thread = thread::Builder::new().name(self.settings.thread_name.clone());
-        thread.spawn(move || pool.work()).map(drop)
+        let handle = thread.spawn(move || pool.work())?;
+        let mut state = self.state();
+        state.handles.retain(|handle| !handle.is_finished());
+        state.handles.push(handle);
+        Ok(())
+    }
+
+    pub(super) fn has_threads(&self) -> bool {
+        self.state().threads > 0
+    }
+
+    /// From now on a thread ends when there is no job for it.
+    pub(super) fn end(&self) {
+        self.state().is_ending = true;
+        self.job_came.notify_all();
+    }
+
+    /// Waits for the ends of all threads but the current one.
+    pub(super) fn join_others(&self) {
+        let handles = mem::take(&mut self.state().handles);
+        let here = thread::current().id();
+        let (own, others): (Vec<_>, Vec<_>) =
+            handles.into_iter().partition(|handle| handle.thread().id() == here);
+        self.state().handles.extend(own);
+        for other in others {
+            let _ = other.join(); // a panic of a destructor of a thread-local
+        }
     }
 
     fn work(&self) {
@@ -117,6 +148,10 @@ impl Pool {
                 catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(swallow);
                 state = self.state();
                 continue;
+            }
+            if state.is_ending {
+                state.threads -= 1;
+                return;
             }
             state.idle += 1;
             let waited = self.job_came.wait_timeout(state, self.settings.idle_timeout);

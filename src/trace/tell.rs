@@ -259,9 +259,10 @@ impl Engine {
         let cause = if cancelled > 0 { cancelled } else { self.tracing.cause.get() };
         self.tell_because_of(
             cause,
-            match is_held_back {
-                true => What::CancelHeldBack { task },
-                false => What::CancelDelivered { task },
+            if is_held_back {
+                What::CancelHeldBack { task }
+            } else {
+                What::CancelDelivered { task }
             },
         );
     }

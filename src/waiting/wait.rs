@@ -17,6 +17,10 @@ pub(crate) trait Owner {
     /// The line of these waiters, which a waiter joins now; the state of the primitive has been noted there.
     fn line(&self) -> &Line;
 
+    /// A waiter has joined the line, and has this key until it leaves.
+    #[inline]
+    fn joined(&self, _key: WaitKey) {}
+
     /// A waiter has left without going on; `called` says whether it had been called.
     fn gave_up(&self, _called: bool) {}
 
@@ -90,7 +94,9 @@ impl<O: Owner> Wait<'_, O> {
     #[inline(never)] // keeps the poll of a primitive that is free short
     fn join(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Some(waker) = KeptWaker::of_ours(cx.waker()) else { return self.join_foreign(cx) };
-        self.key = Some(self.owner.waiters().join(self.owner.line(), waker));
+        let key = self.owner.waiters().join(self.owner.line(), waker);
+        self.key = Some(key);
+        self.owner.joined(key);
         checkpoint::waits();
         Poll::Pending
     }
@@ -100,6 +106,7 @@ impl<O: Owner> Wait<'_, O> {
         // Join first: cloning a foreign waker may run any code, which may call this waiter.
         let key = self.owner.waiters().join(self.owner.line(), KeptWaker::of_nothing());
         self.key = Some(key);
+        self.owner.joined(key);
         if !self.replace_waker(key, cx) {
             return Poll::Ready(());
         }

@@ -271,6 +271,18 @@ impl Waiters {
         self.call_with(|waiters| waiters.call_where(|waker| !is_cancelled(waker)))
     }
 
+    /// The first waiter that is not cancelled.
+    #[cold]
+    pub(crate) fn first_uncancelled(&self) -> Option<WaitKey> {
+        self.line()?.waiters.borrow().first_where(|waker| !is_cancelled(waker))
+    }
+
+    /// Calls this waiter. False if it is not in the line.
+    #[cold]
+    pub(crate) fn call_this(&self, key: WaitKey) -> bool {
+        self.call_with(|waiters| waiters.call_this(key))
+    }
+
     /// Whether all waiters are cancelled and have not run since. False if one has been called.
     #[cold]
     pub(crate) fn all_are_cancelled(&self) -> bool {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use loopwheel::sync::{Condition, Promise};
 use loopwheel::{
     AllCompleted, EventLoop, ExceptionGroup, Task, TaskBuilder, TaskGroup, TaskHandle,
-    as_completed, create_task, gather, sleep, try_create_task, wait, yield_now,
+    as_completed, call_exception_handler, create_task, gather, sleep, try_create_task, wait,
+    yield_now,
 };
 
 use crate::deeds::Deed;
@@ -55,6 +56,11 @@ fn names() -> Vec<Place> {
             let expected = usize::from(told.is_some() || w.deed() == Deed::Cancels);
             if told.is_none() && task.cancelling() != expected {
                 w.fail(format!("{} requests", task.cancelling()));
+            }
+        }),
+        inside("Into of call_exception_handler", Goes::Caller, async |w| {
+            if w.call(|| call_exception_handler(name(&w))).is_some() {
+                w.expect_report("reported at");
             }
         }),
         inside("Into of TaskBuilder::name", Goes::Caller, async |w| {

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use loopwheel::sync::{PriorityQueue, Queue, QueueOf, Store};
+use loopwheel::thread_channel;
 
 use crate::deeds::{Code, Deed, Token, text_of};
 use crate::place::{Goes, Place, inside};
@@ -212,6 +213,19 @@ pub(crate) fn places() -> Vec<Place> {
                 drop(queue.put_nowait(Value::new(&w.code, On::Drop)));
             }
             w.call(|| drop(queue));
+        }),
+        inside("the drop of the items of a channel with its receiver", Goes::Caller, async |w| {
+            let (sender, receiver) = thread_channel(3);
+            let again = sender.clone();
+            let quiet = Code::new(Deed::Nothing);
+            w.again(move || drop(again.send_nowait(Value::new(&quiet, On::Drop))));
+            for _ in 0..3 {
+                drop(sender.send_nowait(Value::new(&w.code, On::Drop)));
+            }
+            w.call(|| drop(receiver));
+            if !sender.is_gone() {
+                w.fail("the channel is open");
+            }
         }),
     ]
 }

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 
 use loopwheel::sync::{BoundedSemaphore, Lock, Promise, Queue};
 use loopwheel::{
-    Handle, Task, TaskSet, as_completed, create_task, gather, race, sleep, to_thread, wait,
-    wait_for, yield_now,
+    Handle, Task, TaskSet, as_completed, create_task, gather, race, sleep, thread_channel,
+    to_thread, wait, wait_for, yield_now,
 };
 
 use crate::place::{Goes, Place, inside};
@@ -42,6 +42,20 @@ fn permitted(_: &W) -> Kept {
     semaphore.acquire_nowait().expect("it is free").forget();
     let held = semaphore.clone();
     (Box::pin(async move { drop(held.acquire().await) }), Rc::new(move || _ = semaphore.release()))
+}
+
+fn permitted_several(_: &W) -> Kept {
+    let semaphore = Rc::new(BoundedSemaphore::new(2));
+    semaphore.acquire_nowait().expect("it is free").forget();
+    let held = semaphore.clone();
+    let kept = async move { drop(held.acquire_many(2).await) };
+    (Box::pin(kept), Rc::new(move || _ = semaphore.release()))
+}
+
+fn received(w: &W) -> Kept {
+    let ((sender, receiver), code) = (thread_channel(1), w.code.clone());
+    let send = move || drop(sender.send_nowait(code.token("an item")));
+    (Box::pin(async move { drop(receiver.recv().await) }), Rc::new(send))
 }
 
 fn got(w: &W) -> Kept {
@@ -173,6 +187,8 @@ const KINDS: [Kind; 19] = [
     ("of an event", evented),
     ("of a lock", locked),
     ("of a semaphore", permitted),
+    ("of a request for several permits", permitted_several),
+    ("of a receiver of a channel", received),
     ("of a getter of a queue", got),
     ("of a putter of a queue", put),
     ("of a promise", promised),

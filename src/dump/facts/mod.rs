@@ -153,7 +153,7 @@ pub enum WaitsFor {
     Nothing,
 }
 
-/// A lock, a semaphore, an event, a queue, a condition, a barrier or a promise, in a [`Dump`].
+/// A lock, a semaphore, an event, a queue, a condition, a barrier, a promise or a channel, in a [`Dump`].
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -172,12 +172,14 @@ pub struct ObjectDump {
     pub holders: Vec<Holder>,
     /// How many permits of a semaphore are free.
     pub free: Option<usize>,
-    /// How many items are in a queue.
+    /// How many items are in a queue or a channel.
     pub items: Option<usize>,
-    /// How many items fit into a queue, or the most permits that a semaphore may have.
+    /// How many items fit into a queue or a channel, or the most permits that a semaphore may have.
     pub capacity: Option<usize>,
     /// How many items of a queue were put and not reported as done.
     pub unfinished: Option<u64>,
+    /// How many senders of a channel from other threads there are.
+    pub senders: Option<usize>,
     /// The tasks that wait.
     pub lines: Vec<LineDump>,
 }

@@ -94,6 +94,7 @@ impl ObjectDump {
             _ => {}
         }
         details.extend(self.unfinished.map(|items| format!("{items} not reported as done")));
+        details.extend(self.senders.map(|senders| count(senders, "sender")));
         if !self.holders.is_empty() {
             details.push(format!("held by {}", list(&self.holders)));
         } else if self.kind == "semaphore" {
@@ -131,6 +132,9 @@ impl Display for WaitsFor {
                     let left = object.items.unwrap_or(0);
                     let got = count(put.saturating_sub(left as u64) as usize, "item");
                     write!(f, ": {got} got without a `task_done()`, {left} not got")?;
+                }
+                if let Some(senders) = object.senders {
+                    write!(f, ", {}", count(senders, "sender"))?;
                 }
                 match self.holders() {
                     [] => Ok(()),

@@ -1,4 +1,4 @@
-//! **Primitives of one line**: a lock, a semaphore, an event.
+//! **Primitives of one line**: a lock, an event.
 //!
 //! A primitive could wake a waiter and forget it. Then the wake-up of a task that is cancelled before it runs is lost. So all of
 //! them wait in the one way of `object/wait.rs`, and decide only what a waiter that is called may take.
@@ -6,16 +6,12 @@
 //! | file | idea |
 //! |---|---|
 //! | `lock` | one holder at a time |
-//! | `semaphore` | a number of permits |
 //! | `event` | all waiters go on at once |
 //!
 //! It stands on `trace`, `object` and `waiting`.
 
 mod event;
 mod lock;
-mod semaphore;
 
-pub use crate::waiting::WouldWait;
 pub use event::Event;
 pub use lock::{Lock, LockGuard, NotLocked};
-pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};

@@ -1,16 +1,37 @@
-//! Semaphores: a number of permits.
+//! **Semaphores**: a number of permits.
 //!
 //! A call grants the permit: the count goes down before the called waiter runs, so a new task cannot take that permit first. A
 //! called waiter that gives up gives its permit back.
+//!
+//! A task may want several permits at once (`many`). It has one place in the line like any other, and is called when all its permits
+//! are free; so those behind it wait, though fewer would do for them. How many it wants is noted beside the line, and while such a
+//! note is there the object counts as watched: so the operations of a semaphore without big requests do not test for them.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | one permit at a time |
+//! | `many` | several permits at once |
+//! | `owned` | a permit that keeps its semaphore |
+//! | `bounded` | a semaphore that cannot have more permits than it began with |
+//!
+//! It stands on `wait_list`, `object`, `trace` and `waiting`.
 
-use std::cell::Cell;
+mod bounded;
+mod many;
+mod owned;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
-
-use thiserror::Error;
+use std::rc::Rc;
 
 use crate::object::{Line, State, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters, WouldWait};
+
+pub use bounded::{BoundedSemaphore, ReleasedTooOften};
+pub use many::Permits;
+pub use owned::OwnedPermit;
 
 /// A number of permits, each held by one task at a time. The others get one in the order in which they came.
 ///
@@ -34,6 +55,8 @@ pub struct Semaphore {
     /// The most permits that may be free at one time.
     bound: usize,
     waiters: Waiters,
+    /// How many permits the waiters in the line want that want several, by the numbers of their keys.
+    wanted: RefCell<BTreeMap<usize, usize>>,
 }
 
 impl Semaphore {
@@ -41,7 +64,12 @@ impl Semaphore {
     #[track_caller]
     pub fn new(permits: usize) -> Semaphore {
         let waiters = Waiters::of_new_object();
-        Semaphore { value: Cell::new(permits), bound: usize::MAX, waiters }
+        Semaphore {
+            value: Cell::new(permits),
+            bound: usize::MAX,
+            waiters,
+            wanted: RefCell::default(),
+        }
     }
 
     /// Gives the semaphore a name, for dumps and reports; see [`Lock::named`](crate::sync::Lock::named).
@@ -82,6 +110,36 @@ impl Semaphore {
         self.permit()
     }
 
+    /// Like [`acquire`](Semaphore::acquire), with a permit that keeps the semaphore: it can be moved into a task, or kept in a struct.
+    ///
+    /// # Cancellation
+    /// As there.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::rc::Rc;
+    /// use std::time::Duration;
+    /// use loopwheel::{create_task, sleep, sync::Semaphore};
+    ///
+    /// let two = Rc::new(Semaphore::new(2));
+    /// for _ in 0..10 {
+    ///     let permit = two.clone().acquire_owned().await; // no task is created before it may run
+    ///     create_task(async move {
+    ///         sleep(Duration::from_secs(1)).await;
+    ///         drop(permit);
+    ///     });
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `await semaphore.acquire()`: there no permit is bound to a block of code.
+    pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
+        let token = self.acquire().await.into_token();
+        OwnedPermit::of(self, token)
+    }
+
     /// A permit that was taken from the count.
     #[inline]
     fn permit(&self) -> Permit<'_> {
@@ -91,7 +149,18 @@ impl Semaphore {
 
     #[cold]
     fn note_holder(&self) -> u32 {
-        if self.waiters.is_watched() { self.line().held() } else { 0 }
+        if self.is_watched() { self.line().held() } else { 0 }
+    }
+
+    /// Whether the object is watched. While a task waits for several permits it counts as watched by its operations, which so come
+    /// to the paths that grant several.
+    #[cold]
+    fn is_watched(&self) -> bool {
+        let is_watched = self.waiters.is_watched();
+        if self.several_are_wanted() {
+            self.waiters.watch(); // the loop has unset that, if it does not watch
+        }
+        is_watched
     }
 
     /// Takes a permit if one is free and no task waits.
@@ -143,7 +212,7 @@ impl Semaphore {
     #[cold]
     fn note_release(&self, token: u32, value: usize) {
         let mut told = 0;
-        if self.waiters.is_watched() {
+        if self.is_watched() {
             let line = self.line();
             line.released(token);
             line.note(State::Free { free: value, most: self.bound });
@@ -151,7 +220,14 @@ impl Semaphore {
         }
         // An observer may have taken a permit meanwhile, or given one back.
         let value = self.value.get().saturating_add(1);
-        because_of(told, || self.call_or_keep(value));
+        because_of(told, || {
+            if self.several_are_wanted() {
+                self.value.set(value);
+                self.grant();
+            } else {
+                self.call_or_keep(value);
+            }
+        });
     }
 
     #[inline]
@@ -170,7 +246,8 @@ impl Semaphore {
         self.value.get() == 0 || !(self.waiters.is_empty() || self.waiters.all_are_cancelled())
     }
 
-    /// How many permits are free.
+    /// How many permits are free. (They may be too few for the first task that waits, if it wants several: then
+    /// [`is_locked`](Semaphore::is_locked) is true.)
     pub fn available(&self) -> usize {
         self.value.get()
     }
@@ -182,6 +259,9 @@ impl Semaphore {
 
     /// Grants a free permit to the first waiter that is not cancelled. False if there is none.
     fn grant_first(&self) -> bool {
+        if self.several_are_wanted() {
+            return self.grant_to_first_that_can();
+        }
         self.value.set(self.value.get() - 1); // first: a foreign waker may run any code
         let granted = self.waiters.call_first_uncancelled();
         if !granted {
@@ -254,6 +334,13 @@ impl Permit<'_> {
     pub fn forget(self) {
         std::mem::forget(self);
     }
+
+    /// The same; the token that names it goes to the permit that takes its place.
+    fn into_token(self) -> u32 {
+        let token = self.token;
+        self.forget();
+        token
+    }
 }
 
 impl Drop for Permit<'_> {
@@ -262,81 +349,5 @@ impl Drop for Permit<'_> {
         if self.semaphore.value.get() < self.semaphore.bound {
             self.semaphore.give_back(self.token);
         }
-    }
-}
-
-/// A bounded semaphore was released more often than it was acquired.
-///
-/// # In asyncio
-/// `ValueError`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "the semaphore was released more often than it was acquired: a permit is released by its drop, and by `release` if it was forgotten"
-)]
-pub struct ReleasedTooOften;
-
-/// A [`Semaphore`] that cannot have more permits than it began with.
-///
-/// # In asyncio
-/// `asyncio.BoundedSemaphore`.
-#[derive(Debug)]
-pub struct BoundedSemaphore {
-    semaphore: Semaphore,
-}
-
-impl BoundedSemaphore {
-    /// A semaphore with this many permits, and never more.
-    #[track_caller]
-    pub fn new(permits: usize) -> BoundedSemaphore {
-        BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
-    }
-
-    /// See [`Semaphore::named`].
-    #[must_use]
-    pub fn named(self, name: impl Into<String>) -> BoundedSemaphore {
-        BoundedSemaphore { semaphore: self.semaphore.named(name) }
-    }
-
-    /// See [`Semaphore::name`].
-    pub fn name(&self) -> Option<String> {
-        self.semaphore.name()
-    }
-
-    /// See [`Semaphore::acquire`].
-    ///
-    /// # Cancellation
-    /// As there.
-    pub async fn acquire(&self) -> Permit<'_> {
-        self.semaphore.acquire().await
-    }
-
-    /// See [`Semaphore::acquire_nowait`].
-    ///
-    /// # Errors
-    /// If it would have to wait.
-    pub fn acquire_nowait(&self) -> Result<Permit<'_>, WouldWait> {
-        self.semaphore.acquire_nowait()
-    }
-
-    /// See [`Semaphore::release`].
-    ///
-    /// # Errors
-    /// If all permits are free already.
-    pub fn release(&self) -> Result<(), ReleasedTooOften> {
-        if self.semaphore.available() >= self.semaphore.bound {
-            return Err(ReleasedTooOften);
-        }
-        self.semaphore.release();
-        Ok(())
-    }
-
-    /// See [`Semaphore::is_locked`].
-    pub fn is_locked(&self) -> bool {
-        self.semaphore.is_locked()
-    }
-
-    /// See [`Semaphore::available`].
-    pub fn available(&self) -> usize {
-        self.semaphore.available()
     }
 }
