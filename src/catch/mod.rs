@@ -48,7 +48,7 @@ pub use shield::shield;
 /// await it.
 ///
 /// # Cancellation
-/// Caught. A second cancel, during the clean-up, is raised there.
+/// Caught. A second cancel, during the clean-up, is raised there; a [`protect`](crate::protect()) holds it back.
 ///
 /// # Errors
 /// [`Cancelled`], with the reason if there is one.
@@ -132,7 +132,8 @@ impl Cancelled {
 /// The clean-up is an async closure, or a future: neither does anything before `body` has ended.
 ///
 /// # Cancellation
-/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is dropped before
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`, and so does a time limit around this
+/// that expires meanwhile; [`finally_within`](crate::finally_within) holds those back. If this future is dropped before
 /// its end, `cleanup` does not run: in a task that is dropped hard, as the loser of a `select!`, or kept by a task that ends.
 ///
 /// # Panics
