@@ -48,7 +48,7 @@ pub use shield::shield;
 /// await it.
 ///
 /// # Cancellation
-/// Caught. A second cancel, during the clean-up, is raised there.
+/// Caught. A second cancel, during the clean-up, is raised there; a [`protect`](crate::protect()) holds it back.
 ///
 /// # Errors
 /// [`Cancelled`], with the reason if there is one.
@@ -137,9 +137,10 @@ impl Cancelled {
 /// is gone. Body and clean-up of a `finally` exist at the same time.
 ///
 /// # Cancellation
-/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`. If this future is *dropped* before its
-/// end, `cleanup` does not run. That happens to the loser of a `select!`, to a future that a task only keeps when it ends, and to
-/// all that is left when an [`EventLoop`](crate::EventLoop) is dropped.
+/// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`, and so does a time limit around this
+/// that expires meanwhile; [`finally_within`](crate::finally_within) holds those back. If this future is *dropped* before its end,
+/// `cleanup` does not run. That happens to the loser of a `select!`, to a future that a task only keeps when it ends, and to all that
+/// is left when an [`EventLoop`](crate::EventLoop) is dropped.
 ///
 /// # Panics
 /// A panic of `body` goes on after `cleanup`.

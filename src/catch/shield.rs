@@ -18,6 +18,8 @@ use crate::task::TaskHandle;
 /// detached then; give it `&mut task` or a [`SharedTask`](crate::SharedTask), and it can be awaited later. A plain
 /// future has to become a task first, or it would not run on: `shield(create_task(future))`.
 ///
+/// [`protect`](crate::protect()) is something else: it keeps the wait itself from ending, for a future that is to be over first.
+///
 /// # Cancellation
 /// Only the wait is lost. If the task fails later, that is reported to the exception handler, even if other code takes the
 /// error; as in asyncio. (Only if the shield was cancelled: one that lost a `select!` is dropped, and that is all.)

@@ -4,10 +4,7 @@
 //! timers and objects, static text, and the number of the event that is its *cause*. A value that only this event has (a note, a
 //! reason) is borrowed, so an observer that only counts makes no allocation. [`Event::into_owned`] copies what is borrowed.
 //!
-//! | file | idea |
-//! |---|---|
-//! | `mod` (this file) | events as data |
-//! | `words` | events as sentences |
+//! Here are the events as data; `words` has them as sentences.
 //!
 //! It stands on `base`, `reason` and `error`.
 

@@ -3,7 +3,9 @@
 use std::future::pending;
 
 use loopwheel::bounds::IntoRaised;
-use loopwheel::{Deadline, Raised, TaskGroup, finally, sleep, timeout, yield_now};
+use loopwheel::{
+    Deadline, Raised, TaskGroup, finally, finally_within, protect, sleep, timeout, yield_now,
+};
 
 use crate::place::{Goes, Place, inside};
 use crate::stage::{W, ms};
@@ -181,6 +183,25 @@ fn others() -> Vec<Place> {
                 drop(token);
             };
             w.task(finally(body, async move || code.run()));
+        }),
+        inside("the clean-up of a finally_within", Goes::Outcome, async |w| {
+            let code = w.code.clone();
+            let token = w.code.token("what a body holds");
+            let body = async move {
+                yield_now().await;
+                drop(token);
+            };
+            w.task(finally_within(body, ms(50), async move || code.run()));
+        }),
+        inside("the future of a protect that holds a cancel back", Goes::Outcome, async |w| {
+            let code = w.code.clone();
+            let future = async move {
+                sleep(ms(1)).await;
+                code.run();
+            };
+            let task = w.task(protect(future, ms(50)));
+            yield_now().await;
+            task.cancel();
         }),
     ]
 }

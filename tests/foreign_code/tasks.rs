@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use loopwheel::{
     Budget, TaskGroup, TaskLocal, call_later, call_soon, catch_cancel, create_task, current_task,
-    gather, shield, sleep, try_create_task, wait_for, yield_now,
+    gather, protect, shield, sleep, try_create_task, wait_for, yield_now,
 };
 
 use crate::deeds::Deed;
@@ -63,6 +63,9 @@ fn polls_and_futures() -> Vec<Place> {
         ),
         inside("the drop of a future by a time limit", Goes::Outcome, async |w| {
             w.task(wait_for(holding(value(&w, On::Drop)), ms(5)));
+        }),
+        inside("the drop of a future whose grace is over", Goes::Outcome, async |w| {
+            w.task(protect(holding(value(&w, On::Drop)), ms(5)));
         }),
         inside("the drop of a future by catch_cancel", Goes::Outcome, async |w| {
             let task = w.task(catch_cancel(holding(value(&w, On::Drop))));
