@@ -234,16 +234,9 @@ impl Engine {
         record.id.loop_index() == self.loop_index()
     }
 
-    /// A checkpoint of the task that is being polled was interrupted.
+    /// A cancel interrupts a checkpoint of the task that is being polled, or a protection, which may hold it back.
     #[inline]
-    pub(crate) fn tell_delivery(&self) {
-        if self.is_traced() {
-            self.tell_delivered(false);
-        }
-    }
-
-    /// A cancel has reached a protection, which holds it back, or passes it on.
-    pub(crate) fn tell_delivery_to_protection(&self, is_held_back: bool) {
+    pub(crate) fn tell_delivery(&self, is_held_back: bool) {
         if self.is_traced() {
             self.tell_delivered(is_held_back);
         }

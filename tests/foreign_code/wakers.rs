@@ -183,7 +183,7 @@ fn remote(w: &W) -> Kept {
 
 type Kind = (&'static str, fn(&W) -> Kept);
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 21] = [
     ("of an event", evented),
     ("of a lock", locked),
     ("of a semaphore", permitted),
