@@ -11,8 +11,7 @@
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
-//! | `body` | what is given as a body |
-//! | `at_once` | a limit of zero around a task |
+//! | `body`, `at_once` | what is given as a body; a limit of zero around a task |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch`,
 //! `sleep` and `given`.
@@ -145,8 +144,7 @@ where
 /// ```
 ///
 /// # In asyncio
-/// `async with asyncio.timeout_at(when)`.
-#[doc(alias = "fail_at")]
+/// `async with asyncio.timeout_at(when)`; in trio `fail_at`.
 #[track_caller]
 pub fn timeout_at<T, B, By>(
     when: impl IntoDeadline,
