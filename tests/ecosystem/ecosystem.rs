@@ -11,6 +11,8 @@ mod databases;
 mod http;
 mod page;
 mod policies;
+#[cfg(unix)]
+mod servers;
 mod sockets;
 mod system;
 mod traps;
@@ -35,8 +37,10 @@ fn run<F: Future>(test: &'static str, main: F) -> F::Output {
 /// `async-io` works on both. A failure says on which.
 #[track_caller]
 fn on_both(test: &str, main: impl AsyncFn()) {
-    let ways =
-        [("loopwheel::run", EventLoop::builder()), ("loopwheel::io::run", loopwheel::io::builder())];
+    let ways = [
+        ("loopwheel::run", EventLoop::builder()),
+        ("loopwheel::io::run", loopwheel::io::builder()),
+    ];
     for (way, builder) in ways {
         let name = format!("{test}, on {way}");
         let _watchdog = Watchdog::new(&name);
