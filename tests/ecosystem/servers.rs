@@ -2,6 +2,7 @@
 //! stop as a terminal does it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, BufRead, BufReader, Lines, Read, Write};
@@ -17,7 +18,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use loopwheel::{create_task, yield_now};
+use loopwheel::{create_task, sleep, yield_now};
+use redis::AsyncCommands;
+use redis::streams::StreamPendingReply;
 use smol_hyper::rt::FuturesIo;
 
 use crate::common::{Watchdog, ms};
@@ -32,10 +35,24 @@ mod crawler;
 #[path = "../../docs/servers/http_server.rs"]
 #[allow(dead_code)]
 mod http_server;
+#[path = "../../docs/servers/per_core.rs"]
+#[allow(dead_code)]
+mod per_core;
+#[path = "../../docs/servers/workers.rs"]
+#[allow(dead_code)]
+mod workers;
 
-/// Names the example that a second process runs, and says for how many milliseconds an HTTP server waits when it stops.
+/// Names the example that a second process runs.
 const EXAMPLE: &str = "LOOPWHEEL_TEST_EXAMPLE";
-const GRACE: &str = "LOOPWHEEL_TEST_GRACE";
+/// For how many milliseconds an HTTP server waits when it stops, or a worker works.
+const MILLIS: &str = "LOOPWHEEL_TEST_MILLIS";
+/// The server of a worker, and its name.
+const SERVER: &str = "LOOPWHEEL_TEST_SERVER";
+const NAME: &str = "LOOPWHEEL_TEST_NAME";
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap()
+}
 
 /// The second process runs this. Without the variable it has nothing to do.
 #[test]
@@ -45,8 +62,17 @@ fn the_example() {
     std::process::exit(match &*example {
         "chat" => chat::serve_until_ctrl_c(0).into(),
         "http_server" => {
-            let grace = ms(env::var(GRACE).unwrap().parse().unwrap());
+            let grace = ms(variable(MILLIS).parse().unwrap());
             http_server::serve_until_ctrl_c(0, grace).into()
+        }
+        "per_core" => per_core::serve_until_ctrl_c(0, LOOPS).map_or(1, |()| 0),
+        "worker" => {
+            let (server, name) = (variable(SERVER), variable(NAME));
+            let work = ms(variable(MILLIS).parse().unwrap());
+            let idle = work.saturating_mul(2).max(ms(100));
+            let worker = workers::Settings { server, name, work, idle };
+            let Err(error) = loopwheel::io::run(workers::work_for_ever(worker));
+            panic!("{error}");
         }
         _ => panic!("there is no {example}"),
     });
@@ -65,7 +91,7 @@ impl Program {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "servers::the_example", "--nocapture"])
             .env(EXAMPLE, example)
-            .env(GRACE, grace.as_millis().to_string())
+            .env(MILLIS, grace.as_millis().to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -377,5 +403,112 @@ fn a_crawler_whose_server_is_not_there_says_so() {
         };
         let summary = crawler::crawl(&server, settings, |_| ()).await;
         assert_eq!((summary.pages, summary.retries, summary.failed.len()), (0, 1, 1));
+    });
+}
+
+const LOOPS: usize = 4;
+
+#[test]
+fn loops_on_several_threads_share_a_port_and_each_key_has_one_of_them() {
+    const CLIENTS: usize = 64;
+    let _watchdog = Watchdog::new("a loop a core");
+    let mut server = Program::start("per_core", Duration::ZERO);
+    let keys = ["ada", "bob", "eve", "grace", "joan", "mary", "sam", "tim"];
+    let (mut by, mut of, mut sums) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+    for _ in 0..CLIENTS {
+        let mut stream = server.connect();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        for key in keys {
+            stream.write_all(format!("add {key} 2\n").as_bytes()).unwrap();
+            let line = lines.next().unwrap().unwrap();
+            let (sum, loops) = line.split_once(", by loop ").unwrap();
+            let (here, there) = loops.split_once(" for loop ").unwrap();
+            by.insert(here.to_owned());
+            let owner = of.entry(key).or_insert_with(|| there.to_owned());
+            assert_eq!(*owner, there, "a key stays where it is");
+            sums.insert(key, sum.parse::<usize>().unwrap());
+        }
+    }
+    assert!(sums.values().all(|sum| *sum == 2 * CLIENTS), "{sums:?}");
+    assert!(of.values().collect::<BTreeSet<_>>().len() > 1, "{of:?}");
+    if cfg!(target_os = "linux") {
+        assert!(by.len() > 1, "{by:?}"); // by its hash, the kernel gives a client to each of them alike
+    }
+    let mut open = server.connect();
+    open.write_all(b"what?\n").unwrap();
+    let mut answer = [0; 19];
+    open.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"say: add KEY NUMBER");
+    server.press_ctrl_c();
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+/// A worker in a process of its own; it is killed when this is dropped.
+struct Worker(Child);
+
+impl Worker {
+    fn start(server: &str, name: &str, work: Duration) -> Worker {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "servers::the_example", "--nocapture"]);
+        command.env(EXAMPLE, "worker").env(SERVER, server).env(NAME, name);
+        command.env(MILLIS, work.as_millis().to_string()).stdout(Stdio::piped());
+        Worker(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_jobs_of_a_worker_that_is_killed_are_done_by_others() {
+    const COUNT: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("redis").to_str().unwrap().to_owned();
+    let mut server = Command::new("redis-server");
+    server.args(["--port", "0", "--save", "", "--unixsocket", &socket]);
+    let server = server.current_dir(folder.path()).stdout(Stdio::null()).spawn();
+    let Ok(server) = server else {
+        eprintln!("skipped: there is no redis-server on this machine");
+        return;
+    };
+    let _server = Worker(server); // it is killed in the same way
+    crate::run("workers", async {
+        let mut redis = loop {
+            match workers::connect(&socket).await {
+                Ok(connection) => break connection,
+                Err(_not_yet) => sleep(ms(20)).await,
+            }
+        };
+        for number in 0..COUNT {
+            let job = [("name", format!("job {number}"))];
+            let _id: Option<String> = redis.xadd(workers::JOBS, "*", &job).await.unwrap();
+        }
+        // This one takes some jobs, which would take an hour, and is killed.
+        let mut doomed = Worker::start(&socket, "doomed", Duration::from_secs(3600));
+        let lines = BufReader::new(doomed.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let begun = lines.filter_map(|line| Some(line.strip_prefix("doomed begins ")?.to_owned()));
+        let begun: Vec<String> = begun.take(10).collect();
+        drop(doomed);
+        let pending: StreamPendingReply =
+            redis.xpending(workers::JOBS, workers::WORKERS).await.unwrap();
+        assert_eq!(pending.count(), begun.len());
+        let _others = ["one", "two"].map(|name| Worker::start(&socket, name, ms(1)));
+        loop {
+            let pending: StreamPendingReply =
+                redis.xpending(workers::JOBS, workers::WORKERS).await.unwrap();
+            let done: usize = redis.hlen(workers::DONE).await.unwrap();
+            if done == COUNT && pending.count() == 0 {
+                break;
+            }
+            sleep(ms(20)).await; // the watchdog ends this
+        }
+        for job in begun {
+            let by: String = redis.hget(workers::DONE, &job).await.unwrap();
+            assert!(by == "one" || by == "two", "{job} was done by {by}");
+        }
     });
 }
