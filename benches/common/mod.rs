@@ -24,7 +24,7 @@ pub(crate) struct Loop(RefCell<EventLoop>);
 impl Loop {
     /// Makes a loop on virtual time: nothing sleeps, and reading the clock adds no cost that is not the crate's.
     pub(crate) fn new() -> Loop {
-        Loop(RefCell::new(EventLoop::builder().clock(VirtualClock::new()).build()))
+        Loop(RefCell::new(EventLoop::builder().clock(VirtualClock::impatient()).build()))
     }
 
     pub(crate) fn on_system_time() -> Loop {

@@ -85,7 +85,7 @@ impl Group<'_> {
         begin: impl Fn(&EventLoop, usize) -> O,
     ) {
         self.measure(name, items, |size| {
-            let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+            let mut event_loop = EventLoop::builder().clock(VirtualClock::impatient()).build();
             let once = begin(&event_loop, size);
             move || event_loop.run_until_complete(once())
         });

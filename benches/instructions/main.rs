@@ -81,7 +81,7 @@ fn path(name: &str) -> &'static Path {
 }
 
 fn run(path: &Path, rounds: u64) {
-    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::impatient()).build();
     event_loop.run((path.run)(rounds));
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn run(program: &Program) -> Log {
         queue: Queue::unbounded(),
     });
     let mut event_loop = EventLoop::builder()
-        .clock(VirtualClock::new())
+        .clock(VirtualClock::impatient())
         .exception_handler(|_| {}) // a failure that nobody hears of is not what this is about
         .build();
     let seen = event_loop.run_until_complete(async {

@@ -88,7 +88,8 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    pub fn new(test: &'static str) -> Watchdog {
+    pub fn new(test: impl Into<String>) -> Watchdog {
+        let test = test.into();
         let (sender, is_over) = mpsc::channel();
         thread::spawn(move || {
             if is_over.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {

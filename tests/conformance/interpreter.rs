@@ -437,7 +437,7 @@ pub(crate) fn run(program: &Program) -> Trace {
     let reported = Rc::new(RefCell::new(Vec::new()));
     let sink = reported.clone();
     let mut event_loop = EventLoop::builder()
-        .clock(VirtualClock::new())
+        .clock(VirtualClock::impatient())
         .exception_handler(move |context| {
             let name = context.task.as_ref().map(loopwheel::TaskRef::name);
             sink.borrow_mut().push(name.unwrap_or_else(|| context.to_string()));

@@ -11,11 +11,14 @@ mod databases;
 mod http;
 mod page;
 mod policies;
+#[cfg(unix)]
+mod servers;
 mod sockets;
 mod system;
 mod traps;
 
-use common::Watchdog;
+use common::{Trace, Watchdog};
+use loopwheel::EventLoop;
 
 /// A runtime of tokio with one thread of its own, as the page has it.
 fn tokio_beside() -> tokio::runtime::Runtime {
@@ -28,4 +31,20 @@ fn tokio_beside() -> tokio::runtime::Runtime {
 fn run<F: Future>(test: &'static str, main: F) -> F::Output {
     let _watchdog = Watchdog::new(test);
     loopwheel::run(main)
+}
+
+/// Runs the body on a loop that a thread of `async-io` wakes, and on one that waits for its sockets itself: all that stands on
+/// `async-io` works on both. A failure says on which.
+#[track_caller]
+fn on_both(test: &str, main: impl AsyncFn()) {
+    let ways = [
+        ("loopwheel::run", EventLoop::builder()),
+        ("loopwheel::io::run", loopwheel::io::builder()),
+    ];
+    for (way, builder) in ways {
+        let name = format!("{test}, on {way}");
+        let _watchdog = Watchdog::new(&name);
+        let _trace = Trace(name);
+        builder.build().run(main());
+    }
 }

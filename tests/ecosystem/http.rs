@@ -17,7 +17,7 @@ use loopwheel::{Task, create_task, gather, wait_for};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use crate::common::ms;
-use crate::{run, tokio_beside};
+use crate::{on_both, tokio_beside};
 
 /// Serves on the loop until it is cancelled. What it shares is an `Rc`: all is on one thread.
 async fn serve() -> (SocketAddr, Rc<Cell<u32>>, Task<()>) {
@@ -68,7 +68,7 @@ async fn get(server: SocketAddr, path: &str) -> hyper::Result<(StatusCode, Strin
 
 #[test]
 fn a_server_and_clients_of_hyper_run_on_one_loop() {
-    run("hyper", async {
+    on_both("hyper", async || {
         let (address, served, _serving) = serve().await;
         let answers = gather(
             (0..10).map(|number| async move { get(address, &format!("/{number}")).await.unwrap() }),
@@ -83,7 +83,7 @@ fn a_server_and_clients_of_hyper_run_on_one_loop() {
 
 #[test]
 fn a_time_limit_ends_a_request_of_hyper_that_is_too_slow() {
-    run("hyper, slow", async {
+    on_both("hyper, slow", async || {
         let (address, served, _serving) = serve().await;
         assert!(wait_for(get(address, "/slow"), ms(50)).await.is_err());
         assert_eq!(get(address, "/next").await.unwrap().1, "/next, 0 bytes");
@@ -93,7 +93,7 @@ fn a_time_limit_ends_a_request_of_hyper_that_is_too_slow() {
 
 #[test]
 fn hypers_own_time_limits_need_a_timer_and_that_of_async_io_serves() {
-    run("hyper, timer", async {
+    on_both("hyper, timer", async || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = create_task(async move {
@@ -115,7 +115,7 @@ fn hypers_own_time_limits_need_a_timer_and_that_of_async_io_serves() {
 fn reqwest_asks_a_server_on_the_loop_while_tokio_runs_beside_it() {
     let tokio = tokio_beside();
     let _guard = tokio.enter();
-    run("reqwest", async {
+    on_both("reqwest", async || {
         let (server, _, _serving) = serve().await;
         let client = reqwest::Client::new();
         let answers = gather((0..5).map(|number| {
@@ -131,7 +131,7 @@ fn reqwest_asks_a_server_on_the_loop_while_tokio_runs_beside_it() {
 
 #[test]
 fn reqwest_works_inside_async_compat_without_a_runtime_of_ones_own() {
-    run("reqwest, compat", async {
+    on_both("reqwest, compat", async || {
         let (server, _, _serving) = serve().await;
         let request = async {
             let response = reqwest::get(format!("http://{server}/compat")).await?;
@@ -145,7 +145,7 @@ fn reqwest_works_inside_async_compat_without_a_runtime_of_ones_own() {
 fn a_limit_of_the_loop_ends_a_request_of_reqwest() {
     let tokio = tokio_beside();
     let _guard = tokio.enter();
-    run("reqwest, slow", async {
+    on_both("reqwest, slow", async || {
         let (server, _, _serving) = serve().await;
         let request = reqwest::get(format!("http://{server}/slow"));
         assert!(wait_for(request, ms(50)).await.is_err());

@@ -12,13 +12,13 @@ use futures_rustls::{TlsAcceptor, TlsConnector};
 use loopwheel::{TaskGroup, create_task, gather, wait_for};
 
 use crate::common::ms;
-use crate::run;
+use crate::on_both;
 
 const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 #[test]
 fn a_tcp_server_of_async_net_answers_many_clients_on_one_loop() {
-    let answers = run("tcp", async {
+    on_both("tcp", async || {
         let listener = TcpListener::bind(ANY_PORT).await.unwrap();
         let server = listener.local_addr().unwrap();
         let serving = create_task(async move {
@@ -46,15 +46,14 @@ fn a_tcp_server_of_async_net_answers_many_clients_on_one_loop() {
         });
         let answers = gather(clients).await;
         serving.await.unwrap().unwrap();
-        answers
+        let expected: Vec<_> = (0..10).map(|number| format!("CLIENT {number}")).collect();
+        assert_eq!(answers, expected);
     });
-    let expected: Vec<_> = (0..10).map(|number| format!("CLIENT {number}")).collect();
-    assert_eq!(answers, expected);
 }
 
 #[test]
 fn a_time_limit_cancels_an_accept_and_the_listener_can_be_used_again() {
-    run("accept", async {
+    on_both("accept", async || {
         let listener = TcpListener::bind(ANY_PORT).await.unwrap();
         assert!(wait_for(listener.accept(), ms(5)).await.is_err(), "there was no client");
         let server = listener.local_addr().unwrap();
@@ -66,7 +65,7 @@ fn a_time_limit_cancels_an_accept_and_the_listener_can_be_used_again() {
 
 #[test]
 fn datagrams_of_async_net_arrive() {
-    run("udp", async {
+    on_both("udp", async || {
         let (one, two) = (UdpSocket::bind(ANY_PORT).await, UdpSocket::bind(ANY_PORT).await);
         let (one, two) = (one.unwrap(), two.unwrap());
         let to = two.local_addr().unwrap();
@@ -83,7 +82,7 @@ fn datagrams_of_async_net_arrive() {
 fn unix_sockets_of_async_net_connect() {
     use async_net::unix::UnixStream;
 
-    run("unix", async {
+    on_both("unix", async || {
         let (mut one, mut two) = UnixStream::pair().unwrap();
         let writer = create_task(async move { one.write_all(b"hello").await });
         let mut said = String::new();
@@ -95,10 +94,12 @@ fn unix_sockets_of_async_net_connect() {
 
 #[test]
 fn a_name_is_resolved_on_a_thread_and_the_loop_goes_on() {
-    let addresses = run("dns", async_net::resolve(("localhost", 80)));
-    let addresses: Vec<SocketAddr> = addresses.unwrap();
-    assert!(!addresses.is_empty());
-    assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+    on_both("dns", async || {
+        let addresses = async_net::resolve(("localhost", 80)).await;
+        let addresses: Vec<SocketAddr> = addresses.unwrap();
+        assert!(!addresses.is_empty());
+        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+    });
 }
 
 /// A certificate for "localhost" of a server that the client trusts.
@@ -119,7 +120,8 @@ fn tls() -> (TlsAcceptor, TlsConnector) {
 #[test]
 fn a_client_and_a_server_of_futures_rustls_talk_over_tls() {
     let (acceptor, connector) = tls();
-    let said = run("tls", async {
+    on_both("tls", async || {
+        let acceptor = acceptor.clone();
         let listener = TcpListener::bind(ANY_PORT).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = create_task(async move {
@@ -134,15 +136,15 @@ fn a_client_and_a_server_of_futures_rustls_talk_over_tls() {
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
         server.await.unwrap().unwrap();
-        said
+        assert_eq!(said, "hello, over TLS");
     });
-    assert_eq!(said, "hello, over TLS");
 }
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_an_error_on_both_sides() {
     let ((acceptor, _), (_, stranger)) = (tls(), tls());
-    run("tls, not trusted", async {
+    on_both("tls, not trusted", async || {
+        let acceptor = acceptor.clone();
         let listener = TcpListener::bind(ANY_PORT).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = create_task(async move {

@@ -4,15 +4,15 @@ use std::process::Stdio;
 
 use async_process::Command;
 use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, StreamExt, io::BufReader};
-use loopwheel::{create_task, gather, to_thread, wait_for, yield_now};
+use loopwheel::{create_task, gather, sleep, to_thread, wait_for, yield_now};
 
 use crate::common::ms;
-use crate::run;
+use crate::on_both;
 
 #[test]
 fn files_of_async_fs_are_written_and_read_at_the_same_time() {
-    let folder = tempfile::tempdir().unwrap();
-    run("files", async {
+    on_both("files", async || {
+        let folder = tempfile::tempdir().unwrap();
         let lengths = gather((0..8_usize).map(|number| {
             let path = folder.path().join(number.to_string());
             async move {
@@ -34,21 +34,20 @@ fn files_of_async_fs_are_written_and_read_at_the_same_time() {
 #[test]
 fn files_of_std_need_only_a_thread() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notes");
-    let length = run("std files", async move {
-        to_thread(move || {
+    on_both("std files", async || {
+        let path = folder.path().join("notes");
+        let length = to_thread(move || {
             std::fs::write(&path, "hello")?;
             std::fs::read(&path).map(|bytes| bytes.len())
-        })
-        .await
+        });
+        assert_eq!(length.await.unwrap().unwrap(), 5);
     });
-    assert_eq!(length.unwrap().unwrap(), 5);
 }
 
 #[test]
 #[cfg(unix)]
 fn a_process_of_async_process_answers_line_by_line_and_its_end_is_awaited() {
-    run("process", async {
+    on_both("process", async || {
         let mut child = Command::new("sh")
             .args(["-c", "while read -r word; do echo \"heard $word\"; done; exit 7"])
             .stdin(Stdio::piped())
@@ -69,7 +68,7 @@ fn a_process_of_async_process_answers_line_by_line_and_its_end_is_awaited() {
 #[test]
 #[cfg(unix)]
 fn a_process_is_killed_when_the_task_that_owns_it_is_cancelled() {
-    run("kill", async {
+    on_both("kill", async || {
         let mut child = Command::new("sh")
             .args(["-c", "echo started; exec sleep 3600"])
             .stdout(Stdio::piped())
@@ -89,12 +88,40 @@ fn a_process_is_killed_when_the_task_that_owns_it_is_cancelled() {
     });
 }
 
+/// A process that has ended, and for which its parent has not asked, is still there.
+#[test]
+#[cfg(unix)]
+fn a_cancelled_wait_for_a_process_leaves_no_child_behind() {
+    on_both("reaped", async || {
+        let mut children = vec![];
+        for _ in 0..5 {
+            let mut command = Command::new("sleep");
+            let mut child = command.arg("3600").kill_on_drop(true).spawn().unwrap();
+            children.push(child.id());
+            assert!(wait_for(child.status(), ms(1)).await.is_err());
+            let owner = create_task(async move { child.status().await });
+            yield_now().await;
+            owner.cancel();
+            assert!(owner.await.unwrap_err().is_cancelled());
+        }
+        for child in children {
+            let is_there = async || {
+                let asked = Command::new("kill").args(["-0", &child.to_string()]).output().await;
+                asked.unwrap().status.success()
+            };
+            while is_there().await {
+                sleep(ms(5)).await; // a thread of async-process asks for it; the watchdog ends this
+            }
+        }
+    });
+}
+
 #[test]
 #[cfg(unix)]
 fn a_signal_of_async_signal_wakes_the_task_that_waits_for_it() {
     use async_signal::{Signal, Signals};
 
-    run("signal", async {
+    on_both("signal", async || {
         let mut signals = Signals::new([Signal::Usr1]).unwrap();
         assert!(wait_for(signals.next(), ms(5)).await.is_err(), "there was no signal yet");
         let process = std::process::id().to_string();

@@ -1,14 +1,18 @@
 //! The traps that the page warns of: each does what the page says.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use futures::AsyncReadExt;
 use loopwheel::{
-    EventLoop, Instant, TaskError, VirtualClock, create_task, now, run_virtual, to_thread, wait_for,
+    EventLoop, EventLoopBuilder, Instant, TaskError, VirtualClock, create_task, now, run_virtual,
+    to_thread, wait_for,
 };
 use tokio::net::TcpStream;
 
@@ -67,37 +71,97 @@ fn a_task_of_tokio_runs_on_tokios_thread_where_there_is_no_loop() {
     });
 }
 
-#[test]
-fn virtual_time_jumps_over_every_limit_while_a_socket_answers() {
-    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let server = listener.local_addr().unwrap(); // it accepts, and never says anything
-    run_virtual(async {
-        let mut stream = async_net::TcpStream::connect(server).await.unwrap();
-        let mut buffer = [0; 1];
-        let reading = stream.read(&mut buffer);
-        assert!(wait_for(reading, Duration::from_secs(3600)).await.is_err());
-        assert!(now().as_secs_f64() >= 3600.0);
-    });
-    drop(listener);
-}
-
-#[test]
-fn a_clock_that_is_held_waits_for_the_socket() {
+/// A listener, and the thread that answers the first client when `when` has returned: bytes now and then, until the client is gone.
+fn answers(when: impl FnOnce() + Send + 'static) -> (SocketAddr, thread::JoinHandle<()>) {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let server = listener.local_addr().unwrap();
     let answering = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        thread::sleep(ms(10)); // real time, in which the loop has nothing to do
-        stream.write_all(b"!").unwrap();
+        when();
+        while stream.write_all(b"!").is_ok() {
+            thread::sleep(ms(2));
+        }
     });
+    (server, answering)
+}
+
+/// Reads one byte, for an hour at most, and says whether it came in time.
+async fn read_within_an_hour(stream: &mut async_net::TcpStream) -> bool {
+    let mut byte = [0];
+    let reading = wait_for(stream.read_exact(&mut byte), Duration::from_secs(3600));
+    reading.await.map(Result::unwrap).is_ok()
+}
+
+/// Both kinds of loop, on this clock.
+fn on_clock(clock: fn() -> VirtualClock) -> [EventLoopBuilder; 2] {
+    [EventLoop::builder(), loopwheel::io::builder()].map(|builder| builder.clock(clock()))
+}
+
+#[test]
+fn virtual_time_waits_for_a_socket_that_answers() {
+    for builder in on_clock(VirtualClock::new) {
+        let (server, answering) = answers(|| thread::sleep(ms(10))); // real time, in which the loop has nothing to do
+        let _watchdog = Watchdog::new("virtual time waits");
+        builder.build().run(async {
+            let mut stream = async_net::TcpStream::connect(server).await.unwrap();
+            assert!(read_within_an_hour(&mut stream).await);
+            assert_eq!(now(), Instant::START);
+        });
+        answering.join().unwrap();
+    }
+}
+
+#[test]
+fn virtual_time_jumps_over_an_answer_that_takes_too_long_and_says_so() {
+    for builder in on_clock(VirtualClock::new) {
+        let (answer, may_answer) = mpsc::channel();
+        let (server, answering) = answers(move || may_answer.recv().unwrap());
+        let reports = Rc::new(RefCell::new(vec![]));
+        let sink = reports.clone();
+        let builder = builder.exception_handler(move |context| {
+            sink.borrow_mut().push(context.to_string());
+        });
+        let _watchdog = Watchdog::new("virtual time jumps");
+        builder.build().run(async {
+            let mut stream = async_net::TcpStream::connect(server).await.unwrap();
+            assert!(!read_within_an_hour(&mut stream).await, "nothing has come for a second");
+            assert!(now().as_secs_f64() >= 3600.0);
+            answer.send(()).unwrap();
+            // A byte that is there already wakes nothing. The next one does.
+            while reports.borrow().is_empty() {
+                stream.read_exact(&mut [0]).await.unwrap();
+            }
+        });
+        answering.join().unwrap();
+        let reports = reports.borrow();
+        assert!(reports[0].contains("virtual time had jumped"), "{reports:?}");
+    }
+}
+
+#[test]
+fn virtual_time_that_is_impatient_jumps_over_every_limit() {
+    for builder in on_clock(VirtualClock::impatient) {
+        let (answer, may_answer) = mpsc::channel();
+        let (server, answering) = answers(move || may_answer.recv().unwrap());
+        let _watchdog = Watchdog::new("impatient");
+        builder.build().run(async {
+            let mut stream = async_net::TcpStream::connect(server).await.unwrap();
+            assert!(!read_within_an_hour(&mut stream).await);
+            answer.send(()).unwrap();
+        });
+        answering.join().unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_is_held_waits_for_the_socket() {
+    let (server, answering) = answers(|| thread::sleep(ms(10)));
     let clock = VirtualClock::new();
     let _watchdog = Watchdog::new("held clock");
     EventLoop::builder().clock(clock.clone()).build().run(async {
         let held = clock.hold();
         let mut stream = async_net::TcpStream::connect(server).await.unwrap();
-        let mut buffer = [0; 1];
-        let reading = stream.read(&mut buffer);
-        assert_eq!(wait_for(reading, Duration::from_secs(3600)).await.unwrap().unwrap(), 1);
+        assert!(read_within_an_hour(&mut stream).await);
         drop(held);
     });
     assert_eq!(clock.now(), Instant::START);

@@ -69,7 +69,7 @@ struct Host<'a> {
 
 impl Host<'_> {
     fn new(world: Rc<World>, settings: &Settings) -> Host<'_> {
-        let (clock, frame) = (VirtualClock::new(), Rc::new(Cell::new(Instant::START)));
+        let (clock, frame) = (VirtualClock::impatient(), Rc::new(Cell::new(Instant::START)));
         let mut host = Host { world, settings, clock, frame, event_loop: None };
         host.new_loop();
         host

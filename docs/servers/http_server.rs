@@ -1,0 +1,133 @@
+//! # An HTTP server that stops gracefully
+//!
+//! `hyper` serves, and each connection is a child of one group. At Ctrl-C the server accepts no more. A connection that is idle ends
+//! at once, and one that answers a request finishes it, if that takes no longer than the grace of five seconds. What is left then
+//! is cut. The exit code is 0 if every connection has finished, and 130, the shell's for SIGINT, if one was cut. A second Ctrl-C
+//! does not wait.
+//!
+//! `cargo run -p ecosystem --example http_server -- 8080 5`: the port, and the seconds of grace.
+
+use std::convert::Infallible;
+use std::env;
+use std::future::pending;
+use std::io;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_net::{TcpListener, TcpStream};
+use async_signal::{Signal, Signals};
+use futures::StreamExt;
+use futures::future::{Either, select};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use loopwheel::sync::Event;
+use loopwheel::{TaskGroup, create_task, now, sleep, timeout};
+use smol_hyper::rt::FuturesIo;
+
+const INTERRUPTED: u8 = 130;
+
+async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+    println!("{} {}", request.method(), request.uri());
+    let text = match request.uri().path() {
+        "/slow" => {
+            sleep(Duration::from_secs(1)).await;
+            Bytes::from("slow, and finished\n")
+        }
+        "/never" => pending().await,
+        "/echo" => request.into_body().collect().await?.to_bytes(),
+        _ => Bytes::from("hello\n"),
+    };
+    Ok(Response::new(Full::new(text)))
+}
+
+/// Serves one client until it has ended, or until the request that is being answered is finished. Its errors are its own: an error
+/// that went to the group would cancel the other connections. (So does a panic. A server that is to survive one in `answer` awaits
+/// `create_task(answer(request))` there, and makes a response of the `TaskError`.)
+async fn serve_client(stream: TcpStream, stop: Rc<Event>) {
+    let connection =
+        http1::Builder::new().serve_connection(FuturesIo::new(stream), service_fn(answer));
+    let ended = match select(pin!(connection), pin!(stop.wait())).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(((), mut connection)) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        eprintln!("a connection failed: {error}");
+    }
+}
+
+/// Serves until `stop` is set. Says whether every connection has finished within `grace`.
+async fn serve(listener: TcpListener, stop: Rc<Event>, grace: Duration) -> bool {
+    let served = timeout(None, async |deadline| {
+        // No limit yet: it is set below, when the server is told to stop.
+        TaskGroup::<Infallible>::scope(async |group| {
+            loop {
+                match select(pin!(listener.accept()), pin!(stop.wait())).await {
+                    Either::Right(_) => break,
+                    Either::Left((Ok((stream, _)), _)) => {
+                        group.create_task(serve_client(stream, stop.clone()));
+                    }
+                    // Too many files are open, for example. It may pass.
+                    Either::Left((Err(error), _)) => {
+                        eprintln!("no connection was accepted: {error}");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+            drop(listener); // a client that comes now is refused, and need not wait
+            println!("stopping: {} connections are left", group.running());
+            deadline.reschedule(now() + grace).expect("the body still runs");
+        })
+        .await
+        .expect("no child fails");
+    });
+    served.await.is_ok()
+}
+
+/// Sets `stop` at the first Ctrl-C, and ends the program at the second.
+async fn stop_at_ctrl_c(mut presses: Signals, stop: Rc<Event>) {
+    presses.next().await;
+    stop.set();
+    presses.next().await;
+    std::process::exit(INTERRUPTED.into());
+}
+
+/// Serves until Ctrl-C, and returns the exit code.
+pub(crate) fn serve_until_ctrl_c(port: u16, grace: Duration) -> u8 {
+    let finished = loopwheel::io::run(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let stop = Rc::new(Event::new());
+        drop(create_task(stop_at_ctrl_c(Signals::new([Signal::Int])?, stop.clone())));
+        println!("listening on {}", listener.local_addr()?);
+        Ok::<_, io::Error>(serve(listener, stop, grace).await)
+    });
+    match finished {
+        Ok(true) => {
+            println!("every connection has finished");
+            0
+        }
+        Ok(false) => {
+            println!("the grace is over: the rest was cut");
+            INTERRUPTED
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let port = arguments.next().map_or(8080, |port| port.parse().expect("a port"));
+    let grace = arguments.next().map_or(5.0, |grace| grace.parse().expect("seconds of grace"));
+    ExitCode::from(serve_until_ctrl_c(port, Duration::from_secs_f64(grace)))
+}
