@@ -852,7 +852,7 @@ fn a_protection_that_lost_a_select_and_is_kept_takes_no_cancel_that_comes_meanwh
     run_virtual(async {
         let task = create_task(async {
             let kept = Box::pin(protect(sleep(ms(20)), ms(100)));
-            let Either::Right((_, kept)) = select(kept, Box::pin(sleep(ms(1)))).await else {
+            let Either::Right(((), kept)) = select(kept, Box::pin(sleep(ms(1)))).await else {
                 unreachable!("the other is faster")
             };
             assert!(catch_cancel(sleep(ms(LONG))).await.is_err());

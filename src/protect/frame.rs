@@ -68,7 +68,7 @@ impl Protection {
             task.cold().cancel.holding_back.update(|holding| holding + 1);
         }
         self.is_due = self.is_over(engine);
-        engine.tell_delivery_to_protection(!self.is_due);
+        if self.is_due { engine.tell_delivery() } else { engine.tell_held_back() }
     }
 
     /// Whether the grace is over, or that of a protection around this one.
