@@ -111,7 +111,7 @@ impl Engine {
     pub(crate) fn visit(&self, told: &Told, cx: &Context<'_>) -> Visit {
         let visit = self.visit_untold(told, cx);
         if let Visit::Interrupted(_) = visit {
-            self.tell_delivery(false);
+            self.tell_delivery();
         }
         visit
     }

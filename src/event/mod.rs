@@ -1,8 +1,7 @@
 //! **An event**: one thing that happened in a loop, when, and what led to it.
 //!
 //! A log of strings would be easy to write, and useless for anything but reading it. Here an event is data: numbers that name tasks,
-//! timers and objects, static text, and the number of the event that is its *cause*. A value that only this event has (a note, a
-//! reason) is borrowed, so an observer that only counts makes no allocation. [`Event::into_owned`] copies what is borrowed.
+//! timers and objects, static text, and the number of its *cause*. A note or a reason is borrowed, so counting allocates nothing.
 //!
 //! Here are the events as data; `words` has them as sentences.
 //!

@@ -68,7 +68,7 @@ impl Protection {
             task.cold().cancel.holding_back.update(|holding| holding + 1);
         }
         self.is_due = self.is_over(engine);
-        engine.tell_delivery(!self.is_due);
+        if self.is_due { engine.tell_delivery() } else { engine.tell_held_back() }
     }
 
     /// Whether the grace is over, or that of a protection around this one.
@@ -133,7 +133,7 @@ impl<F: Future> Frame<F> for Protection {
             let held_back = self.forget().filter(|_| is_held && task.cancel_requests() > 0);
             let cancelled = held_back.map(|reason| Cancelled { reason });
             if cancelled.is_some() {
-                engine.tell_delivery(false);
+                engine.tell_delivery();
             }
             return Poll::Ready((ended, cancelled));
         }

@@ -22,11 +22,10 @@ impl Limit {
         if begun.has_fired() && !self.expired.get() {
             return true; // the next poll delivers the limit's own cancel: the two are one
         }
-        if !self.expired.replace(true) {
-            let task = begun.task.borrow().clone();
-            if let Some(task) = &task {
-                task.count_cancel_of_scope(&task.reason());
-            }
+        let task = begun.task.borrow().clone();
+        let is_first = !self.expired.replace(true);
+        if let Some(task) = task.filter(|_| is_first) {
+            task.count_cancel_of_scope(&task.reason());
         }
         self.to_deliver.set(true);
         true

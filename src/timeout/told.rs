@@ -10,10 +10,7 @@ impl Limit {
         let length = match (self.until, self.kind.get()) {
             (Some(Until::After(time)), LimitKind::AsGiven) => Length::For(time),
             (Some(Until::After(time)), LimitKind::Grace) => Length::Grace(time),
-            _ => {
-                let when = self.begun.get().and_then(|begun| begun.when.get());
-                Length::Until(when.unwrap_or_default())
-            }
+            _ => Length::Until(self.when().unwrap_or_default()),
         };
         Reason::own(Cause::LimitUp(task.who(), length), Some(self.created_at))
     }

@@ -234,30 +234,30 @@ impl Engine {
         record.id.loop_index() == self.loop_index()
     }
 
-    /// A cancel interrupts a checkpoint of the task that is being polled, or a protection, which may hold it back.
+    /// A checkpoint of the task that is being polled was interrupted.
     #[inline]
-    pub(crate) fn tell_delivery(&self, is_held_back: bool) {
+    pub(crate) fn tell_delivery(&self) {
         if self.is_traced() {
-            self.tell_delivered(is_held_back);
+            self.tell_delivered(|task| What::CancelDelivered { task });
+        }
+    }
+
+    /// A cancel has reached a protection in it, which holds the cancel back.
+    pub(crate) fn tell_held_back(&self) {
+        if self.is_traced() {
+            self.tell_delivered(|task| What::CancelHeldBack { task });
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_delivered(&self, is_held_back: bool) {
+    fn tell_delivered(&self, what: impl Fn(Id) -> What<'static>) {
         let task = self.current.with_hidden(|task| {
             (self.traced_id(task), self.with_traced(task, |traced| traced.cancelled))
         });
         let Some((task, cancelled)) = task else { return };
         let cause = if cancelled > 0 { cancelled } else { self.tracing.cause.get() };
-        self.tell_because_of(
-            cause,
-            if is_held_back {
-                What::CancelHeldBack { task }
-            } else {
-                What::CancelDelivered { task }
-            },
-        );
+        self.tell_because_of(cause, what(task));
     }
 
     /// A cancel was caught in the task that is being polled.

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::thread;
 
-use loopwheel::{Instant, catch_cancel, finally, now, timeout, timeout_at, wait_for};
+use loopwheel::{
+    Instant, catch_cancel, finally, finally_within, now, timeout, timeout_at, wait_for,
+};
 
 use crate::interpret::{Boxed, Place, ms, run as run_body};
 use crate::program::FrameOp;
@@ -41,6 +43,17 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a FrameOp) -> Boxed<'a> {
                 };
                 finally(body, async || {
                     World::here().log(label, "cleans up", 0);
+                    run_body(place, cleanup).await;
+                })
+                .await;
+            }
+            FrameOp::FinallyWithin { grace, body, cleanup } => {
+                let body = async {
+                    let _excuse = ExcuseIfPanicking(World::here());
+                    run_body(place, body).await;
+                };
+                finally_within(body, ms(*grace), async || {
+                    World::here().log(label, "cleans up in a grace time", 0);
                     run_body(place, cleanup).await;
                 })
                 .await;

@@ -147,6 +147,11 @@ impl Printer {
                 self.block("finally(async", ", async || …", |it| it.body(body));
                 self.block("cleanup", ").await", |it| it.body(cleanup));
             }
+            FrameOp::FinallyWithin { grace, body, cleanup } => {
+                let then = format!(", {grace} ms, async || …");
+                self.block("finally_within(async", &then, |it| it.body(body));
+                self.block("cleanup", ").await", |it| it.body(cleanup));
+            }
             FrameOp::WaitFor { limit, body } => {
                 let close = format!(", {}).await", limit_text(*limit));
                 self.block("wait_for(async", &close, |it| it.body(body));

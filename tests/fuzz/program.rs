@@ -254,6 +254,7 @@ pub(crate) enum How {
 pub(crate) enum FrameOp {
     Catch { body: Body, reraise: bool },
     Finally { body: Body, cleanup: Body },
+    FinallyWithin { grace: Millis, body: Body, cleanup: Body },
     WaitFor { limit: Option<Millis>, body: Body },
     WaitForHandle { limit: Option<Millis>, slot: Slot },
     Timeout { limit: Option<Millis>, at: bool, moved_to: Option<Millis>, body: Body },

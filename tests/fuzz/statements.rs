@@ -101,7 +101,11 @@ impl Generator {
     fn frame(&mut self, depth: u8) -> FrameOp {
         match self.dice.below(10) {
             0..=2 => FrameOp::Catch { body: self.body(depth), reraise: self.dice.coin() },
-            3 | 4 => FrameOp::Finally { body: self.body(depth), cleanup: self.body(depth) },
+            3 => FrameOp::Finally { body: self.body(depth), cleanup: self.body(depth) },
+            4 => {
+                let (body, cleanup) = (self.body(depth), self.body(depth));
+                FrameOp::FinallyWithin { grace: self.millis(), body, cleanup }
+            }
             5 | 6 => FrameOp::WaitFor { limit: self.limit(), body: self.body(depth) },
             7 => FrameOp::WaitForHandle { limit: self.limit(), slot: self.slot() },
             _ => FrameOp::Timeout {
