@@ -1,4 +1,4 @@
-//! The clients of the workloads with sockets: one process, the same for all executors, on the core that the server is not on.
+//! The clients of the workloads with sockets: one process, the same for all executors. Where there are many, it has a core to itself.
 //! It waits in epoll and does nothing but write a request and read its reply, so a server on an executor has more to do.
 //!
 //! The server starts it, and tells it on its standard input how many round trips to make. At the end of that input it ends.
@@ -15,6 +15,7 @@ use rustix::event::epoll;
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::cores;
+use crate::workloads::Runs;
 
 /// What is asked of the server, again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,9 +58,11 @@ pub(crate) struct Clients(Child);
 
 impl Clients {
     /// Starts the process. Each connection makes one round trip at once.
-    pub(crate) fn start(server: SocketAddr, plan: Plan) -> Clients {
+    pub(crate) fn start(server: SocketAddr, plan: Plan, runs: Runs) -> Clients {
         let spawn = || {
-            cores::move_to_the_other(); // what a thread starts stays on the core of the thread
+            if runs == Runs::TwoCoresMedian {
+                cores::move_to_the_other(); // what a thread starts stays on the core of the thread
+            }
             let protocol = clap::ValueEnum::to_possible_value(&plan.protocol);
             Command::new(std::env::current_exe()?)
                 .args(["clients", &server.to_string()])
@@ -162,6 +165,9 @@ pub(crate) fn run(server: SocketAddr, plan: Plan) -> Result<()> {
             epoll::wait(&poller, spare_capacity(&mut events), None)?;
             for event in &events {
                 let client = &mut clients[usize::try_from(event.data.u64())?];
+                if client.trips_left == 0 {
+                    continue; // the server has what it waited for, and hangs up while others still read
+                }
                 client.hear()?;
                 busy -= usize::from(client.trips_left == 0);
             }

@@ -23,25 +23,26 @@ pub(crate) const ONE: Workload = Workload {
     name: "echo-1",
     about: "a TCP server sends 64 bytes back to one client over loopback; an operation is a round trip",
     unit: Unit::CpuAndWallNanos,
-    runs: Runs::TwoCoresMedian,
+    runs: Runs::PinnedMedian,
 };
 
 pub(crate) const HUNDRED: Workload = Workload {
     name: "echo-100",
-    about: "the same with 100 connections; an operation is a round trip",
+    about: "the same with 100 connections, on two cores; an operation is a round trip",
+    runs: Runs::TwoCoresMedian,
     ..ONE
 };
 
 pub(crate) const THOUSAND: Workload = Workload {
     name: "echo-1000",
     about: "the same with 1,000 connections; an operation is a round trip",
-    ..ONE
+    ..HUNDRED
 };
 
 pub(crate) const BESIDE_IDLE: Workload = Workload {
     name: "echo-idle",
     about: "the same with 100 connections, and 10,000 idle ones; an operation is a round trip",
-    ..ONE
+    ..HUNDRED
 };
 
 const IDLE: usize = 10_000;
@@ -103,7 +104,7 @@ pub(crate) fn measure_server<E: Sockets, F: Future<Output = io::Result<()>> + 's
                     muster.expect(plan.connections + plan.idle);
                     let (listener, address) = E::listen().unwrap_or_else(|why| failed(why));
                     E::spawn_detached(accept::<E, _>(listener, muster.clone(), serve));
-                    let _ = clients.set(Clients::start(address, plan));
+                    let _ = clients.set(Clients::start(address, plan, workload.runs));
                     muster.complete().await;
                 }
                 muster.expect(trips);
@@ -166,7 +167,7 @@ pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
     let plan = plan(workload, scale);
     let trips = trips(scale, plan);
     let mut server = BareServer::new().unwrap_or_else(|why| failed(why));
-    let clients = Clients::start(server.address, plan);
+    let clients = Clients::start(server.address, plan, workload.runs);
     let mut serve = |trips| server.serve(trips).unwrap_or_else(|why| failed(why));
     serve(plan.connections + plan.idle);
     let sample = repeat_bare(workload, scale, trips, || {

@@ -21,7 +21,7 @@ use crate::workloads::echo::{self, measure_server};
 pub(crate) const HTTP: Workload = Workload {
     name: "http-200",
     about: "hyper answers 200 connections with a small body, HTTP/1.1 with keep-alive; an operation is a request",
-    ..echo::ONE
+    ..echo::HUNDRED
 };
 
 pub(crate) fn measure<E: Http>(workload: &'static Workload, scale: Scale) -> Sample {
