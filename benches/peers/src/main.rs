@@ -41,7 +41,7 @@ struct Command {
 
 #[derive(Args)]
 struct Choice {
-    /// Shorter rounds, and no hello-worlds: less than five minutes
+    /// Shorter rounds, and no hello-worlds: about ten minutes
     #[arg(long)]
     quick: bool,
     /// Tiny sizes, for correctness only; fails if any result is wrong
