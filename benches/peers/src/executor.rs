@@ -5,6 +5,8 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::process;
 use std::time::Duration;
 
@@ -80,4 +82,40 @@ pub(crate) trait Semaphore: Executor {
 
     /// The permit goes back when what this gives is dropped.
     fn acquire(semaphore: &Self::Semaphore) -> impl Future<Output = impl Sized>;
+}
+
+/// Has TCP sockets of its own, or those of its house.
+pub(crate) trait Sockets: Executor {
+    type Listener: 'static;
+    type Stream: 'static;
+
+    /// As `run`, where a loop that waits for sockets has to be asked for.
+    fn run_with_sockets<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+        Self::run(main)
+    }
+
+    /// Listens on a port of 127.0.0.1. Called on the loop.
+    fn listen() -> io::Result<(Self::Listener, SocketAddr)>;
+
+    /// The stream does not delay what it sends (`TCP_NODELAY`).
+    fn accept(listener: &mut Self::Listener) -> impl Future<Output = io::Result<Self::Stream>>;
+
+    /// Reads once, into a buffer that is given away and comes back, as `io_uring` needs it.
+    fn read(
+        stream: &mut Self::Stream,
+        buffer: Vec<u8>,
+    ) -> impl Future<Output = io::Result<(usize, Vec<u8>)>>;
+
+    /// Writes the first `length` bytes.
+    fn write_all(
+        stream: &mut Self::Stream,
+        buffer: Vec<u8>,
+        length: usize,
+    ) -> impl Future<Output = io::Result<Vec<u8>>>;
+}
+
+/// Has sockets that hyper takes.
+pub(crate) trait Http: Sockets {
+    fn for_hyper(stream: Self::Stream)
+    -> impl hyper::rt::Read + hyper::rt::Write + Unpin + 'static;
 }

@@ -9,6 +9,7 @@ use anyhow::Result;
 use cargo_lock::Lockfile;
 
 use crate::peer::Peer;
+use crate::workloads::echo;
 
 pub(crate) fn print(peers: &[Peer]) -> Result<()> {
     let uname = rustix::system::uname();
@@ -22,6 +23,9 @@ pub(crate) fn print(peers: &[Peer]) -> Result<()> {
     println!("profile   {}", profile().unwrap_or_default());
     println!("versions  {}", versions(peers)?.join(", "));
     println!("          {}", first_line("python3").unwrap_or_default());
+    if let Some(fewer) = echo::fewer_idle() {
+        println!("echo-idle {fewer}");
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! loopwheel beside the other executors. See the README of this package for what is measured, and how it is kept fair.
 
 mod chart;
+mod clients;
 mod cores;
 mod executor;
 mod executors;
@@ -16,12 +17,14 @@ mod smoke;
 mod table;
 mod workloads;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
+use crate::clients::Plan;
 use crate::peer::Peer;
 use crate::scale::Scale;
 use crate::workloads::{Runs, Workload};
@@ -38,7 +41,7 @@ struct Command {
 
 #[derive(Args)]
 struct Choice {
-    /// Shorter rounds, and no hello-worlds: less than five minutes
+    /// Shorter rounds, and no hello-worlds: about ten minutes
     #[arg(long)]
     quick: bool,
     /// Tiny sizes, for correctness only; fails if any result is wrong
@@ -64,12 +67,20 @@ enum Child {
     /// One measurement, in this process; prints one line
     #[command(hide = true)]
     Measure { workload: String, executor: String, scale: Scale },
+    /// The clients of a server that is measured in another process
+    #[command(hide = true)]
+    Clients {
+        server: SocketAddr,
+        #[command(flatten)]
+        plan: Plan,
+    },
 }
 
 fn main() -> ExitCode {
     let Command { child, choice } = Command::parse();
     let done = match child {
         Some(Child::Measure { workload, executor, scale }) => measure(&workload, &executor, scale),
+        Some(Child::Clients { server, plan }) => clients::run(server, plan),
         None => compare(&choice),
     };
     match done {

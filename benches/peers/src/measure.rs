@@ -29,17 +29,19 @@ pub(crate) fn repeat<E: Executor, F>(
 where
     F: Future<Output = ()> + 'static,
 {
-    let laps = in_a_task::<E, _>(async move {
+    in_a_task::<E, _>(laps(scale, once)).sample(workload.unit, operations)
+}
+
+/// What [`repeat`] runs in its task.
+pub(crate) async fn laps<F: Future<Output = ()>>(scale: Scale, once: impl Fn() -> F) -> Laps {
+    once().await;
+    let mut laps = Laps::new(scale);
+    while laps.wanted() {
+        let start = Lap::start();
         once().await;
-        let mut laps = Laps::new(scale);
-        while laps.wanted() {
-            let start = Lap::start();
-            once().await;
-            laps.push(start);
-        }
-        laps
-    });
-    laps.sample(workload.unit, operations)
+        laps.push(start);
+    }
+    laps
 }
 
 /// [`repeat`] without an executor.
@@ -67,7 +69,8 @@ pub(crate) fn in_a_task<E: Executor, T: 'static>(task: impl Future<Output = T> +
     E::run(async { E::join(E::spawn(task)).await })
 }
 
-struct Laps {
+/// How long each repetition took.
+pub(crate) struct Laps {
     scale: Scale,
     begun: Instant,
     done: Vec<(Duration, Duration)>,
@@ -99,17 +102,22 @@ impl Laps {
         self.done.push((process_cpu().saturating_sub(start.cpu), wall));
     }
 
-    fn sample(self, unit: Unit, operations: usize) -> Sample {
+    pub(crate) fn sample(self, unit: Unit, operations: usize) -> Sample {
         let cpu: Duration = self.done.iter().map(|lap| lap.0).sum();
         let wall: Duration = self.done.iter().map(|lap| lap.1).sum();
-        let nanos = self.done.iter().map(|&(cpu, wall)| match unit {
-            Unit::WallNanos => wall.as_nanos() as f64,
-            Unit::CpuNanos | Unit::Lateness | Unit::Bytes => cpu.as_nanos() as f64,
-        });
-        Sample {
-            figure: median(nanos.collect()) / operations as f64,
-            beside: cpu.as_secs_f64() / wall.as_secs_f64(),
-        }
+        let per_operation = |nanos: fn(&(Duration, Duration)) -> u128| {
+            let nanos = self.done.iter().map(|lap| nanos(lap) as f64);
+            median(nanos.collect()) / operations as f64
+        };
+        let cpu_nanos = || per_operation(|(cpu, _)| cpu.as_nanos());
+        let wall_nanos = || per_operation(|(_, wall)| wall.as_nanos());
+        let cpu_per_wall = cpu.as_secs_f64() / wall.as_secs_f64();
+        let (figure, beside) = match unit {
+            Unit::WallNanos => (wall_nanos(), cpu_per_wall),
+            Unit::CpuAndWallNanos => (cpu_nanos(), wall_nanos()),
+            Unit::CpuNanos | Unit::Lateness | Unit::Bytes => (cpu_nanos(), cpu_per_wall),
+        };
+        Sample { figure, beside }
     }
 }
 

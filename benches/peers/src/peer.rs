@@ -1,6 +1,6 @@
 //! A peer: one row of every table it can take part in.
 
-use crate::executor::{Executor, Queue, Semaphore, Timers};
+use crate::executor::{Executor, Http, Queue, Semaphore, Sockets, Timers};
 use crate::measure::Sample;
 use crate::scale::Scale;
 use crate::workloads::{self, Workload};
@@ -72,6 +72,14 @@ impl Peer {
 
     pub(crate) fn semaphore<E: Semaphore>(self) -> Peer {
         self.rows(workloads::of_semaphores::<E>())
+    }
+
+    pub(crate) fn sockets<E: Sockets>(self) -> Peer {
+        self.rows(workloads::of_sockets::<E>())
+    }
+
+    pub(crate) fn http<E: Http>(self) -> Peer {
+        self.rows(workloads::of_http::<E>())
     }
 
     pub(crate) fn rows(

@@ -1,12 +1,16 @@
 //! glommio: `io_uring` and nothing else, and memory that must be locked.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::channels::local_channel::{LocalReceiver, LocalSender, new_bounded};
+use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement, Task, spawn_local, sync, timer};
 
-use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
+use crate::executor::{Executor, Queue, Semaphore, Sockets, Timers, unable};
 use crate::peer::Peer;
 
 const POLLS_AT_SPAWN: &str = "a task is polled when it is spawned, before it stands in any queue";
@@ -18,6 +22,7 @@ pub(crate) fn peer() -> Peer {
         .timers::<Glommio>()
         .queue::<Glommio>()
         .semaphore::<Glommio>()
+        .sockets::<Glommio>()
         .hello(
             "glommio = \"0.9\"",
             "let executor = glommio::LocalExecutorBuilder::default().make().unwrap();
@@ -91,5 +96,36 @@ impl Semaphore for Glommio {
 
     async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
         semaphore.acquire_permit(1).await.expect("nothing closes it")
+    }
+}
+
+impl Sockets for Glommio {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &mut TcpListener) -> io::Result<TcpStream> {
+        let stream = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read(stream: &mut TcpStream, mut buffer: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let read = stream.read(&mut buffer).await?;
+        Ok((read, buffer))
+    }
+
+    async fn write_all(
+        stream: &mut TcpStream,
+        buffer: Vec<u8>,
+        length: usize,
+    ) -> io::Result<Vec<u8>> {
+        stream.write_all(&buffer[..length]).await?;
+        Ok(buffer)
     }
 }

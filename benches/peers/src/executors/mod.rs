@@ -6,6 +6,7 @@ mod embassy;
 mod glommio;
 mod local_pool;
 mod loopwheel;
+mod loopwheel_sockets;
 mod monoio;
 mod python;
 mod sets;
@@ -34,6 +35,8 @@ pub(crate) fn here() -> Vec<Peer> {
 pub(crate) fn all() -> Vec<Peer> {
     let mut peers = vec![
         loopwheel::peer(),
+        loopwheel_sockets::io(),
+        loopwheel_sockets::reactor(),
         tokio_spawn::peer(),
         tokio_local_set::peer(),
         tokio_local_runtime::peer(),

@@ -2,13 +2,18 @@
 //! `local-sync`, of the same house.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use local_sync::{mpsc::bounded, semaphore};
+use monoio::buf::IoBuf;
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::{TcpListener, TcpStream};
 use monoio::task::JoinHandle;
 use monoio::{FusionDriver, RuntimeBuilder};
 
-use crate::executor::{Executor, Queue, Semaphore, Timers, unable};
+use crate::executor::{Executor, Queue, Semaphore, Sockets, Timers, unable};
 use crate::peer::Peer;
 
 const WAKES_ITSELF_FIRST: &str = "a task that wakes itself goes first: each runs to its end";
@@ -20,6 +25,7 @@ pub(crate) fn peer() -> Peer {
         .timers::<Monoio>()
         .queue::<Monoio>()
         .semaphore::<Monoio>()
+        .sockets::<Monoio>()
         .hello(
             "monoio = \"0.2\"",
             "let builder = monoio::RuntimeBuilder::<monoio::FusionDriver>::new();
@@ -92,5 +98,36 @@ impl Semaphore for Monoio {
 
     async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
         semaphore.acquire().await.expect("nothing closes it")
+    }
+}
+
+impl Sockets for Monoio {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &mut TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read(stream: &mut TcpStream, buffer: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let (read, buffer) = stream.read(buffer).await;
+        Ok((read?, buffer))
+    }
+
+    async fn write_all(
+        stream: &mut TcpStream,
+        buffer: Vec<u8>,
+        length: usize,
+    ) -> io::Result<Vec<u8>> {
+        let (written, bytes) = stream.write_all(buffer.slice(..length)).await;
+        written.map(|_| bytes.into_inner())
     }
 }

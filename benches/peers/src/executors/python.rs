@@ -12,7 +12,9 @@ use crate::workloads::{self, Workload};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/workloads.py");
 
 /// What the script has no function for: a loop of another thread's making that never sleeps, and floods.
-const NOT_IN_PYTHON: [&str; 2] = ["thread-busy", "thread-flood"];
+/// Nor a server.
+const NOT_IN_PYTHON: [&str; 7] =
+    ["thread-busy", "thread-flood", "echo-1", "echo-100", "echo-1000", "echo-idle", "http-200"];
 
 pub(crate) fn peers() -> [Peer; 2] {
     [

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_executor::{LocalExecutor, Task};
 
 use crate::executor::Executor;
-use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house};
+use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets};
 use crate::peer::Peer;
 
 pub(crate) struct Smol;
@@ -19,6 +19,8 @@ pub(crate) fn peer() -> Peer {
         .timers::<Smol>()
         .queue::<Smol>()
         .semaphore::<Smol>()
+        .sockets::<Smol>()
+        .http::<Smol>()
         .remark("timeout", MAKES_NO_TIMER)
         .remark("timeout-10k", MAKES_NO_TIMER)
         .hello(
@@ -49,3 +51,4 @@ impl Executor for Smol {
 }
 
 smol_house!(Smol);
+smol_sockets!(Smol);

@@ -1,4 +1,4 @@
-//! What smol's executors have in common: `async-io`'s timers, `async-channel`, `async-lock`.
+//! What smol's executors have in common: `async-io`'s timers, `async-channel`, `async-lock`, `async-net`.
 
 /// As smol's documentation writes a time limit, `or` polls the future first, and that was all.
 pub(crate) const MAKES_NO_TIMER: &str = "the future was ready: no timer is even made";
@@ -56,3 +56,52 @@ macro_rules! smol_house {
 }
 
 pub(crate) use smol_house;
+
+/// The sockets of `async-net` for an executor.
+macro_rules! smol_sockets {
+    ($executor:ty) => {
+        impl crate::executor::Sockets for $executor {
+            type Listener = async_net::TcpListener;
+            type Stream = async_net::TcpStream;
+
+            fn listen() -> std::io::Result<(Self::Listener, std::net::SocketAddr)> {
+                let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+                let address = listener.local_addr()?;
+                Ok((Self::Listener::try_from(listener)?, address))
+            }
+
+            async fn accept(listener: &mut Self::Listener) -> std::io::Result<Self::Stream> {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+
+            async fn read(
+                stream: &mut Self::Stream,
+                mut buffer: Vec<u8>,
+            ) -> std::io::Result<(usize, Vec<u8>)> {
+                let read = futures_lite::AsyncReadExt::read(stream, &mut buffer).await?;
+                Ok((read, buffer))
+            }
+
+            async fn write_all(
+                stream: &mut Self::Stream,
+                buffer: Vec<u8>,
+                length: usize,
+            ) -> std::io::Result<Vec<u8>> {
+                futures_lite::AsyncWriteExt::write_all(stream, &buffer[..length]).await?;
+                Ok(buffer)
+            }
+        }
+
+        impl crate::executor::Http for $executor {
+            fn for_hyper(
+                stream: Self::Stream,
+            ) -> impl hyper::rt::Read + hyper::rt::Write + Unpin + 'static {
+                smol_hyper::rt::FuturesIo::new(stream)
+            }
+        }
+    };
+}
+
+pub(crate) use smol_sockets;

@@ -6,7 +6,7 @@ use std::future::Future;
 use async_executor::{LocalExecutor, StaticLocalExecutor, Task};
 
 use crate::executor::Executor;
-use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house};
+use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets};
 use crate::peer::Peer;
 
 pub(crate) struct SmolStatic;
@@ -20,6 +20,8 @@ pub(crate) fn peer() -> Peer {
         .timers::<SmolStatic>()
         .queue::<SmolStatic>()
         .semaphore::<SmolStatic>()
+        .sockets::<SmolStatic>()
+        .http::<SmolStatic>()
         .remark("timeout", MAKES_NO_TIMER)
         .remark("timeout-10k", MAKES_NO_TIMER)
 }
@@ -47,3 +49,4 @@ impl Executor for SmolStatic {
 }
 
 smol_house!(SmolStatic);
+smol_sockets!(SmolStatic);

@@ -1,6 +1,6 @@
-//! What the three forms of tokio have in common: its timers, its queue, its semaphore.
+//! What the three forms of tokio have in common: its timers, its queue, its semaphore, its sockets.
 
-/// Timers, queue and semaphore of `tokio` for an executor.
+/// Timers, queue, semaphore and sockets of `tokio` for an executor, which has a function `run_on` that takes a builder.
 macro_rules! tokio_house {
     ($executor:ty) => {
         impl crate::executor::Timers for $executor {
@@ -42,6 +42,53 @@ macro_rules! tokio_house {
 
             async fn acquire(semaphore: &Self::Semaphore) -> impl Sized {
                 semaphore.acquire().await.expect("nothing closes it")
+            }
+        }
+
+        impl crate::executor::Sockets for $executor {
+            type Listener = tokio::net::TcpListener;
+            type Stream = tokio::net::TcpStream;
+
+            fn run_with_sockets<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+                Self::run_on(tokio::runtime::Builder::new_current_thread().enable_all(), main)
+            }
+
+            fn listen() -> std::io::Result<(Self::Listener, std::net::SocketAddr)> {
+                let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+                listener.set_nonblocking(true)?;
+                let address = listener.local_addr()?;
+                Ok((Self::Listener::from_std(listener)?, address))
+            }
+
+            async fn accept(listener: &mut Self::Listener) -> std::io::Result<Self::Stream> {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+
+            async fn read(
+                stream: &mut Self::Stream,
+                mut buffer: Vec<u8>,
+            ) -> std::io::Result<(usize, Vec<u8>)> {
+                let read = tokio::io::AsyncReadExt::read(stream, &mut buffer).await?;
+                Ok((read, buffer))
+            }
+
+            async fn write_all(
+                stream: &mut Self::Stream,
+                buffer: Vec<u8>,
+                length: usize,
+            ) -> std::io::Result<Vec<u8>> {
+                tokio::io::AsyncWriteExt::write_all(stream, &buffer[..length]).await?;
+                Ok(buffer)
+            }
+        }
+
+        impl crate::executor::Http for $executor {
+            fn for_hyper(
+                stream: Self::Stream,
+            ) -> impl hyper::rt::Read + hyper::rt::Write + Unpin + 'static {
+                hyper_util::rt::TokioIo::new(stream)
             }
         }
     };

@@ -16,6 +16,8 @@ pub(crate) fn peer() -> Peer {
         .timers::<TokioLocalRuntime>()
         .queue::<TokioLocalRuntime>()
         .semaphore::<TokioLocalRuntime>()
+        .sockets::<TokioLocalRuntime>()
+        .http::<TokioLocalRuntime>()
         .hello(
             r#"tokio = { version = "1", features = ["rt", "time"] }"#,
             "let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -24,13 +26,18 @@ pub(crate) fn peer() -> Peer {
         )
 }
 
+impl TokioLocalRuntime {
+    fn run_on<T: 'static>(builder: &mut Builder, main: impl Future<Output = T> + 'static) -> T {
+        let runtime = builder.build_local(LocalOptions::default());
+        runtime.unwrap_or_else(|why| unable(why)).block_on(main)
+    }
+}
+
 impl Executor for TokioLocalRuntime {
     type Task<T: 'static> = JoinHandle<T>;
 
     fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-        let mut builder = Builder::new_current_thread();
-        let runtime = builder.enable_time().build_local(LocalOptions::default());
-        runtime.unwrap_or_else(|why| unable(why)).block_on(main)
+        Self::run_on(Builder::new_current_thread().enable_time(), main)
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {

@@ -16,14 +16,22 @@ pub(crate) fn peer() -> Peer {
         .timers::<TokioLocalSet>()
         .queue::<TokioLocalSet>()
         .semaphore::<TokioLocalSet>()
+        .sockets::<TokioLocalSet>()
+        .http::<TokioLocalSet>()
+}
+
+impl TokioLocalSet {
+    fn run_on<T: 'static>(builder: &mut Builder, main: impl Future<Output = T> + 'static) -> T {
+        let runtime = builder.build().unwrap_or_else(|why| unable(why));
+        LocalSet::new().block_on(&runtime, main)
+    }
 }
 
 impl Executor for TokioLocalSet {
     type Task<T: 'static> = JoinHandle<T>;
 
     fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-        let runtime = Builder::new_current_thread().enable_time().build();
-        LocalSet::new().block_on(&runtime.unwrap_or_else(|why| unable(why)), main)
+        Self::run_on(Builder::new_current_thread().enable_time(), main)
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {

@@ -18,15 +18,22 @@ pub(crate) fn peer() -> Peer {
         .timers::<TokioSpawn>()
         .queue::<TokioSpawn>()
         .semaphore::<TokioSpawn>()
+        .sockets::<TokioSpawn>()
+        .http::<TokioSpawn>()
+}
+
+impl TokioSpawn {
+    fn run_on<T: 'static>(builder: &mut Builder, main: impl Future<Output = T> + 'static) -> T {
+        let runtime = builder.build().unwrap_or_else(|why| unable(why));
+        runtime.block_on(main)
+    }
 }
 
 impl Executor for TokioSpawn {
     type Task<T: 'static> = JoinHandle<OnThisThread<T>>;
 
     fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-        let runtime =
-            Builder::new_current_thread().enable_time().build().unwrap_or_else(|why| unable(why));
-        runtime.block_on(main)
+        Self::run_on(Builder::new_current_thread().enable_time(), main)
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Self::Task<T> {

@@ -1,6 +1,8 @@
 //! The workloads: what is measured, and on whom.
 
+pub(crate) mod echo;
 mod gather;
+mod http;
 mod lateness;
 mod memory;
 mod queue;
@@ -15,7 +17,7 @@ mod yielding;
 
 use std::pin::Pin;
 
-use crate::executor::{Executor, Queue, Semaphore, Timers};
+use crate::executor::{Executor, Http, Queue, Semaphore, Sockets, Timers};
 use crate::peer::Measure;
 
 pub(crate) use gather::Set;
@@ -37,6 +39,8 @@ pub(crate) enum Unit {
     CpuNanos,
     /// Wall time per operation, where waiting is what is measured; CPU per wall time.
     WallNanos,
+    /// CPU time of the whole process per operation; wall time per operation.
+    CpuAndWallNanos,
     /// Microseconds after the deadline: the median, and one in a hundred.
     Lateness,
     /// Bytes: asked of the allocator; resident.
@@ -48,6 +52,7 @@ impl Unit {
         match self {
             Unit::CpuNanos => ["ns CPU/op", "cpu/wall"],
             Unit::WallNanos => ["ns wall/op", "cpu/wall"],
+            Unit::CpuAndWallNanos => ["ns CPU/op", "ns wall/op"],
             Unit::Lateness => ["µs, p50", "p99"],
             Unit::Bytes => ["bytes heap", "resident"],
         }
@@ -93,6 +98,11 @@ pub(crate) const ALL: &[&Workload] = &[
     &threads::FLOOD,
     &memory::PENDING,
     &memory::SLEEPING,
+    &echo::ONE,
+    &echo::HUNDRED,
+    &echo::THOUSAND,
+    &echo::BESIDE_IDLE,
+    &http::HTTP,
 ];
 
 pub(crate) fn of_executors<E: Executor>() -> Rows {
@@ -133,6 +143,19 @@ pub(crate) fn of_semaphores<E: Semaphore>() -> Rows {
     vec![(&semaphore::SEMAPHORE, semaphore::measure::<E>)]
 }
 
+pub(crate) fn of_sockets<E: Sockets>() -> Rows {
+    vec![
+        (&echo::ONE, echo::measure::<E>),
+        (&echo::HUNDRED, echo::measure::<E>),
+        (&echo::THOUSAND, echo::measure::<E>),
+        (&echo::BESIDE_IDLE, echo::measure::<E>),
+    ]
+}
+
+pub(crate) fn of_http<E: Http>() -> Rows {
+    vec![(&http::HTTP, http::measure::<E>)]
+}
+
 pub(crate) fn of_sets<E: Executor, S: Set>() -> Rows {
     vec![
         (&gather::TEN, gather::in_a_set::<E, S>),
@@ -155,6 +178,10 @@ pub(crate) fn of_bare() -> Rows {
         (&storm::STORM, storm::bare),
         (&queue::QUEUE, queue::bare),
         (&memory::PENDING, memory::bare),
+        (&echo::ONE, echo::bare),
+        (&echo::HUNDRED, echo::bare),
+        (&echo::THOUSAND, echo::bare),
+        (&echo::BESIDE_IDLE, echo::bare),
     ]
 }
 
