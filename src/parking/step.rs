@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::base::instant::Instant;
-use crate::clock::Source;
+use crate::clock::{Source, VirtualClock};
 use crate::engine::Engine;
 use crate::kernel::turn::Next;
 
@@ -39,27 +39,24 @@ impl Engine {
         }
         match &self.time.clock.0 {
             Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
-            Source::Virtual(_) if self.awaits_the_outside() => self.wait_or_jump(deadline),
-            Source::Virtual(_) => self.step_of_jump(deadline),
+            Source::Virtual(clock) if self.awaits_the_outside() => {
+                self.wait_or_jump(clock, deadline)
+            }
+            Source::Virtual(_) if self.jump_to(deadline) => NextStep::TurnAgain,
+            Source::Virtual(_) => NextStep::ParkUntilWoken,
         }
-    }
-
-    fn step_of_jump(&self, deadline: Instant) -> NextStep {
-        if self.jump_to(deadline) { NextStep::TurnAgain } else { NextStep::ParkUntilWoken }
     }
 
     #[cold]
-    fn wait_or_jump(&self, deadline: Instant) -> NextStep {
-        match &self.time.clock.0 {
-            Source::Virtual(clock) if clock.is_held() || self.has_work_out() => {
-                NextStep::ParkUntilWoken
-            }
-            Source::Virtual(clock) if clock.is_impatient() => self.step_of_jump(deadline),
-            _ => match self.patience_before(deadline) {
-                Some(patience) => NextStep::WaitBeforeJump(patience, deadline),
-                None => self.step_of_jump(deadline),
-            },
+    fn wait_or_jump(&self, clock: &VirtualClock, deadline: Instant) -> NextStep {
+        let stands_still = clock.is_held() || self.has_work_out();
+        if !stands_still
+            && !clock.is_impatient()
+            && let Some(patience) = self.patience_before(deadline)
+        {
+            return NextStep::WaitBeforeJump(patience, deadline);
         }
+        if self.jump_to(deadline) { NextStep::TurnAgain } else { NextStep::ParkUntilWoken }
     }
 
     /// Moves a virtual clock to this moment, unless it is held, or blocking work is out, which takes real time.
