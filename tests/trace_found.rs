@@ -51,7 +51,7 @@ fn a_task_that_the_destructor_of_an_observer_spawns_ends_with_the_loop() {
     }
     let is_dropped: Rc<Cell<bool>> = Rc::default();
     let spawns = Spawns(is_dropped.clone());
-    let builder = EventLoop::builder().clock(VirtualClock::new());
+    let builder = EventLoop::builder().clock(VirtualClock::impatient());
     drop(builder.trace(move |_: &Event<'_>| _ = &spawns).build());
     assert!(is_dropped.get());
 }
@@ -73,7 +73,7 @@ fn observers_that_destructors_set_while_the_loop_closes_are_dropped() {
     for in_a_row in [0, 1, 2, 5] {
         let is_dropped: Rc<Cell<bool>> = Rc::default();
         let sentinel = Rc::new(Sentinel(is_dropped.clone()));
-        let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+        let mut event_loop = EventLoop::builder().clock(VirtualClock::impatient()).build();
         event_loop.run(async move {
             let sets = Sets(in_a_row, current_task(), sentinel);
             set_trace(move |_: &Event<'_>| _ = &sets);
@@ -87,7 +87,7 @@ fn observers_that_destructors_set_while_the_loop_closes_are_dropped() {
 fn a_loop_that_ends_while_its_polls_are_recorded_is_freed() {
     let is_dropped: Rc<Cell<bool>> = Rc::default();
     let sentinel = Sentinel(is_dropped.clone());
-    let builder = EventLoop::builder().clock(VirtualClock::new());
+    let builder = EventLoop::builder().clock(VirtualClock::impatient());
     let mut event_loop = builder.exception_handler(move |_| _ = &sentinel).build();
     event_loop.run(async {
         for _ in 0..1_003_500 {
@@ -138,7 +138,7 @@ async fn replace_the_second(call: impl FnOnce() + 'static) {
 #[test]
 fn a_traced_timer_fires_once_and_not_before_it_is_due() {
     let recorder = Recorder::new();
-    let builder = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    let builder = EventLoop::builder().clock(VirtualClock::impatient()).trace(recorder.clone());
     builder.build().run(async {
         replace_the_second(|| _ = call_later(ms(100), || ())).await;
         sleep(ms(300)).await;
@@ -167,7 +167,7 @@ fn a_foreign_waker_is_not_woken_before_its_timer_is_due() {
         }
     }
     for is_traced in [false, true] {
-        let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).build();
+        let mut event_loop = EventLoop::builder().clock(VirtualClock::impatient()).build();
         event_loop.run(async move {
             if is_traced {
                 set_trace(|_: &Event<'_>| ());
@@ -192,7 +192,7 @@ fn a_foreign_waker_is_not_woken_before_its_timer_is_due() {
 
 #[test]
 fn a_task_at_whose_spawn_the_observer_panics_is_not_traced() {
-    let builder = EventLoop::builder().clock(VirtualClock::new()).exception_handler(|_| ());
+    let builder = EventLoop::builder().clock(VirtualClock::impatient()).exception_handler(|_| ());
     let observer = |event: &Event<'_>| {
         assert!(!matches!(event.what, What::Spawned { task: Id::Task(2), .. }));
     };
@@ -205,7 +205,7 @@ fn a_task_at_whose_spawn_the_observer_panics_is_not_traced() {
 #[test]
 fn a_handle_that_is_not_used_is_not_told_of() {
     let recorder = Recorder::new();
-    let builder = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    let builder = EventLoop::builder().clock(VirtualClock::impatient()).trace(recorder.clone());
     let mut event_loop = builder.build();
     let told = || recorder.events().iter().any(|event| event.to_string().contains("callback"));
     let handle = event_loop.run(async {
@@ -237,7 +237,7 @@ fn a_handler_may_ask_for_a_handle_at_any_report_of_an_observer() {
         let got: Rc<Cell<u32>> = Rc::default();
         let (counted, told) = (got.clone(), Cell::new(0));
         let builder =
-            EventLoop::builder().clock(VirtualClock::new()).exception_handler(move |_| {
+            EventLoop::builder().clock(VirtualClock::impatient()).exception_handler(move |_| {
                 let _ = Handle::current();
                 counted.set(counted.get() + 1);
             });
@@ -264,7 +264,7 @@ fn run_program(seed: u64, builder: EventLoopBuilder, around: impl Fn()) -> Seen 
     let reports: Rc<RefCell<Vec<String>>> = Rc::default();
     let sink = reports.clone();
     let handler = move |it: &ExceptionContext| sink.borrow_mut().push(it.to_string());
-    let builder = builder.clock(VirtualClock::new()).exception_handler(handler);
+    let builder = builder.clock(VirtualClock::impatient()).exception_handler(handler);
     let mut event_loop = builder.build();
     let world = World::new(true);
     let mut main = pin!(async {
@@ -368,7 +368,7 @@ fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn(
     let scope: Scope = Rc::default();
     let reports: Rc<Cell<u32>> = Rc::default();
     let (kept, count) = (scope.clone(), reports.clone());
-    let builder = builder.clock(VirtualClock::new()).exception_handler(move |_| {
+    let builder = builder.clock(VirtualClock::impatient()).exception_handler(move |_| {
         count.set(count.get() + 1);
         let dropped = kept.take();
         drop(dropped);
