@@ -26,10 +26,10 @@
 //! | take the first of several | [`race()`], [`first_ok`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
-//! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect`]; why: [`CancelledBy`] |
+//! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect()`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
 //! | exclude, count, signal, hand over | [`sync`]: a lock for what spans an await, semaphores, events, conditions, barriers, promises, queues |
-//! | use threads | [`to_thread()`] for work that blocks, [`join_threads`]; a [`thread_channel`] for what threads send; a [`Handle`] to call functions and run tasks from them |
+//! | use threads | [`to_thread()`] for work that blocks, [`join_threads`]; a [`thread_channel()`] for what threads send; a [`Handle`] to call functions and run tasks from them |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`], [`call_exception_handler`] |
 //! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`] |
@@ -51,7 +51,7 @@
 //! - The *loop* runs tasks and callbacks in turns, and sleeps when there is nothing to do: [`run()`], [`EventLoop`].
 //! - *Cancelling* a task unwinds it from the point where it waits, and runs its destructors and its clean-up:
 //!   [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]. Clean-up may be *protected* from further cancels:
-//!   [`finally_within`], [`protect`].
+//!   [`finally_within`], [`protect()`].
 //! - A *time limit* cancels the future inside it: [`wait_for`], [`timeout()`], [`timeout_at`].
 //!
 //! # When something goes wrong
