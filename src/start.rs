@@ -62,7 +62,8 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
 /// `main` does not await is only reported, and a task that `main` forgot is cancelled without a word.
 ///
 /// # Sockets and other threads
-/// An answer from outside takes real time. So while a task waits for foreign code that has kept its waker, the loop waits before
+/// An answer from outside takes real time. So while foreign code has kept the waker of a task, or a [`Handle`](crate::Handle) or the sender of a
+/// [`thread_channel`](crate::thread_channel()) is alive, the loop waits before
 /// virtual time jumps: a socket, another thread, a timer of another crate may wake it. It waits for a second after such a wake-up, and
 /// half as long each time that nothing comes; before the first one for 50 ms. That is less than 100 ms in all for a program whose
 /// channels stay inside. It never waits for longer than the jump is wide. If a wake-up comes when time has jumped over its wait,

@@ -15,9 +15,10 @@ use std::time::Duration;
 use common::ms;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
+use loopwheel::sync::Event;
 use loopwheel::{
-    EventLoop, Failure, Instant, VirtualClock, create_task, now, run_virtual, sleep, wait_for,
-    yield_now,
+    EventLoop, Failure, Handle, Instant, VirtualClock, create_task, now, run_virtual, sleep,
+    thread_channel, wait_for, yield_now,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -152,6 +153,10 @@ fn a_parker_may_create_tasks_and_may_not_run_a_loop() {
     assert!(created.get());
 }
 
+thread_local! {
+    static IS_CALLED: Rc<Event> = Rc::default();
+}
+
 /// A thread that answers when it is asked, after some real time.
 fn answers_after(time: Duration) -> oneshot::Receiver<u32> {
     let (sender, receiver) = oneshot::channel();
@@ -171,6 +176,30 @@ fn virtual_time_waits_for_another_thread() {
             // It knows now that there is an outside, and waits for longer.
             let later = wait_for(answers_after(ms(120)), HOUR).await;
             (answer, later, now().as_nanos()) == (Ok(Ok(42)), Ok(Ok(42)), 0)
+        })
+    });
+    assert!(is_in_time);
+}
+
+#[test]
+fn virtual_time_waits_for_a_handle_and_for_a_channel_from_a_thread() {
+    let is_in_time = (0..100).any(|_| {
+        run_virtual(async {
+            let handle = Handle::current();
+            thread::spawn(move || {
+                thread::sleep(ms(5));
+                handle.call_soon(|| IS_CALLED.with(|event| event.set()))
+            });
+            let event = IS_CALLED.with(Rc::clone);
+            let called = wait_for(event.wait(), HOUR).await;
+            event.clear();
+            let (sender, receiver) = thread_channel(1);
+            thread::spawn(move || {
+                thread::sleep(ms(5));
+                sender.send(42)
+            });
+            let item = wait_for(receiver.recv(), HOUR).await;
+            (called, item, now().as_nanos()) == (Ok(()), Ok(Some(42)), 0)
         })
     });
     assert!(is_in_time);

@@ -18,7 +18,7 @@
 //! | `step` | what to do after a turn: another one, or sleep |
 //! | `outside` | what virtual time has to do with sockets |
 //!
-//! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `report` and `to_thread`.
+//! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
 mod step;

@@ -3,7 +3,7 @@
 //! Virtual time jumps when no task is ready. That is right if all that the tasks wait for is in the loop. A task that waits for a
 //! socket waits for something that takes real time: if time jumps, each limit around it expires before the answer can come. The loop
 //! cannot see what foreign code waits for, a socket of the operating system or a channel between two tasks. But it knows whether
-//! foreign code has kept a waker, and whether a wake-up has come from outside.
+//! foreign code has kept a waker or another thread a handle, and whether a wake-up has come from outside.
 //!
 //! So before a jump over such a wait the loop has *patience*: it sleeps for some real time, in which the outside may wake it.
 //!
@@ -62,10 +62,11 @@ impl Outside {
 }
 
 impl Engine {
-    /// Whether foreign code has a waker of a task, so that something outside may wake it.
+    /// Whether foreign code has a waker of a task, or another thread a handle, so that something outside may wake the loop.
     pub(super) fn awaits_the_outside(&self) -> bool {
         let has_outside = !cfg!(target_family = "wasm"); // where there is no other thread
-        has_outside && (self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker())
+        let has_waker = self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker();
+        has_outside && (has_waker || self.has_handles())
     }
 
     /// How long the loop has to wait on, in real time, before virtual time may jump to this moment. `None`: it may jump now.

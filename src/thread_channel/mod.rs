@@ -46,8 +46,8 @@ pub use errors::{RecvNowaitError, SendError, SendNowaitError};
 /// dropped and the channel is empty, [`recv`](LoopReceiver::recv) returns `None`.
 ///
 /// While a sender is alive, the loop counts as one that may be woken: tasks that wait are no deadlock. So do not keep a sender on
-/// the loop, or `recv` waits for ever. A virtual clock does not wait for threads: it jumps to the next timer.
-/// Only while closures of [`to_thread`](crate::to_thread()) are at work it stands still; so if one of them is blocked by a full
+/// the loop, or `recv` waits for ever. A virtual clock waits for threads before it jumps, but
+/// [not for long](crate::run_virtual#sockets-and-other-threads). While closures of [`to_thread`](crate::to_thread()) are at work it stands still; so if one of them is blocked by a full
 /// channel, do not `sleep` before the next `recv`.
 ///
 /// Between tasks of one loop, use a [`Queue`](crate::sync::Queue).
