@@ -1,8 +1,9 @@
 //! **Sockets**: a loop that waits in `async-io`'s reactor. Feature `async-io`.
 //!
-//! The sockets of `async-net`, the processes of `async-process`, and all else that stands on `async-io`, run on
-//! [`run`](crate::run()) too. Then a thread of `async-io` waits for them and wakes the loop's thread. Here the loop's own thread
-//! waits for them, which saves two switches of threads for each message. Nothing else changes: the same loop, in the same order,
+//! The sockets of `async-net`, the processes of `async-process`, and everything else built on `async-io`, also run on
+//! [`run`](crate::run()). Then a thread of `async-io` waits for them and wakes the loop's thread. Here the loop's own thread
+//! waits for them, which saves two switches of threads for each message. (If several threads wait in `async-io`, one of them
+//! waits for all.) Nothing else changes: the same loop, in the same order,
 //! with the same errors.
 //!
 //! ```
@@ -24,7 +25,7 @@
 //! assert_eq!(heard.unwrap(), "hello");
 //! ```
 //!
-//! For a loop with settings there is [`builder`]. `docs/ecosystem.md` has the crates that were tried.
+//! [`builder`] makes a loop with settings. `docs/ecosystem.md` lists the crates that were tried.
 //!
 //! It stands on `base`, `error`, the kernel, `kept_waker`, `mailbox`, `parking` and `run`.
 
@@ -76,12 +77,12 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
     builder().try_build()?.try_run(main)
 }
 
-/// A builder for a loop that waits for sockets itself, with settings. It sets the
-/// [wake hook](EventLoopBuilder::wake_hook) when it runs.
+/// A builder for a loop that waits for sockets itself, with settings. When it runs, it replaces the
+/// [wake hook](EventLoopBuilder::wake_hook).
 ///
 /// The loop waits in that way in `run`, `run_until_complete`, `cancel_all` and their `try_` forms. A host that turns it, or drives
-/// it, waits by itself. On a [`VirtualClock`](crate::VirtualClock) it waits before time jumps, as the page of
-/// [`run_virtual`](crate::run_virtual#sockets-and-other-threads) says.
+/// it, waits by itself. On a [`VirtualClock`](crate::VirtualClock) it waits before time jumps, at first
+/// for a second, as the page of [`run_virtual`](crate::run_virtual#sockets-and-other-threads) says.
 ///
 /// # Examples
 /// ```
@@ -135,13 +136,13 @@ fn keep_waker(event_loop: &EventLoop, kept: &mut Option<Arc<GuardedWaker>>, wake
     }
 }
 
-/// A timer of the reactor. To set one costs two system calls, so it is set anew only if it would fire too late: one that fires too
-/// early does no harm, and a server whose limits move on would set it at each message.
+/// A timer of the reactor. Setting one costs two system calls. So a timer that fires early enough is kept: firing early does no
+/// harm, and a server that renews its limits would otherwise set one for each message.
 #[derive(Default)]
 struct ReactorTimer(Option<(StdInstant, Timer)>);
 
 impl ReactorTimer {
-    /// Whether so much time has passed. If not, the timer wakes this task at the latest then.
+    /// Whether the timer has fired. It fires when so much time has passed, or earlier.
     fn has_fired(&mut self, time: Duration, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = StdInstant::now().checked_add(time) else { return false }; // never
         if self.0.as_ref().is_none_or(|(set_to, _)| deadline < *set_to) {

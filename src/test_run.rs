@@ -35,8 +35,8 @@ const QUIET: Duration = Duration::from_secs(60);
 ///
 /// - a failure was reported, because no code took it: the panic of a task, such as an assertion that failed there, the `Err` of a
 ///   task of [`try_create_task`](crate::try_create_task), the panic of a callback or of a destructor, a swallowed cancel, or any
-///   other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, which is only
-///   printed;
+///   other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, and a jump
+///   of virtual time over what may come from outside, which are only printed;
 /// - `main` has ended and has forgotten tasks: they go on, and it has neither awaited nor cancelled them. The message says which,
 ///   where they were created, and what each waits for. A task that `main` has cancelled may still be there; to let it clean up
 ///   undisturbed, await it, because the end of the run cancels it again;
@@ -52,7 +52,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// A test ends, and fails, where a program would go on: if a million polls are made and virtual time stands still, if only a
 /// [`Handle`](crate::Handle) or a foreign waker could wake the loop and nothing has for a minute of real time
 /// ([`stall_after`](EventLoopBuilder::stall_after) sets another time), and if a task swallows the cancel at the end of the run and
-/// goes on. What is left is then dropped hard. Only a poll that does not return keeps a test from ending.
+/// goes on. What is left is then dropped hard. What keeps a test from ending is a poll that does not return; and an exception handler of
+/// its own, which is then the one that is told.
 ///
 /// # No macro
 /// `#[test]` and this call are all that a test needs: there is no `#[loopwheel::test]`. It would save one line, and it would take a
@@ -318,7 +319,10 @@ impl Reports {
             Failure::Livelock { .. } | Failure::Stalled { .. } if !is_expected => {
                 self.is_endless.set(true);
             }
-            Failure::SlowPoll { .. } if !is_expected => return eprintln!("{text}"),
+            // These are no failures by themselves.
+            Failure::SlowPoll { .. } | Failure::JumpedOverOutside { .. } if !is_expected => {
+                return eprintln!("{text}");
+            }
             _ => {}
         }
         if !is_expected {

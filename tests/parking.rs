@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use common::ms;
+use common::{Watchdog, ms};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use loopwheel::sync::Event;
@@ -99,6 +99,33 @@ fn a_busy_loop_lets_its_parker_look_at_the_sockets() {
     let calls = calls.borrow();
     assert!(calls.iter().all(|call| *call == Some(Duration::ZERO)), "{calls:?}");
     assert!((9..=11).contains(&calls.len()), "{}", calls.len());
+}
+
+/// On virtual time each turn can end with a jump, and on real time with a wake-up from another thread: the loop never sleeps.
+#[test]
+fn a_loop_that_is_never_ready_twice_lets_its_parker_look_at_the_sockets() {
+    let calls = Rc::new(Cell::new(0));
+    let count = calls.clone();
+    let mut event_loop = EventLoop::builder()
+        .clock(VirtualClock::impatient())
+        .park_with(move |at_most| {
+            assert_eq!(at_most, Some(Duration::ZERO));
+            count.set(count.get() + 1);
+        })
+        .build();
+    event_loop.run(async {
+        for _ in 0..640 {
+            sleep(ms(1)).await;
+        }
+    });
+    assert!((9..=11).contains(&calls.get()), "{}", calls.get());
+}
+
+#[cfg(feature = "async-io")]
+#[test]
+#[should_panic(expected = "waits in the reactor of async-io, and not in a parker")]
+fn a_loop_that_waits_in_async_io_takes_no_parker() {
+    drop(loopwheel::io::builder().park_with(|_| ()));
 }
 
 #[test]
@@ -214,6 +241,17 @@ fn virtual_time_goes_on_if_nothing_comes() {
             assert_eq!(now(), Instant::START + hour * HOUR);
         }
         drop(sender);
+    });
+}
+
+#[test]
+fn virtual_time_does_not_wait_again_and_again_before_narrow_jumps() {
+    let _watchdog = Watchdog::new("a thousand seconds in narrow jumps");
+    run_virtual(async {
+        let _handle = Handle::current();
+        for _ in 0..100_000 {
+            sleep(ms(10)).await;
+        }
     });
 }
 

@@ -462,3 +462,22 @@ fn an_observer_is_told_what_came_by_a_channel_and_whom_it_woke() {
     assert!(told.iter().any(|text| **text == "put, 2 in it"), "{told:?}");
     assert!(told.iter().any(|text| **text == "got, 1 in it"), "{told:?}");
 }
+
+#[test]
+fn a_task_that_finds_items_without_end_lets_others_run() {
+    run_virtual(async {
+        let (sender, receiver) = thread_channel(1_000);
+        thread::spawn(move || (0..1_000).for_each(|n| sender.send(n).unwrap())).join().unwrap();
+        let polls = Rc::new(Cell::new(0));
+        let count = polls.clone();
+        let other = create_task(async move {
+            loop {
+                count.set(count.get() + 1);
+                yield_now().await;
+            }
+        });
+        while receiver.recv().await.is_some() {}
+        assert_eq!(polls.get(), 1_000 / 64);
+        other.cancel();
+    });
+}

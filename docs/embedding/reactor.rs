@@ -1,6 +1,6 @@
 //! # A reactor: the loop sleeps in epoll
 //!
-//! Sockets in about a page. A task that reads from a socket which has nothing to read leaves its waker with the reactor. When no
+//! Sockets in one file. A task that reads from a socket which has nothing to read leaves its waker with the reactor. When no
 //! task is ready, the loop sleeps in the reactor, and not by parking its thread. The reactor asks the operating system which
 //! sockets have become ready, and wakes their tasks:
 //!
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A socket is registered once, edge-triggered: the operating system tells of each *change* to ready, once. So a socket counts as
-//! ready until it has said `WouldBlock`, or has given less than was asked for. No other thread takes part; a wake-up from one
-//! ends the sleep by `Poller::notify`.
+//! ready until it has said `WouldBlock`. (A read that gives less than was asked for is no sign: the end of the stream may have come
+//! with the same change.) No other thread takes part; a wake-up from one ends the sleep by `Poller::notify`.
 //!
 //! The poller comes from the crate `polling` (epoll, kqueue, …). The streams implement the traits of `futures-io`, so what asyncio
 //! calls streams (`read_exact`, `read_until`, `write_all`) comes from the `futures` crate.
@@ -46,7 +46,7 @@ pub(crate) struct Reactor {
 
 /// One of the two sides of a socket: reading, or writing.
 struct Side {
-    /// The operating system has not said otherwise.
+    /// No call has said `WouldBlock` since the last event.
     is_ready: Cell<bool>,
     waiting: Cell<Option<Waker>>,
 }
@@ -143,7 +143,8 @@ impl Listener {
         Ok(Listener(Socket::new(reactor, listener)?))
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    /// One task at a time: a side has one waker.
+    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         let accepted = poll_fn(|cx| self.0.poll(READING, cx, TcpListener::accept)).await;
         let (stream, address) = accepted?;
         Ok((Stream::new(&self.0.reactor, stream)?, address))
@@ -167,11 +168,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let read = self.0.poll(READING, cx, |mut stream| stream.read(buffer));
-        if matches!(read, Poll::Ready(Ok(read)) if 0 < read && read < buffer.len()) {
-            self.0.sides[READING].is_ready.set(false); // it was emptied: that saves the read that would say so
-        }
-        read
+        self.0.poll(READING, cx, |mut stream| stream.read(buffer))
     }
 }
 
@@ -208,15 +205,21 @@ async fn echo(stream: Stream) -> io::Result<usize> {
 pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usize> {
     let (mut event_loop, reactor) = Reactor::with_loop()?;
     let served = event_loop.run(TaskGroup::scope(async |group| {
-        let listener = Listener::new(&reactor, listener)?;
+        let mut listener = Listener::new(&reactor, listener)?;
         let mut clients = Vec::new();
         for _ in 0..connections {
-            let (stream, _) = listener.accept().await?;
-            clients.push(group.create_task(echo(stream)));
+            let (stream, address) = listener.accept().await?;
+            clients.push(group.create_task(async move {
+                // It is this client's error alone: if it went to the group, it would cancel the others.
+                Ok::<_, io::Error>(echo(stream).await.unwrap_or_else(|error| {
+                    eprintln!("{address}: {error}");
+                    0
+                }))
+            }));
         }
         let mut echoed = 0;
         for client in clients {
-            echoed += client.await.unwrap_or(0); // an error of one is the group's
+            echoed += client.await.expect("it does not panic");
         }
         Ok::<_, io::Error>(echoed)
     }));

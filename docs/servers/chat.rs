@@ -16,6 +16,7 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_net::{TcpListener, TcpStream};
 use async_signal::{Signal, Signals};
@@ -23,7 +24,7 @@ use futures::future::select;
 use futures::io::{BufReader, Lines};
 use futures::{AsyncBufReadExt, AsyncWriteExt, StreamExt};
 use loopwheel::sync::Queue;
-use loopwheel::{RunError, TaskGroup, create_task, current_task, finally};
+use loopwheel::{RunError, TaskGroup, create_task, current_task, finally, sleep};
 
 const QUEUED_LINES: usize = 16;
 
@@ -116,7 +117,14 @@ async fn serve(listener: TcpListener) -> io::Result<Infallible> {
     let room = Rc::new(Room::default());
     TaskGroup::scope(async |group| -> io::Result<Infallible> {
         loop {
-            let (stream, address) = listener.accept().await?;
+            let (stream, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    eprintln!("no connection was accepted: {error}"); // too many files are open? It may pass.
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
             let room = room.clone();
             group.create_task(async move {
                 // It is this client's error alone: if it went to the group, it would cancel the others.

@@ -1,4 +1,4 @@
-//! # A loop a core
+//! # One loop per core
 //!
 //! For Unix. A loop is one thread. To use all cores, run a loop on each. Each has a listener of its own on the same port
 //! (`SO_REUSEPORT`: on Linux the kernel spreads the clients over them), and its own part of the state, so there is no lock. What
@@ -21,6 +21,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use async_net::{TcpListener, TcpStream};
 use async_signal::{Signal, Signals};
@@ -28,7 +29,7 @@ use futures::future::{Either, select};
 use futures::io::BufReader;
 use futures::{AsyncBufReadExt, AsyncWriteExt, StreamExt};
 use loopwheel::sync::Event;
-use loopwheel::{Handle, TaskGroup};
+use loopwheel::{Handle, TaskGroup, sleep};
 use socket2::{Domain, Socket, Type};
 
 /// What one loop has. Only its own thread can reach it.
@@ -100,7 +101,14 @@ async fn serve(listener: StdListener, loops: Loops) -> io::Result<()> {
         loop {
             let (accepting, stopping) = (pin!(listener.accept()), pin!(shard.stop.wait()));
             let Either::Left((accepted, _)) = select(accepting, stopping).await else { break };
-            let (stream, address) = accepted?;
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    eprintln!("no connection was accepted: {error}"); // too many files are open? It may pass.
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
             let loops = loops.clone();
             group.create_task(async move {
                 if let Err(error) = loops.serve_client(stream).await {

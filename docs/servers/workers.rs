@@ -3,8 +3,8 @@
 //! For Unix. Jobs are entries of a stream of redis; workers, on any number of machines, are consumers of one group. The server
 //! gives each entry to one worker, and remembers that until the worker acknowledges it (`XACK`). A worker that dies acknowledges
 //! nothing: when its entries have been idle for long enough, another takes them over (`XAUTOCLAIM`). So nothing is lost, whenever a
-//! worker is killed, and none needs a shutdown. A job may be done twice, but its result is stored once: with its `XACK`, in one
-//! transaction.
+//! worker is killed, and none needs a shutdown. A job may be done twice: the first result is kept,
+//! and stored with its `XACK` in one transaction.
 //!
 //! `cargo run -p ecosystem --example workers -- 127.0.0.1:6379 ada`, as often as you like, with other names; and
 //! `redis-cli XADD jobs '*' name wash`.
@@ -42,8 +42,8 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     /// How long a job takes. (This is an example.)
     pub(crate) work: Duration,
-    /// After this time the jobs of a worker are taken over. A job that takes half of it is given up, to be tried again: so none
-    /// is taken over from a worker that is alive.
+    /// After this time the jobs of a worker are taken over. A job that takes half of it is given up, to be tried again: so few
+    /// are taken over from a worker that is alive.
     pub(crate) idle: Duration,
 }
 
@@ -75,7 +75,7 @@ async fn work(worker: &Settings, job: &StreamId, mut connection: MultiplexedConn
         return eprintln!("{name} took too long: it will be tried again");
     }
     let mut ended = redis::pipe();
-    ended.atomic().hset(DONE, &name, &worker.name).xack(JOBS, WORKERS, &[&job.id]);
+    ended.atomic().hset_nx(DONE, &name, &worker.name).xack(JOBS, WORKERS, &[&job.id]);
     match ended.exec_async(&mut connection).await {
         Ok(()) => println!("{} has done {name}", worker.name),
         Err(error) => eprintln!("{name} will be tried again: {error}"),

@@ -1,13 +1,12 @@
 //! **Parking**: how the loop's thread sleeps while no task is ready.
 //!
-//! The plain way is [`std::thread::park`]. But a thread that is parked waits for no socket. So a second thread has to wait in
-//! `epoll` or `kqueue` and wake this one: two switches of threads for each message that comes. Here a loop can be given a *parker*,
-//! a function that sleeps in a poller instead. The poller wakes the tasks whose sockets are ready, on the loop's own thread, and
-//! returns:
+//! A loop without sockets can simply park its thread. With sockets, a second thread would have to wait in `epoll` or `kqueue` and wake
+//! this one: two switches of threads for each message. So a loop can be given a *parker*, a function that sleeps in a poller instead.
+//! The poller wakes the tasks whose sockets are ready, on the loop's own thread, and returns:
 //!
 //! ```text
 //! turn ──▶ nothing is ready ──▶ parker(time to the next deadline) ──▶ wakes the tasks of sockets, returns ──▶ turn
-//!   └────▶ busy for 64 polls ──▶ parker(zero), so that the sockets get their turn ──▶ turn
+//!   └────▶ busy for 64 polls ──▶ parker(zero), so that no socket waits for ever ──▶ turn
 //! ```
 //!
 //! A wake-up from another thread has to end that sleep: it calls the loop's wake hook.
@@ -26,20 +25,18 @@ mod step;
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::base::id::TaskId;
 use crate::base::instant::Instant;
 use crate::engine::Engine;
-use crate::kernel::turn::POLLS_PER_CHECK;
 use outside::Outside;
 pub(crate) use step::NextStep;
 
-/// Sleeps for so long at most (`None`: until it is woken), or less. It is foreign code.
+/// Sleeps for at most the given time (`None`: until it is woken), and may return early. It is foreign code.
 pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;
 
 /// The part of a loop that belongs to this ring.
 #[derive(Default)]
 pub(crate) struct Parking {
-    /// `None` while it runs, and if there is none.
+    /// `None` while it is being called, and in a loop without one.
     parker: Cell<Option<Parker>>,
     is_given: bool,
     outside: Outside,
@@ -61,7 +58,7 @@ impl Parking {
 
 /// A sleep of the loop.
 pub(crate) struct Sleeping {
-    /// If it is to be told to an observer.
+    /// When it began; `None` if no observer is told.
     began: Option<Instant>,
     /// Work of `to_thread` was out, which may have woken it.
     had_work_out: bool,
@@ -79,12 +76,16 @@ impl Drop for PutBack<'_> {
 impl Engine {
     /// Sleeps until the loop is woken from outside or `timeout` has passed; it may return early.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        let sleep = self.begin_sleep();
-        let woken = self.sleep(timeout);
-        if let Some(id) = woken {
-            self.take_remote_wake(id);
+        let sleeping = self.begin_sleep();
+        match self.parking.parker.take() {
+            None => {
+                if let Some(id) = self.mailbox.park(timeout) {
+                    self.take_remote_wake(id);
+                }
+            }
+            Some(parker) => self.sleep_in(parker, timeout),
         }
-        self.end_sleep(&sleep);
+        self.end_sleep(&sleeping);
     }
 
     /// The loop is about to sleep.
@@ -106,23 +107,20 @@ impl Engine {
         self.check_in_next_turn();
     }
 
-    /// Returns a wake-up that came before the loop could sleep.
-    fn sleep(&self, timeout: Option<Duration>) -> Option<TaskId> {
-        let Some(parker) = self.parking.parker.take() else { return self.mailbox.park(timeout) };
+    fn sleep_in(&self, parker: Parker, timeout: Option<Duration>) {
         let mut parker = PutBack(&self.parking, Some(parker));
         self.mailbox.arm(); // before the inbox is checked: what comes later calls the hook
         let wake = self.mailbox.inbox().take();
+        // Before the parker is called, which may panic.
+        wake.inspect(|id| self.take_remote_wake(*id));
         // A wake-up is no reason to leave the sockets out: they are looked at, without waiting.
         let timeout = if wake.is_some() { Some(Duration::ZERO) } else { timeout };
         parker.1.as_mut().expect("it was put there")(timeout);
-        wake
     }
 
-    /// Lets the parker look at its sockets, if the loop has been busy for long. Only a loop with a parker calls this.
-    pub(crate) fn look_at_sockets_sometimes(&self) {
-        if self.polls_since_check.get() >= POLLS_PER_CHECK
-            && let Some(parker) = self.parking.parker.take()
-        {
+    /// Lets the parker look at its sockets, without sleeping.
+    pub(crate) fn look_at_sockets(&self) {
+        if let Some(parker) = self.parking.parker.take() {
             let mut parker = PutBack(&self.parking, Some(parker));
             parker.1.as_mut().expect("it was put there")(Some(Duration::ZERO));
         }

@@ -10,13 +10,14 @@
 //! ```text
 //! patience, at first           50 ms; with a parker, 1 s
 //! … a wake-up came             1 s again, and no jump: the task runs
-//! … nothing came               the jump, and half of the patience; below a millisecond none
+//! … nothing came               time jumps, and the patience is halved; below a millisecond it is zero
 //! ```
 //!
 //! Together these are less than 100 ms for a program whose channels stay in the loop, and less than two seconds after a wake-up. It
-//! never waits for longer than the jump is wide, counted from the last jump: so time passes even if wake-ups come without end.
+//! never waits for longer than the jump is wide, counted from the first wait at that moment: so time passes even if wake-ups come
+//! without end.
 //!
-//! If a wake-up comes when time has jumped, the patience was too short. That is reported.
+//! If a wake-up comes when time has jumped, the patience may have been too short. That is reported.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -39,7 +40,7 @@ const LEAST: Duration = Duration::from_millis(1);
 pub(super) struct Outside {
     patience: Cell<Duration>,
     waiting: Cell<Option<Waiting>>,
-    /// The moments around the last jumps over a wait for foreign code.
+    /// Before the first and after the last jump over such a wait since the last report.
     jumped: Cell<Option<(Instant, Instant)>>,
 }
 
@@ -48,22 +49,22 @@ pub(super) struct Outside {
 struct Waiting {
     /// The virtual time that does not pass meanwhile.
     at: Instant,
-    /// Since that moment came.
+    /// When the loop first waited at that moment.
     since: Instant,
     /// Since the last wake-up.
     in_vain_since: Instant,
 }
 
 impl Outside {
-    pub(super) fn new(has_parker: bool) -> Outside {
-        let patience = if has_parker { AT_WORK } else { AT_FIRST };
+    pub(super) fn new(has_sockets: bool) -> Outside {
+        let patience = if has_sockets { AT_WORK } else { AT_FIRST };
         Outside { patience: Cell::new(patience), ..Outside::default() }
     }
 }
 
 impl Engine {
     /// Whether foreign code has a waker of a task, or another thread a handle, so that something outside may wake the loop.
-    pub(super) fn awaits_the_outside(&self) -> bool {
+    pub(super) fn may_have_outside(&self) -> bool {
         let has_outside = !cfg!(target_family = "wasm"); // where there is no other thread
         let has_waker = self.tasks.any_waker_has_escaped() || self.mailbox.has_escaped_waker();
         has_outside && (has_waker || self.has_handles())
@@ -83,9 +84,9 @@ impl Engine {
         if !left.is_zero() && !width.is_zero() {
             return Some(left.min(width));
         }
-        if left.is_zero() {
-            outside.patience.set(if patience < 2 * LEAST { Duration::ZERO } else { patience / 2 });
-        }
+        // A jump that is narrower than the patience uses up as much of it as was waited.
+        let less = if left.is_zero() { patience / 2 } else { left };
+        outside.patience.set(if less < LEAST { Duration::ZERO } else { less });
         let from = outside.jumped.get().map_or(at, |(from, _)| from);
         outside.jumped.set(Some((from, deadline)));
         None

@@ -39,9 +39,7 @@ impl Engine {
         }
         match &self.time.clock.0 {
             Source::Monotonic { .. } | Source::Host(_) => NextStep::ParkUntil(deadline),
-            Source::Virtual(clock) if self.awaits_the_outside() => {
-                self.wait_or_jump(clock, deadline)
-            }
+            Source::Virtual(clock) if self.may_have_outside() => self.wait_or_jump(clock, deadline),
             Source::Virtual(_) if self.jump_to(deadline) => NextStep::TurnAgain,
             Source::Virtual(_) => NextStep::ParkUntilWoken,
         }

@@ -59,20 +59,20 @@ use frame::Protection;
 /// Limits and groups *inside* `future` work as always. When the grace time has passed, `future` is cancelled itself, and
 /// [`CancelledBy`](crate::CancelledBy) says so. From then on cancels from outside reach it, so it cannot go on for ever.
 ///
-/// What was held back comes afterwards, as if it had come then: it comes out of this future when that has ended, so a time limit
-/// around it ends as [`TimedOut`], and a cancelled task is cancelled. Several are held back as one; each is counted
+/// A cancel that was held back is delivered when `future` has ended, as if it had been requested then: a time limit around this gives
+/// [`TimedOut`], and a cancelled task is cancelled. Several are held back as one; each is counted
 /// ([`cancelling`](crate::TaskRef::cancelling)), and gone if it is taken back ([`uncancel`](crate::TaskRef::uncancel)).
 ///
 /// The time begins as that of [`wait_for`](crate::wait_for()) does. A protection in a protection ends with the outer one at the
-/// latest. Of a task that `future` awaits only the cancels are held back that would be forwarded to it from here; where it is
-/// cancelled itself, as at the end of the run, it needs a protection of its own.
+/// latest. If `future` awaits a task, only cancels that are forwarded from here are held back; a task that is cancelled
+/// itself, as at the end of the run, needs a `protect` of its own.
 ///
 /// [`shield()`](crate::shield()) is something else: it ends the wait for a *task*, at once, and lets the task run on alone; this
 /// keeps the wait itself from ending.
 ///
 /// # Cancellation
 /// Held back, as above. If a cancel was held back, what `future` returned is lost when it comes out; keep it in a variable outside
-/// of `future`. Only a hard drop ends `future` before its time: of a loop that is dropped, of the loser of a `select!`.
+/// of `future`. Only a hard drop ends `future` early: the loop is dropped, or it loses a `select!`.
 ///
 /// # Errors
 /// [`TimedOut`] if the grace time passed, and `future` let that cancel go on.
@@ -84,7 +84,7 @@ use frame::Protection;
 /// ```
 /// # loopwheel::run_virtual(async {
 /// use std::time::Duration;
-/// use loopwheel::{create_task, now, protect, sleep, wait_for};
+/// use loopwheel::{now, protect, sleep, wait_for};
 ///
 /// let second = Duration::from_secs(1);
 /// let saved = async {
@@ -105,7 +105,6 @@ use frame::Protection;
 #[doc(alias = "uncancellable")]
 #[doc(alias = "NonCancellable")]
 #[doc(alias = "CancelScope")]
-#[doc(alias = "move_on_after")]
 #[doc(alias = "shield")]
 #[track_caller]
 pub fn protect<F: Future>(

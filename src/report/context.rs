@@ -87,8 +87,8 @@ pub enum Failure {
         /// The tasks and callbacks that were polled last, in words.
         polled: Vec<String>,
     },
-    /// A task was woken from outside when virtual time had jumped over its wait: it waits for a socket, or for another thread. The
-    /// loop had waited for that for some real time, but not long enough.
+    /// The loop was woken from outside when its virtual time had jumped: perhaps over the wait of a task for a socket, or for another
+    /// thread. The loop had waited for some real time before, but perhaps not long enough.
     JumpedOverOutside {
         /// The time before the first jump.
         from: Instant,
@@ -219,9 +219,9 @@ impl fmt::Display for Failure {
             }
             Failure::JumpedOverOutside { from, to } => write!(
                 f,
-                "was woken from outside when its virtual time had jumped from {from} to {to}: a task waits for a socket or another \
-                 thread, and the time limits around that may have expired too soon; use `run`, or keep the clock from jumping \
-                 while the answer is awaited (`VirtualClock::hold`)"
+                "was woken from outside when its virtual time had jumped from {from} to {to}: if a task waited for a socket or another \
+                 thread meanwhile, the time limits around that may have expired too soon; use `run`, or keep the clock from \
+                 jumping while the answer is awaited (`VirtualClock::hold`)"
             ),
             Failure::OutlivesRun { waited } => {
                 let waited = waited.map(|waited| format!(" for {waited:.1?}")).unwrap_or_default();

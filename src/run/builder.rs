@@ -165,41 +165,42 @@ impl EventLoopBuilder {
     /// Sleeps in `park` in place of parking the thread: in a poller of sockets. It is given how long it may sleep at most, or `None`,
     /// and may return early. The tasks whose sockets are ready are woken in it, on the loop's thread.
     ///
-    /// It is called when no task is ready. While the loop is busy it is called with zero, after 64 polls and the turn in which they
-    /// end, and then it must not sleep. A wake-up from another thread calls the [wake hook](EventLoopBuilder::wake_hook), which has to
-    /// end the sleep (`Poller::notify`, a write to a pipe). [`run`](EventLoop::run) and its like call it; a host that turns the
-    /// loop sleeps by itself.
+    /// It is called when no task is ready, and with zero while the loop is busy, after 64 polls and the turn in which they end: then it
+    /// must not sleep. A wake-up from another thread calls the [wake hook](EventLoopBuilder::wake_hook), which has to end the sleep
+    /// (`Poller::notify`). [`run`](EventLoop::run) and its like call it; a host that turns the loop sleeps by itself. A task whose
+    /// `Waker` was cloned counts as one that the parker may wake, so it is no [`Deadlock`](crate::Deadlock).
+    /// `docs/embedding/reactor.rs` is a reactor in one file; `loopwheel::io` (feature `async-io`) is one that is made.
     ///
-    /// If it panics, `run` panics with that. `docs/embedding/reactor.rs` is a reactor of about a page;
-    /// `loopwheel::io` (feature `async-io`) is one that is made.
+    /// # Panics
+    /// On the builder of `loopwheel::io`, whose loops wait in another reactor. A panic of `park` comes out of `run`.
     ///
     /// # Examples
     /// ```
-    /// use std::sync::{Arc, mpsc::channel};
+    /// use std::sync::mpsc::channel;
     /// use std::time::Duration;
     /// use loopwheel::{EventLoop, sleep};
     ///
     /// // A poller without sockets: a channel that a wake-up writes to.
     /// let (hook, woken) = channel();
-    /// let builder = EventLoop::builder().wake_hook(move || drop(hook.send(())));
-    /// let mut event_loop = builder
-    ///     .park_with(move |at_most| match at_most {
-    ///         Some(time) => drop(woken.recv_timeout(time)),
-    ///         None => drop(woken.recv()),
-    ///     })
-    ///     .build();
+    /// let builder = EventLoop::builder().wake_hook(move || _ = hook.send(()));
+    /// let park = move |at_most: Option<Duration>| _ = woken.recv_timeout(at_most.unwrap_or(Duration::MAX));
+    /// let mut event_loop = builder.park_with(park).build();
     /// event_loop.run(sleep(Duration::from_millis(1)));
-    /// # let _: Arc<()>;
     /// ```
     ///
     /// # In asyncio
     /// `SelectorEventLoop(selector)`.
+    #[track_caller]
     pub fn park_with(mut self, park: impl FnMut(Option<Duration>) + 'static) -> EventLoopBuilder {
+        assert!(
+            self.wait_in.is_none(),
+            "a loop of `io::builder` waits in the reactor of async-io, and not in a parker: build one that has a parker with \
+             `EventLoop::builder`"
+        );
         self.parker = Some(Box::new(park));
         self
     }
 
-    /// Its runs wait in another executor.
     #[cfg(feature = "async-io")]
     pub(crate) fn wait_in(mut self, wait: WaitIn) -> EventLoopBuilder {
         self.wait_in = Some(wait);

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::error::RunError;
-use crate::kernel::turn::Next;
-#[cfg(feature = "async-io")]
-use crate::kernel::turn::POLLS_PER_CHECK;
+use crate::kernel::turn::{Next, POLLS_PER_CHECK};
 use crate::parking::NextStep;
 
 /// Turns a loop until `done`, and waits in another way than by parking this thread.
@@ -23,34 +21,42 @@ impl EventLoop {
             return wait(self, &mut done);
         }
         if self.engine().parking.has_parker() {
-            self.turn_and_look::<true>(&mut done)
+            self.turn_until_over::<true>(&mut done)
         } else {
-            self.turn_and_look::<false>(&mut done)
+            self.turn_until_over::<false>(&mut done)
         }
     }
 
-    /// `LOOKS`: also at the sockets of the parker.
+    /// `HAS_PARKER`: it looks at its sockets while the loop is busy, too.
     #[allow(clippy::inline_always)]
     #[inline(always)]
-    fn turn_and_look<const LOOKS: bool>(
+    fn turn_until_over<const HAS_PARKER: bool>(
         &self,
         done: &mut impl FnMut() -> bool,
     ) -> Result<(), RunError> {
         let engine = self.engine();
+        let mut turns = 0; // since the parker last looked at its sockets
         loop {
             let next = engine.turn_within(usize::MAX, None);
             if done() {
                 return Ok(());
             }
-            if next == Next::Ready {
-                if LOOKS {
-                    engine.look_at_sockets_sometimes();
+            if HAS_PARKER {
+                turns += 1;
+                if turns == POLLS_PER_CHECK || engine.polls_since_check.get() >= POLLS_PER_CHECK {
+                    engine.look_at_sockets();
+                    turns = 0;
                 }
+            }
+            if next == Next::Ready {
                 continue; // the hot path: no check of clock or mailbox
             }
             match engine.next_step(next) {
                 NextStep::TurnAgain => {}
-                step => self.park(&step, next)?,
+                step => {
+                    self.park(&step, next)?;
+                    turns = 0;
+                }
             }
         }
     }
@@ -94,7 +100,7 @@ impl EventLoop {
         })
     }
 
-    /// Turns the loop while tasks are ready, until `done` or for some 64 polls. For what waits in another way than this thread.
+    /// Turns the loop while tasks are ready, until `done` or for some 64 polls. For a run that does not wait by parking this thread.
     #[cfg(feature = "async-io")]
     pub(crate) fn turn_for_a_while(
         &self,

@@ -17,11 +17,12 @@
 //! | `shared` | what both ends share: the items, the threads that wait for room |
 //! | `mod` (this file), `errors` | the two ends; their errors |
 //!
-//! It stands on `base`, the kernel, `object`, `trace`, `waiting`, `task` and `thread`.
+//! It stands on `base`, the kernel, `object`, `trace`, `waiting`, `task`, `sleep` and `thread`.
 
 mod errors;
 mod shared;
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::base::panic::FirstPanic;
 use crate::engine::Engine;
 use crate::kernel::current;
 use crate::object::{Line, State, What, because_of};
+use crate::sleep::yield_now;
 use crate::task::running_loop;
 use crate::thread::{CallQueue, ChannelEnd, Handle};
 use crate::trace::What::{Got, Put};
@@ -37,6 +39,9 @@ use crate::waiting::{Owner, Wait, Waiters};
 use shared::{IsAwaited, Nothing, Refused, Shared};
 
 pub use errors::{RecvNowaitError, SendError, SendNowaitError};
+
+/// So many items are taken before other tasks have their turn.
+const MOST_AT_ONCE: u32 = 64;
 
 /// A channel from other threads to the running loop, for at most `capacity` items: a sender for threads, and a receiver that stays
 /// on the loop.
@@ -103,6 +108,7 @@ pub(crate) fn channel_to<T: Send + 'static>(
         key: engine.threads.add_channel(this.clone()),
         engine: Rc::downgrade(engine),
         call_queue: handle.call_queue.clone(),
+        taken_at_once: Cell::new(0),
     });
     if engine.is_closed() {
         shared.close(); // it is being dropped
@@ -220,6 +226,8 @@ struct End<T> {
     key: u32,
     engine: Weak<Engine>,
     call_queue: Arc<CallQueue>,
+    /// Since a task last waited, or yielded.
+    taken_at_once: Cell<u32>,
 }
 
 impl<T: Send + 'static> LoopReceiver<T> {
@@ -236,7 +244,7 @@ impl<T: Send + 'static> LoopReceiver<T> {
     }
 
     /// Receives the next item, waiting for one while the channel is empty. `None` when it is empty and no item will come: all
-    /// senders were dropped, or the loop was.
+    /// senders were dropped, or the loop was. After 64 items in a row that were there it yields to other tasks.
     ///
     /// As a stream: `futures::stream::unfold(receiver, |it| async { Some((it.recv().await?, it)) })`.
     ///
@@ -246,11 +254,18 @@ impl<T: Send + 'static> LoopReceiver<T> {
     /// # In asyncio
     /// `await queue.get()`.
     pub async fn recv(&self) -> Option<T> {
+        if self.end.taken_at_once.get() == MOST_AT_ONCE {
+            self.end.taken_at_once.set(0);
+            yield_now().await; // a thread that sends without end is not to keep the loop from its other tasks
+        }
         loop {
             match self.recv_nowait() {
-                Ok(item) => return Some(item),
+                Ok(item) => {
+                    self.end.taken_at_once.set(self.end.taken_at_once.get() + 1);
+                    return Some(item);
+                }
                 Err(RecvNowaitError::Over) => return None,
-                Err(RecvNowaitError::Empty) => {}
+                Err(RecvNowaitError::Empty) => self.end.taken_at_once.set(0),
             }
             Wait::new(&*self.end).await;
         }

@@ -10,7 +10,8 @@ mod inside_tokio;
 #[path = "../../docs/embedding/reactor.rs"]
 mod reactor;
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 #[test]
@@ -34,6 +35,29 @@ fn a_loop_that_sleeps_in_a_reactor_serves_many_clients_at_once_and_every_byte_co
         sent += bytes;
     }
     assert_eq!(echoed, sent);
+}
+
+#[test]
+fn a_reactor_sees_the_end_of_a_stream_that_comes_with_its_last_bytes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(server).unwrap();
+                stream.write_all(b"first\n").unwrap();
+                let mut first = [0; 6];
+                stream.read_exact(&mut first).unwrap();
+                stream.write_all(b"last").unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+                let mut last = String::new();
+                stream.read_to_string(&mut last).unwrap();
+                last
+            })
+        })
+        .collect();
+    assert_eq!(reactor::serve(listener, 20).unwrap(), 200);
+    assert!(clients.into_iter().all(|client| client.join().unwrap() == "last"));
 }
 
 #[test]
