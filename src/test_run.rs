@@ -186,7 +186,7 @@ impl TestRun {
         self
     }
 
-    /// The tasks that are left when `main` has ended are meant. As after each run they are cancelled, their clean-up runs, and what
+    /// The tasks that are left when `main` has ended are intended. As after each run they are cancelled, their clean-up runs, and what
     /// fails in it fails the test.
     pub fn allow_tasks_left(mut self) -> TestRun {
         self.may_leave_tasks = true;

@@ -1,7 +1,7 @@
 //! # A crawler
 //!
-//! Fetches all pages of a site, by HTTP, that its first page leads to. A few workers share a queue of paths: so many requests are out
-//! at once at most. Each request has a time limit. One that fails is tried again, after a pause that doubles. Each page is
+//! Fetches every page of a site that can be reached from its first page. A few workers share a queue of paths, so at most that many
+//! requests are in flight. Each request has a time limit. One that fails is tried again, after a pause that doubles. Each page is
 //! reported when it is done, and a summary is printed at the end.
 //!
 //! `cargo run -p ecosystem --example crawler -- 127.0.0.1:8080`

@@ -50,7 +50,7 @@ pub(crate) struct Registration {
     /// Where the generations of the loop's slots begin. It differs from loop to loop, so that the wakers of an earlier loop with
     /// this index match none of its tasks.
     pub(crate) first_generation: u32,
-    /// Wake-ups were taken from the inbox. Set by the loop; cleared by what looks whether the outside is at work.
+    /// Wake-ups were taken from the inbox. Set by the loop; cleared by the livelock watch.
     pub(crate) has_received: Cell<bool>,
 }
 

@@ -1,7 +1,7 @@
 //! **The frame of a protection**: what it holds back, and for how long.
 //!
 //! To the code around it the frame is a checkpoint that holds its branch, as a join does whose task is still cleaning up. To the
-//! future in it the frame is the end of the world.
+//! future in it nothing beyond the frame exists.
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -44,7 +44,7 @@ use racers::{Racer, drop_hard};
 /// Runs futures at the same time, gives the output of the first that ends, and cancels the others.
 ///
 /// The argument is anything that can be iterated, or a tuple of up to eight futures. All have one output type: where they differ,
-/// wrap them, as in the second example. The futures become tasks at once, so they must be `'static`, and own what they use (`async
+/// wrap them in an enum. The futures become tasks at once, so they must be `'static`, and own what they use (`async
 /// move`, with an `Rc` for what is shared). A handle of a task can be given too, by value or as a
 /// [`SharedTask`](crate::SharedTask); its output is the `Result` of an await. A given task that loses is cancelled as well: give
 /// `shield(shared.clone())` for one that is to go on. If several end in one turn, the one that ended first wins.

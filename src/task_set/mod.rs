@@ -47,7 +47,7 @@ type Ended<K, T, E> = (K, Result<T, TaskError<E>>);
 /// Each task is created with a key, which comes back with its result: what the result belongs to. It need not be unique, nor
 /// anything but `()`.
 ///
-/// [`as_completed`](crate::as_completed()) does the same for tasks that there are, and gives their handles. A
+/// [`as_completed`](crate::as_completed()) does the same for tasks that exist already, and gives their handles. A
 /// [`TaskGroup`](crate::TaskGroup) takes no results: it is a block that ends when all its children have, and one that fails cancels
 /// the others; in a set a failure is a result like any other.
 ///
@@ -98,7 +98,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
         TaskSet::of(None, Location::caller())
     }
 
-    /// An empty set of whose tasks at most `running_at_once` run at once; zero counts as one. The others wait their turn, in the
+    /// An empty set in which at most `running_at_once` tasks run at once; zero counts as one. The others wait their turn, in the
     /// order in which they were created: they are tasks that wait for a semaphore, and can be cancelled as any other.
     ///
     /// # Examples
@@ -284,7 +284,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
         }
     }
 
-    /// Takes all members out. Their tasks report their ends to the state that is left behind, which ignores them.
+    /// Takes all members out. Their tasks report their ends to the state that is left behind, which nothing reads any more.
     fn leave(&mut self) -> Vec<Member<K, T, E>> {
         let state = std::mem::take(&mut self.state);
         state.close()

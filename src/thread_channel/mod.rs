@@ -214,7 +214,7 @@ impl<T> fmt::Debug for ThreadSender<T> {
 
 /// The end of a [`thread_channel`] on the loop. Several tasks may share it, in an [`Rc`]: each item goes to one of them.
 ///
-/// Dropping it drops the items that are left, and gives the senders an error, those that are blocked, too.
+/// Dropping it drops the items that are left. Senders get an error, blocked ones too.
 pub struct LoopReceiver<T: Send + 'static> {
     end: Rc<End<T>>,
 }

@@ -1,11 +1,11 @@
 //! **What both ends of a channel share**: the items, and what each end has to know of the other.
 //!
-//! A thread that finds the channel full is noted under the lock, with a number of its own, and parks. Who takes an item out unparks
-//! the one that has waited longest. A thread that goes on for any other reason first takes its note away: a note that is left behind
-//! would get an unpark that another thread needs, and that thread would sleep beside the room.
+//! A thread that finds the channel full is noted under the lock, with a number of its own, and parks. Taking an item
+//! unparks the thread that has waited longest. A thread that goes on for any other reason first takes its note away: a stale note would
+//! take an unpark that another thread needs, and that thread would sleep although there is room.
 //!
 //! The loop does not wait here. A task that finds nothing says so under the same lock (`is_awaited`), and the sender of the next item
-//! takes that down and pokes the loop. So a loop is poked once for many items, and not at all while its tasks are busy with others.
+//! clears it and pokes the loop. So a loop is poked once for many items, and not at all while its tasks are busy with others.
 //!
 //! No foreign code runs under the lock. `tests/loom.rs` runs this file under every interleaving.
 
