@@ -472,7 +472,9 @@ fn the_output_of_a_test_that_fails_is_dropped_and_its_panic_hides_nothing() {
     });
     expect_once(&failure, &["the failure"]);
     assert_eq!(drops.get(), 1);
-    mem::forget(run_test(async { Output(drops.clone()) }));
+    let output = || drop(run_test(async { Output(drops.clone()) }));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(output)).is_err());
+    assert_eq!(drops.get(), 2); // it is the caller's
 }
 
 // ---- the loop ----
