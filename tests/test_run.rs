@@ -3,11 +3,11 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::env;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::rc::Rc;
-use std::{env, mem};
 
 use common::{Log, OnDrop, Watchdog, ms, turns};
 use futures::FutureExt;
