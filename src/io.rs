@@ -144,6 +144,7 @@ struct ReactorTimer(Option<(StdInstant, Timer)>);
 impl ReactorTimer {
     /// Whether the timer has fired. It fires when so much time has passed, or earlier.
     fn has_fired(&mut self, time: Duration, cx: &mut Context<'_>) -> bool {
+        // The reactor knows no other clock.
         let Some(deadline) = StdInstant::now().checked_add(time) else { return false }; // never
         if self.0.as_ref().is_none_or(|(set_to, _)| deadline < *set_to) {
             self.0 = Some((deadline, Timer::at(deadline)));

@@ -1,4 +1,7 @@
 //! How a loop sleeps: in a parker, and, on virtual time, before it jumps over what foreign code waits for.
+//!
+//! The real clock is the point where a thread or a parker sleeps here: what is tested is that the loop waits for it. Nothing asserts
+//! how long that takes.
 
 mod common;
 

@@ -79,7 +79,7 @@ fn answers(when: impl FnOnce() + Send + 'static) -> (SocketAddr, thread::JoinHan
         let (mut stream, _) = listener.accept().unwrap();
         when();
         while stream.write_all(b"!").is_ok() {
-            thread::sleep(ms(2));
+            thread::sleep(ms(2)); // the real clock is the point: virtual time has to wait for it
         }
     });
     (server, answering)
@@ -155,7 +155,7 @@ fn virtual_time_that_is_impatient_jumps_over_every_limit() {
 
 #[test]
 fn a_clock_that_is_held_waits_for_the_socket() {
-    let (server, answering) = answers(|| thread::sleep(ms(10)));
+    let (server, answering) = answers(|| thread::sleep(ms(10))); // the real clock is the point: an answer takes real time
     let clock = VirtualClock::new();
     let _watchdog = Watchdog::new("held clock");
     EventLoop::builder().clock(clock.clone()).build().run(async {
