@@ -12,6 +12,7 @@ use crate::kernel::current;
 use crate::spawning::TaskBuilder;
 use crate::task::{Task, TaskHandle};
 use crate::task_set::TaskSet;
+use crate::thread_channel::LoopReceiver;
 use crate::wait::{AsCompleted, AsCompletedWithin};
 
 /// Ends when all tasks were returned.
@@ -51,6 +52,20 @@ impl<K: 'static, T: 'static, E: 'static> Stream for TaskSet<K, T, E> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.len(), Some(self.len()))
+    }
+}
+
+/// Ends when the channel is empty and no item will come: all senders were dropped, or the loop was. A `next` that is cancelled
+/// loses no item.
+impl<T: Send + 'static> Stream for LoopReceiver<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.poll_recv(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), None)
     }
 }
 

@@ -141,6 +141,19 @@ mod base {
     }
 }
 
+/// A task's waker, which unparks the thread that plays the executor.
+mod kept_waker {
+    use crate::base::sync::{Arc, Thread};
+
+    pub(crate) struct GuardedWaker(pub(crate) Thread);
+
+    impl GuardedWaker {
+        pub(crate) fn wake(this: Arc<GuardedWaker>) {
+            this.0.unpark();
+        }
+    }
+}
+
 #[path = "../src/mailbox/inbox.rs"]
 #[allow(dead_code)] // the hint is not used here: nothing relies on it
 mod inbox;
@@ -153,12 +166,12 @@ mod shared;
 use std::time::Duration;
 
 use base::id::TaskId;
-use base::sync::{AtomicBool, Ordering};
+use base::sync::{AtomicBool, Ordering, current, park};
 use inbox::Inbox;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use notifier::Notifier;
-use shared::{IsAwaited, Nothing, Refused, Shared};
+use shared::{IsAwaited, Nothing, Placed, Refused, Shared, Wakes};
 
 const TASK: TaskId = TaskId { slot: 1, generation: 1 };
 /// The task that was in the slot before.
@@ -447,12 +460,43 @@ impl Channel {
         })
     }
 
+    /// A task of another loop that sends these items, and gives the last one up if it has to wait. It returns how many went in.
+    fn async_sender(channel: &Arc<Channel>, items: std::ops::Range<u32>) -> JoinHandle<usize> {
+        let channel = channel.clone();
+        let wakes = || Wakes::Task(base::sync::Arc::new(kept_waker::GuardedWaker(current())));
+        thread::spawn(move || {
+            let mut sent = 0;
+            for item in items.clone() {
+                let mut placed = channel.shared.push_or_wait(item, wakes()).unwrap();
+                if let Placed::InLine(wait) = placed
+                    && item + 1 == items.end
+                    && channel.shared.withdraw(wait).is_some()
+                {
+                    break;
+                }
+                while let Placed::InLine(wait) = placed {
+                    park();
+                    placed = channel.shared.look_after(wait, Some(wakes())).unwrap();
+                }
+                if let Placed::Inside(awaited) = placed {
+                    channel.poke_if(awaited);
+                }
+                sent += 1;
+            }
+            channel.poke_if(channel.shared.remove_sender());
+            sent
+        })
+    }
+
     /// The task: it looks, waits in line, and looks again when it is called. It ends when no item will come any more.
     fn receive_all(&self) -> Vec<u32> {
         let (mut received, mut answered) = (Vec::new(), 0);
         loop {
             match self.shared.take() {
-                Ok(item) => received.push(item),
+                Ok((item, awaited)) => {
+                    received.push(item);
+                    self.poke_if(awaited);
+                }
                 Err(Nothing::AnyMore) => return received,
                 Err(Nothing::Yet) if self.shared.begin_wait() => assert!(self.is_called()),
                 Err(Nothing::Yet) => loop {
@@ -483,6 +527,22 @@ fn a_channel_brings_every_item_in_the_order_of_its_thread_and_ends_with_its_send
             assert_eq!(own, items);
         }
         assert_eq!(received.len(), 4);
+    });
+}
+
+#[test]
+fn a_task_that_sends_takes_its_turn_and_one_that_gives_up_takes_its_item_away() {
+    check(2, || {
+        let channel = Channel::new(1, 2);
+        let blocking = Channel::sender(&channel, 0..2);
+        let giving_up = Channel::async_sender(&channel, 10..12);
+        let received = channel.receive_all();
+        assert_eq!(blocking.join().unwrap(), 2);
+        let sent = giving_up.join().unwrap();
+        let own = |from| received.iter().filter(|&&item| item / 10 == from).count();
+        assert_eq!((own(0), own(1)), (2, sent), "{received:?}");
+        assert!(received.iter().filter(|&&item| item < 10).is_sorted());
+        assert!(received.iter().filter(|&&item| item >= 10).is_sorted());
     });
 }
 

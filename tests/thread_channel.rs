@@ -162,7 +162,7 @@ fn send_refuses_to_block_a_running_loop_and_the_thread_of_its_own() {
     let full = message(catch_unwind(AssertUnwindSafe(|| sender.send(2))));
     assert!(full.contains("for ever: turn that loop"), "{full}");
     let running = run(async { message(catch_unwind(AssertUnwindSafe(|| sender.send(2)))) });
-    assert!(running.contains("use `send_nowait` there"), "{running}");
+    assert!(running.contains("await `send_async` there"), "{running}");
     assert_eq!(receiver.len(), 1);
     let none = catch_unwind(AssertUnwindSafe(|| event_loop.thread_channel::<()>(0))).unwrap_err();
     assert!(none.downcast_ref::<&str>().unwrap().contains("`thread_channel(1)`"));

@@ -3,7 +3,7 @@
 //! Threads could send each item as a call (`Handle::call_soon`) that puts it into a queue of the loop. Then a queue, which cannot be
 //! sent, has to be found again in a `thread_local!`; each item costs an allocation and a callback; and a thread that is faster than
 //! the loop fills the memory. Here the items are in memory that both sides share, under a lock that is held for a few instructions,
-//! and a thread that finds it full waits.
+//! and a sender that finds it full waits.
 //!
 //! The tasks wait in a line like those of every other primitive (`waiting/`), on the loop's thread. So a cancel, a foreign waker and
 //! a dump are dealt with there, and nothing foreign is called by a sender. A sender that brings what a task waits for *pokes* the
@@ -14,31 +14,36 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `shared` | what both ends share: the items, the threads that wait for room |
-//! | `mod` (this file), `errors` | the two ends; their errors |
+//! | `shared` | what both ends share: the items, the senders that wait for room |
+//! | `sender` | the end for threads, and for tasks of other loops |
+//! | `mod` (this file), `errors` | the end on the loop; the errors of both |
 //!
-//! It stands on `base`, the kernel, `object`, `trace`, `waiting`, `task`, `sleep` and `thread`.
+//! It stands on `base`, the kernel, `kept_waker`, `delivery`, `object`, `trace`, `waiting`, `task`, `sleep` and `thread`.
 
 mod errors;
+mod sender;
 mod shared;
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use crate::base::panic::FirstPanic;
 use crate::engine::Engine;
-use crate::kernel::current;
 use crate::object::{Line, State, What, because_of};
-use crate::sleep::yield_now;
+use crate::sleep::{YieldNow, yield_now};
 use crate::task::running_loop;
 use crate::thread::{CallQueue, ChannelEnd, Handle};
 use crate::trace::What::{Got, Put};
 use crate::waiting::{Owner, Wait, Waiters};
-use shared::{IsAwaited, Nothing, Refused, Shared};
+use shared::{IsAwaited, Nothing, Shared};
 
 pub use errors::{RecvNowaitError, SendError, SendNowaitError};
+pub use sender::ThreadSender;
 
 /// So many items are taken before other tasks have their turn.
 const MOST_AT_ONCE: u32 = 64;
@@ -47,8 +52,8 @@ const MOST_AT_ONCE: u32 = 64;
 /// on the loop.
 ///
 /// The sender can be cloned and sent to any thread. The items of one thread arrive in the order in which it sent them. A thread
-/// that sends to a full channel is blocked until there is room, so threads cannot run ahead of the loop. When all senders are
-/// dropped and the channel is empty, [`recv`](LoopReceiver::recv) returns `None`.
+/// that sends to a full channel is blocked until there is room, so threads cannot run ahead of the loop; a task of a loop in another
+/// thread awaits [`send_async`](ThreadSender::send_async). The first to wait is the first to send. When all senders are dropped and the channel is empty, [`recv`](LoopReceiver::recv) returns `None`.
 ///
 /// While a sender is alive, the loop counts as one that may be woken: tasks that wait are no deadlock. So do not keep a sender on
 /// the loop, or `recv` waits for ever. A virtual clock waits for threads before it jumps, but
@@ -113,103 +118,8 @@ pub(crate) fn channel_to<T: Send + 'static>(
     if engine.is_closed() {
         shared.close(); // it is being dropped
     }
-    (ThreadSender { shared, key: end.key, handle }, LoopReceiver { end })
-}
-
-/// The end of a [`thread_channel`] for threads. A clone is a sender of the same channel.
-pub struct ThreadSender<T> {
-    shared: Arc<Shared<T>>,
-    /// The channel's key on its loop.
-    key: u32,
-    handle: Handle,
-}
-
-impl<T> ThreadSender<T> {
-    /// Sends an item. Blocks this thread while the channel is full.
-    ///
-    /// # Errors
-    /// If the receiver or the loop is gone, before or meanwhile. The error contains the item. (An
-    /// [`EventLoop`](crate::EventLoop) whose run has ended is not gone: the channel fills up, and `send` waits for the next run.)
-    ///
-    /// # Panics
-    /// On the thread of a running loop, which it could block: use [`send_nowait`](ThreadSender::send_nowait) there. And on the
-    /// thread of the channel's own loop, if the channel is full: the loop could never make room.
-    #[track_caller]
-    pub fn send(&self, item: T) -> Result<(), SendError<T>> {
-        if current::running().is_some() {
-            drop(item); // before the panic: its destructor may panic, too
-            panic!(
-                "`ThreadSender::send` could block a running loop: use `send_nowait` there, or a `Queue` between its tasks"
-            );
-        }
-        let awaited = if self.handle.call_queue.is_of_this_thread() {
-            match self.shared.push(item) {
-                Ok(awaited) => awaited,
-                Err(Refused::Closed(item)) => return Err(SendError(item)),
-                Err(Refused::Full(item)) => {
-                    drop(item);
-                    panic!(
-                        "the channel is full, and `ThreadSender::send` would block the thread of its own loop for ever: turn \
-                         that loop, or use `send_nowait`"
-                    )
-                }
-            }
-        } else {
-            self.shared.push_blocking(item).map_err(SendError)?
-        };
-        self.poke_if(awaited);
-        Ok(())
-    }
-
-    /// Sends an item if there is room.
-    ///
-    /// # Errors
-    /// If the channel is full, or the receiver or the loop is gone. The error contains the item.
-    #[doc(alias = "try_send")]
-    pub fn send_nowait(&self, item: T) -> Result<(), SendNowaitError<T>> {
-        let awaited = self.shared.push(item).map_err(|refused| match refused {
-            Refused::Full(item) => SendNowaitError::Full(item),
-            Refused::Closed(item) => SendNowaitError::Gone(item),
-        })?;
-        self.poke_if(awaited);
-        Ok(())
-    }
-
-    /// Whether the receiver or the loop is gone: nothing can be sent any more.
-    pub fn is_gone(&self) -> bool {
-        self.shared.look().is_closed
-    }
-
-    fn poke_if(&self, IsAwaited(is_awaited): IsAwaited) {
-        if is_awaited {
-            self.handle.call_queue.poke(self.key);
-        }
-    }
-}
-
-impl<T> Clone for ThreadSender<T> {
-    fn clone(&self) -> ThreadSender<T> {
-        self.shared.add_sender();
-        ThreadSender { shared: self.shared.clone(), key: self.key, handle: self.handle.clone() }
-    }
-}
-
-impl<T> Drop for ThreadSender<T> {
-    fn drop(&mut self) {
-        let awaited = self.shared.remove_sender();
-        self.poke_if(awaited); // the handle is dropped after this: the loop is not stuck before it knows
-    }
-}
-
-impl<T> fmt::Debug for ThreadSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let look = self.shared.look();
-        f.debug_struct("ThreadSender")
-            .field("len", &look.items)
-            .field("capacity", &self.shared.capacity())
-            .field("is_gone", &look.is_closed)
-            .finish_non_exhaustive()
-    }
+    let receiver = LoopReceiver { end, between_polls: Cell::default() };
+    (ThreadSender { shared, key: receiver.end.key, handle }, receiver)
 }
 
 /// The end of a [`thread_channel`] on the loop. Several tasks may share it, in an [`Rc`]: each item goes to one of them.
@@ -217,6 +127,13 @@ impl<T> fmt::Debug for ThreadSender<T> {
 /// Dropping it drops the items that are left. Senders get an error, blocked ones too.
 pub struct LoopReceiver<T: Send + 'static> {
     end: Rc<End<T>>,
+    /// What [`poll_recv`](LoopReceiver::poll_recv) waits for.
+    between_polls: Cell<Option<Awaits<T>>>,
+}
+
+enum Awaits<T: Send + 'static> {
+    Item(Wait<Rc<End<T>>>),
+    Turn(YieldNow),
 }
 
 /// What the loop knows of a channel.
@@ -246,7 +163,7 @@ impl<T: Send + 'static> LoopReceiver<T> {
     /// Receives the next item, waiting for one while the channel is empty. `None` when it is empty and no item will come: all
     /// senders were dropped, or the loop was. After 64 items in a row that were there it yields to other tasks.
     ///
-    /// As a stream: `futures::stream::unfold(receiver, |it| async { Some((it.recv().await?, it)) })`.
+    /// With the feature `futures` a receiver is a `Stream`, too.
     ///
     /// # Cancellation
     /// No item is lost: one that had arrived stays, or goes to the next task that waits.
@@ -254,20 +171,66 @@ impl<T: Send + 'static> LoopReceiver<T> {
     /// # In asyncio
     /// `await queue.get()`.
     pub async fn recv(&self) -> Option<T> {
-        if self.end.taken_at_once.get() == MOST_AT_ONCE {
-            self.end.taken_at_once.set(0);
-            yield_now().await; // a thread that sends without end is not to keep the loop from its other tasks
+        if self.end.is_turn_over() {
+            yield_now().await;
         }
         loop {
-            match self.recv_nowait() {
-                Ok(item) => {
-                    self.end.taken_at_once.set(self.end.taken_at_once.get() + 1);
-                    return Some(item);
-                }
-                Err(RecvNowaitError::Over) => return None,
-                Err(RecvNowaitError::Empty) => self.end.taken_at_once.set(0),
+            if let Poll::Ready(item) = self.take_counted() {
+                return item;
             }
+            drop(self.between_polls.take()); // a stream that is awaited no more would be called first
             Wait::new(&*self.end).await;
+        }
+    }
+
+    /// The same for a future or a stream that is written by hand: returns what [`recv`](LoopReceiver::recv) would, or has the task
+    /// of `cx` woken when it is worth another look. (With the feature `futures` a receiver is a `Stream`.)
+    ///
+    /// # Cancellation
+    /// No item is lost. A cancel of the task that polls comes out of this, as out of every await.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::future::poll_fn;
+    /// use loopwheel::thread_channel;
+    ///
+    /// let (sender, mut receiver) = thread_channel(1);
+    /// sender.send_nowait("item").unwrap();
+    /// assert_eq!(poll_fn(|cx| receiver.poll_recv(cx)).await, Some("item"));
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none.
+    #[doc(alias = "poll_next")]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if self.end.is_turn_over() {
+            self.between_polls.set(Some(Awaits::Turn(yield_now())));
+        }
+        loop {
+            match self.between_polls.get_mut() {
+                Some(Awaits::Item(wait)) => ready!(Pin::new(wait).poll(cx)),
+                Some(Awaits::Turn(turn)) => ready!(Pin::new(turn).poll(cx)),
+                None => {}
+            }
+            drop(self.between_polls.take());
+            if let Poll::Ready(item) = self.take_counted() {
+                return Poll::Ready(item);
+            }
+            self.between_polls.set(Some(Awaits::Item(Wait::new(self.end.clone()))));
+        }
+    }
+
+    /// The next item, `None` if none will come, or pending.
+    fn take_counted(&self) -> Poll<Option<T>> {
+        let taken = self.recv_nowait();
+        let count = if taken.is_ok() { self.end.taken_at_once.get() + 1 } else { 0 };
+        self.end.taken_at_once.set(count);
+        match taken {
+            Ok(item) => Poll::Ready(Some(item)),
+            Err(RecvNowaitError::Over) => Poll::Ready(None),
+            Err(RecvNowaitError::Empty) => Poll::Pending,
         }
     }
 
@@ -281,10 +244,13 @@ impl<T: Send + 'static> LoopReceiver<T> {
     #[doc(alias = "try_recv")]
     pub fn recv_nowait(&self) -> Result<T, RecvNowaitError> {
         match self.end.shared.take() {
-            Ok(item) => {
+            Ok((item, IsAwaited(is_awaited))) => {
                 if self.end.waiters.is_watched() {
                     let items = self.len();
                     self.end.noted_line().tell(|object| Got { object, items });
+                }
+                if is_awaited {
+                    self.end.call_queue.poke(self.end.key); // a blocked sender's item took the place
                 }
                 Ok(item)
             }
@@ -335,6 +301,7 @@ impl<T: Send + 'static> fmt::Debug for LoopReceiver<T> {
             .field("len", &look.items)
             .field("capacity", &self.capacity())
             .field("senders", &look.senders)
+            .field("blocked", &look.blocked)
             .field("waiters", &self.end.waiters)
             .finish_non_exhaustive()
     }
@@ -343,6 +310,16 @@ impl<T: Send + 'static> fmt::Debug for LoopReceiver<T> {
 static CHANNEL: What = What { kind: "channel", of: "an item of " };
 
 impl<T> End<T> {
+    /// So many items were taken that other tasks are to have a turn: a thread that sends without end is not to keep the loop from
+    /// them.
+    fn is_turn_over(&self) -> bool {
+        let is_over = self.taken_at_once.get() >= MOST_AT_ONCE;
+        if is_over {
+            self.taken_at_once.set(0);
+        }
+        is_over
+    }
+
     fn noted_line(&self) -> &Line {
         let line = self.waiters.line_or_new(&CHANNEL);
         let (look, capacity) = (self.shared.look(), self.shared.capacity());

@@ -1,18 +1,22 @@
 //! **What both ends of a channel share**: the items, and what each end has to know of the other.
 //!
-//! A thread that finds the channel full is noted under the lock, with a number of its own, and parks. Taking an item
-//! unparks the thread that has waited longest. A thread that goes on for any other reason first takes its note away: a stale note would
-//! take an unpark that another thread needs, and that thread would sleep although there is room.
+//! A sender that finds the channel full could wait for a wake-up, and then try again. But another could be faster, and it would go
+//! to the end of the line; and the wake-up of a sender that gives up would have to be handed on. So a sender leaves its *item* in the
+//! line, under a number, and the thread that takes an item out lets the first of the line in. A sender that looks again learns
+//! from its number whether its item is in. So while a sender waits the channel is full, and none overtakes it.
 //!
 //! The loop does not wait here. A task that finds nothing says so under the same lock (`is_awaited`), and the sender of the next item
 //! clears it and pokes the loop. So a loop is poked once for many items, and not at all while its tasks are busy with others.
 //!
 //! No foreign code runs under the lock. `tests/loom.rs` runs this file under every interleaving.
+//!
+//! It stands on `base` and `kept_waker`.
 
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::base::sync::{Mutex, Thread, current, park};
+use crate::base::sync::{Arc, Mutex, Thread, current, park};
+use crate::kept_waker::GuardedWaker;
 
 pub(crate) struct Shared<T> {
     state: Mutex<State<T>>,
@@ -28,12 +32,45 @@ struct State<T> {
     arrived: usize,
     /// A task waits for an item: the next sender pokes the loop.
     is_awaited: bool,
-    /// The threads that wait for room, by the numbers of their waits.
-    blocked: VecDeque<(u64, Thread)>,
+    /// The senders that wait for room, by the numbers of their waits. When the channel is closed each takes its item back.
+    blocked: VecDeque<Blocked<T>>,
     last_wait: u64,
 }
 
+struct Blocked<T> {
+    wait: u64,
+    item: T,
+    /// `None` when it was woken.
+    wakes: Option<Wakes>,
+}
+
+/// What a sender that waits for room is woken by.
+pub(crate) enum Wakes {
+    Thread(Thread),
+    Task(Arc<GuardedWaker>),
+}
+
+impl Wakes {
+    /// A task's waker may run any code: the caller holds no lock.
+    fn wake(self) {
+        match self {
+            Wakes::Thread(thread) => thread.unpark(),
+            Wakes::Task(waker) => GuardedWaker::wake(waker),
+        }
+    }
+}
+
 impl<T> State<T> {
+    fn index_of(&self, wait: u64) -> Option<usize> {
+        self.blocked.binary_search_by_key(&wait, |blocked| blocked.wait).ok()
+    }
+
+    fn push(&mut self, item: T) -> IsAwaited {
+        self.items.push_back(item);
+        self.arrived += 1;
+        IsAwaited(mem::take(&mut self.is_awaited))
+    }
+
     /// No item will come any more.
     fn is_over(&self) -> bool {
         self.senders == 0 || self.is_closed
@@ -52,6 +89,13 @@ pub(crate) enum Refused<T> {
     Closed(T),
 }
 
+/// Where the item of a sender is: in the channel, or in the line, under this number.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Placed {
+    Inside(IsAwaited),
+    InLine(u64),
+}
+
 /// Why there is no item to take.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Nothing {
@@ -64,6 +108,8 @@ pub(crate) enum Nothing {
 pub(crate) struct Look {
     pub(crate) items: usize,
     pub(crate) senders: usize,
+    /// How many senders wait for room.
+    pub(crate) blocked: usize,
     pub(crate) is_closed: bool,
 }
 
@@ -96,36 +142,64 @@ impl<T> Shared<T> {
         if state.items.len() >= self.capacity {
             return Err(Refused::Full(item));
         }
-        state.items.push_back(item);
-        state.arrived += 1;
-        Ok(IsAwaited(mem::take(&mut state.is_awaited)))
+        Ok(state.push(item))
+    }
+
+    /// Puts an item in, or into the line of those that wait for room. It comes back if the channel is closed.
+    pub(crate) fn push_or_wait(&self, item: T, wakes: Wakes) -> Result<Placed, T> {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return Err(item);
+        }
+        if state.items.len() < self.capacity {
+            return Ok(Placed::Inside(state.push(item)));
+        }
+        state.last_wait += 1;
+        let wait = state.last_wait;
+        state.blocked.push_back(Blocked { wait, item, wakes: Some(wakes) });
+        Ok(Placed::InLine(wait))
+    }
+
+    /// Where the item is that was put into the line. It comes back if the channel was closed meanwhile.
+    pub(crate) fn look_after(&self, wait: u64, wakes: Option<Wakes>) -> Result<Placed, T> {
+        let mut state = self.state.lock();
+        let Some(index) = state.index_of(wait) else {
+            return Ok(Placed::Inside(IsAwaited(false))); // the loop poked itself
+        };
+        if state.is_closed {
+            let blocked = state.blocked.remove(index);
+            drop(state);
+            return blocked.map_or(Ok(Placed::InLine(wait)), |blocked| Err(blocked.item));
+        }
+        let before = wakes.and_then(|wakes| state.blocked[index].wakes.replace(wakes));
+        drop(state);
+        drop(before); // after the lock: it may run anything
+        Ok(Placed::InLine(wait))
+    }
+
+    /// Takes an item out of the line; `None` if it is in the channel.
+    pub(crate) fn withdraw(&self, wait: u64) -> Option<T> {
+        let mut state = self.state.lock();
+        let index = state.index_of(wait)?;
+        let blocked = state.blocked.remove(index);
+        drop(state);
+        blocked.map(|blocked| blocked.item)
     }
 
     /// Puts an item in; blocks the thread while there is no room. The item comes back if the channel is closed, before or meanwhile.
-    pub(crate) fn push_blocking(&self, mut item: T) -> Result<IsAwaited, T> {
-        let mut wait = None;
+    pub(crate) fn push_blocking(&self, item: T) -> Result<IsAwaited, T> {
+        let mut placed = match self.push(item) {
+            Ok(awaited) => return Ok(awaited),
+            Err(Refused::Closed(item)) => return Err(item),
+            Err(Refused::Full(item)) => self.push_or_wait(item, Wakes::Thread(current()))?,
+        };
         loop {
-            let mut state = self.state.lock();
-            if let Some(wait) = wait.take()
-                && let Ok(index) = state.blocked.binary_search_by_key(&wait, |(wait, _)| *wait)
-            {
-                state.blocked.remove(index); // it was not unparked for the room
-            }
-            if !state.is_closed && state.items.len() >= self.capacity {
-                state.last_wait += 1;
-                let number = state.last_wait;
-                state.blocked.push_back((number, current()));
-                wait = Some(number);
-                drop(state);
-                park(); // it may return early: look again
-                continue;
-            }
-            drop(state);
-            // Another sender may have taken the room since: then the wait begins anew.
-            match self.push(item) {
-                Ok(awaited) => return Ok(awaited),
-                Err(Refused::Closed(item)) => return Err(item),
-                Err(Refused::Full(back)) => item = back,
+            match placed {
+                Placed::Inside(awaited) => return Ok(awaited),
+                Placed::InLine(wait) => {
+                    park(); // it may return early: look again
+                    placed = self.look_after(wait, None)?;
+                }
             }
         }
     }
@@ -146,24 +220,26 @@ impl<T> Shared<T> {
 impl<T> Shared<T> {
     pub(crate) fn look(&self) -> Look {
         let state = self.state.lock();
-        let (items, senders) = (state.items.len(), state.senders);
-        Look { items, senders, is_closed: state.is_closed }
+        let (items, senders, blocked) = (state.items.len(), state.senders, state.blocked.len());
+        Look { items, senders, blocked, is_closed: state.is_closed }
     }
 
-    /// Takes the first item, and lets the thread go on that has waited longest for room.
-    pub(crate) fn take(&self) -> Result<T, Nothing> {
+    /// Takes the first item, and lets the item in that has waited longest for room.
+    pub(crate) fn take(&self) -> Result<(T, IsAwaited), Nothing> {
         let mut state = self.state.lock();
         let item = state.items.pop_front();
         state.arrived = state.arrived.min(state.items.len());
         let Some(item) = item else {
             return Err(if state.is_over() { Nothing::AnyMore } else { Nothing::Yet });
         };
-        let unblocked = state.blocked.pop_front();
+        let first = if state.is_closed { None } else { state.blocked.pop_front() };
+        let Some(Blocked { item: next, wakes, .. }) = first else {
+            return Ok((item, IsAwaited(false)));
+        };
+        let awaited = state.push(next);
         drop(state);
-        if let Some((_, thread)) = unblocked {
-            thread.unpark();
-        }
-        Ok(item)
+        wakes.into_iter().for_each(Wakes::wake);
+        Ok((item, awaited))
     }
 
     /// A task is about to wait. True if it has something to look at already; otherwise the next sender pokes the loop.
@@ -190,11 +266,9 @@ impl<T> Shared<T> {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
-        let blocked = mem::take(&mut state.blocked);
+        let all: Vec<_> = state.blocked.iter_mut().filter_map(|it| it.wakes.take()).collect();
         drop(state);
-        for (_, thread) in blocked {
-            thread.unpark();
-        }
+        all.into_iter().for_each(Wakes::wake);
     }
 
     /// What is left in the channel.

@@ -1,6 +1,7 @@
 //! The future that waits in a line.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -33,21 +34,23 @@ pub(crate) trait Owner {
     fn hand_out(&self) {}
 }
 
-/// Waits in line until it is called.
+/// Waits in line until it is called. It borrows the owner, or shares it.
 #[must_use = "a future does nothing unless awaited"]
-pub(crate) struct Wait<'a, O: Owner> {
-    owner: &'a O,
+pub(crate) struct Wait<P: Deref<Target: Owner>> {
+    owner: P,
     key: Option<WaitKey>,
     told: Told,
 }
 
-impl<'a, O: Owner> Wait<'a, O> {
-    pub(crate) fn new(owner: &'a O) -> Wait<'a, O> {
+impl<P: Deref<Target: Owner>> Wait<P> {
+    pub(crate) fn new(owner: P) -> Wait<P> {
         Wait { owner, key: None, told: Told::default() }
     }
 }
 
-impl<O: Owner> Future for Wait<'_, O> {
+impl<P: Deref<Target: Owner>> Unpin for Wait<P> {}
+
+impl<P: Deref<Target: Owner>> Future for Wait<P> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -55,7 +58,7 @@ impl<O: Owner> Future for Wait<'_, O> {
     }
 }
 
-impl<O: Owner> Wait<'_, O> {
+impl<P: Deref<Target: Owner>> Wait<P> {
     /// While a cancel is being delivered, or an observer is told.
     #[cold]
     #[inline(never)]
@@ -172,7 +175,7 @@ impl<O: Owner> Wait<'_, O> {
     }
 }
 
-impl<O: Owner> Drop for Wait<'_, O> {
+impl<P: Deref<Target: Owner>> Drop for Wait<P> {
     #[inline]
     fn drop(&mut self) {
         if self.key.is_some() {

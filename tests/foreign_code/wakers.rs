@@ -58,6 +58,13 @@ fn received(w: &W) -> Kept {
     (Box::pin(async move { drop(receiver.recv().await) }), Rc::new(send))
 }
 
+fn sent(w: &W) -> Kept {
+    let ((sender, receiver), code) = (thread_channel(1), w.code.clone());
+    drop(sender.send_nowait(code.token("an item")));
+    let send = async move { drop(sender.send_async(code.token("an item")).await) };
+    (Box::pin(send), Rc::new(move || drop(receiver.recv_nowait())))
+}
+
 fn got(w: &W) -> Kept {
     let (queue, code) = (Rc::new(Queue::bounded(1)), w.code.clone());
     let getter = queue.clone();
@@ -183,12 +190,13 @@ fn remote(w: &W) -> Kept {
 
 type Kind = (&'static str, fn(&W) -> Kept);
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     ("of an event", evented),
     ("of a lock", locked),
     ("of a semaphore", permitted),
     ("of a request for several permits", permitted_several),
     ("of a receiver of a channel", received),
+    ("of a sender of a channel", sent),
     ("of a getter of a queue", got),
     ("of a putter of a queue", put),
     ("of a promise", promised),
