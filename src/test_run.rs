@@ -34,8 +34,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// It panics at the line of its call, with all that it has to say, if
 ///
 /// - a failure was reported, because no code took it: the panic of a task, such as an assertion that failed there, the `Err` of a
-///   task of [`try_create_task`](crate::try_create_task), the panic of a callback or of a destructor, a swallowed cancel, or any
-///   other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, and a jump
+///   task of [`try_create_task`](crate::try_create_task), the panic of a callback or of a destructor, a swallowed cancel, a
+///   clean-up that its grace time has cut off, or any other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, and a jump
 ///   of virtual time over what may come from outside, which are only printed;
 /// - `main` has ended and has forgotten tasks: they go on, and it has neither awaited nor cancelled them. The message says which,
 ///   where they were created, and what each waits for. A task that `main` has cancelled may still be there; to let it clean up

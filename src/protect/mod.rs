@@ -39,7 +39,7 @@
 //! | `inside` | what a future in a protection does not see |
 //! | `grace` | the time limit that cancels more than once |
 //!
-//! It stands on `reason`, `error`, the kernel, `kept_waker`, `delivery`, `cancel`, `catch` and `timeout`.
+//! It stands on `reason`, `error`, the kernel, `kept_waker`, `delivery`, `cancel`, `catch`, `report` and `timeout`.
 
 mod frame;
 mod grace;
@@ -51,6 +51,7 @@ use std::time::Duration;
 
 use crate::catch::{Cleanup, Ending, Held, catch_all};
 use crate::error::TimedOut;
+use crate::report::report_clean_up_cut_off;
 use frame::Protection;
 
 /// Awaits `future`, and holds every cancel back until it has ended, or until `grace` has passed.
@@ -124,8 +125,9 @@ pub fn protect<F: Future>(
 /// nothing interrupts `cleanup`.
 ///
 /// `cleanup` is in a [`protect`]: a second cancel, a time limit around this, a group and the end of the run are held back until it
-/// has ended. When `grace` has passed, it is cancelled, and then this goes on as after a clean-up that has ended. A clean-up that has
-/// to know of that is a [`finally`](crate::finally()) with a [`protect`] in it.
+/// has ended. When `grace` has passed, it is cancelled, that it was cut off is reported to the loop's exception handler
+/// ([`Failure::CleanUpCutOff`](crate::Failure::CleanUpCutOff)), and then this goes on as after a clean-up that has ended. A clean-up
+/// that has to know of that itself is a [`finally`](crate::finally()) with a [`protect`] in it.
 ///
 /// # Cancellation
 /// A cancel of `body` goes on after `cleanup`; so does one that was held back. If this future is dropped before its end, `cleanup`
@@ -167,7 +169,10 @@ pub fn finally_within<F: Future, By>(
     let at = Location::caller();
     async move {
         let ended = catch_all(body).await;
-        let (_, held_back) = Held::new(cleanup.start(), Protection::new(grace, at)).await;
+        let (cleaned, held_back) = Held::new(cleanup.start(), Protection::new(grace, at)).await;
+        if cleaned.is_err() {
+            report_clean_up_cut_off(grace, at);
+        }
         match (ended, held_back) {
             (Err(Ending::Panicked(payload)), _) => resume_unwind(payload),
             (_, Some(cancelled)) | (Err(Ending::Cancelled(cancelled)), None) => {

@@ -95,6 +95,14 @@ pub enum Failure {
         /// The time after the last one.
         to: Instant,
     },
+    /// The clean-up of a [`finally_within`](crate::finally_within) was not done when its grace time had passed, or that of a
+    /// protection around it, and was cut off.
+    CleanUpCutOff {
+        /// How long it had.
+        grace: Duration,
+        /// The line of the `finally_within`.
+        at: &'static Location<'static>,
+    },
     /// A run has ended and has cancelled this task, but the task has caught the cancel and goes on; so the run goes on, too.
     /// Reported once a task.
     OutlivesRun {
@@ -113,6 +121,7 @@ impl Failure {
             Failure::Livelock { .. } => "livelock",
             Failure::SlowPoll { .. } => "slow poll",
             Failure::JumpedOverOutside { .. } => "jump",
+            Failure::CleanUpCutOff { .. } => "clean-up cut off",
             _ => "failure",
         }
     }
@@ -222,6 +231,11 @@ impl fmt::Display for Failure {
                 "was woken from outside when its virtual time had jumped from {from} to {to}: if a task waited for a socket or another \
                  thread meanwhile, the time limits around that may have expired too soon; use `run`, or keep the clock from \
                  jumping while the answer is awaited (`VirtualClock::hold`)"
+            ),
+            Failure::CleanUpCutOff { grace, at } => write!(
+                f,
+                "has not cleaned up in time: the clean-up of its `finally_within` at {at}, with a grace time of {grace:?}, was cut off; \
+                 give it more time, or let it take less"
             ),
             Failure::OutlivesRun { waited } => {
                 let waited = waited.map(|waited| format!(" for {waited:.1?}")).unwrap_or_default();

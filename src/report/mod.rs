@@ -19,6 +19,7 @@ mod context;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::panic::{Payload, swallow, text_of};
 use crate::engine::Engine;
@@ -186,6 +187,14 @@ pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
 pub fn call_exception_handler(text: impl Into<String>) {
     let text = text.into(); // first: a caller's `into` may run anything
     report_context(&ExceptionContext::of_program(current::task().as_ref(), text));
+}
+
+/// Reports that the clean-up of the running task was cut off, in the `finally_within` of the line `at`.
+#[cold]
+pub(crate) fn report_clean_up_cut_off(grace: Duration, at: &'static Location<'static>) {
+    if let Some(task) = current::task() {
+        report_context(&ExceptionContext::of(&task, Failure::CleanUpCutOff { grace, at }));
+    }
 }
 
 /// Reports the failure of a call, or of blocking work, that was scheduled at `location`.
