@@ -4,6 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -320,6 +321,80 @@ fn cancel_all_cancels_what_runs_and_the_set_goes_on() {
         assert_eq!(cancelled.cancelled_by().unwrap().at().unwrap().line(), line);
         log.expect(&[(6, "slow is clean")]);
         assert_eq!(set.next().await, Some(("new", Ok(()))));
+    });
+}
+
+#[test]
+fn cancel_ends_the_tasks_with_a_key_and_leaves_the_others_and_what_has_ended() {
+    run_virtual(async {
+        let mut set = TaskSet::new();
+        for (key, millis) in [("a", 1), ("b", 50), ("a", 60), ("a", 70)] {
+            set.create_task(key.to_owned(), after(millis));
+        }
+        sleep(ms(5)).await;
+        assert_eq!((set.cancel("a"), set.cancel("none")), (2, 0));
+        yield_now().await;
+        assert_eq!(set.cancel("a"), 0, "they have ended");
+        let line = line!() - 3;
+        let (key, ended) = set.next().await.unwrap();
+        assert_eq!((&*key, ended), ("a", Ok(1)), "it had ended before");
+        let TaskError::Cancelled(cancelled) = set.next().await.unwrap().1.unwrap_err() else {
+            unreachable!()
+        };
+        assert_eq!(cancelled.cancelled_by().unwrap().at().unwrap().line(), line);
+        let expected =
+            [("a".to_owned(), "cancelled".to_owned()), ("b".to_owned(), "50".to_owned())];
+        assert_eq!(rest(&mut set).await, expected);
+    });
+}
+
+#[test]
+fn a_comparison_of_keys_that_panics_or_uses_the_set_changes_nothing() {
+    thread_local!(static SET: RefCell<Option<TaskSet<Key, u64>>> = const { RefCell::new(None) });
+    struct Key(u32);
+    impl PartialEq for Key {
+        fn eq(&self, other: &Key) -> bool {
+            SET.with_borrow(|set| {
+                let set = set.as_ref().unwrap();
+                assert_eq!((set.len(), set.running()), (3, 3), "{set:?}");
+                assert!(self.0 != 2, "a comparison panics");
+                self.0 == other.0
+            })
+        }
+    }
+    run_virtual(async {
+        SET.set(Some(TaskSet::new()));
+        SET.with_borrow_mut(|set| {
+            set.as_mut().unwrap().extend((1..4).map(|n| (Key(n), after(50))));
+        });
+        let cancel = |number| {
+            let cancel = || SET.with_borrow(|set| set.as_ref().unwrap().cancel(&Key(number)));
+            catch_unwind(AssertUnwindSafe(cancel)).ok()
+        };
+        assert_eq!(cancel(1), None, "nothing is cancelled if a later key panics");
+        let set = SET.take().unwrap();
+        turns(2).await;
+        assert_eq!(set.running(), 3);
+    });
+}
+
+#[test]
+fn extend_creates_a_task_for_each_at_the_line_of_the_call() {
+    run_virtual(async {
+        let mut set = TaskSet::with_limit(2);
+        set.create_task(0, after(5));
+        set.extend((1..4).map(|n| (n, after(5))));
+        let line = line!() - 1;
+        let lines: Vec<_> = all_tasks()[2..].iter().map(|task| task.spawned_at().line()).collect();
+        assert_eq!(lines, [line; 3]);
+        assert_eq!(rest(&mut set).await.len(), 4);
+        assert_eq!(millis_now(), 10, "the limit counts");
+        let panics = (0..3).map(|n| {
+            assert!(n < 2, "an iterator panics");
+            (n, after(1))
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| set.extend(panics))).is_err());
+        assert_eq!(rest(&mut set).await.len(), 2, "those that came are there");
     });
 }
 

@@ -255,7 +255,7 @@ pub enum What<'a> {
     },
     /// Something was reported: to the exception handler, or, for a deadlock, to the caller of the run.
     Reported {
-        /// "deadlock", "stall", "livelock", "slow poll", "failure".
+        /// "deadlock", "stall", "livelock", "slow poll", "jump", "clean-up cut off", "failure".
         kind: &'static str,
         /// The report.
         text: Text<'a>,

@@ -21,7 +21,7 @@
 //! | `mod` (this file) | the functions, their futures, and how a race is decided |
 //! | `racers` | from an argument to racers, and which of their ends decide |
 //!
-//! It stands on `base`, `reason`, the kernel, `delivery`, `awaited`, `join`, `gather` and `exception_group`.
+//! It stands on `base`, `reason`, `error`, the kernel, `delivery`, `awaited`, `join`, `gather` and `exception_group`.
 
 mod racers;
 
@@ -88,11 +88,33 @@ use racers::{Racer, drop_hard};
 /// # });
 /// ```
 ///
+/// *Which one* has won: give each output a number, or a variant of an enum. [`first_ok`] does it by `map` of its `Result`.
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{race, sleep};
+///
+/// let futures = [3, 1, 2].map(|n| sleep(Duration::from_secs(n)));
+/// let numbered = futures.into_iter().enumerate().map(|(index, it)| async move { (index, it.await) });
+/// assert_eq!(race(numbered).await, (1, ()));
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Ended { Text(&'static str), Closed }
+/// let text = async { Ended::Text("hello") };
+/// let closed = async {
+///     sleep(Duration::from_secs(60)).await;
+///     Ended::Closed
+/// };
+/// assert_eq!(race((text, closed)).await, Ended::Text("hello"));
+/// # });
+/// ```
+///
 /// # In asyncio
 /// There is none; `asyncio.wait(tasks, return_when=FIRST_COMPLETED)`, and then cancelling and awaiting the others.
 #[doc(alias = "select")]
 #[doc(alias = "select_all")]
 #[doc(alias = "Promise.race")]
+#[doc(alias = "enumerate")]
 #[track_caller]
 pub fn race<I: IntoRace<M>, M>(futures: I) -> Race<I::Output> {
     let at = Location::caller();

@@ -8,19 +8,32 @@ use std::mem;
 use std::panic::Location;
 
 use crate::base::kind::{Fallible, Plain};
+use crate::error::TaskError;
 use crate::gather::{Child, FromIterable, FromTuple, GatherChild, PlainChild, SpawnSite, TryChild};
 use crate::kernel::record::{Flag, RecordRef};
 use crate::reason::{Cause, Reason};
 
 /// A child of a gathering that races. Sealed, as [`GatherChild`] is.
 pub(super) trait Racer: GatherChild + 'static {
-    fn record(&self) -> &RecordRef;
+    /// What an await of a task gives that the race has made, and what one of a given task does.
+    type Own: 'static;
+    type Given: 'static;
+
+    fn child(&self) -> &Child<Self::Own, Self::Given>;
+
+    fn record(&self) -> &RecordRef {
+        self.child().member().record
+    }
 
     /// Its task was created by the race.
-    fn is_own(&self) -> bool;
+    fn is_own(&self) -> bool {
+        matches!(self.child(), Child::Own(_))
+    }
 
     /// It is a handle whose outcome was taken.
-    fn is_taken(&self) -> bool;
+    fn is_taken(&self) -> bool {
+        self.child().is_taken()
+    }
 
     /// The racer has ended. Whether that decides the race.
     fn decides(&self) -> bool;
@@ -31,16 +44,11 @@ pub(super) trait Racer: GatherChild + 'static {
 
 /// All that a race takes counts as its end, but for a cancel of a task that it has made: that racer is out.
 impl<O: 'static> Racer for PlainChild<O> {
-    fn record(&self) -> &RecordRef {
-        self.0.member().record
-    }
+    type Own = Result<O, TaskError>;
+    type Given = O;
 
-    fn is_own(&self) -> bool {
-        matches!(self.0, Child::Own(_))
-    }
-
-    fn is_taken(&self) -> bool {
-        self.0.is_taken()
+    fn child(&self) -> &Child<Self::Own, O> {
+        &self.0
     }
 
     fn decides(&self) -> bool {
@@ -50,16 +58,11 @@ impl<O: 'static> Racer for PlainChild<O> {
 
 /// A success counts, and a panic of a task that the race has made. The panic of a given task is an error of its `Result`.
 impl<T: 'static, E: 'static> Racer for TryChild<T, E> {
-    fn record(&self) -> &RecordRef {
-        self.0.member().record
-    }
+    type Own = Result<T, TaskError<E>>;
+    type Given = Result<T, E>;
 
-    fn is_own(&self) -> bool {
-        matches!(self.0, Child::Own(_))
-    }
-
-    fn is_taken(&self) -> bool {
-        self.0.is_taken()
+    fn child(&self) -> &Child<Self::Own, Self::Given> {
+        &self.0
     }
 
     fn decides(&self) -> bool {

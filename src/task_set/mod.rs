@@ -21,6 +21,7 @@
 
 mod state;
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -222,6 +223,36 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
         self.state.running()
     }
 
+    /// Requests the cancel of the tasks with this key that have not ended, and returns how many those are. Their results come by
+    /// [`next`](TaskSet::next), as always.
+    ///
+    /// It compares the key with that of each task. A program that cancels often keeps what
+    /// [`create_task`](TaskSet::create_task) returns.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::time::Duration;
+    /// use loopwheel::{TaskSet, sleep};
+    ///
+    /// let mut set = TaskSet::new();
+    /// for name in ["mail", "news"] {
+    ///     set.create_task(name.to_owned(), sleep(Duration::from_secs(60)));
+    /// }
+    /// assert_eq!(set.cancel("mail"), 1);
+    /// let (name, result) = set.next().await.unwrap();
+    /// assert!(name == "mail" && result.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    #[doc(alias = "abort")]
+    #[track_caller]
+    pub fn cancel<Q: PartialEq + ?Sized>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+    {
+        self.state.cancel_where(|it| it.borrow() == key, &Reason::at(Location::caller()))
+    }
+
     /// Requests the cancel of every task that has not ended. Their results come by [`next`](TaskSet::next), as always.
     ///
     /// The set goes on: tasks that are created afterwards are not cancelled.
@@ -242,7 +273,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
     #[doc(alias = "abort_all")]
     #[track_caller]
     pub fn cancel_all(&self) {
-        self.state.cancel_all(&Reason::at(Location::caller()));
+        self.state.cancel_where(|_| true, &Reason::at(Location::caller()));
     }
 
     /// Cancels every task, and waits until all have ended. The set is empty then.
@@ -270,7 +301,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
     pub fn shutdown(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
         async move {
-            self.state.cancel_all(&Reason::at(at));
+            self.state.cancel_where(|_| true, &Reason::at(at));
             while let Some(member) = self.next_member().await {
                 member.discard();
             }
@@ -328,6 +359,32 @@ impl<K: 'static, T: 'static> TaskSet<K, T> {
     }
 }
 
+/// Creates a task for each key and future, as [`create_task`](TaskSet::create_task) does.
+///
+/// # Panics
+/// As that does. If the iterator panics, the tasks of the futures that came are in the set.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{TaskSet, sleep};
+///
+/// let mut set = TaskSet::new();
+/// set.extend([3, 1, 2].map(|n| (n, sleep(Duration::from_secs(n)))));
+/// assert_eq!(set.next().await, Some((1, Ok(()))));
+/// # });
+/// ```
+impl<K: 'static, F: Future<Output: 'static> + 'static> Extend<(K, F)> for TaskSet<K, F::Output> {
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = (K, F)>>(&mut self, tasks: I) {
+        let at = Location::caller();
+        for (key, future) in tasks {
+            self.create(key, Plain, future, at);
+        }
+    }
+}
+
 impl<K: 'static, T: 'static, E: fmt::Debug + 'static> TaskSet<K, T, E> {
     /// Creates a task that can fail in the set: its `Err` is [`TaskError::Failed`].
     ///
@@ -366,7 +423,7 @@ impl<K: 'static, T: 'static, E: 'static> Default for TaskSet<K, T, E> {
 impl<K: 'static, T: 'static, E: 'static> Drop for TaskSet<K, T, E> {
     fn drop(&mut self) {
         let reason = Reason::own(Cause::SetDropped, Some(self.created_at));
-        self.state.cancel_all(&reason);
+        self.state.cancel_where(|_| true, &reason);
         self.detach_all();
     }
 }

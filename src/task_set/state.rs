@@ -134,16 +134,16 @@ impl<K: 'static, T: 'static, E: 'static> State<K, T, E> {
         });
     }
 
-    /// Cancels all that run. Their records are copied first, because a cancel may end one.
-    pub(super) fn cancel_all(&self, reason: &Reason) {
+    /// Cancels those that run whose keys are wanted; says how many. Their records are copied first, because a cancel may end one.
+    /// `is_wanted` may run any code: the caller lends the set, so no member comes or goes meanwhile.
+    pub(super) fn cancel_where(&self, is_wanted: impl Fn(&K) -> bool, reason: &Reason) -> usize {
         let records: Vec<RecordRef> = {
             let members = self.members.borrow();
-            let records = members.iter().map(|member| member.task.record());
-            records.filter(|record| !record.has(Flag::DONE)).cloned().collect()
+            let running = members.iter().filter(|member| !member.task.record().has(Flag::DONE));
+            let wanted = running.filter(|member| is_wanted(&member.key));
+            wanted.map(|member| member.task.record().clone()).collect()
         };
-        for record in records {
-            record.cancel(reason);
-        }
+        records.iter().filter(|record| record.cancel(reason)).count()
     }
 
     /// Takes all members out, in the order of their creation. From now on no key is asked for.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use loopwheel::sync::{Condition, Promise};
 use loopwheel::{
-    AllCompleted, EventLoop, ExceptionGroup, Task, TaskBuilder, TaskGroup, TaskHandle,
+    AllCompleted, EventLoop, ExceptionGroup, Task, TaskBuilder, TaskGroup, TaskHandle, TaskSet,
     as_completed, call_exception_handler, create_task, gather, sleep, try_create_task, wait,
     yield_now,
 };
@@ -147,6 +147,18 @@ fn iterators() -> Vec<Place> {
             if let Some(gathered) = w.call(|| gather(futures)) {
                 w.task(gathered);
             }
+        }),
+        inside("the iterator of TaskSet::extend", Goes::Caller, async |w| {
+            let mut set = TaskSet::new();
+            let tasks = sleepers(&w).into_iter().map(|task| (1, async move { drop(task.await) }));
+            w.call(|| set.extend(items(&w, tasks.collect())));
+            w.task(async move { while set.next().await.is_some() {} });
+        }),
+        inside("== of a key in TaskSet::cancel", Goes::Caller, async |w| {
+            let mut set = TaskSet::new();
+            set.extend((0..3).map(|_| (Value::new(&w.code, On::Ord), sleep(ms(1)))));
+            w.call(|| set.cancel(&Value::new(&w.code, On::Ord)));
+            w.task(async move { while set.next().await.is_some() {} });
         }),
         inside("the iterator of wait", Goes::Caller, async |w| {
             let tasks = sleepers(&w);
