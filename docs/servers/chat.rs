@@ -4,8 +4,8 @@
 //! of its own that writes them: so one that reads slowly does not hold the others up. If its queue is full, it misses lines, and is
 //! told how many.
 //!
-//! `cargo run -p ecosystem --example chat -- 4000`, and then `nc localhost 4000` in several terminals. Ctrl-C cancels `main`,
-//! and with it all clients; the exit code is 130.
+//! `cargo run -p ecosystem --example chat -- 4000`, and then `nc localhost 4000` in several terminals. Ctrl-C or SIGTERM
+//! cancels `main`, and with it all clients; the exit code is the shell's for the signal, 130 or 143.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -138,20 +138,28 @@ async fn serve(listener: TcpListener) -> io::Result<Infallible> {
     .map_err(|errors| io::Error::other(format!("{errors}")))
 }
 
-/// Serves until Ctrl-C, and returns the exit code.
-pub(crate) fn serve_until_ctrl_c(port: u16) -> u8 {
+/// The shell's number for the signal: 130 for SIGINT, 143 for SIGTERM.
+fn exit_code(signal: Option<io::Result<Signal>>) -> u8 {
+    let is_term = matches!(signal, Some(Ok(Signal::Term)));
+    if is_term { 143 } else { 130 }
+}
+
+/// Serves until Ctrl-C or SIGTERM, and returns the exit code.
+pub(crate) fn serve_until_a_signal(port: u16) -> u8 {
+    let code = Rc::new(Cell::new(0));
+    let signalled = code.clone();
     let ended = loopwheel::io::try_run(async {
-        let (main, mut presses) = (current_task(), Signals::new([Signal::Int])?);
+        let (main, mut signals) = (current_task(), Signals::new([Signal::Int, Signal::Term])?);
         drop(create_task(async move {
-            presses.next().await;
-            main.cancel_with_reason("Ctrl-C");
+            signalled.set(exit_code(signals.next().await));
+            main.cancel_with_reason("a signal");
         }));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         println!("listening on {}", listener.local_addr()?);
         serve(listener).await
     });
     let error: Box<dyn Error> = match ended {
-        Err(RunError::Cancelled(_)) => return 130, // the shell's number for SIGINT
+        Err(RunError::Cancelled(_)) => return code.get(),
         Err(error) => error.into(),
         Ok(Err(error)) => error.into(),
     };
@@ -161,5 +169,5 @@ pub(crate) fn serve_until_ctrl_c(port: u16) -> u8 {
 
 fn main() -> ExitCode {
     let port = env::args().nth(1).map_or(4000, |port| port.parse().expect("a port"));
-    ExitCode::from(serve_until_ctrl_c(port))
+    ExitCode::from(serve_until_a_signal(port))
 }

@@ -1,12 +1,13 @@
 //! # An HTTP server that stops gracefully
 //!
-//! `hyper` serves, and each connection is a child of one group. At Ctrl-C the server accepts no more. A connection that is idle ends
-//! at once, and one that answers a request finishes it, if that takes no longer than the grace of five seconds. What is left then
-//! is cut. The exit code is 0 if every connection has finished, and 130, the shell's for SIGINT, if one was cut. A second Ctrl-C
-//! does not wait.
+//! `hyper` serves, and each connection is a child of one group. At Ctrl-C, or SIGTERM, which is how service managers and containers
+//! stop a program, the server accepts no more. A connection that is idle ends at once, and one that answers a request finishes it,
+//! if that takes no longer than the grace of five seconds. What is left then is cut. The exit code is 0 if every connection has
+//! finished, and the shell's for the signal, 130 or 143, if one was cut. A second signal does not wait.
 //!
 //! `cargo run -p ecosystem --example http_server -- 8080 5`: the port, and the seconds of grace.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::env;
 use std::future::pending;
@@ -29,8 +30,6 @@ use hyper::{Request, Response};
 use loopwheel::sync::Event;
 use loopwheel::{TaskGroup, create_task, now, sleep, timeout};
 use smol_hyper::rt::FuturesIo;
-
-const INTERRUPTED: u8 = 130;
 
 async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
     println!("{} {}", request.method(), request.uri());
@@ -92,20 +91,29 @@ async fn serve(listener: TcpListener, stop: Rc<Event>, grace: Duration) -> bool 
     served.await.is_ok()
 }
 
-/// Sets `stop` at the first Ctrl-C, and ends the program at the second.
-async fn stop_at_ctrl_c(mut presses: Signals, stop: Rc<Event>) {
-    presses.next().await;
-    stop.set();
-    presses.next().await;
-    std::process::exit(INTERRUPTED.into());
+/// The shell's number for the signal: 130 for SIGINT, 143 for SIGTERM.
+fn exit_code(signal: Option<io::Result<Signal>>) -> u8 {
+    let is_term = matches!(signal, Some(Ok(Signal::Term)));
+    if is_term { 143 } else { 130 }
 }
 
-/// Serves until Ctrl-C, and returns the exit code.
-pub(crate) fn serve_until_ctrl_c(port: u16, grace: Duration) -> u8 {
+/// Sets `stop` at the first signal, of which `code` is the exit code, and ends the program at the second.
+async fn stop_at_a_signal(mut signals: Signals, stop: Rc<Event>, code: Rc<Cell<u8>>) {
+    code.set(exit_code(signals.next().await));
+    stop.set();
+    let second = exit_code(signals.next().await);
+    std::process::exit(second.into());
+}
+
+/// Serves until Ctrl-C or SIGTERM, and returns the exit code.
+pub(crate) fn serve_until_a_signal(port: u16, grace: Duration) -> u8 {
+    let code = Rc::new(Cell::new(0));
+    let signalled = code.clone();
     let finished = loopwheel::io::run(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let stop = Rc::new(Event::new());
-        drop(create_task(stop_at_ctrl_c(Signals::new([Signal::Int])?, stop.clone())));
+        let signals = Signals::new([Signal::Int, Signal::Term])?;
+        drop(create_task(stop_at_a_signal(signals, stop.clone(), signalled)));
         println!("listening on {}", listener.local_addr()?);
         Ok::<_, io::Error>(serve(listener, stop, grace).await)
     });
@@ -116,7 +124,7 @@ pub(crate) fn serve_until_ctrl_c(port: u16, grace: Duration) -> u8 {
         }
         Ok(false) => {
             println!("the grace is over: the rest was cut");
-            INTERRUPTED
+            code.get()
         }
         Err(error) => {
             eprintln!("{error}");
@@ -129,5 +137,5 @@ fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let port = arguments.next().map_or(8080, |port| port.parse().expect("a port"));
     let grace = arguments.next().map_or(5.0, |grace| grace.parse().expect("seconds of grace"));
-    ExitCode::from(serve_until_ctrl_c(port, Duration::from_secs_f64(grace)))
+    ExitCode::from(serve_until_a_signal(port, Duration::from_secs_f64(grace)))
 }

@@ -5,7 +5,8 @@
 //! belongs to another loop is asked for with its `Handle`, which costs two switches of threads.
 //!
 //! The example counts: `add KEY NUMBER` answers with the new sum of that key, and says which loop took the client and which one
-//! has the key. `cargo run -p ecosystem --example per_core -- 4000`, and `nc localhost 4000`. Ctrl-C ends it; clients are cut.
+//! has the key. `cargo run -p ecosystem --example per_core -- 4000`, and `nc localhost 4000`. Ctrl-C or SIGTERM ends it;
+//! clients are cut.
 //!
 //! All sockets of `async-io` are in one poller of the process, in which the loops wait in turn. If the poller is what limits a
 //! program, give each loop one of its own, with `EventLoopBuilder::park_with`: `docs/embedding/reactor.rs`.
@@ -132,15 +133,15 @@ fn listen(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Serves with so many loops until Ctrl-C.
-pub(crate) fn serve_until_ctrl_c(port: u16, loops: usize) -> io::Result<()> {
+/// Serves with so many loops until Ctrl-C or SIGTERM.
+pub(crate) fn serve_until_a_signal(port: u16, loops: usize) -> io::Result<()> {
     let first = listen((Ipv4Addr::LOCALHOST, port).into())?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
     for _ in 1..loops {
         listeners.push(listen(address)?);
     }
-    let mut presses = Signals::new([Signal::Int])?;
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     // The loops have to know each other before they exist: a reservation becomes a loop on its thread.
     let (handles, reservations): (Vec<_>, Vec<_>) = (0..loops).map(|_| Handle::reserve()).unzip();
     let all: Arc<[Handle]> = handles.into();
@@ -157,7 +158,7 @@ pub(crate) fn serve_until_ctrl_c(port: u16, loops: usize) -> io::Result<()> {
         }
         loopwheel::io::run(async {
             println!("listening on {address}");
-            presses.next().await;
+            signals.next().await;
             for handle in &*all {
                 let told = handle.call_soon(|| SHARD.with(|shard| shard.stop.set()));
                 told.unwrap_or_else(|gone| eprintln!("{gone}"));
@@ -169,5 +170,5 @@ pub(crate) fn serve_until_ctrl_c(port: u16, loops: usize) -> io::Result<()> {
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).map_or(4000, |port| port.parse().expect("a port"));
-    serve_until_ctrl_c(port, thread::available_parallelism().map_or(1, NonZero::get))
+    serve_until_a_signal(port, thread::available_parallelism().map_or(1, NonZero::get))
 }

@@ -60,12 +60,12 @@ fn the_example() {
     let Ok(example) = env::var(EXAMPLE) else { return };
     println!(); // the line of the test harness ends
     std::process::exit(match &*example {
-        "chat" => chat::serve_until_ctrl_c(0).into(),
+        "chat" => chat::serve_until_a_signal(0).into(),
         "http_server" => {
             let grace = ms(variable(MILLIS).parse().unwrap());
-            http_server::serve_until_ctrl_c(0, grace).into()
+            http_server::serve_until_a_signal(0, grace).into()
         }
-        "per_core" => per_core::serve_until_ctrl_c(0, LOOPS).map_or(1, |()| 0),
+        "per_core" => per_core::serve_until_a_signal(0, LOOPS).map_or(1, |()| 0),
         "worker" => {
             let (server, name) = (variable(SERVER), variable(NAME));
             let work = ms(variable(MILLIS).parse().unwrap());
@@ -110,8 +110,17 @@ impl Program {
     }
 
     fn press_ctrl_c(&self) {
+        self.signal("-INT");
+    }
+
+    /// As a service manager does it, and what runs containers.
+    fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let process = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
     }
 
     fn exit_code(&mut self) -> Option<i32> {
@@ -246,6 +255,35 @@ impl Talker {
     fn hears(&mut self, expected: &str) {
         assert_eq!(self.next(), expected);
     }
+}
+
+#[test]
+fn each_server_ends_gracefully_at_sigterm() {
+    let _watchdog = Watchdog::new("servers, SIGTERM");
+    let mut server = Program::start("http_server", Duration::from_secs(60));
+    let slow = server.get("/slow");
+    server.says("GET /slow");
+    server.terminate();
+    assert_eq!(slow.join().unwrap().unwrap(), "slow, and finished\n");
+    server.says("every connection has finished");
+    assert_eq!(server.exit_code(), Some(0));
+
+    let mut server = Program::start("http_server", Duration::ZERO);
+    let cut = server.get("/never");
+    server.says("GET /never");
+    server.terminate();
+    server.says("the grace is over");
+    assert_eq!((cut.join().unwrap(), server.exit_code()), (None, Some(143)));
+
+    let mut server = Program::start("chat", Duration::ZERO);
+    let mut ada = Talker::enter(&server, "ada");
+    server.terminate();
+    assert_eq!(server.exit_code(), Some(143), "it has ended by itself");
+    assert!(ada.lines.next().is_none_or(|line| line.is_err()));
+
+    let mut server = Program::start("per_core", Duration::ZERO);
+    server.terminate();
+    assert_eq!(server.exit_code(), Some(0), "every loop has ended");
 }
 
 #[test]
