@@ -55,6 +55,42 @@ const QUIET: Duration = Duration::from_secs(60);
 /// goes on. What is left is then dropped hard. What keeps a test from ending is a poll that does not return; and an exception handler of
 /// its own, which is then the one that is told.
 ///
+/// # Sockets
+/// With the feature `async-io`, `TestRun::new().event_loop(loopwheel::io::builder())` is a test in which code under test talks by
+/// sockets, with a server and its client as two tasks. Virtual time stands still while an answer is under way, for
+/// [a second at most](crate::run_virtual#sockets-and-other-threads), and jumps when all sleep.
+///
+/// ```
+/// # #[cfg(feature = "async-io")]
+/// # fn it_echoes() -> std::io::Result<()> {
+/// use std::{io, time::Duration};
+/// use async_net::{TcpListener, TcpStream};
+/// use futures::{AsyncReadExt, AsyncWriteExt};
+/// use loopwheel::{TestRun, create_task, sleep};
+///
+/// async fn echo(listener: TcpListener) -> io::Result<()> {
+///     let (mut client, _) = listener.accept().await?;
+///     sleep(Duration::from_secs(3600)).await; // takes no time
+///     futures::io::copy(client.clone(), &mut client).await.map(drop)
+/// }
+///
+/// TestRun::new().event_loop(loopwheel::io::builder()).run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?; // a port that is free
+///     let address = listener.local_addr()?;
+///     let server = create_task(echo(listener));
+///     let mut client = TcpStream::connect(address).await?;
+///     client.write_all(b"hello").await?;
+///     let mut heard = [0; 5];
+///     client.read_exact(&mut heard).await?;
+///     assert_eq!(&heard, b"hello");
+///     drop(client); // the server ends, and so no task is left
+///     server.await.unwrap()
+/// })
+/// # }
+/// # #[cfg(feature = "async-io")]
+/// # it_echoes().unwrap();
+/// ```
+///
 /// # No macro
 /// `#[test]` and this call are all that a test needs: there is no `#[loopwheel::test]`. It would save one line, and it would take a
 /// crate for macros and a parser of Rust, which take longer to build than this crate.
@@ -193,8 +229,8 @@ impl TestRun {
         self
     }
 
-    /// The settings of the loop. Its clock is virtual unless they have another: `Clock::monotonic()` is for a test that waits for
-    /// sockets or for threads of its own.
+    /// The settings of the loop: those of `loopwheel::io::builder()` for a test [with sockets](run_test#sockets). Its clock is
+    /// virtual unless they have another: `Clock::monotonic()` is for a test that waits long for what is outside.
     ///
     /// # Examples
     /// ```
@@ -202,7 +238,7 @@ impl TestRun {
     ///
     /// let on_real_time = EventLoop::builder().clock(Clock::monotonic()).debug(true);
     /// TestRun::new().event_loop(on_real_time).run(async {
-    ///     // a socket of another crate
+    ///     // a server that takes longer than a second to answer
     /// });
     /// ```
     pub fn event_loop(mut self, settings: EventLoopBuilder) -> TestRun {

@@ -550,3 +550,37 @@ fn the_output_of_a_test_has_the_panic_of_the_task_its_place_and_the_line_of_the_
         assert!(text.contains(&part), "{part} is not in:\n{text}");
     }
 }
+
+#[cfg(feature = "async-io")]
+#[test]
+fn a_test_with_sockets_runs_on_virtual_time_and_fails_on_what_its_server_leaves() {
+    use async_net::{TcpListener, TcpStream};
+    use futures::{AsyncReadExt, AsyncWriteExt};
+
+    async fn echo_once(listener: TcpListener) -> std::io::Result<()> {
+        let (mut client, _) = listener.accept().await?;
+        sleep(ms(3_600_000)).await;
+        futures::io::copy(client.clone(), &mut client).await.map(drop)
+    }
+    let _watchdog = Watchdog::new("a_test_with_sockets_runs_on_virtual_time");
+    let test = |hangs_up: bool| {
+        TestRun::new().event_loop(loopwheel::io::builder()).run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = create_task(echo_once(listener));
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"hello").await.unwrap();
+            let mut heard = [0; 5];
+            client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"hello");
+            assert!(now().as_secs_f64() >= 3_600.0, "the hour has passed");
+            if hangs_up {
+                drop(client);
+                server.await.unwrap().unwrap();
+            }
+        });
+    };
+    test(true);
+    let left = failure_of(|| test(false));
+    assert!(left.contains("tasks go on that it has neither awaited nor cancelled"), "{left}");
+}
