@@ -148,6 +148,7 @@ mod kept_waker {
     pub(crate) struct GuardedWaker(pub(crate) Thread);
 
     impl GuardedWaker {
+        #[allow(clippy::needless_pass_by_value)] // as that of the crate
         pub(crate) fn wake(this: Arc<GuardedWaker>) {
             this.0.unpark();
         }

@@ -48,7 +48,9 @@ fn the_first_sender_that_waits_sends_first_thread_or_task_even_if_it_wakes_early
             until_blocked(&receiver, number).await;
         }
         for _ in 0..100 {
-            threads.iter().for_each(|it| it.thread().unpark()); // too early
+            for thread in &threads {
+                thread.thread().unpark(); // too early
+            }
             yield_now().await;
         }
         for number in 0..=6 {
@@ -56,7 +58,9 @@ fn the_first_sender_that_waits_sends_first_thread_or_task_even_if_it_wakes_early
             let passes = sender.send_nowait(99).is_ok();
             assert_eq!(passes, number == 6, "the room belongs to the first in the line");
         }
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 

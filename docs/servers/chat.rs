@@ -138,9 +138,9 @@ async fn serve(listener: TcpListener) -> io::Result<Infallible> {
     .map_err(|errors| io::Error::other(format!("{errors}")))
 }
 
-/// The shell's number for the signal: 130 for SIGINT, 143 for SIGTERM.
-fn exit_code(signal: Option<io::Result<Signal>>) -> u8 {
-    let is_term = matches!(signal, Some(Ok(Signal::Term)));
+/// Waits for a signal, and returns the shell's number for it: 130 for SIGINT, 143 for SIGTERM.
+async fn next_signal(signals: &mut Signals) -> u8 {
+    let is_term = matches!(signals.next().await, Some(Ok(Signal::Term)));
     if is_term { 143 } else { 130 }
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn serve_until_a_signal(port: u16) -> u8 {
     let ended = loopwheel::io::try_run(async {
         let (main, mut signals) = (current_task(), Signals::new([Signal::Int, Signal::Term])?);
         drop(create_task(async move {
-            signalled.set(exit_code(signals.next().await));
+            signalled.set(next_signal(&mut signals).await);
             main.cancel_with_reason("a signal");
         }));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;

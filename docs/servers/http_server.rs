@@ -91,17 +91,17 @@ async fn serve(listener: TcpListener, stop: Rc<Event>, grace: Duration) -> bool 
     served.await.is_ok()
 }
 
-/// The shell's number for the signal: 130 for SIGINT, 143 for SIGTERM.
-fn exit_code(signal: Option<io::Result<Signal>>) -> u8 {
-    let is_term = matches!(signal, Some(Ok(Signal::Term)));
+/// Waits for a signal, and returns the shell's number for it: 130 for SIGINT, 143 for SIGTERM.
+async fn next_signal(signals: &mut Signals) -> u8 {
+    let is_term = matches!(signals.next().await, Some(Ok(Signal::Term)));
     if is_term { 143 } else { 130 }
 }
 
 /// Sets `stop` at the first signal, of which `code` is the exit code, and ends the program at the second.
 async fn stop_at_a_signal(mut signals: Signals, stop: Rc<Event>, code: Rc<Cell<u8>>) {
-    code.set(exit_code(signals.next().await));
+    code.set(next_signal(&mut signals).await);
     stop.set();
-    let second = exit_code(signals.next().await);
+    let second = next_signal(&mut signals).await;
     std::process::exit(second.into());
 }
 
