@@ -5,22 +5,23 @@
 //! sockets have become ready, and wakes their tasks:
 //!
 //! ```text
-//!  task ── poll_read ──▶ WouldBlock: the waker is kept        no task is ready ──▶ Reactor::sleep ──▶ epoll
-//!    ▲                                                                                                  │
-//!    └───────────────────── wake ◀── the waker of each socket that has become ready ◀───────────────────┘
+//!  task ── poll_read ──▶ WouldBlock: the waker is kept        no task is ready ──▶ mio::Poll::poll ──▶ epoll
+//!    ▲                                                                                                   │
+//!    └───────────────────── wake ◀── the waker of each socket that has become ready ◀────────────────────┘
 //! ```
 //!
-//! A socket is registered once, edge-triggered: the operating system tells of each *change*, once. So a socket counts as ready until
-//! it has said that it is not:
+//! A socket is registered once, edge-triggered: the operating system reports each *change* once. So a socket counts as ready until a
+//! call shows that it is not:
 //!
-//! | a call | says |
+//! | the call | shows that |
 //! |---|---|
-//! | fails with `WouldBlock` | there is nothing; the next change comes as an event |
-//! | reads less than was asked for | the same, on Linux, and it saves the call that would fail: **if all events were of bytes** |
+//! | fails with `WouldBlock` | nothing is left; the next change comes as an event |
+//! | reads fewer bytes than it has room for (on Linux) | the same, one call earlier, **if no event has reported more than bytes** |
 //!
-//! The exception: bytes and the end of the stream may come as *one* event. The short read takes the bytes, no event follows, and the
-//! end would be lost. So epoll is asked for more than bytes (`EPOLLRDHUP`, which `mio` always asks for, and `EPOLLPRI`), and when it
-//! has told of more, the socket is read until it fails. What comes after the event and before the read is an event of its own.
+//! The condition matters: the last bytes and the end of the stream may come as *one* event. A short read takes the bytes, no further
+//! event comes, and the task would wait for the end for ever. So epoll is asked to report more than bytes (`EPOLLRDHUP`, which `mio`
+//! always asks for, and `EPOLLPRI`). Once it has, the socket is read until it fails. What arrives after an event makes a new event,
+//! even if it arrives before the read. No event is taken between a read and the note that it was short, as all is on one thread.
 //!
 //! No other thread takes part; a wake-up from one ends the sleep by `mio::Waker`. The poller comes from the crate `mio` (epoll,
 //! kqueue, …; its timeouts are whole milliseconds, rounded up). The streams implement the traits of `futures-io`, so what asyncio
@@ -57,13 +58,13 @@ pub(crate) struct Reactor {
 /// What the events have said about a socket.
 struct Readiness {
     sides: [Side; 2],
-    /// No event has told of more than bytes: of the end of the stream, of an error, or of urgent data, at which a read stops short.
+    /// No event has reported more than bytes: the end of the stream, an error, or urgent data, before which a read stops short.
     only_bytes: Cell<bool>,
 }
 
 /// One of the two sides of a socket: reading, or writing.
 struct Side {
-    /// No call has said otherwise since the last event.
+    /// No call has shown otherwise since the last event.
     is_ready: Cell<bool>,
     waiting: Cell<Option<Waker>>,
 }
@@ -199,6 +200,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<usize>> {
         let read = self.0.poll(READING, cx, |mut stream| stream.read(buffer));
         let is_short = matches!(read, Poll::Ready(Ok(read)) if 0 < read && read < buffer.len());
+        // Elsewhere too little is reported (urgent data), or the poller has to see a `WouldBlock` (Windows).
         if is_short && self.0.readiness.only_bytes.get() && cfg!(target_os = "linux") {
             self.0.readiness.sides[READING].is_ready.set(false);
         }
