@@ -64,7 +64,7 @@ fn ring(ringer: &mut TcpStream) {
     ringer.write_all(&[0]).unwrap();
 }
 
-fn run(what: &str, test: impl AsyncFn(&Rc<Reactor>)) {
+fn run(what: &str, mut test: impl AsyncFnMut(&Rc<Reactor>)) {
     let _watchdog = Watchdog::new(what);
     for _ in 0..TIMES {
         let (mut event_loop, reactor) = Reactor::with_loop().unwrap();
