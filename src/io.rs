@@ -118,7 +118,8 @@ fn turn_until(event_loop: &EventLoop, done: &mut dyn FnMut() -> bool) -> Result<
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(AfterAWhile::Done) => return Poll::Ready(Ok(())),
                 Ok(AfterAWhile::Sleep { at_most: None }) => {}
-                Ok(AfterAWhile::Sleep { at_most: Some(time) }) if !timer.has_fired(time, cx) => {}
+                Ok(AfterAWhile::Sleep { at_most: Some(time) })
+                    if timer.poll_after(time, cx).is_pending() => {}
                 // Not in this poll: `block_on` looks at the sockets first.
                 Ok(AfterAWhile::TurnAgain | AfterAWhile::Sleep { .. }) => cx.waker().wake_by_ref(),
             }
@@ -142,18 +143,16 @@ fn keep_waker(event_loop: &EventLoop, kept: &mut Option<Arc<GuardedWaker>>, wake
 struct ReactorTimer(Option<(StdInstant, Timer)>);
 
 impl ReactorTimer {
-    /// Whether the timer has fired. It fires when so much time has passed, or earlier.
-    fn has_fired(&mut self, time: Duration, cx: &mut Context<'_>) -> bool {
+    /// Ready when so much time has passed, or earlier. Until then the task is woken when it has.
+    fn poll_after(&mut self, time: Duration, cx: &mut Context<'_>) -> Poll<()> {
         // The reactor knows no other clock.
-        let Some(deadline) = StdInstant::now().checked_add(time) else { return false }; // never
-        if self.0.as_ref().is_none_or(|(set_to, _)| deadline < *set_to) {
-            self.0 = Some((deadline, Timer::at(deadline)));
-        }
-        let polled = self.0.as_mut().map(|(_, timer)| Pin::new(timer).poll(cx));
-        let has_fired = polled.is_some_and(|timer| timer.is_ready());
-        if has_fired {
+        let Some(deadline) = StdInstant::now().checked_add(time) else { return Poll::Pending }; // never
+        self.0.take_if(|(set_to, _)| deadline < *set_to);
+        let (_, timer) = self.0.get_or_insert_with(|| (deadline, Timer::at(deadline)));
+        let polled = Pin::new(timer).poll(cx).map(drop);
+        if polled.is_ready() {
             self.0 = None;
         }
-        has_fired
+        polled
     }
 }

@@ -5,25 +5,34 @@
 //! sockets have become ready, and wakes their tasks:
 //!
 //! ```text
-//!  task ── poll_read ──▶ WouldBlock: the waker is kept        no task is ready ──▶ Reactor::sleep ──▶ epoll
-//!    ▲                                                                                                  │
-//!    └───────────────────── wake ◀── the waker of each socket that has become ready ◀───────────────────┘
+//!  task ── poll_read ──▶ WouldBlock: the waker is kept        no task is ready ──▶ mio::Poll::poll ──▶ epoll
+//!    ▲                                                                                                   │
+//!    └───────────────────── wake ◀── the waker of each socket that has become ready ◀────────────────────┘
 //! ```
 //!
-//! A socket is registered once, edge-triggered: the operating system tells of each *change* to ready, once. So a socket counts as
-//! ready until it has said `WouldBlock`. (A read that gives less than was asked for is no sign: the end of the stream may have come
-//! with the same change.) No other thread takes part; a wake-up from one ends the sleep by `Poller::notify`.
+//! A socket is registered once, edge-triggered: the operating system reports each *change* once. So a socket counts as ready until a
+//! call shows that it is not:
 //!
-//! The poller comes from the crate `polling` (epoll, kqueue, …). The streams implement the traits of `futures-io`, so what asyncio
+//! | the call | shows that |
+//! |---|---|
+//! | fails with `WouldBlock` | nothing is left; the next change comes as an event |
+//! | reads fewer bytes than it has room for (on Linux) | the same, one call earlier, **if no event has reported more than bytes** |
+//!
+//! The condition matters: the last bytes and the end of the stream may come as *one* event. A short read takes the bytes, no further
+//! event comes, and the task would wait for the end for ever. So epoll is asked to report more than bytes (`EPOLLRDHUP`, which `mio`
+//! always asks for, and `EPOLLPRI`). Once it has, the socket is read until it fails. What arrives after an event makes a new event,
+//! even if it arrives before the read. No event is taken between a read and the note that it was short, as all is on one thread.
+//!
+//! No other thread takes part; a wake-up from one ends the sleep by `mio::Waker`. The poller comes from the crate `mio` (epoll,
+//! kqueue, …; its timeouts are whole milliseconds, rounded up). The streams implement the traits of `futures-io`, so what asyncio
 //! calls streams (`read_exact`, `read_until`, `write_all`) comes from the `futures` crate.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{self, Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -31,22 +40,31 @@ use std::time::Duration;
 use futures::io::BufReader;
 use futures::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt};
 use loopwheel::{EventLoop, TaskGroup, wait_for};
-use polling::{AsSource, Event, Events, PollMode, Poller};
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
 /// A client that sends nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The poller, and the sockets that are registered with it.
+/// The sockets that are registered with the poller.
 pub(crate) struct Reactor {
-    poller: Arc<Poller>,
-    /// By key.
-    sockets: RefCell<Slab<Rc<[Side; 2]>>>,
+    registry: Registry,
+    /// By token.
+    sockets: RefCell<Slab<Rc<Readiness>>>,
+}
+
+/// What the events have said about a socket.
+struct Readiness {
+    sides: [Side; 2],
+    /// No event has reported more than bytes: the end of the stream, an error, or urgent data, before which a read stops short.
+    only_bytes: Cell<bool>,
 }
 
 /// One of the two sides of a socket: reading, or writing.
 struct Side {
-    /// No call has said `WouldBlock` since the last event.
+    /// No call has shown otherwise since the last event.
     is_ready: Cell<bool>,
     waiting: Cell<Option<Waker>>,
 }
@@ -54,28 +72,52 @@ struct Side {
 const READING: usize = 0;
 const WRITING: usize = 1;
 
+/// The token of a wake-up by another thread. No socket has it.
+const WAKE_UP: Token = Token(usize::MAX);
+
+/// What a socket is registered for.
+const INTEREST: Interest = {
+    let interest = Interest::READABLE.add(Interest::WRITABLE);
+    #[cfg(target_os = "linux")]
+    let interest = interest.add(Interest::PRIORITY);
+    interest
+};
+
 impl Reactor {
     /// A loop that sleeps in a reactor of its own.
     pub(crate) fn with_loop() -> io::Result<(EventLoop, Rc<Reactor>)> {
-        let poller = Arc::new(Poller::new()?);
-        let reactor = Rc::new(Reactor { poller: poller.clone(), sockets: RefCell::default() });
-        let (sleeper, mut events) = (reactor.clone(), Events::new());
+        let mut poller = mio::Poll::new()?;
+        let waker = mio::Waker::new(poller.registry(), WAKE_UP)?;
+        let registry = poller.registry().try_clone()?;
+        let reactor = Rc::new(Reactor { registry, sockets: RefCell::default() });
+        let (sleeper, mut events) = (reactor.clone(), Events::with_capacity(1024));
         let builder = EventLoop::builder()
-            .wake_hook(move || poller.notify().expect("the poller can be notified"))
-            .park_with(move |at_most| sleeper.sleep(&mut events, at_most));
+            .wake_hook(move || waker.wake().expect("the poller can be woken"))
+            .park_with(move |at_most| match poller.poll(&mut events, at_most) {
+                Ok(()) => sleeper.wake(&events),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {} // it may return early
+                Err(error) => panic!("the poller has failed: {error}"),
+            });
         Ok((builder.build(), reactor))
     }
 
-    /// Sleeps until a socket becomes ready, or for so long, or until another thread wakes the loop. Wakes the tasks of the sockets.
-    fn sleep(&self, events: &mut Events, at_most: Option<Duration>) {
-        events.clear();
-        self.poller.wait(events, at_most).expect("the poller works");
-        for event in events.iter() {
-            let Some(sides) = self.sockets.borrow().get(event.key).cloned() else { continue };
-            for (side, is_ready) in sides.iter().zip([event.readable, event.writable]) {
-                if is_ready {
+    /// Wakes the tasks of the sockets that have become ready.
+    fn wake(&self, events: &Events) {
+        for event in events {
+            let socket = self.sockets.borrow().get(event.token().0).cloned();
+            let Some(socket) = socket else { continue };
+            let more_than_bytes = event.is_read_closed() || event.is_error() || event.is_priority();
+            if more_than_bytes {
+                socket.only_bytes.set(false);
+            }
+            for (side, is_ready) in
+                socket.sides.iter().zip([event.is_readable(), event.is_writable()])
+            {
+                if is_ready || more_than_bytes {
                     side.is_ready.set(true);
-                    side.waiting.take().inspect(Waker::wake_by_ref);
+                    if let Some(waker) = side.waiting.take() {
+                        waker.wake();
+                    }
                 }
             }
         }
@@ -83,26 +125,21 @@ impl Reactor {
 }
 
 /// A socket that tasks can await. It is registered from its creation to its end.
-pub(crate) struct Socket<S: AsSource> {
+pub(crate) struct Socket<S: Source> {
     inner: S,
     reactor: Rc<Reactor>,
-    key: usize,
-    sides: Rc<[Side; 2]>,
+    token: Token,
+    readiness: Rc<Readiness>,
 }
 
-impl<S: AsSource> Socket<S> {
+impl<S: Source> Socket<S> {
     fn new(reactor: &Rc<Reactor>, inner: S) -> io::Result<Socket<S>> {
         let side = || Side { is_ready: Cell::new(true), waiting: Cell::default() };
-        let sides = Rc::new([side(), side()]);
-        let key = reactor.sockets.borrow_mut().insert(sides.clone());
-        let socket = Socket { inner, reactor: reactor.clone(), key, sides };
-        // SAFETY: a socket has to be deleted from the poller before it is closed. `drop` does that; the field cannot be moved out of a
-        // type with a destructor, and a `Socket` that is leaked never closes it.
-        #[allow(unsafe_code)]
-        unsafe {
-            let source = &socket.inner.source();
-            reactor.poller.add_with_mode(source, Event::all(key), PollMode::Edge)?;
-        }
+        let only_bytes = Cell::new(true);
+        let readiness = Rc::new(Readiness { sides: [side(), side()], only_bytes });
+        let token = Token(reactor.sockets.borrow_mut().insert(readiness.clone()));
+        let mut socket = Socket { inner, reactor: reactor.clone(), token, readiness };
+        reactor.registry.register(&mut socket.inner, token, INTEREST)?;
         Ok(socket)
     }
 
@@ -113,7 +150,7 @@ impl<S: AsSource> Socket<S> {
         cx: &Context<'_>,
         mut io: impl FnMut(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        let side = &self.sides[side];
+        let side = &self.readiness.sides[side];
         while side.is_ready.get() {
             match io(&self.inner) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => side.is_ready.set(false),
@@ -127,10 +164,10 @@ impl<S: AsSource> Socket<S> {
     }
 }
 
-impl<S: AsSource> Drop for Socket<S> {
+impl<S: Source> Drop for Socket<S> {
     fn drop(&mut self) {
-        let _ = self.reactor.poller.delete(self.inner.source());
-        self.reactor.sockets.borrow_mut().remove(self.key);
+        let _ = self.reactor.registry.deregister(&mut self.inner);
+        self.reactor.sockets.borrow_mut().remove(self.token.0);
     }
 }
 
@@ -138,29 +175,22 @@ impl<S: AsSource> Drop for Socket<S> {
 pub(crate) struct Listener(Socket<TcpListener>);
 
 impl Listener {
-    pub(crate) fn new(reactor: &Rc<Reactor>, listener: TcpListener) -> io::Result<Listener> {
+    pub(crate) fn new(reactor: &Rc<Reactor>, listener: net::TcpListener) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
-        Ok(Listener(Socket::new(reactor, listener)?))
+        Ok(Listener(Socket::new(reactor, TcpListener::from_std(listener))?))
     }
 
     /// One task at a time: a side has one waker.
     pub(crate) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         let accepted = poll_fn(|cx| self.0.poll(READING, cx, TcpListener::accept)).await;
         let (stream, address) = accepted?;
-        Ok((Stream::new(&self.0.reactor, stream)?, address))
+        stream.set_nodelay(true)?;
+        Ok((Stream(Socket::new(&self.0.reactor, stream)?), address))
     }
 }
 
 /// A stream that tasks can await.
 pub(crate) struct Stream(Socket<TcpStream>);
-
-impl Stream {
-    pub(crate) fn new(reactor: &Rc<Reactor>, stream: TcpStream) -> io::Result<Stream> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        Ok(Stream(Socket::new(reactor, stream)?))
-    }
-}
 
 impl AsyncRead for Stream {
     fn poll_read(
@@ -168,7 +198,13 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll(READING, cx, |mut stream| stream.read(buffer))
+        let read = self.0.poll(READING, cx, |mut stream| stream.read(buffer));
+        let is_short = matches!(read, Poll::Ready(Ok(read)) if 0 < read && read < buffer.len());
+        // Elsewhere too little is reported (urgent data), or the poller has to see a `WouldBlock` (Windows).
+        if is_short && self.0.readiness.only_bytes.get() && cfg!(target_os = "linux") {
+            self.0.readiness.sides[READING].is_ready.set(false);
+        }
+        read
     }
 }
 
@@ -202,7 +238,7 @@ async fn echo(stream: Stream) -> io::Result<usize> {
 }
 
 /// Serves so many connections, side by side. Returns how many bytes were sent back in all.
-pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usize> {
+pub(crate) fn serve(listener: net::TcpListener, connections: usize) -> io::Result<usize> {
     let (mut event_loop, reactor) = Reactor::with_loop()?;
     let served = event_loop.run(TaskGroup::scope(async |group| {
         let mut listener = Listener::new(&reactor, listener)?;
@@ -228,7 +264,7 @@ pub(crate) fn serve(listener: TcpListener, connections: usize) -> io::Result<usi
 
 /// A client on a thread: sends `lines`, and returns whether each came back.
 pub(crate) fn talk(server: SocketAddr, lines: &[String]) -> io::Result<bool> {
-    let mut stream = io::BufReader::new(TcpStream::connect(server)?);
+    let mut stream = io::BufReader::new(net::TcpStream::connect(server)?);
     let mut is_same = true;
     for line in lines {
         stream.get_mut().write_all(line.as_bytes())?;
@@ -240,7 +276,7 @@ pub(crate) fn talk(server: SocketAddr, lines: &[String]) -> io::Result<bool> {
 }
 
 fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let listener = net::TcpListener::bind("127.0.0.1:0")?;
     let server = listener.local_addr()?;
     let clients: Vec<_> = (0..20)
         .map(|client| {

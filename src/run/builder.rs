@@ -167,7 +167,7 @@ impl EventLoopBuilder {
     ///
     /// It is called when no task is ready, and with zero while the loop is busy, after 64 polls and the turn in which they end: then it
     /// must not sleep. A wake-up from another thread calls the [wake hook](EventLoopBuilder::wake_hook), which has to end the sleep
-    /// (`Poller::notify`). [`run`](EventLoop::run) and its like call it; a host that turns the loop sleeps by itself. A task whose
+    /// (`mio::Waker::wake`). [`run`](EventLoop::run) and its like call it; a host that turns the loop sleeps by itself. A task whose
     /// `Waker` was cloned counts as one that the parker may wake, so it is no [`Deadlock`](crate::Deadlock).
     /// `docs/embedding/reactor.rs` is a reactor in one file; `loopwheel::io` (feature `async-io`) is one that is made.
     ///

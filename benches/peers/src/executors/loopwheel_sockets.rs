@@ -29,7 +29,7 @@ pub(crate) fn io() -> Peer {
 }
 
 pub(crate) fn reactor() -> Peer {
-    let peer = Peer::other("loopwheel, reactor", "polling", Kind::Ours);
+    let peer = Peer::other("loopwheel, reactor", "mio", Kind::Ours);
     peer.sockets::<Reactor>().http::<Reactor>()
 }
 
