@@ -34,7 +34,7 @@ use crate::kernel::record::{Flag, Typed};
 use crate::reason::{Cause, Reason};
 use crate::report::{ExceptionContext, Failure};
 use crate::spawning::TaskBuilder;
-use crate::task::{Task, TaskRef, give_name, running_loop};
+use crate::task::{Task, TaskRef, give_name};
 use crate::thread::Handle;
 use crate::thread_channel::{self, LoopReceiver, ThreadSender};
 use crate::trace::Observer;
@@ -329,25 +329,4 @@ pub(crate) fn unwrap<T>(ended: Result<T, RunError>) -> T {
         Err(RunError::Panicked(panic)) => panic.resume(),
         Err(error) => panic!("{error}"),
     }
-}
-
-/// From its next turn on, tells this observer of everything that the running loop does, in place of the one before; see
-/// [`trace`](crate::trace). [`trace::stop`](crate::trace::stop) ends that.
-///
-/// # Panics
-/// Without a running loop.
-///
-/// # Examples
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use loopwheel::{set_trace, trace::Event, yield_now};
-///
-/// set_trace(|event: &Event| println!("{:?}", event.what));
-/// yield_now().await;
-/// loopwheel::trace::stop();
-/// # });
-/// ```
-#[track_caller]
-pub fn set_trace(observer: impl Observer + 'static) {
-    running_loop().set_trace(Some(Rc::new(observer)));
 }

@@ -24,12 +24,14 @@ mod slow;
 
 use std::cell::{Cell, RefCell};
 use std::env;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
 use crate::task::running_loop;
+use crate::trace::Observer;
 use livelock::{Livelock, StandsStill};
 use quiet::Quiet;
 use slow::Slow;
@@ -133,4 +135,25 @@ impl Engine {
 #[track_caller]
 pub fn set_debug(debug: bool) {
     running_loop().set_debug(debug);
+}
+
+/// From its next turn on, tells this observer of everything that the running loop does, in place of the one before; see
+/// [`trace`](crate::trace). [`trace::stop`](crate::trace::stop) ends that.
+///
+/// # Panics
+/// Without a running loop.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use loopwheel::{set_trace, trace::Event, yield_now};
+///
+/// set_trace(|event: &Event| println!("{:?}", event.what));
+/// yield_now().await;
+/// loopwheel::trace::stop();
+/// # });
+/// ```
+#[track_caller]
+pub fn set_trace(observer: impl Observer + 'static) {
+    running_loop().set_trace(Some(Rc::new(observer)));
 }
