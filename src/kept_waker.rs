@@ -64,7 +64,8 @@ impl KeptWaker {
     }
 
     /// Wakes it. A foreign waker may run any code: the caller holds no borrow and no lock.
-    #[inline]
+    #[allow(clippy::inline_always)] // it is one comparison before the usual wake-up
+    #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
             KeptWaker::Ours(id) => wake(id),

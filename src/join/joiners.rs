@@ -81,7 +81,8 @@ impl Header {
 
 impl RecordRef {
     /// The task has ended: wakes or notifies the joiner in the header.
-    #[inline]
+    #[allow(clippy::inline_always)] // into `Engine::end`: nearly each task has a joiner there
+    #[inline(always)]
     pub(crate) fn wake_first_joiner(&self) {
         let first = self.first_joiner();
         self.set_first_joiner(FirstJoiner::None);
