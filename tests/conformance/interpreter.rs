@@ -438,6 +438,7 @@ pub(crate) fn run(program: &Program) -> Trace {
     let sink = reported.clone();
     let mut event_loop = EventLoop::builder()
         .clock(VirtualClock::impatient())
+        .eager_start(program.eager)
         .exception_handler(move |context| {
             let name = context.task.as_ref().map(loopwheel::TaskRef::name);
             sink.borrow_mut().push(name.unwrap_or_else(|| context.to_string()));

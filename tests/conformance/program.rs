@@ -35,6 +35,9 @@ pub(crate) struct Trace {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Program {
+    /// All tasks start eagerly: the loop's task factory is `asyncio.eager_task_factory`.
+    #[serde(default)]
+    pub(crate) eager: bool,
     #[serde(default)]
     pub(crate) objects: BTreeMap<String, Object>,
     pub(crate) main: Block,

@@ -34,6 +34,13 @@ fn random_programs() {
     check(include_str!("random.jsonl"), 620);
 }
 
+/// `CPython` 3.12.1 and 3.13.0 have both made these traces, with 3.14's rule that a group hears of a child that ends at once in the
+/// next turn, and timers of one moment in the order in which they were set.
+#[test]
+fn eager_tasks() {
+    check(include_str!("eager.jsonl"), 154);
+}
+
 #[test]
 fn what_was_found_by_comparing_more() {
     check(include_str!("found.jsonl"), 8);
