@@ -39,6 +39,7 @@ fn spawn(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "spawn");
     group.once("join-one", async || assert_eq!(create_task(ready(7)).await, Ok(7)));
     group.path(&paths::SPAWN_JOIN);
+    group.path(&paths::SPAWN_EAGER);
     group.once("call_soon", async || {
         let callback = call_soon(|| ());
         yield_now().await;

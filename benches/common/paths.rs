@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loopwheel::sync::{Lock, Queue, Semaphore};
-use loopwheel::{create_task, gather, set_trace, sleep, trace, wait_for, yield_now};
+use loopwheel::{TaskBuilder, create_task, gather, set_trace, sleep, trace, wait_for, yield_now};
 
 use super::parts::{Baton, Gate};
 use super::{HOUR, timed};
@@ -22,8 +22,9 @@ pub(crate) struct Path {
     pub(crate) run: fn(u64) -> Pin<Box<dyn Future<Output = Duration>>>,
 }
 
-pub(crate) const ALL: [&Path; 16] = [
+pub(crate) const ALL: [&Path; 17] = [
     &SPAWN_JOIN,
+    &SPAWN_EAGER,
     &YIELD_ALONE,
     &YIELD_AMONG,
     &STORM,
@@ -61,6 +62,25 @@ async fn spawn_join(rounds: u64) -> Duration {
             }
             assert_eq!(sum, TASKS * (TASKS - 1) / 2);
         }
+    })
+    .await
+}
+
+pub(crate) const SPAWN_EAGER: Path = Path {
+    name: "spawn-eager",
+    about: "a task is polled while it is spawned, and awaited, one after the other",
+    operations: 1,
+    run: |rounds| Box::pin(spawn_eager(rounds)),
+};
+
+async fn spawn_eager(rounds: u64) -> Duration {
+    timed(async || {
+        let mut sum = 0;
+        for number in 0..rounds {
+            let task = TaskBuilder::new().eager_start(true).create_task(async move { number });
+            sum += task.await.expect("it has a value");
+        }
+        assert_eq!(sum, rounds * rounds.saturating_sub(1) / 2);
     })
     .await
 }
