@@ -17,6 +17,7 @@
 //! | `poll_slow_path`, `finish_poll`, `forget_signal`, `end_slow_path` | in place of the plain poll and its end, if there is more to do | `cancel` |
 //! | `after_pending`, `forget_awaited` | when a task waits; when it ends | `cancel`, `awaited` |
 //! | `wake_first_joiner`, `wake_other_joiners` | when a task has ended | `join` |
+//! | `starts_eagerly`, `begin_inside` | when a new task is pushed to the ready queue that is to be polled at once | `eager` |
 //! | `prepare`, `begin_main`, `end_locals` | when a task begins and ends | `task_local` |
 //! | `poll_watched` | in place of the plain loop of polls, if polls are timed or watched | `host` |
 //! | `watches_polls`, `task_is_woken`, `wake_slow_path` | when a turn polls; when a watched task is woken | `trace` |
@@ -36,6 +37,8 @@
 //! | `cancel` | `poll_begins`, `poll_ends` | around a watched poll | `watch` |
 //! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
 //! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
+//! | `task_local` | `choose_start` | when a task is about to be queued on a loop that starts them eagerly | `eager` |
+//! | `eager` | `after_watched_poll` | when a watched poll in another one has ended | `watch` |
 //! | `room` | `look_for_livelock` | at every 64th check | `watch` |
 //!
 //! With `room` to add slots the kernel is a complete executor: it polls tasks, tasks wake each other, and they end.
@@ -47,6 +50,7 @@ use std::rc::Rc;
 use crate::base::free_lists::FreeLists;
 use crate::base::unusual::Unusual;
 use crate::delivery::Deliveries;
+use crate::eager::EagerStarts;
 use crate::join::Subscribers;
 use crate::kernel::current::Current;
 use crate::kernel::record::RecordRef;
@@ -92,6 +96,7 @@ pub(crate) struct Engine {
     pub(crate) deliveries: Deliveries,
     pub(crate) objects: Objects,
     pub(crate) open_limits: OpenLimits,
+    pub(crate) eager: EagerStarts,
     pub(crate) subscribers: RefCell<Subscribers>,
     pub(crate) locals: LoopLocals,
     pub(crate) threads: Threads,
@@ -129,6 +134,7 @@ impl Engine {
             deliveries: Deliveries::default(),
             objects: Objects::default(),
             open_limits: OpenLimits::default(),
+            eager: EagerStarts::default(),
             subscribers: RefCell::default(),
             locals: LoopLocals::default(),
             threads: Threads::default(),

@@ -112,6 +112,7 @@ impl Spawn for Spawner {
 }
 
 fn spawn(future: impl Future<Output = ()> + 'static) -> Result<(), SpawnError> {
-    let task = TaskBuilder::new().create_task_if_running(future);
+    // Foreign code does not expect that the future is polled inside this call: it may hold a lock.
+    let task = TaskBuilder::new().eager_start(false).create_task_if_running(future);
     task.map(drop).map_err(|_| SpawnError::shutdown()) // `SpawnError` has no other kind
 }

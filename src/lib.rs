@@ -21,7 +21,7 @@
 //! | to … | there is |
 //! |---|---|
 //! | run a program | [`run()`], [`try_run`], [`run_virtual`]; with settings: [`EventLoop`] |
-//! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
+//! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name, or polled at once ([`eager_start`](TaskBuilder::eager_start)): [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
 //! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`]; a set that grows: [`TaskSet`] |
 //! | take the first of several | [`race()`], [`first_ok`] |
 //! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
@@ -174,6 +174,7 @@ mod close;
 mod cold;
 mod delivery;
 pub mod dump;
+mod eager;
 mod engine;
 mod error;
 mod event;
@@ -242,7 +243,7 @@ pub use race::{FirstOk, Race, first_ok, race};
 pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, call_exception_handler, set_exception_handler};
-pub use run::{EventLoop, EventLoopBuilder, set_trace};
+pub use run::{EventLoop, EventLoopBuilder};
 pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
 pub use start::{run, run_virtual, try_run};
@@ -261,7 +262,7 @@ pub use wait::{
     AllCompleted, AsCompleted, AsCompletedWithin, FirstCompleted, FirstException, ReturnWhen, Wait,
     as_completed, wait,
 };
-pub use watch::set_debug;
+pub use watch::{set_debug, set_trace};
 
 /// The errors that a program seldom names. Those of a task and of a run are at the root, those of the primitives in [`sync`].
 pub mod errors {

@@ -157,7 +157,7 @@ impl Engine {
     /// told of it.
     #[inline]
     pub(crate) fn prepare(&self, record: &RecordRef) {
-        if self.unusual.has(Unusual::HAS_LOCALS | Unusual::IS_TRACED) {
+        if self.unusual.has(Unusual::HAS_LOCALS | Unusual::IS_TRACED | Unusual::STARTS_EAGERLY) {
             self.prepare_slow_path(record);
         }
     }
@@ -170,6 +170,9 @@ impl Engine {
         let locals = self.current.with(locals_of);
         if let Some(locals) = locals.flatten() {
             record.cold().locals.values.replace(Some(locals));
+        }
+        if self.unusual.has(Unusual::STARTS_EAGERLY) {
+            self.choose_start(record, true);
         }
     }
 

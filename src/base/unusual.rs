@@ -18,6 +18,8 @@ impl Unusual {
     pub(crate) const IS_TRACED: u8 = 4;
     /// An observer is to be told from the next turn on.
     pub(crate) const WILL_BE_TRACED: u8 = 8;
+    /// A task that is spawned is polled at once.
+    pub(crate) const STARTS_EAGERLY: u8 = 16;
 
     /// Whether any of these bits is set.
     #[inline]

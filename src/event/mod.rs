@@ -95,7 +95,8 @@ pub enum What<'a> {
         again: bool,
     },
     /// A poll began. The cause is the wake-up that queued the task; or, if a time limit is up or a group fails and the task is
-    /// polled at once, the timer, or the poll of the group's callback.
+    /// polled at once, the timer, or the poll of the group's callback. A task that starts eagerly is polled inside the poll of the task
+    /// that spawns it (`by`): then the cause is its spawn.
     PollBegan {
         /// The task.
         task: Id,

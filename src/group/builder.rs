@@ -17,6 +17,7 @@ use crate::kernel::current;
 #[must_use = "a builder creates nothing before `scope`"]
 pub struct TaskGroupBuilder {
     limit: Option<usize>,
+    eager_start: Option<bool>,
 }
 
 impl TaskGroupBuilder {
@@ -28,6 +29,31 @@ impl TaskGroupBuilder {
     /// Lets at most `running_at_once` children run at once. The others start as those end, in the order of spawning.
     pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
         self.limit = Some(running_at_once.max(1));
+        self
+    }
+
+    /// Whether the children are polled at once, inside the call that spawns them: see
+    /// [`TaskBuilder::eager_start`](crate::TaskBuilder::eager_start). A group reacts to the failure of a child in the next turn. If a
+    /// child cancels the group, or ends its scope, in that poll, it is cancelled too.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use loopwheel::TaskGroupBuilder;
+    ///
+    /// let scope = TaskGroupBuilder::new().eager_start(true).scope(async |group| {
+    ///     let child = group.create_task(async { Ok(1) });
+    ///     assert!(child.is_done());
+    ///     Ok::<_, String>(child.await.unwrap())
+    /// });
+    /// assert_eq!(scope.await.unwrap(), 1);
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `group.create_task(coro, eager_start=True)`, for each child.
+    pub fn eager_start(mut self, at_once: bool) -> TaskGroupBuilder {
+        self.eager_start = Some(at_once);
         self
     }
 
@@ -74,7 +100,9 @@ impl TaskGroupBuilder {
                      `loopwheel::run`, or in a task of a loop"
                 )
             };
-            let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
+            let TaskGroupBuilder { limit, eager_start } = self;
+            let state = State::new(parent, limit, eager_start, opened_at);
+            let group = TaskGroup { state: Rc::new(state) };
             let _guard = ScopeGuard(&group.state);
             let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
             group.exit(ended.map(B::into_result)).await

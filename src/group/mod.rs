@@ -280,6 +280,10 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
             return Err(GroupClosed::ShuttingDown);
         }
         let engine = running_loop();
+        let builder = match state.eager_start {
+            None => builder,
+            Some(at_once) => builder.eager_start(at_once),
+        };
         let task = match &state.limit {
             None => builder.spawn_on(&engine, kind, future, at),
             Some(limit) => builder.spawn_on(&engine, kind, limited(limit.clone(), future), at),

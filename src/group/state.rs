@@ -72,6 +72,8 @@ pub(super) struct State<E> {
     /// Set while no child runs.
     pub(super) all_done: Event,
     pub(super) limit: Option<Rc<Semaphore>>,
+    /// Whether children are polled when they are spawned; `None`: as the loop was told.
+    pub(super) eager_start: Option<bool>,
     opened_at: &'static Location<'static>,
 }
 
@@ -94,6 +96,7 @@ impl<E: 'static> State<E> {
     pub(super) fn new(
         parent: RecordRef,
         limit: Option<usize>,
+        eager_start: Option<bool>,
         opened_at: &'static Location<'static>,
     ) -> State<E> {
         let all_done = Event::of_a_group();
@@ -112,6 +115,7 @@ impl<E: 'static> State<E> {
             failed: RefCell::default(),
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
+            eager_start,
             opened_at,
         }
     }
@@ -126,6 +130,14 @@ impl<E: 'static> State<E> {
         child: &Typed<Result<T, TaskError<X>>>,
     ) {
         let record: &RecordRef = child;
+        if self.phase.get() == Phase::Ended {
+            // The child was polled when it was spawned, and the scope was dropped meanwhile.
+            if !record.has(Flag::DONE) {
+                record.set_reason(self.reason(Cause::GroupDropped));
+                record.owner.discard(record);
+            }
+            return;
+        }
         record.set(Flag::SEEN | Flag::GROUPED); // the group takes its error: no report, and none for the handle
         let typed = child.clone();
         let raised = Box::new(move || raised(&typed));
@@ -133,10 +145,16 @@ impl<E: 'static> State<E> {
         let key = self.children.borrow_mut().join(member).number();
         self.running.set(self.running.get() + 1);
         self.all_done.clear();
-        let mut subscription = self.subscription.borrow_mut();
-        let subscription =
-            subscription.get_or_insert_with(|| Subscription::new(&record.owner, self.clone()));
-        subscription.subscribe(record, key, || self.clone());
+        if record.has(Flag::DONE) {
+            return self.clone().task_ended(key, record);
+        }
+        self.subscription
+            .borrow_mut()
+            .get_or_insert_with(|| Subscription::new(&record.owner, self.clone()))
+            .subscribe(record, key, || self.clone());
+        if self.aborting.get() {
+            record.cancel(&self.reason(Cause::GroupCancelled)); // the child has cancelled the group while it was spawned
+        }
     }
 
     /// The errors of the children that failed. A panic in the conversion of an error is reported in its place.

@@ -9,7 +9,7 @@
 //!                     DONE: with a value, FAILED, CANCELLED or PANICKED
 //! ```
 //!
-//! 1. [`Engine::spawn`]: the record takes a reserved slot and joins the ready queue. Its first poll is in the next turn.
+//! 1. [`Engine::spawn`]: the record takes a reserved slot and joins the ready queue; or it is polled at once (`eager.rs`).
 //! 2. `Engine::poll_next` in `turn.rs`. 3. By a waker, a timer, a remote wake-up or a cancel.
 //! 4. After the last poll, or in place of the first if the task is cancelled before it. The outcome stays while a handle may take it.
 //!    The task's wakers are stale at once, and its slot is free. If it is queued, its entry stays, and the turn skips it.
@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Counts tasks. After 2³² − 1 it starts again at one: a serial names tasks, and orders those of about the same age.
-    fn next_serial(&self) -> u32 {
+    pub(crate) fn next_serial(&self) -> u32 {
         let last = self.last_serial.get();
         let serial = if last == u32::MAX { CALLBACK_SERIAL + 1 } else { last + 1 };
         self.last_serial.set(serial);
@@ -60,7 +60,7 @@ impl Engine {
         TooManyTasks { limit: self.tasks.table.borrow().max_tasks() }
     }
 
-    /// Creates a task and queues it. Its first poll is in the next turn.
+    /// Creates a task and queues it. Its first poll is in the next turn, unless the loop starts its tasks eagerly.
     pub(crate) fn spawn<F: Future + 'static, K: Kind<F::Output, Value: 'static>>(
         self: &Rc<Self>,
         free_slot: FreeSlot,

@@ -59,6 +59,8 @@ impl ReadyQueue {
         let is_new = self.chain.push(task);
         if is_new {
             self.pushed.set(self.pushed.get() + 1);
+        } else if task.owner.starts_eagerly(task) {
+            return task.owner.begin_inside(task);
         }
         if task.is_watched() {
             task.owner.task_is_woken(task, is_new);

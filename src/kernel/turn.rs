@@ -7,8 +7,7 @@
 //!         └── 4. say what comes next  Ready, At(deadline) or Idle
 //! ```
 //!
-//! `run`, `drive` and a host call [`turn_within`](Engine::turn_within), in real time and in virtual time. They differ in what they
-//! do between two turns (`run/driver.rs`).
+//! `run`, `drive` and a host call [`turn_within`](Engine::turn_within). They differ in what they do in between (`run/driver.rs`).
 //!
 //! **The snapshot** makes the loop fair. A task that wakes itself is polled again in the *next* turn, after everything else that
 //! was ready, as with asyncio's `sleep(0)`. A loop that polls until the queue is empty would never return from such a task.
@@ -27,8 +26,7 @@ use crate::base::id::TaskId;
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 
-/// A turn checks the inbox and the clock if nothing is ready when it begins, or if this many polls have passed since the last
-/// check. It checks at its beginning only, and then polls the whole snapshot.
+/// When a turn begins it checks the inbox and the clock, if nothing is ready or this many polls have passed since the last check.
 pub(crate) const POLLS_PER_CHECK: usize = 64;
 
 /// What a loop does after a turn.

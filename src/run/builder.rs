@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{EventLoop, WaitIn};
 use crate::base::id::MAX_LOOPS;
 use crate::base::room::MAX_TASKS;
+use crate::base::unusual::Unusual;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::TooManyLoops;
@@ -33,6 +34,7 @@ pub struct EventLoopBuilder {
     parker: Option<Parker>,
     wait_in: Option<WaitIn>,
     max_tasks: Option<usize>,
+    eager_start: bool,
     reservation: Option<Reservation>,
     observer: Option<Rc<dyn Observer>>,
 }
@@ -152,6 +154,19 @@ impl EventLoopBuilder {
     /// There is no limit.
     pub fn max_tasks(mut self, at_most: usize) -> EventLoopBuilder {
         self.max_tasks = Some(at_most);
+        self
+    }
+
+    /// Whether each task that is spawned in a task or a callback of the loop is polled at once, inside the call that creates it:
+    /// see [`TaskBuilder::eager_start`](crate::TaskBuilder::eager_start), which says so for one task. The default is not to. Tasks
+    /// that come from outside of the loop (its host, a [`Handle`](crate::Handle), a foreign library) begin in the next turn as always.
+    ///
+    /// # In asyncio
+    /// `loop.set_task_factory(asyncio.eager_task_factory)`.
+    #[doc(alias = "eager_task_factory")]
+    #[doc(alias = "set_task_factory")]
+    pub fn eager_start(mut self, at_once: bool) -> EventLoopBuilder {
+        self.eager_start = at_once;
         self
     }
 
@@ -282,6 +297,7 @@ impl EventLoopBuilder {
             Engine::new(name, max_tasks, registration, time, blocking, reporting, watch);
         engine.parking = Parking::new(self.parker, self.wait_in.is_some());
         let event_loop = EventLoop { engine: Rc::new(engine), wait_in: self.wait_in };
+        event_loop.engine.unusual.set(Unusual::STARTS_EAGERLY, self.eager_start);
         event_loop.engine.choose_loop_of_polls();
         event_loop.engine.watch_objects();
         // The whole test suite is also run with an observer everywhere, which may change nothing: see `.ci/run`.

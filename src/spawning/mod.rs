@@ -4,7 +4,7 @@
 //! itself. Here they all end in one function, [`TaskBuilder::try_spawn_on`], which says no if there is no room. The plain functions
 //! are that with the running loop, and panic.
 //!
-//! It stands on `base`, `error`, the kernel and `task`.
+//! It stands on `base`, `error`, the kernel, `task` and `eager`.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ use crate::base::kind::{Fallible, Kind, Plain};
 use crate::engine::Engine;
 use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 use crate::kernel::current;
-use crate::task::{Task, TaskOf, give_name, running_loop};
+use crate::task::{Task, TaskOf, running_loop};
 
 /// Settings of a task that is about to be created.
 ///
@@ -32,6 +32,8 @@ use crate::task::{Task, TaskOf, give_name, running_loop};
 #[must_use = "a builder creates nothing before `create_task`"]
 pub struct TaskBuilder {
     name: Option<Arc<str>>,
+    /// `None`: as the loop was told.
+    eager_start: Option<bool>,
 }
 
 impl TaskBuilder {
@@ -43,6 +45,41 @@ impl TaskBuilder {
     /// The task's name; without one it is `Task-1`, `Task-2`, …
     pub fn name(mut self, name: impl Into<String>) -> TaskBuilder {
         self.name = Some(name.into().into());
+        self
+    }
+
+    /// Whether the task is polled at once, inside the call that creates it, and not in the next turn. Without this call it is as
+    /// the loop was told: [`EventLoopBuilder::eager_start`](crate::EventLoopBuilder::eager_start).
+    ///
+    /// A task that does not wait in its first poll has ended when the call returns, and an await of it returns at once: a cached
+    /// answer, for instance, costs no turn. One that waits goes on as any other. So the order of what happens changes: its first
+    /// part runs *before* what follows the call, and what the caller has borrowed (a `RefCell`) must be given back before.
+    ///
+    /// In that poll the [current task](crate::current_task()) is the new one. Its panic or error is its outcome, and it has a copy of
+    /// the [task-locals](crate::TaskLocal) of its creator. Its done-callbacks run in the next turn, and a group reacts to its failure
+    /// then.
+    ///
+    /// It begins in the next turn all the same if it is created outside of a task or callback of its loop; in a destructor that runs
+    /// after a poll; in a poll that only finds out what is to be cancelled; and if 32 such polls are nested already, because each takes
+    /// its part of the stack.
+    ///
+    /// # Examples
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use loopwheel::TaskBuilder;
+    ///
+    /// let task = TaskBuilder::new().eager_start(true).create_task(async { 42 });
+    /// assert!(task.is_done());
+    /// assert_eq!(task.await, Ok(42)); // without a turn in between
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `asyncio.create_task(coro, eager_start=True)`. There nothing limits how deep such tasks nest but the recursion limit.
+    #[doc(alias = "eager_task_factory")]
+    #[doc(alias = "create_eager_task_factory")]
+    pub fn eager_start(mut self, at_once: bool) -> TaskBuilder {
+        self.eager_start = Some(at_once);
         self
     }
 
@@ -105,10 +142,10 @@ impl TaskBuilder {
         spawned_at: &'static Location<'static>,
     ) -> Result<Task<K::Value, K::Error>, TooManyTasks> {
         let free_slot = engine.reserve_for_task()?;
-        let record = engine.spawn(free_slot, kind, future, spawned_at);
-        if let Some(name) = self.name {
-            give_name(&record, name);
-        }
+        let record = match (self.name, self.eager_start) {
+            (None, None) => engine.spawn(free_slot, kind, future, spawned_at),
+            settings => engine.spawn_with(free_slot, kind, future, spawned_at, settings),
+        };
         Ok(TaskOf::new(record))
     }
 }

@@ -79,6 +79,9 @@ impl<K: 'static, T: 'static, E: 'static> State<K, T, E> {
         let key = self.members.borrow_mut().join(member);
         self.len.set(self.len.get() + 1);
         self.running.set(self.running.get() + 1);
+        if record.has(Flag::DONE) {
+            return self.clone().task_ended(key.number(), &record); // in its first poll, when it was spawned
+        }
         let mut subscription = self.subscription.borrow_mut();
         let subscription =
             subscription.get_or_insert_with(|| Subscription::new(&record.owner, self.clone()));

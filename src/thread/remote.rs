@@ -133,7 +133,7 @@ impl<T: Send + 'static> Sender<T> {
         let spawned_at = self.remote.spawned_at;
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
-                let builder = TaskBuilder::new();
+                let builder = TaskBuilder::new().eager_start(false); // its end is to be reported: see below
                 let task = builder.try_spawn_on(&running_loop(), Plain, future, spawned_at);
                 let task: Task<T> = match task {
                     Ok(task) => task,
