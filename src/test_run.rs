@@ -55,6 +55,10 @@ const QUIET: Duration = Duration::from_secs(60);
 /// goes on. What is left is then dropped hard. What keeps a test from ending is a poll that does not return; and an exception handler of
 /// its own, which is then the one that is told.
 ///
+/// # The same each time
+/// The order of the tasks and the time are the same in each run. Random numbers of your own are not, nor is the order of a `HashMap`:
+/// seed the generator, and sort or use a `BTreeMap`.
+///
 /// # No macro
 /// `#[test]` and this call are all that a test needs: there is no `#[loopwheel::test]`. It would save one line, and it would take a
 /// crate for macros and a parser of Rust, which take longer to build than this crate.
@@ -193,8 +197,10 @@ impl TestRun {
         self
     }
 
-    /// The settings of the loop. Its clock is virtual unless they have another: `Clock::monotonic()` is for a test that waits for
-    /// sockets or for threads of its own.
+    /// The settings of the loop. Its clock is virtual unless they have another. `Clock::monotonic()` is for a test that waits for
+    /// sockets or for threads of its own, and their answers take more than a second; quicker ones virtual time
+    /// [waits for](crate::run_virtual#sockets-and-other-threads). A test of a server has `loopwheel::io::builder()` here (feature
+    /// `async-io`): see "A server in a test" in `docs/ecosystem.md`.
     ///
     /// # Examples
     /// ```
