@@ -145,16 +145,16 @@ pub fn race<I: IntoRace<M>, M>(futures: I) -> Race<I::Output> {
 ///
 /// ```
 /// # loopwheel::run_virtual(async {
-/// # use std::time::Duration;
-/// # use loopwheel::{first_ok, now, sleep};
+/// # use std::{rc::Rc, time::Duration};
+/// # use loopwheel::{call_later, first_ok, now, sleep, sync::Event};
 /// # struct Client;
 /// # impl Client {
 /// #     async fn ask(&self, copy: u32) -> Result<u32, String> {
 /// #         sleep(Duration::from_secs(if copy == 0 { 60 } else { 1 })).await;
-/// #         Ok(copy)
+/// #         if copy == 2 { Err("refused".to_owned()) } else { Ok(copy) }
 /// #     }
 /// # }
-/// # let client = std::rc::Rc::new(Client);
+/// # let client = Rc::new(Client);
 /// let p95 = Duration::from_secs(2);
 /// let copies = [0, 1].map(|copy| {
 ///     let client = client.clone(); // an `Rc`
@@ -165,11 +165,25 @@ pub fn race<I: IntoRace<M>, M>(futures: I) -> Race<I::Output> {
 /// });
 /// assert_eq!(first_ok(copies).await, Ok(1));
 /// assert_eq!(now().as_secs_f64(), 3.0); // the second was sent after 2 s, and answered after one
+///
+/// // *Staggered* (happy eyeballs): each begins 0.25 s after the one before, or as soon as that has failed.
+/// let go: Rc<[Event]> = (0..=3).map(|_| Event::new()).collect();
+/// go[0].set();
+/// let attempts = [2, 0, 1].into_iter().enumerate().map(|(n, server)| {
+///     let (client, go) = (client.clone(), go.clone());
+///     async move {
+///         go[n].wait().await;
+///         let next = go.clone();
+///         call_later(Duration::from_millis(250), move || next[n + 1].set());
+///         let answer = client.ask(server).await;
+///         go[n + 1].set();
+///         answer
+///     }
+/// });
+/// assert_eq!(first_ok(attempts).await, Ok(1));
+/// assert_eq!(now().as_secs_f64(), 3.0 + 0.25 * 2.0 + 1.0);
 /// # });
 /// ```
-///
-/// *Staggered* attempts (happy eyeballs) begin after a pause, or as soon as the one before has failed: an
-/// [`Event`](crate::sync::Event) for each. `docs/ecosystem.md` has that, for sockets.
 ///
 /// # In asyncio
 /// There is none; the package `aiohappyeyeballs` has `staggered_race`.
