@@ -143,13 +143,11 @@ fn main() -> ExitCode {
     let tries = Rc::new(Cell::new(0));
     let feed = move || {
         tries.set(tries.get() + 1);
-        let tried = tries.get();
+        let number = tries.get();
         async move {
             sleep(Duration::from_secs(2)).await;
-            if tried == 2 {
-                panic!("the first line has no price");
-            }
-            Err(format!("connection {tried} was lost"))
+            assert!(number != 2, "the first line has no price");
+            Err(format!("connection {number} was lost"))
         }
     };
     let clock = async || {
