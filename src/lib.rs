@@ -306,8 +306,13 @@ pub mod prelude {
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
         TaskBuilder, TaskError, TaskGroup, TaskSet, TimedOut, all_tasks, as_completed,
-        catch_cancel, create_task, current_task, finally, first_ok, gather, now, race, run,
-        run_test, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
-        wait, wait_for, yield_now,
+        catch_cancel, create_task, current_task, finally, first_ok, now, run_test, run_virtual,
+        shield, try_create_task, try_gather, wait_for, yield_now,
+    };
+    // Modules have these names, too. Named by their paths, the page of the prelude lists the functions alone.
+    #[doc(no_inline)]
+    pub use crate::{
+        gather::gather, race::race, sleep::sleep, start::run, timeout::timeout,
+        to_thread::to_thread, wait::wait,
     };
 }

@@ -91,6 +91,10 @@ const QUIET: Duration = Duration::from_secs(60);
 /// # it_echoes().unwrap();
 /// ```
 ///
+/// # The same each time
+/// The order of the tasks and the time are the same in each run. Random numbers of your own are not, nor is the order of a `HashMap`:
+/// seed the generator, and sort or use a `BTreeMap`.
+///
 /// # No macro
 /// `#[test]` and this call are all that a test needs: there is no `#[loopwheel::test]`. It would save one line, and it would take a
 /// crate for macros and a parser of Rust, which take longer to build than this crate.

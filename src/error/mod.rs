@@ -122,6 +122,9 @@ impl Cancelled {
 }
 
 /// The panic that a task ended with. Clones share the payload.
+///
+/// It has no location: where the panic happened is not in the payload that a task ends with. The panic hook knows, which prints it
+/// at that moment; a program that logs it sets a hook of its own (`std::panic::set_hook`).
 #[derive(Clone)]
 pub struct Panic(Arc<Shared>);
 
