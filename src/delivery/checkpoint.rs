@@ -12,7 +12,7 @@ use crate::kernel::record::{Header, RecordRef};
 use crate::reason::{Reason, Who};
 use crate::trace::Wait;
 
-pub(crate) use crate::delivery::{Told, Visit};
+pub(crate) use crate::delivery::{Asked, Told, Visit};
 
 /// Each checkpoint asks this first when it is polled. If it is false, the checkpoint takes a slow path: it asks whether it
 /// [`is_interrupted`], and otherwise goes on, and [tells](tell_wait) what it waits for if it is pending.
@@ -102,11 +102,10 @@ pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, boo
     (polled, out() > before)
 }
 
-/// The task that `poll` awaits, if that is all that it awaits. `poll` is called once, and each checkpoint answers that it
-/// waits.
-pub(crate) fn the_one_task_awaited_in(poll: impl FnOnce()) -> Option<RecordRef> {
+/// Asks what `poll` awaits. It is called once, and each checkpoint answers that it waits.
+pub(crate) fn ask(poll: impl FnOnce()) -> Option<Asked> {
     let engine = current::running()?;
-    engine.is_quiet().then(|| engine.ask_for_the_one_task(poll)).flatten()
+    engine.is_quiet().then(|| engine.ask(poll))
 }
 
 /// A join answers which task it waits for.

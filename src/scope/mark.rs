@@ -59,11 +59,16 @@ impl Scope {
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
         deaf(deaf_task, || wakers.iter().cloned().for_each(KeptWaker::wake));
+        self.keeps(wakers);
+        marked
+    }
+
+    /// Keeps the foreign wakers of checkpoints that keep none themselves. The next delivery wakes them.
+    pub(crate) fn keeps(&self, wakers: Vec<KeptWaker>) {
         if !wakers.is_empty() || self.memory.get().is_some() {
             let before = self.memory().interrupted.replace(wakers);
             drop(before); // after the borrow: it may run anything
         }
-        marked
     }
 
     /// After a poll that marks: notes what it has found in the scope.

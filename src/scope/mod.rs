@@ -54,7 +54,7 @@ pub(crate) struct Memory {
     pub(crate) kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// The foreign waker that the scope is polled with, while only foreign code waits in it.
     own: RefCell<Option<KeptWaker>>,
-    /// The foreign wakers of what was marked. An interrupted checkpoint keeps none itself, and the next delivery needs it.
+    /// The foreign wakers of what was marked, or asked. Such a checkpoint keeps none itself, and the next delivery needs it.
     pub(crate) interrupted: RefCell<Vec<KeptWaker>>,
     /// The counts of a poll in which nothing happens, if something was seen to be alive since the delivery.
     pub(crate) counts_at_rest: Cell<Option<PollCounts>>,
