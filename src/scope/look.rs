@@ -111,12 +111,11 @@ impl<'a, R> Looking<'a, R> {
             let is_cut_short = was_woken || !self.is_task && !looks_the_same;
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
-            let polls_left = polls_left.get_or_insert_with(|| {
-                let kept = scope.memory.get().map_or(0, |memory| memory.kept_inside.borrow().len());
-                let is_outermost = d.looks_nested.get() == 0;
-                kept + if self.is_delivered_now && is_outermost { POLLS_IN_VAIN } else { 1 }
-            });
-            if !(is_more && is_cut_short) || *polls_left == 0 {
+            if !(is_more && is_cut_short) {
+                return Ok(Look { first_poll, last_poll, waits: waits || waited });
+            }
+            let polls_left = polls_left.get_or_insert_with(|| scope.polls_of_sets());
+            if *polls_left == 0 {
                 return Ok(Look { first_poll, last_poll, waits: waits || waited });
             }
             *polls_left -= 1;
