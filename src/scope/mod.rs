@@ -147,6 +147,8 @@ impl Scope {
     pub(crate) fn note_all_wakers(&self, task: &RecordRef) {
         let Some(cold) = task.cold_if_any() else { return };
         let wakers = cold.foreign_wakers.borrow();
+        // What was woken keeps no waker. If a set was cut short before it has polled that, it has woken the task.
+        self.has_sets.set(task.is_queued() && wakers.added() > 0);
         if !wakers.keeps_any() {
             return;
         }
@@ -154,7 +156,7 @@ impl Scope {
         kept.clear();
         kept.extend(wakers.since(0).filter(|waker| waker.strong_count() > 0));
         self.keeps_some.set(!kept.is_empty());
-        self.has_sets.set(!kept.is_empty());
+        self.has_sets.set(!kept.is_empty() || self.has_sets.get());
     }
 
     /// Polls a task once, by `body`; or twice, if a cancel is delivered to several.
