@@ -74,8 +74,14 @@ impl<'a, R> Looking<'a, R> {
         self.scope.came_out.get() || self.engine.deliveries.out.get() > self.before.out
     }
 
-    /// Polls the body, and again while a set in it may have been cut short. `Err` if what was seen is final.
-    pub(super) fn look(&mut self, mut is_again: bool) -> Result<Look, Seen<R>> {
+    /// Polls the body, and again while a set in it may have been cut short, until it is seen that something waits there. `Err` if
+    /// what was seen is final.
+    pub(super) fn look(&mut self, is_again: bool) -> Result<Look, Seen<R>> {
+        self.look_within(is_again, usize::MAX)
+    }
+
+    /// The same, with so many polls after the first at most.
+    fn look_within(&mut self, mut is_again: bool, at_most: usize) -> Result<Look, Seen<R>> {
         let (engine, task, scope) = (self.engine, self.task, self.scope);
         let d = &engine.deliveries;
         let (mut polls_left, mut first_poll, mut previous) = (None, None, None);
@@ -111,12 +117,14 @@ impl<'a, R> Looking<'a, R> {
             let is_cut_short = was_woken || !self.is_task && !looks_the_same;
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
-            if !(is_more && is_cut_short) {
-                return Ok(Look { first_poll, last_poll, waits: waits || waited });
+            let is_seen = is_again && waits && !self.is_delivered_now;
+            let seen = Look { first_poll, last_poll, waits: waits || waited };
+            if !(is_more && is_cut_short) || is_seen {
+                return Ok(seen);
             }
-            let polls_left = polls_left.get_or_insert_with(|| scope.polls_of_sets());
+            let polls_left = polls_left.get_or_insert_with(|| at_most.min(scope.polls_of_sets()));
             if *polls_left == 0 {
-                return Ok(Look { first_poll, last_poll, waits: waits || waited });
+                return Ok(seen);
             }
             *polls_left -= 1;
             waited = is_again && (waits || waited);
@@ -162,7 +170,8 @@ impl<'a, R> Looking<'a, R> {
         // What has waited may have lost a `select!` later in the same poll.
         let second = self.look(true)?;
         if second.waits {
-            memory.counts_at_rest.set(Some(second.last_poll));
+            let at_rest = if scope.has_sets.get() { self.look_within(true, 1)? } else { second };
+            memory.counts_at_rest.set(Some(at_rest.last_poll));
             return Ok(true);
         }
         // A checkpoint that keeps a foreign waker may be awaited in a set. If it is, it waits again when the waker is woken.
@@ -176,7 +185,7 @@ impl<'a, R> Looking<'a, R> {
             self.was_woken |= was_woken && !self.is_task;
             if self.look(true)?.waits {
                 scope.memory().kept_inside.borrow_mut().push(kept);
-                let at_rest = self.look(true)?;
+                let at_rest = self.look_within(true, 1)?;
                 memory.counts_at_rest.set(Some(at_rest.last_poll));
                 return Ok(true);
             }

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::RecordRef;
 
-/// After so many polls in vain, the outermost scope expects no more of a set. Each polls at least one more of its futures, and more
+/// After so many polls in vain, a scope expects no more of a set. Each polls at least one more of its futures, and more
 /// than one if they do not wake themselves.
 pub(crate) const POLLS_IN_VAIN: usize = 64;
 
@@ -34,8 +34,7 @@ impl Scope {
         let in_sets = all.len();
         d.signal.set(Signal::Mark);
         deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-        // A scope around this one polls it again itself.
-        let most_in_vain = if d.looks_nested.get() == 0 { POLLS_IN_VAIN + in_sets } else { 2 };
+        let most_in_vain = POLLS_IN_VAIN + in_sets;
         let (mut known, mut in_vain, mut polls_left) = (0, 0, 2 * in_sets + most_in_vain);
         let marked = loop {
             let is_again = known > 0 || in_vain > 0;
