@@ -117,7 +117,8 @@ impl<'a, R> Looking<'a, R> {
             let is_cut_short = was_woken || !self.is_task && !looks_the_same;
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
-            let is_seen = is_again && waits && !self.is_delivered_now;
+            let is_seen = !self.is_delivered_now
+                && (is_again && waits || !is_again && scope.is_at_rest(last_poll));
             let seen = Look { first_poll, last_poll, waits: waits || waited };
             if !(is_more && is_cut_short) || is_seen {
                 return Ok(seen);

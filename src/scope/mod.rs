@@ -344,6 +344,12 @@ impl Scope {
         memory.kept_inside.borrow().last().is_some_and(|kept| kept.strong_count() > 0)
     }
 
+    /// Something was alive, and a poll with these counts is one in which nothing has happened.
+    pub(crate) fn is_at_rest(&self, counts: PollCounts) -> bool {
+        let at_rest = self.memory.get().and_then(|memory| memory.counts_at_rest.get());
+        at_rest == Some(counts) && self.keeps_the_last()
+    }
+
     /// A foreign waker that was kept since the delivery, and still is: by a checkpoint in a set, or by one that is merely kept.
     pub(crate) fn next_that_keeps_a_waker(
         &self,
