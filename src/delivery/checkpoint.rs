@@ -4,7 +4,7 @@
 //! there, and out again, is in `delivery/mod.rs`. A foreign future does nothing of this, and can be cancelled all the same: it is
 //! dropped with the future around it.
 
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use crate::engine::Engine;
 use crate::kernel::current::{self, with_current_loop};
@@ -106,6 +106,12 @@ pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, boo
 pub(crate) fn ask(poll: impl FnOnce()) -> Option<Asked> {
     let engine = current::running()?;
     engine.is_quiet().then(|| engine.ask(poll))
+}
+
+/// Whether a checkpoint of the current task keeps a foreign waker other than this one: that of a set.
+pub(crate) fn awaits_in_sets(around: &Waker) -> bool {
+    let kept = current::with_task(|task| Some(task.cold_if_any()?.foreign_wakers.borrow().alive()));
+    kept.flatten().is_some_and(|kept| kept.iter().any(|kept| !kept.will_wake(around)))
 }
 
 /// A join answers which task it waits for.

@@ -14,15 +14,15 @@
 //! happened, and no more polls are made. The task does not hear the wake-ups of its own looks, or it would be polled for ever. If
 //! they have used up the waker of a set around a frame, the task is polled once more.
 
-use std::mem;
 use std::task::Poll;
 
 use super::mark::POLLS_IN_VAIN;
 use super::{Scope, Seen};
+use crate::deaf::listening;
 use crate::delivery::{Counts, Deliveries, Signal};
 use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
-use crate::kernel::record::{Flag, Heard, RecordRef};
+use crate::kernel::record::{Flag, RecordRef};
 
 /// Of one poll: how many checkpoints were visited, how many cancels came out, and how many checkpoints wait. If the counts are
 /// those of a poll in which nothing happened, nothing has happened in this one.
@@ -232,44 +232,4 @@ impl<'a, R> Looking<'a, R> {
         }
         polled
     }
-}
-
-/// Runs `run`, and returns whether that woke the task. If `is_deaf`, or if it is queued already, the wake-up has no other effect.
-pub(super) fn listening<R>(
-    task: Option<&RecordRef>,
-    is_deaf: bool,
-    run: impl FnOnce() -> R,
-) -> (R, bool) {
-    match task {
-        Some(task) if is_deaf || task.is_queued() => while_deaf(task, run),
-        Some(task) => {
-            let returned = run();
-            (returned, task.is_queued())
-        }
-        None => (run(), false),
-    }
-}
-
-/// While `run` runs, waking the task has no effect: the task is about to be polled.
-pub(super) fn deaf<R>(task: Option<&RecordRef>, run: impl FnOnce() -> R) -> R {
-    match task {
-        Some(task) => while_deaf(task, run).0,
-        None => run(),
-    }
-}
-
-/// While `run` runs, waking the task has no effect. Returns whether it was woken.
-fn while_deaf<R>(task: &RecordRef, run: impl FnOnce() -> R) -> (R, bool) {
-    /// `run` may panic.
-    struct Hears<'a>(&'a RecordRef, Heard);
-    impl Drop for Hears<'_> {
-        fn drop(&mut self) {
-            self.0.hear(&self.1);
-        }
-    }
-    let hears = Hears(task, task.stop_hearing());
-    let returned = run();
-    let was_woken = hears.0.hear(&hears.1);
-    mem::forget(hears);
-    (returned, was_woken)
 }

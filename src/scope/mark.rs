@@ -6,8 +6,8 @@
 
 use std::task::Poll;
 
-use super::look::{deaf, listening};
 use super::{Inside, Scope, Seen, foreign_wakers};
+use crate::deaf::{deaf, listening};
 use crate::delivery::Signal;
 use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;

@@ -13,7 +13,7 @@
 //!
 //! `mark` is the first of the two polls; `look` finds out whether anything in a scope is alive.
 //!
-//! It stands on `base`, the kernel, `kept_waker` and `delivery`.
+//! It stands on `base`, the kernel, `kept_waker`, `delivery` and `deaf`.
 
 mod look;
 mod mark;

@@ -6,13 +6,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::limit::{Begun, Limit, Phase, poll_again};
 use crate::delivery::{Visit, checkpoint};
 use crate::error::TimedOut;
 use crate::kernel::current;
-use crate::kernel::record::RecordRef;
 use crate::scope::{How, Seen};
 
 /// Cancels the task that the body awaits, if the body awaits nothing else. Otherwise the limit's timer fires in the next turn.
@@ -24,10 +23,8 @@ pub(super) fn cancel_at_once<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     // Only its checkpoints know what the body awaits: poll it once more to ask them.
     let mut output = None;
-    let asked = checkpoint::ask(|| {
-        let future = held.as_mut().as_pin_mut().expect("its body waits");
-        output = Some(future.poll(cx));
-    });
+    let body = held.as_mut().as_pin_mut();
+    let asked = checkpoint::ask(|| output = body.map(|body| body.poll(cx)));
     if let Some(Poll::Ready(output)) = output {
         limit.leave();
         return Poll::Ready(Ok(output)); // a foreign future may be ready in any poll
@@ -36,7 +33,7 @@ pub(super) fn cancel_at_once<F: Future>(
     begun.scope.keeps(asked.wakers);
     let Some(awaited) = asked.one else { return Poll::Pending };
     // A set polls only what was woken, so there may be more in it: then it is a cancel like any other, though not a turn later.
-    if current::with_task(|task| awaits_in_sets(task, cx.waker())) == Some(true) {
+    if checkpoint::awaits_in_sets(cx.waker()) {
         limit.expire_now(begun);
         return poll_again(limit, held, cx);
     }
@@ -49,13 +46,6 @@ pub(super) fn cancel_at_once<F: Future>(
     checkpoint::with_reason(reason, || {
         poll_cancelled_at_once(begun, limit, held, cx, Some(How::Several))
     })
-}
-
-/// Whether a checkpoint of the task keeps a foreign waker, other than this one: that of a set.
-fn awaits_in_sets(task: &RecordRef, waker: &Waker) -> bool {
-    let Some(cold) = task.cold_if_any() else { return false };
-    let kept = cold.foreign_wakers.borrow().alive();
-    kept.iter().any(|kept| !kept.will_wake(waker))
 }
 
 /// A later poll: waits for the end of the task that was cancelled.

@@ -406,8 +406,8 @@ pub(super) fn poll_again<F: Future>(
             }
         };
     }
-    // A cancel from outside is delivered to this body in this very poll. As in asyncio the two cancels are one.
-    if engine.is_interrupting_one() || begun.scope.is_marked.get() && engine.may_deliver() {
+    // The task itself is cancelled in this very poll, and awaits one thing, in this body. As in asyncio the two cancels are one.
+    if engine.is_interrupting_one() {
         limit.to_deliver.set(false);
     }
     // Start the delivery, once, if the engine can start one in this poll; else it stays due.
