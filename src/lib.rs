@@ -98,6 +98,7 @@
 //! | `waiting` | the one way in which the primitives wait |
 //! | `time` | the timer wheel |
 //! | `open_limits` | time limits in their first poll |
+//! | `deaf` | polls in which a task does not hear that it is woken |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
 //! | `awaited` | what a task awaits |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
@@ -172,6 +173,7 @@ mod catch;
 mod clock;
 mod close;
 mod cold;
+mod deaf;
 mod delivery;
 pub mod dump;
 mod engine;

@@ -27,6 +27,7 @@ const RINGS: [(&str, usize); 63] = [
     ("time/wheel", 450),
     ("time", 800),
     ("open_limits", 450),
+    ("deaf", 450),
     ("scope", 800),
     ("awaited", 450),
     ("cancel", 800),

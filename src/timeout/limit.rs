@@ -258,7 +258,7 @@ impl Limit {
     }
 
     #[cold]
-    fn expire_now(&self, begun: &Begun) {
+    pub(super) fn expire_now(&self, begun: &Begun) {
         self.expired.set(true);
         self.to_deliver.set(true);
         begun.task.borrow().iter().for_each(|task| self.request_cancel(task));
@@ -366,7 +366,7 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
 
 /// Every poll after the first.
 #[inline(never)]
-fn poll_again<F: Future>(
+pub(super) fn poll_again<F: Future>(
     limit: &Limit,
     mut held: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
