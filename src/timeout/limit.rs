@@ -37,7 +37,7 @@ use crate::reason::LimitKind;
 use crate::scope::{How, Scope, Seen};
 use crate::sleep::Timer;
 use crate::task::running_loop;
-use crate::time::TimerAction;
+use crate::time::{TimerAction, TimerKey};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
@@ -75,7 +75,7 @@ pub(crate) struct Limit {
     pub(crate) to_deliver: Cell<bool>,
     /// How many cancel requests the task had on entry.
     requests_before: Cell<u32>,
-    /// The index of the open limit, in the first poll; see `open.rs`. [`NOT_OPEN`] at other times.
+    /// The index of the open limit, in the first poll; see `open_limits.rs`. [`NOT_OPEN`] at other times.
     open: Cell<u32>,
     /// Empty for most limits: their body is ready at once.
     pub(crate) begun: OnceCell<Begun>,
@@ -147,47 +147,41 @@ impl Limit {
         }
     }
 
-    /// The first poll begins.
-    fn enter(&self) {
-        let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
-        self.requests_before.set(requests.unwrap_or_else(|| {
-            self.is_misused(
+    /// The first poll begins. Returns the index of the open limit; [`NOT_OPEN`] if it lasts until a moment, or for ever.
+    #[inline]
+    fn enter(&self) -> u32 {
+        let index = with_current_loop(|engine| {
+            let requests = engine.current.with(RecordRef::requests_but_of_scopes_beside)?;
+            self.requests_before.set(requests);
+            self.phase.set(Phase::Running);
+            let Some(Until::After(time)) = self.until else { return Some(NOT_OPEN) };
+            Some(engine.open_limit(time))
+        });
+        match index.flatten() {
+            None => self.is_misused(
                 "outside a task",
                 "await it in a task of a loop, which `loopwheel::run` and `EventLoop::drive` run",
-            )
-        }));
-        self.phase.set(Phase::Running);
-        match self.until {
-            None => self.arm(None),
-            Some(Until::Moment(when)) => self.arm(Some(when)),
-            Some(Until::After(limit)) => {
-                let open = with_current_loop(|engine| engine.open_limit(limit));
-                self.open.set(open.unwrap_or(NOT_OPEN));
-            }
+            ),
+            Some(NOT_OPEN) => self.arm_at_once(),
+            Some(index) => self.open.set(index),
         }
+        self.open.get()
     }
 
-    /// The first poll has ended. If the body waits, the time begins now at the latest.
-    #[inline]
-    fn close(&self, body_waits: bool) {
-        let index = self.open.replace(NOT_OPEN);
-        if index != NOT_OPEN {
-            self.close_open(index, body_waits);
-        }
+    #[cold]
+    fn arm_at_once(&self) {
+        let Some(Until::Moment(when)) = self.until else { return self.arm(None) };
+        self.arm(Some(when));
     }
 
-    fn close_open(&self, index: u32, body_waits: bool) {
-        if body_waits {
-            with_current_loop(Engine::begin_limits);
-        }
-        let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
-        if let Some((when, timer)) = begun {
-            let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
-            if body_waits && self.kind.get() != LimitKind::Moved {
-                let begun = self.begun.get_or_init(Begun::in_current_task);
-                begun.when.set(Some(when));
-                begun.timer.replace(Some(timer));
-            }
+    /// The first poll has ended with a limit that had begun. Keeps its timer if the body waits.
+    #[inline(never)]
+    fn close_begun(&self, when: Instant, timer: TimerKey, body_waits: bool) {
+        let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
+        if body_waits && self.kind.get() != LimitKind::Moved {
+            let begun = self.begun.get_or_init(Begun::in_current_task);
+            begun.when.set(Some(when));
+            begun.timer.replace(Some(timer));
         }
     }
 
@@ -318,7 +312,10 @@ pub(crate) struct Limited<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool>(pub(cra
 
 impl<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Drop for Limited<L, CANCELS_AT_ZERO> {
     fn drop(&mut self) {
-        self.0.borrow().leave(); // takes the request back, if the limit was dropped hard
+        let limit = self.0.borrow();
+        if limit.phase.get() == Phase::Running {
+            limit.leave(); // takes the request back: the limit was dropped hard
+        }
     }
 }
 
@@ -336,22 +333,15 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
         let Some(mut future) = held.as_mut().as_pin_mut() else {
             unreachable!("it was not polled")
         };
-        /// Closes the limit even if the body panics.
-        struct FirstPoll<'a>(&'a Limit);
-        impl Drop for FirstPoll<'_> {
-            fn drop(&mut self) {
-                self.0.close(false);
-            }
-        }
-        limit.enter();
-        let first_poll = FirstPoll(limit);
+        let first_poll = FirstPoll { limit, index: limit.enter(), body_waits: false };
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
+                first_poll.ends(false);
                 limit.leave();
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {
-                first_poll.0.close(true);
+                first_poll.ends(true);
                 limit.keep_waker(cx);
                 let is_zero = matches!(limit.until, Some(Until::After(Duration::ZERO)));
                 if CANCELS_AT_ZERO && is_zero {
@@ -359,6 +349,39 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
                 } else {
                     Poll::Pending
                 }
+            }
+        }
+    }
+}
+
+/// Closes the limit when its first poll ends, even if the body panics.
+struct FirstPoll<'a> {
+    limit: &'a Limit,
+    /// Of the open limit, or [`NOT_OPEN`].
+    index: u32,
+    body_waits: bool,
+}
+
+impl FirstPoll<'_> {
+    /// The body is ready, or it waits: then the time begins now at the latest.
+    #[inline]
+    fn ends(mut self, body_waits: bool) {
+        if body_waits && self.index != NOT_OPEN {
+            with_current_loop(Engine::begin_limits);
+        }
+        self.body_waits = body_waits;
+    }
+}
+
+impl Drop for FirstPoll<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let FirstPoll { limit, index, body_waits } = *self;
+        if index != NOT_OPEN {
+            limit.open.set(NOT_OPEN);
+            let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
+            if let Some((when, timer)) = begun {
+                limit.close_begun(when, timer, body_waits);
             }
         }
     }
