@@ -18,6 +18,9 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use crate::time::{TimerAction, TimerKey};
 
+/// The index of a limit that is not open.
+pub(crate) const NOT_OPEN: u32 = u32::MAX;
+
 /// So many nested limits need no memory beside the loop's.
 const SHALLOW: usize = 4;
 
@@ -26,8 +29,8 @@ const SHALLOW: usize = 4;
 pub(crate) struct OpenLimits {
     /// How many are open. A limit is named by its index among them, the outermost first.
     open: Cell<u32>,
-    /// How many of them have begun.
-    begun: Cell<u32>,
+    /// How many of them have not begun.
+    to_begin: Cell<u32>,
     /// How long each lasts.
     times: [Cell<Duration>; SHALLOW],
     /// The same, for those that are nested deeper; longer than needed after some were closed.
@@ -60,13 +63,14 @@ impl Engine {
             None => limits.set_deeper(index as usize, time),
         }
         limits.open.set(index + 1);
+        limits.to_begin.set(limits.to_begin.get() + 1);
         index
     }
 
     /// Begins all open limits: reads the clock once and sets their timers, the outermost first.
     #[inline]
     pub(crate) fn begin_limits(&self) {
-        if self.open_limits.begun.get() < self.open_limits.open.get() {
+        if self.open_limits.to_begin.get() > 0 {
             self.begin_open_limits();
         }
     }
@@ -76,22 +80,21 @@ impl Engine {
         let action = TimerAction::poll_scope(task);
         let now = self.now(); // first: a host's clock may run any code
         let limits = &self.open_limits;
-        let (begun, open) = (limits.begun.get(), limits.open.get());
-        for index in begun..open {
+        let (open, to_begin) = (limits.open.get(), limits.to_begin.replace(0));
+        let first = open - to_begin;
+        for index in first..open {
             let deadline = now + limits.time(index as usize);
             let timer = self.set_timer(deadline, action);
             limits.timers.borrow_mut().push((deadline, timer));
-            limits.begun.set(index + 1);
         }
         if self.is_traced() {
-            self.note_timers_from(begun as usize);
+            self.note_timers_from(first as usize);
         }
     }
 
     #[cold]
     fn note_timers_from(&self, first: usize) {
-        let timer_at =
-            |index: usize| Some(self.open_limits.timers.borrow().get(index)?.1.number());
+        let timer_at = |index: usize| Some(self.open_limits.timers.borrow().get(index)?.1.number());
         let mut index = first;
         while let Some(timer) = timer_at(index) {
             self.note_timer(timer, true); // outside the borrow: an observer may run any code
@@ -105,15 +108,19 @@ impl Engine {
         let limits = &self.open_limits;
         debug_assert_eq!(limits.open.get(), index + 1, "limits are closed innermost first");
         limits.open.set(index);
-        if limits.begun.get() <= index {
-            return None;
+        let to_begin = limits.to_begin.get();
+        if to_begin == 0 {
+            return limits.timers.borrow_mut().pop();
         }
-        limits.begun.set(index);
-        limits.timers.borrow_mut().pop()
+        limits.to_begin.set(to_begin - 1);
+        None
     }
 
-    /// The deadline of an open limit. The limit begins if it had not.
+    /// The deadline of an open limit; it begins if it had not. `None` if it is not open.
     pub(crate) fn deadline_of_open_limit(&self, index: u32) -> Option<Instant> {
+        if index >= self.open_limits.open.get() {
+            return None;
+        }
         self.begin_limits();
         self.open_limits.timers.borrow().get(index as usize).map(|(deadline, _)| *deadline)
     }

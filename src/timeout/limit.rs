@@ -18,6 +18,7 @@
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
+use std::mem::forget;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,6 +27,7 @@ use std::time::Duration;
 use super::at_once::{cancel_at_once, cancelled_at_once};
 use crate::base::id::TaskId;
 use crate::base::instant::Instant;
+use crate::base::panic::OnPanic;
 use crate::catch::Frame;
 use crate::delivery::{Told, checkpoint};
 use crate::engine::Engine;
@@ -33,6 +35,7 @@ use crate::error::{DeadlineOver, TimedOut};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
+use crate::open_limits::NOT_OPEN;
 use crate::reason::LimitKind;
 use crate::scope::{How, Scope, Seen};
 use crate::sleep::Timer;
@@ -57,8 +60,6 @@ pub(crate) enum Phase {
     /// The body has ended, or was dropped.
     Left,
 }
-
-const NOT_OPEN: u32 = u32::MAX;
 
 /// One time limit. With the line first, the compiler builds it in place, and does not copy it.
 #[repr(C)]
@@ -174,7 +175,22 @@ impl Limit {
         self.arm(Some(when));
     }
 
-    /// The first poll has ended with a limit that had begun. Keeps its timer if the body waits.
+    /// The first poll has ended. If the body waits, the time begins now at the latest.
+    #[inline]
+    fn close(&self, index: u32, body_waits: bool) {
+        if index == NOT_OPEN {
+            return;
+        }
+        if body_waits {
+            with_current_loop(Engine::begin_limits); // while it is open: a host's clock may panic
+        }
+        self.open.set(NOT_OPEN);
+        let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
+        if let Some((when, timer)) = begun {
+            self.close_begun(when, timer, body_waits);
+        }
+    }
+
     #[inline(never)]
     fn close_begun(&self, when: Instant, timer: TimerKey, body_waits: bool) {
         let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
@@ -186,11 +202,11 @@ impl Limit {
     }
 
     pub(super) fn when(&self) -> Option<Instant> {
-        match self.open.get() {
-            index if index != NOT_OPEN && self.kind.get() != LimitKind::Moved => {
-                with_current_loop(|engine| engine.deadline_of_open_limit(index)).flatten()
+        match self.begun.get() {
+            Some(begun) => begun.when.get(),
+            None => {
+                with_current_loop(|engine| engine.deadline_of_open_limit(self.open.get())).flatten()
             }
-            _ => self.begun.get()?.when.get(),
         }
     }
 
@@ -204,8 +220,7 @@ impl Limit {
     fn keep_waker(&self, cx: &Context<'_>) {
         let Some(begun) = self.begun.get() else { return };
         // A timer polls the limit's task, unless there is a foreign waker to wake.
-        let is_usual = TaskId::of(cx.waker()).is_some() && begun.foreign_waker.borrow().is_none();
-        if !is_usual {
+        if TaskId::of(cx.waker()).is_none() || begun.foreign_waker.borrow().is_some() {
             self.replace_foreign_waker(begun, cx);
         }
     }
@@ -280,9 +295,8 @@ impl Limit {
     /// The body has ended or is being dropped. True if a cancel that came out of it is this limit's alone.
     #[inline]
     pub(super) fn leave(&self) -> bool {
-        let was_running = self.phase.replace(Phase::Left) == Phase::Running;
-        let begun = self.begun.get().filter(|_| was_running);
-        begun.is_some_and(|begun| self.leave_begun(begun))
+        let phase = self.phase.replace(Phase::Left);
+        self.begun.get().is_some_and(|begun| phase == Phase::Running && self.leave_begun(begun))
     }
 
     fn leave_begun(&self, begun: &Begun) -> bool {
@@ -330,58 +344,24 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
         if limit.phase.get() != Phase::Created {
             return poll_again(limit, held, cx);
         }
-        let Some(mut future) = held.as_mut().as_pin_mut() else {
-            unreachable!("it was not polled")
-        };
-        let first_poll = FirstPoll { limit, index: limit.enter(), body_waits: false };
-        match future.as_mut().poll(cx) {
+        let mut future = held.as_mut().as_pin_mut().expect("it was not polled");
+        let index = limit.enter();
+        let on_panic = OnPanic(move || limit.close(limit.open.get(), false));
+        let polled = future.as_mut().poll(cx);
+        limit.close(index, polled.is_pending());
+        forget(on_panic);
+        match polled {
             Poll::Ready(output) => {
-                first_poll.ends(false);
                 limit.leave();
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {
-                first_poll.ends(true);
                 limit.keep_waker(cx);
-                let is_zero = matches!(limit.until, Some(Until::After(Duration::ZERO)));
-                if CANCELS_AT_ZERO && is_zero {
+                if CANCELS_AT_ZERO && matches!(limit.until, Some(Until::After(Duration::ZERO))) {
                     cancel_at_once(limit, held, cx)
                 } else {
                     Poll::Pending
                 }
-            }
-        }
-    }
-}
-
-/// Closes the limit when its first poll ends, even if the body panics.
-struct FirstPoll<'a> {
-    limit: &'a Limit,
-    /// Of the open limit, or [`NOT_OPEN`].
-    index: u32,
-    body_waits: bool,
-}
-
-impl FirstPoll<'_> {
-    /// The body is ready, or it waits: then the time begins now at the latest.
-    #[inline]
-    fn ends(mut self, body_waits: bool) {
-        if body_waits && self.index != NOT_OPEN {
-            with_current_loop(Engine::begin_limits);
-        }
-        self.body_waits = body_waits;
-    }
-}
-
-impl Drop for FirstPoll<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let FirstPoll { limit, index, body_waits } = *self;
-        if index != NOT_OPEN {
-            limit.open.set(NOT_OPEN);
-            let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
-            if let Some((when, timer)) = begun {
-                limit.close_begun(when, timer, body_waits);
             }
         }
     }

@@ -156,14 +156,11 @@ where
     within(when.given().map(Until::Moment), body, Location::caller())
 }
 
-fn within<T, B>(
+fn within<T, B: AsyncFnOnce(Deadline) -> T>(
     until: Option<Until>,
     body: B,
     at: &'static Location<'static>,
-) -> impl Future<Output = Result<T, TimedOut>>
-where
-    B: AsyncFnOnce(Deadline) -> T,
-{
+) -> impl Future<Output = Result<T, TimedOut>> {
     let limit = Rc::new(Limit::new(until, at));
     Held::new(body(Deadline { limit: limit.clone() }), Limited::<_, false>(limit))
 }
