@@ -15,11 +15,13 @@
 //! |---|---|
 //! | `mod` (this file) | sleeping, with a parker or without |
 //! | `step` | what to do after a turn: another one, or sleep |
+//! | `slack` | asking for less sleep than is meant, as the kernel takes more |
 //! | `outside` | what virtual time has to do with sockets |
 //!
 //! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
+mod slack;
 mod step;
 
 use std::cell::Cell;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 use outside::Outside;
+use slack::TimerSlack;
 pub(crate) use step::NextStep;
 
 /// Sleeps for at most the given time (`None`: until it is woken), and may return early. It is foreign code.
@@ -40,6 +43,7 @@ pub(crate) struct Parking {
     parker: Cell<Option<Parker>>,
     is_given: bool,
     outside: Outside,
+    slack: TimerSlack,
 }
 
 impl Parking {
@@ -47,7 +51,8 @@ impl Parking {
     pub(crate) fn new(parker: Option<Parker>, has_sockets: bool) -> Parking {
         let is_given = parker.is_some();
         let outside = Outside::new(is_given || has_sockets);
-        Parking { parker: Cell::new(parker), is_given, outside }
+        let slack = TimerSlack::default();
+        Parking { parker: Cell::new(parker), is_given, outside, slack }
     }
 
     /// Whether the loop sleeps in a parker.
@@ -79,6 +84,7 @@ impl Engine {
         let sleeping = self.begin_sleep();
         match self.parking.parker.take() {
             None => {
+                let timeout = timeout.map(|timeout| self.parking.slack.less(timeout));
                 if let Some(id) = self.mailbox.park(timeout) {
                     self.take_remote_wake(id);
                 }
