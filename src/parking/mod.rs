@@ -15,14 +15,14 @@
 //! |---|---|
 //! | `mod` (this file) | sleeping, with a parker or without |
 //! | `step` | what to do after a turn: another one, or sleep |
-//! | `slack` | asking for less sleep than is meant, as the kernel takes more |
 //! | `outside` | what virtual time has to do with sockets |
+//! | `timer_slack` | asking for a shorter sleep, because the kernel makes it longer |
 //!
 //! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
-mod slack;
 mod step;
+mod timer_slack;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -30,8 +30,8 @@ use std::time::Duration;
 use crate::base::instant::Instant;
 use crate::engine::Engine;
 use outside::Outside;
-use slack::TimerSlack;
 pub(crate) use step::NextStep;
+use timer_slack::TimerSlack;
 
 /// Sleeps for at most the given time (`None`: until it is woken), and may return early. It is foreign code.
 pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;

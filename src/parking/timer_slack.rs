@@ -15,7 +15,7 @@
 //! debt above 64                                the next 1,024 sleeps are asked for in full
 //! ```
 //!
-//! So at most one sleep in nine is cut in two, but for some eight in a thousand of a thread without slack.
+//! So interrupts cut at most one sleep in nine in two, and of a thread without slack it is one in a hundred.
 //!
 //! This is for the loop's own sleep. A parker knows its poller: `epoll` has the same slack, `timerfd` has none.
 
