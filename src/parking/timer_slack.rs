@@ -62,7 +62,7 @@ impl TimerSlack {
             return timeout;
         }
         self.was_cut.set(true);
-        timeout - SLACK
+        timeout.saturating_sub(SLACK)
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_sleep_is_asked_for_less_by_the_slack_unless_it_is_short() {
         let slack = TimerSlack::default();
-        assert_eq!(slack.less(LONG), LONG - SLACK);
+        assert_eq!(slack.less(LONG), LONG.saturating_sub(SLACK));
         for short in [Duration::ZERO, SLACK, 2 * SLACK] {
             assert_eq!(slack.less(short), short);
         }
