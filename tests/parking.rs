@@ -60,6 +60,18 @@ fn a_parker_is_given_the_time_to_the_next_deadline() {
     assert!(calls.iter().all(|call| call.is_some_and(|time| time <= ms(2))), "{calls:?}");
 }
 
+/// The loop asks the system for a little less sleep than is left, and sleeps again if it wakes before the deadline.
+#[test]
+fn a_thread_that_is_woken_early_fires_no_timer_early() {
+    loopwheel::run(async {
+        for micros in (20..1_500).step_by(37) {
+            let (time, start) = (Duration::from_micros(micros), std::time::Instant::now());
+            sleep(time).await;
+            assert!(start.elapsed() >= time);
+        }
+    });
+}
+
 #[test]
 fn a_wake_up_from_another_thread_ends_the_sleep_of_a_parker() {
     let (mut event_loop, calls) = loop_on_a_channel();

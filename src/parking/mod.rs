@@ -16,11 +16,13 @@
 //! | `mod` (this file) | sleeping, with a parker or without |
 //! | `step` | what to do after a turn: another one, or sleep |
 //! | `outside` | what virtual time has to do with sockets |
+//! | `timer_slack` | asking for a shorter sleep, because the kernel makes it longer |
 //!
 //! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
 mod step;
+mod timer_slack;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use outside::Outside;
 pub(crate) use step::NextStep;
+use timer_slack::TimerSlack;
 
 /// Sleeps for at most the given time (`None`: until it is woken), and may return early. It is foreign code.
 pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;
@@ -40,6 +43,7 @@ pub(crate) struct Parking {
     parker: Cell<Option<Parker>>,
     is_given: bool,
     outside: Outside,
+    slack: TimerSlack,
 }
 
 impl Parking {
@@ -47,7 +51,8 @@ impl Parking {
     pub(crate) fn new(parker: Option<Parker>, has_sockets: bool) -> Parking {
         let is_given = parker.is_some();
         let outside = Outside::new(is_given || has_sockets);
-        Parking { parker: Cell::new(parker), is_given, outside }
+        let slack = TimerSlack::default();
+        Parking { parker: Cell::new(parker), is_given, outside, slack }
     }
 
     /// Whether the loop sleeps in a parker.
@@ -79,6 +84,7 @@ impl Engine {
         let sleeping = self.begin_sleep();
         match self.parking.parker.take() {
             None => {
+                let timeout = timeout.map(|timeout| self.parking.slack.less(timeout));
                 if let Some(id) = self.mailbox.park(timeout) {
                     self.take_remote_wake(id);
                 }
