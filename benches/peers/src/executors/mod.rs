@@ -1,6 +1,8 @@
 //! Who takes part. To add an executor: one file beside these, one line here.
 
+mod async_local_executor;
 mod bare;
+mod by_hand;
 mod compio;
 mod embassy;
 mod glommio;
@@ -8,6 +10,7 @@ mod local_pool;
 mod loopwheel;
 mod loopwheel_sockets;
 mod monoio;
+mod nexus;
 mod python;
 mod sets;
 mod smol;
@@ -17,6 +20,7 @@ mod tokio_house;
 mod tokio_local_runtime;
 mod tokio_local_set;
 mod tokio_spawn;
+mod unsend;
 
 use crate::peer::Peer;
 
@@ -42,7 +46,11 @@ pub(crate) fn all() -> Vec<Peer> {
         tokio_local_runtime::peer(),
         smol::peer(),
         smol_static::peer(),
+        by_hand::peer(),
+        unsend::peer(),
         local_pool::peer(),
+        async_local_executor::peer(),
+        nexus::peer(),
         monoio::peer(),
         glommio::peer(),
         compio::peer(),
