@@ -6,12 +6,12 @@ mod by_hand;
 mod compio;
 mod embassy;
 mod glommio;
+pub(crate) mod languages;
 mod local_pool;
 mod loopwheel;
 mod loopwheel_sockets;
 mod monoio;
 mod nexus;
-mod python;
 mod sets;
 mod smol;
 mod smol_house;
@@ -24,15 +24,9 @@ mod unsend;
 
 use crate::peer::Peer;
 
-/// Those who are on this machine.
+/// Those that are on this machine.
 pub(crate) fn here() -> Vec<Peer> {
-    let (asyncio, uvloop) = (python::has_module("asyncio"), python::has_module("uvloop"));
-    let is_here = |peer: &Peer| match peer.name {
-        "Python asyncio" => asyncio,
-        "Python uvloop" => uvloop,
-        _ => true,
-    };
-    all().into_iter().filter(is_here).collect()
+    all().into_iter().filter(languages::is_here).collect()
 }
 
 /// All that are known.
@@ -58,6 +52,6 @@ pub(crate) fn all() -> Vec<Peer> {
         bare::peer(),
     ];
     peers.extend(sets::peers());
-    peers.extend(python::peers());
+    peers.extend(languages::peers());
     peers
 }
