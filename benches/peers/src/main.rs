@@ -48,6 +48,7 @@ struct Command {
 }
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch
 struct Choice {
     /// Shorter rounds, and no hello-worlds
     #[arg(long)]
