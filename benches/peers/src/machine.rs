@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::executors::languages;
 use crate::peer::Peer;
-use crate::scale::Scale;
 use crate::workloads::echo;
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +32,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn of_run(peers: &[Peer], scale: Scale) -> Result<Machine> {
+    pub(crate) fn of_run(peers: &[Peer], rounds: usize) -> Result<Machine> {
         let uname = rustix::system::uname();
         let (name, release) =
             (uname.sysname().to_string_lossy(), uname.release().to_string_lossy());
@@ -45,7 +44,7 @@ impl Machine {
             kernel: format!("{name} {release}"),
             compiler: languages::first_line("rustc", "--version").unwrap_or_default(),
             profile: profile().unwrap_or_default(),
-            rounds: scale.rounds(),
+            rounds,
             packages: versions(peers)?,
             languages: languages::versions(),
             limits: echo::fewer_idle(),

@@ -29,11 +29,11 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::choice::asked_for;
-use crate::clients::Plan;
 use crate::executors::languages;
 use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::results::Run;
+use crate::rounds::Plan;
 use crate::scale::Scale;
 use crate::workloads::{Runs, Workload};
 
@@ -53,6 +53,9 @@ struct Choice {
     /// Shorter rounds, and no hello-worlds
     #[arg(long)]
     quick: bool,
+    /// So many rounds; without it nine, in a smoke test one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// Tiny sizes, for correctness only; fails if any result is wrong
     #[arg(long, conflicts_with_all = ["quick", "svg", "json", "against", "from", "docs"])]
     smoke: bool,
@@ -93,7 +96,7 @@ enum Child {
     Clients {
         server: SocketAddr,
         #[command(flatten)]
-        plan: Plan,
+        plan: clients::Plan,
     },
 }
 
@@ -157,12 +160,13 @@ fn compare(choice: &Choice) -> Result<()> {
         "none of these executors can do that: see benches/peers/README.md"
     );
     languages::build(&peers)?;
+    let plan = Plan { scale, rounds: choice.rounds.map_or(scale.rounds(), usize::from) };
     if scale == Scale::Smoke {
-        return smoke::report(&rounds::run(&workloads, &peers, scale, |_| ()));
+        return smoke::report(&rounds::run(&workloads, &peers, plan, |_| ()));
     }
-    let machine = Machine::of_run(&peers, scale)?;
+    let machine = Machine::of_run(&peers, plan.rounds)?;
     machine.print();
-    let tables = rounds::run(&workloads, &peers, scale, |table| println!("{}", table::text(table)));
+    let tables = rounds::run(&workloads, &peers, plan, |table| println!("{}", table::text(table)));
     if scale == Scale::Full && says_hello {
         hello::compare(&peers);
     }

@@ -18,6 +18,13 @@ use crate::results::{Failure, Row, Table};
 use crate::scale::Scale;
 use crate::workloads::Workload;
 
+/// How much is done, and how often.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) scale: Scale,
+    pub(crate) rounds: usize,
+}
+
 /// The rounds of what takes long.
 pub(crate) const FEW: usize = 3;
 
@@ -25,14 +32,14 @@ pub(crate) const FEW: usize = 3;
 pub(crate) fn run(
     workloads: &[&'static Workload],
     peers: &[Peer],
-    scale: Scale,
+    plan: Plan,
     report: impl Fn(&Table),
 ) -> Vec<Table> {
     let processes =
-        workloads.iter().map(|workload| processes(workload, peers, scale)).sum::<usize>();
+        workloads.iter().map(|workload| processes(workload, peers, plan)).sum::<usize>();
     let progress = ProgressBar::new(processes as u64).with_style(style());
     let measure = |workload: &&'static Workload| {
-        let table = measure_all(workload, peers, scale, &progress);
+        let table = measure_all(workload, peers, plan, &progress);
         progress.suspend(|| report(&table));
         table
     };
@@ -46,32 +53,32 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a good template")
 }
 
-fn processes(workload: &Workload, peers: &[Peer], scale: Scale) -> usize {
+fn processes(workload: &Workload, peers: &[Peer], plan: Plan) -> usize {
     let able = peers.iter().filter(|peer| peer.measure(workload).is_some());
-    able.map(|peer| rounds(workload, peer, scale)).sum()
+    able.map(|peer| rounds(workload, peer, plan)).sum()
 }
 
 /// In how many rounds a peer takes part.
-fn rounds(workload: &Workload, peer: &Peer, scale: Scale) -> usize {
+fn rounds(workload: &Workload, peer: &Peer, plan: Plan) -> usize {
     let few = peer.kind == Kind::OtherLanguage || workload.is_long();
-    if few { scale.rounds().min(FEW) } else { scale.rounds() }
+    if few { plan.rounds.min(FEW) } else { plan.rounds }
 }
 
 fn measure_all(
     workload: &'static Workload,
     peers: &[Peer],
-    scale: Scale,
+    plan: Plan,
     progress: &ProgressBar,
 ) -> Table {
     let mut cells: Vec<_> = peers.iter().map(|_| Ok(Vec::new())).collect();
-    for round in 0..scale.rounds() {
-        let first = round * peers.len() / scale.rounds();
+    for round in 0..plan.rounds {
+        let first = round * peers.len() / plan.rounds;
         for place in 0..peers.len() {
             let place = (first + place) % peers.len();
             let peer = &peers[place];
-            if round < rounds(workload, peer, scale) && peer.measure(workload).is_some() {
+            if round < rounds(workload, peer, plan) && peer.measure(workload).is_some() {
                 progress.set_message(format!("{} on {}", workload.name, peer.name));
-                measure_once_more(&mut cells[place], workload, peer, scale);
+                measure_once_more(&mut cells[place], workload, peer, plan.scale);
                 progress.inc(1);
             }
         }

@@ -57,13 +57,14 @@ fn draw_panel(area: &Area, Panel { family, curves }: &Panel) -> Drawn {
         .margin_right(20)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d((least_tasks..most_tasks * 1.01).log_scale(), 0.0..most * 1.05)?;
+        .build_cartesian_2d((least_tasks..most_tasks * 1.01).log_scale(), 0.0..most * 1.1)?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .bold_line_style(FAINT)
         .x_labels(5)
-        .x_label_formatter(&|tasks| format!("10^{:.0}", tasks.log10()))
+        .x_label_formatter(&|tasks| power_of_ten(*tasks))
+        .y_label_formatter(&|nanos| format!("{nanos:.0}"))
         .x_desc("tasks, log scale")
         .y_desc("ns CPU")
         .label_style((FONT, 12))
@@ -86,4 +87,10 @@ fn draw_panel(area: &Area, Panel { family, curves }: &Panel) -> Drawn {
         .background_style(WHITE.mix(0.85))
         .label_font((FONT, 11))
         .draw()
+}
+
+fn power_of_ten(tasks: f64) -> String {
+    let powers = [(1e2, "10²"), (1e3, "10³"), (1e4, "10⁴"), (1e5, "10⁵"), (1e6, "10⁶")];
+    let power = powers.iter().find(|(power, _)| (tasks / power - 1.0).abs() < 0.01);
+    power.map_or_else(String::new, |(_, name)| (*name).to_owned())
 }

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::SegmentedCoord;
+use plotters::coord::types::RangedCoordusize;
 use plotters::prelude::*;
 
 use crate::peer::Kind;
@@ -64,6 +66,11 @@ fn color(kind: Kind) -> RGBColor {
         Kind::Set | Kind::Bare => NO_EXECUTORS,
         Kind::OtherLanguage => LANGUAGES,
     }
+}
+
+/// An axis with so many places. (A range of whole numbers has its end too.)
+fn places_axis(places: usize) -> SegmentedCoord<RangedCoordusize> {
+    (0..places.saturating_sub(1)).into_segmented()
 }
 
 /// A place from the top, as one of an axis that goes up.

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Drawn, FAINT, FONT, NO_EXECUTORS, OURS, PEERS, at, from_top};
+use super::{Area, Drawn, FAINT, FONT, NO_EXECUTORS, OURS, PEERS, at, from_top, places_axis};
 use crate::page::standing::{Standing, standings};
 use crate::results::Table;
 
@@ -36,7 +36,7 @@ impl<'a> Overview<'a> {
             .margin_right(20)
             .x_label_area_size(36)
             .y_label_area_size(200)
-            .build_cartesian_2d(0.0..END + 0.7, (0..places).into_segmented())?;
+            .build_cartesian_2d(0.0..END + 0.7, places_axis(places))?;
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -49,7 +49,7 @@ impl<'a> Overview<'a> {
             .y_label_formatter(&|value| at(value, &names).to_owned())
             .label_style((FONT, 12))
             .draw()?;
-        let one = [(1.0, SegmentValue::Exact(0)), (1.0, SegmentValue::Exact(places))];
+        let one = [(1.0, SegmentValue::Exact(0)), (1.0, SegmentValue::Last)];
         chart.draw_series([PathElement::new(one, BLACK.stroke_width(1))])?;
         for (place, row) in self.rows.iter().enumerate() {
             let y = || from_top(place, places);

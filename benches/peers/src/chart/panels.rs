@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Drawn, FAINT, FONT, at, color, from_top};
+use super::{Area, Drawn, FAINT, FONT, at, color, from_top, places_axis};
 use crate::results::{Row, Table, three_digits};
 
 const COLUMNS: usize = 2;
@@ -41,9 +41,10 @@ fn draw_panel(panel: &Area, table: &Table) -> Drawn {
     let mut chart = ChartBuilder::on(panel)
         .caption(format!("{}: {operation}", table.workload), (FONT, 13))
         .margin(6)
+        .margin_right(24)
         .x_label_area_size(32)
         .y_label_area_size(185)
-        .build_cartesian_2d((least * 0.8..most * 2.0).log_scale(), (0..places).into_segmented())?;
+        .build_cartesian_2d((least * 0.8..most * 2.0).log_scale(), places_axis(places))?;
     chart
         .configure_mesh()
         .disable_y_mesh()
