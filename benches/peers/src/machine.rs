@@ -64,10 +64,15 @@ impl Machine {
     }
 }
 
-/// The directory that cargo has put this program in.
+/// By the directory that cargo has put this program in: that of `bench` is `release`, that of `dev` is `debug`.
 fn profile() -> Option<String> {
     let program = env::current_exe().ok()?;
-    Some(program.parent()?.file_name()?.to_string_lossy().into_owned())
+    let folder = program.parent()?.file_name()?.to_string_lossy().into_owned();
+    Some(match folder.as_str() {
+        "release" => "bench".to_owned(),
+        "debug" => "dev".to_owned(),
+        _ => folder,
+    })
 }
 
 /// The name that `/proc/cpuinfo` has for it, with the number of the model: many share the name.

@@ -59,7 +59,7 @@ fn machine(run: &Run) -> String {
         it.cores,
         it.kernel,
         it.compiler,
-        if it.profile == "release" { "bench" } else { &it.profile },
+        it.profile,
         it.command,
         it.rounds,
         it.rounds.min(rounds::FEW),
