@@ -7,19 +7,18 @@
 //! minutes.
 //!
 //! The files themselves are checked, not copies. They take everything that crosses threads from `crate::base::sync`. Here that
-//! module has loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
+//! module has loom's atomics and loom's mutex. No `--cfg loom` is needed.
 //!
 //! **The promise.** If a thread writes something and then wakes a task, a later poll of the task sees the write. The model of a
 //! loop below takes a turn and parks, as the real one does: it takes wake-ups until there are none, polls the task once if one of
 //! them was for it, and parks if none was. It ends when a poll has seen everything. If a wake-up is lost, it sleeps for ever, and
 //! loom reports a deadlock.
 //!
-//! In one respect the channel is stronger than the real one: all its users pass through one mutex, so a wake-up brings along the
-//! writes of every earlier user. The coalescing cannot rely on that: a wake-up that is coalesced does not touch the channel.
+//! **What a model cannot show.** Loom never lets a load see a store that is made later. So it would not notice if the loop cleared a
+//! mark without releasing what it had read of the entry before (`Entry::below`).
 
 mod base {
     pub(crate) mod sync {
-        use std::collections::VecDeque;
         use std::time::Duration;
 
         use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
@@ -62,7 +61,7 @@ mod base {
             park();
         }
 
-        #[derive(Default)]
+        #[derive(Debug, Default)]
         pub(crate) struct Mutex<T>(LoomMutex<T>);
 
         impl<T> Mutex<T> {
@@ -72,36 +71,6 @@ mod base {
 
             pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
                 self.0.lock().unwrap()
-            }
-        }
-
-        type Queue<T> = Arc<LoomMutex<VecDeque<T>>>;
-
-        #[derive(Debug)]
-        pub(crate) struct Sender<T>(Queue<T>);
-
-        #[derive(Debug)]
-        pub(crate) struct Receiver<T>(Queue<T>);
-
-        #[derive(Debug)]
-        pub(crate) struct Empty;
-
-        pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-            let queue = Queue::default();
-            (Sender(queue.clone()), Receiver(queue))
-        }
-
-        impl<T> Sender<T> {
-            #[allow(clippy::unnecessary_wraps)] // the signature of the real one
-            pub(crate) fn send(&self, item: T) -> Result<(), Empty> {
-                self.0.lock().unwrap().push_back(item);
-                Ok(())
-            }
-        }
-
-        impl<T> Receiver<T> {
-            pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-                self.0.lock().unwrap().pop_front().ok_or(Empty)
             }
         }
     }
@@ -142,7 +111,7 @@ mod base {
 }
 
 #[path = "../src/mailbox/inbox.rs"]
-#[allow(dead_code)] // the hint is not used here: nothing relies on it
+#[allow(dead_code)] // what a busy loop glances at: nothing relies on it
 mod inbox;
 #[path = "../src/mailbox/notifier.rs"]
 mod notifier;
@@ -154,7 +123,7 @@ use std::time::Duration;
 
 use base::id::TaskId;
 use base::sync::{AtomicBool, Ordering};
-use inbox::Inbox;
+use inbox::{Inbox, Wake};
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use notifier::Notifier;
@@ -208,10 +177,14 @@ impl Mailbox {
     fn park(&self, timeout: Option<Duration>) -> Option<TaskId> {
         let mut wake = None;
         self.notifier.park(timeout, || {
-            wake = self.inbox.take();
+            wake = self.take();
             wake.is_some()
         });
         wake
+    }
+
+    fn take(&self) -> Option<TaskId> {
+        self.inbox.take().map(|Wake { slot, generation }| TaskId { slot, generation })
     }
 }
 
@@ -219,7 +192,7 @@ impl Mailbox {
 fn run(mailbox: &Mailbox, task: TaskId, notes: &Notes, timeout: Option<Duration>) {
     loop {
         let mut is_ready = false;
-        while let Some(id) = mailbox.inbox.take() {
+        while let Some(id) = mailbox.take() {
             is_ready |= id == task;
         }
         if !is_ready {
