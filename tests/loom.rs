@@ -111,7 +111,6 @@ mod base {
 }
 
 #[path = "../src/mailbox/inbox.rs"]
-#[allow(dead_code)] // what a busy loop glances at: nothing relies on it
 mod inbox;
 #[path = "../src/mailbox/notifier.rs"]
 mod notifier;
@@ -119,6 +118,7 @@ mod notifier;
 #[allow(dead_code)] // what a dump asks
 mod shared;
 
+use std::iter;
 use std::time::Duration;
 
 use base::id::TaskId;
@@ -132,6 +132,7 @@ use shared::{IsAwaited, Nothing, Refused, Shared};
 const TASK: TaskId = TaskId { slot: 1, generation: 1 };
 /// The task that was in the slot before.
 const EARLIER_TASK: TaskId = TaskId { slot: 1, generation: 7 };
+const EARLIEST_TASK: TaskId = TaskId { slot: 1, generation: 8 };
 const NEIGHBOUR: TaskId = TaskId { slot: 0, generation: 1 };
 
 /// Several threads write the notes, and a task reads them. All accesses are relaxed: the only order is that of the inbox.
@@ -284,6 +285,82 @@ fn a_wake_up_of_another_slot_loses_no_wake_up() {
         run(&mailbox, TASK, &notes, None);
         join_all(writers);
         neighbour.join().unwrap();
+    });
+}
+
+/// Of three tasks of one slot each is woken, and no other: a wake-up that displaces another carries it.
+#[test]
+fn wake_ups_of_three_generations_of_a_slot_are_all_taken_and_none_is_made_up() {
+    check(2, || {
+        let (mailbox, notes) = (open_mailbox(), Notes::new(1));
+        let writer = writer(&mailbox, &notes, 0..1);
+        let stale = [poster(&mailbox, EARLIER_TASK), poster(&mailbox, EARLIEST_TASK)];
+        let mut taken: Vec<_> = iter::from_fn(|| mailbox.take()).collect();
+        assert!(!taken.contains(&TASK) || notes.poll());
+        join_all(stale);
+        writer.join().unwrap();
+        taken.extend(iter::from_fn(|| mailbox.take()));
+        taken.sort_by_key(|id| id.generation);
+        assert_eq!(taken, [TASK, EARLIER_TASK, EARLIEST_TASK]);
+    });
+}
+
+/// Two tasks are woken again and again by two threads: entries are pushed while the loop takes and reverses the stack, and are
+/// pushed anew as soon as they are open.
+#[test]
+fn two_threads_wake_two_tasks_and_every_wake_up_is_taken() {
+    check(2, || {
+        let (mailbox, notes) = (open_mailbox(), [Notes::new(2), Notes::new(2)]);
+        let threads = [0, 1].map(|index| {
+            let (mailbox, notes) = (mailbox.clone(), notes.clone());
+            thread::spawn(move || {
+                for (task, notes) in [TASK, NEIGHBOUR].into_iter().zip(&notes) {
+                    notes.write(index);
+                    mailbox.post(task);
+                }
+            })
+        });
+        let mut done = [false; 2];
+        while done != [true; 2] {
+            let Some(id) = mailbox.take().or_else(|| mailbox.park(None)) else { continue };
+            let index = usize::from(id == NEIGHBOUR);
+            done[index] |= notes[index].poll();
+        }
+        join_all(threads);
+    });
+}
+
+#[test]
+fn wake_ups_are_taken_oldest_first() {
+    check(3, || {
+        let mailbox = open_mailbox();
+        let thread = thread::spawn({
+            let mailbox = mailbox.clone();
+            move || [NEIGHBOUR, TASK].map(|id| mailbox.post(id))
+        });
+        let mut taken: Vec<_> = mailbox.take().into_iter().collect();
+        thread.join().unwrap();
+        mailbox.post(NEIGHBOUR); // coalesced if it has not been taken, or the last one
+        let was_taken = !taken.is_empty();
+        taken.extend(iter::from_fn(|| mailbox.take()));
+        let expected: &[_] =
+            if was_taken { &[NEIGHBOUR, TASK, NEIGHBOUR] } else { &[NEIGHBOUR, TASK] };
+        assert_eq!(taken, expected);
+    });
+}
+
+/// What a busy loop relies on to hear of a wake-up before its next check.
+#[test]
+fn what_was_posted_and_not_taken_shows_at_a_glance() {
+    check(3, || {
+        let mailbox = open_mailbox();
+        let posters = [poster(&mailbox, TASK), poster(&mailbox, NEIGHBOUR)];
+        let early: Vec<_> = iter::from_fn(|| mailbox.take()).collect();
+        join_all(posters);
+        assert_eq!(mailbox.inbox.has_posted(), early.len() < 2);
+        let late = iter::from_fn(|| mailbox.take()).count();
+        assert_eq!(early.len() + late, 2);
+        assert!(!mailbox.inbox.has_more());
     });
 }
 

@@ -144,12 +144,8 @@ impl Inbox {
             below.store(top, Ordering::Relaxed);
             // Release: the loop sees `below`, and those of the entries beneath, because later pushes continue what began with
             // theirs. The entry at the top may have been taken and pushed again since the load: it is the right one all the same.
-            let pushed = self.top.compare_exchange_weak(
-                top,
-                number,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
+            let pushed =
+                self.top.compare_exchange_weak(top, number, Ordering::Release, Ordering::Relaxed);
             match pushed {
                 Ok(_) => return top == END,
                 Err(now) => top = now,
