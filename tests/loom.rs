@@ -14,8 +14,8 @@
 //! them was for it, and parks if none was. It ends when a poll has seen everything. If a wake-up is lost, it sleeps for ever, and
 //! loom reports a deadlock.
 //!
-//! **What a model cannot show.** Loom never lets a load see a store that is made later. So it would not notice if the loop cleared a
-//! mark without releasing what it had read of the entry before (`Entry::below`).
+//! **What a model cannot show.** Loom never lets a load see a store that is made later. So it would not notice if the loop cleared
+//! a mark without releasing what it had read of the entry before (`Entry::below`).
 
 mod base {
     pub(crate) mod sync {
