@@ -75,8 +75,8 @@
 //!
 //! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
 //! `tests/rings.rs` enforces that, and that no file has more than 450 lines. Two files are outside the order: `engine.rs` owns one
-//! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std, `crossbeam-channel` (the
-//! inbox), `parking_lot` (locks off the hot path) and `thiserror`.
+//! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std,
+//! `parking_lot` (locks off the hot path) and `thiserror`.
 //!
 //! | ring | idea |
 //! |---|---|

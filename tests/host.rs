@@ -309,6 +309,39 @@ fn the_wake_hook_is_called_once_until_the_next_turn_from_any_thread() {
     assert_eq!(calls.load(Ordering::SeqCst), 2, "a dropped loop calls no hook");
 }
 
+/// The loop takes so many wake-ups in one go and no more. A host that is told "idle" would sleep beside the others: the hook is not
+/// called for what was posted before the turn.
+#[test]
+fn a_host_is_not_told_that_the_loop_is_idle_while_wake_ups_are_left_in_the_inbox() {
+    const TASKS: usize = 5_000;
+    let mut event_loop = EventLoop::new();
+    let polls = Rc::new(Cell::new(0));
+    let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let (polls, wakers) = (polls.clone(), wakers.clone());
+            event_loop.create_task(std::future::poll_fn(move |cx| {
+                polls.set(polls.get() + 1);
+                wakers.borrow_mut().push(cx.waker().clone());
+                std::task::Poll::<()>::Pending
+            }))
+        })
+        .collect();
+    event_loop.run_until_stalled();
+    let in_order = wakers.take();
+    let mut tasks = tasks.into_iter();
+    let last = tasks.next_back();
+    tasks.for_each(|task| _ = task.cancel());
+    event_loop.run_until_stalled();
+    assert_eq!((in_order.len(), event_loop.live_tasks()), (TASKS, 1));
+    polls.set(0);
+    // The tasks of all wakers but the last are gone.
+    in_order.iter().for_each(Waker::wake_by_ref);
+    while event_loop.turn(Budget::unlimited()) == Next::Ready {}
+    assert_eq!(polls.get(), 1);
+    drop(last);
+}
+
 #[test]
 fn two_loops_on_one_thread_are_turned_alternately_and_pass_tasks_to_each_other() {
     let (mut one, mut other) = (EventLoop::new(), EventLoop::new());

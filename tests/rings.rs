@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 63] = [
+const RINGS: [(&str, usize); 64] = [
     ("base", 800),
     ("wait_list", 450),
     ("reason", 800),

@@ -106,7 +106,7 @@ impl Engine {
         if let Some((began, now)) = sleeping.began.zip(self.real_time()) {
             self.tell_park(now - began);
         }
-        let is_woken = self.has_remote_wakes_hint() || !self.tasks.ready.is_empty();
+        let is_woken = self.mailbox.inbox().has_more() || !self.tasks.ready.is_empty();
         if is_woken && !sleeping.had_work_out {
             self.outside_may_be_at_work();
         }
@@ -116,7 +116,7 @@ impl Engine {
     fn sleep_in(&self, parker: Parker, timeout: Option<Duration>) {
         let mut parker = PutBack(&self.parking, Some(parker));
         self.mailbox.arm(); // before the inbox is checked: what comes later calls the hook
-        let wake = self.mailbox.inbox().take();
+        let wake = self.mailbox.take_wake();
         // Before the parker is called, which may panic.
         wake.inspect(|id| self.take_remote_wake(*id));
         // A wake-up is no reason to leave the sockets out: they are looked at, without waiting.
