@@ -98,6 +98,7 @@ const WITHOUT_A_LOOP: &[Case] = &[
     ("TaskSet::try_create_task", || _ = TaskSet::new().try_create_task((), async { Ok::<(), ()>(()) }), NO_LOOP, TheCall),
     ("current_task", || _ = current_task(), &["no task is running here", "only inside a task"], TheCall),
     ("TaskLocal::set", || _ = LOCAL.set(1), &["no task is running here"], TheCall),
+    ("TaskLocal::reset", || _ = LOCAL.reset(None), &["no task is running here"], TheCall),
     ("sleep", || poll_once(sleep(Duration::from_secs(1))),
         &["a sleep was polled where no event loop", "`loopwheel::run`", "`EventLoop::drive`"], APoll),
     ("sleep_until", || poll_once(sleep_until(Instant::MAX)),
