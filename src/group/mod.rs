@@ -80,7 +80,8 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors are
     /// returned in one [`ExceptionGroup`]. A child whose failure concerns no other, such as one connection of a server, handles its
-    /// error itself and returns `()`. To run all to the end and have each result there is
+    /// error itself and returns `()`; but a panic of it ends the group, too, unless the group
+    /// [isolates failures](TaskGroupBuilder::isolate_failures). To run all to the end and have each result there is
     /// [`return_exceptions`](crate::Gather::return_exceptions).
     ///
     /// # Cancellation
