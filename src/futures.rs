@@ -9,8 +9,9 @@ use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::error::{TaskError, TimedOut};
 use crate::kernel::current;
+use crate::sleep::Sleep;
 use crate::spawning::TaskBuilder;
-use crate::task::{Task, TaskHandle};
+use crate::task::{SharedTaskOf, Task, TaskHandle};
 use crate::task_set::TaskSet;
 use crate::wait::{AsCompleted, AsCompletedWithin};
 
@@ -58,6 +59,20 @@ impl<K: 'static, T: 'static, E: 'static> Stream for TaskSet<K, T, E> {
 impl<T, E> FusedFuture for Task<T, E> {
     fn is_terminated(&self) -> bool {
         self.is_taken()
+    }
+}
+
+/// Terminated when this handle has given the outcome. It would give it again, as its clones do.
+impl<O> FusedFuture for SharedTaskOf<O> {
+    fn is_terminated(&self) -> bool {
+        self.has_given
+    }
+}
+
+/// Terminated when it has ended.
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        self.is_done()
     }
 }
 
