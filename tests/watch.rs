@@ -328,9 +328,9 @@ fn in_debug_mode_a_task_that_a_destructor_creates_at_the_end_of_a_run_is_reporte
         let mut event_loop = builder.debug(debug).build();
         event_loop.run(async {
             drop(ClosesInATask(closed.clone())); // this one begins while the run goes on
-            let closes = ClosesInATask(closed.clone());
+            let thing = ClosesInATask(closed.clone());
             drop(create_task(async move {
-                let _closes = closes;
+                let _thing = thing;
                 pending::<()>().await;
             }));
             if cleans_up {

@@ -104,7 +104,7 @@ impl<E> TaskError<E> {
 /// use loopwheel::{TaskError, create_task, try_create_task};
 ///
 /// async fn length() -> io::Result<usize> {
-///     let answer = try_create_task(async { Err::<Vec<u8>, _>(io::ErrorKind::NotFound.into()) });
+///     let answer = try_create_task(async { Err::<Vec<u8>, io::Error>(io::ErrorKind::NotFound.into()) });
 ///     Ok(answer.await?.len())
 /// }
 /// assert_eq!(length().await.unwrap_err().kind(), io::ErrorKind::NotFound);
