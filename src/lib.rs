@@ -24,7 +24,7 @@
 //! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name: [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
 //! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`]; a set that grows: [`TaskSet`] |
 //! | take the first of several | [`race()`], [`first_ok`] |
-//! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
+//! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`interval_at`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect()`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
@@ -245,7 +245,9 @@ pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, call_exception_handler, set_exception_handler};
 pub use run::{EventLoop, EventLoopBuilder, set_trace};
-pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
+pub use sleep::{
+    Interval, Sleep, YieldNow, interval, interval_at, now, sleep, sleep_until, try_now, yield_now,
+};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
 pub use start::{run, run_virtual, try_run};
 pub use task::{

@@ -41,8 +41,8 @@ const MOST_JUMPS: u64 = 1_000_000;
 ///
 /// - a failure was reported, because no code took it: the panic of a task, such as an assertion that failed there, the `Err` of a
 ///   task of [`try_create_task`](crate::try_create_task), the panic of a callback or of a destructor, a swallowed cancel, a
-///   clean-up that its grace time has cut off, or any other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, and a jump
-///   of virtual time over what may come from outside, which are only printed;
+///   clean-up that its grace time has cut off, or any other report that the [exception handler](crate::set_exception_handler) would
+///   be given, but for a slow poll, and a jump of virtual time over what may come from outside, which are only printed;
 /// - `main` has ended and has forgotten tasks: they go on, and it has neither awaited nor cancelled them. The message says which,
 ///   where they were created, and what each waits for. A task that `main` has cancelled may still be there; to let it clean up
 ///   undisturbed, await it, because the end of the run cancels it again;
@@ -66,38 +66,7 @@ const MOST_JUMPS: u64 = 1_000_000;
 /// # Sockets
 /// With the feature `async-io`, `TestRun::new().event_loop(loopwheel::io::builder())` is a test in which code under test talks by
 /// sockets, with a server and its client as two tasks. Virtual time stands still while an answer is under way, for
-/// [a second at most](crate::run_virtual#sockets-and-other-threads), and jumps when all sleep.
-///
-/// ```
-/// # #[cfg(feature = "async-io")]
-/// # fn it_echoes() -> std::io::Result<()> {
-/// use std::{io, time::Duration};
-/// use async_net::{TcpListener, TcpStream};
-/// use futures::{AsyncReadExt, AsyncWriteExt};
-/// use loopwheel::{TestRun, create_task, sleep};
-///
-/// async fn echo(listener: TcpListener) -> io::Result<()> {
-///     let (mut client, _) = listener.accept().await?;
-///     sleep(Duration::from_secs(3600)).await; // takes no time
-///     futures::io::copy(client.clone(), &mut client).await.map(drop)
-/// }
-///
-/// TestRun::new().event_loop(loopwheel::io::builder()).run(async {
-///     let listener = TcpListener::bind("127.0.0.1:0").await?; // a port that is free
-///     let address = listener.local_addr()?;
-///     let server = create_task(echo(listener));
-///     let mut client = TcpStream::connect(address).await?;
-///     client.write_all(b"hello").await?;
-///     let mut heard = [0; 5];
-///     client.read_exact(&mut heard).await?;
-///     assert_eq!(&heard, b"hello");
-///     drop(client); // the server ends, and so no task is left
-///     server.await.unwrap()
-/// })
-/// # }
-/// # #[cfg(feature = "async-io")]
-/// # it_echoes().unwrap();
-/// ```
+/// [a second at most](crate::run_virtual#sockets-and-other-threads), and jumps when all sleep. "A server in a test" in `docs/ecosystem.md` is a whole one.
 ///
 /// # The same each time
 /// The order of the tasks and the time are the same in each run. Random numbers of your own are not, nor is the order of a `HashMap`:

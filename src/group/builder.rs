@@ -17,6 +17,7 @@ use crate::kernel::current;
 #[must_use = "a builder creates nothing before `scope`"]
 pub struct TaskGroupBuilder {
     limit: Option<usize>,
+    isolates_failures: bool,
 }
 
 impl TaskGroupBuilder {
@@ -28,6 +29,37 @@ impl TaskGroupBuilder {
     /// Lets at most `running_at_once` children run at once. The others start as those end, in the order of spawning.
     pub fn limit(mut self, running_at_once: usize) -> TaskGroupBuilder {
         self.limit = Some(running_at_once.max(1));
+        self
+    }
+
+    /// A child that fails or panics ends neither the group nor its siblings: the group of a server, with a child for each connection.
+    ///
+    /// What the child ended with goes to its handle, as that of any task. If there is no handle, a failure goes to the exception
+    /// handler. The scope fails only if its body does.
+    ///
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::io;
+    /// use std::time::Duration;
+    /// use loopwheel::{TaskGroupBuilder, now, set_exception_handler, sleep};
+    ///
+    /// set_exception_handler(|failure| println!("a connection: {failure}"));
+    /// let served = TaskGroupBuilder::new().isolate_failures().scope(async |group| {
+    ///     group.create_task(async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
+    ///     sleep(Duration::from_secs(1)).await; // is not cancelled
+    /// });
+    /// served.await.unwrap();
+    /// assert_eq!(now().as_secs_f64(), 1.0);
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none. (Kotlin has `supervisorScope`.)
+    #[doc(alias = "supervisor")]
+    #[doc(alias = "supervisorScope")]
+    #[doc(alias = "report_failures")]
+    pub fn isolate_failures(mut self) -> TaskGroupBuilder {
+        self.isolates_failures = true;
         self
     }
 
@@ -74,7 +106,9 @@ impl TaskGroupBuilder {
                      `loopwheel::run`, or in a task of a loop"
                 )
             };
-            let group = TaskGroup { state: Rc::new(State::new(parent, self.limit, opened_at)) };
+            let group = TaskGroup {
+                state: Rc::new(State::new(parent, self.limit, self.isolates_failures, opened_at)),
+            };
             let _guard = ScopeGuard(&group.state);
             let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;
             group.exit(ended.map(B::into_result)).await

@@ -80,8 +80,9 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors are
     /// returned in one [`ExceptionGroup`]. A child whose failure concerns no other, such as one connection of a server, handles its
-    /// error itself and returns `()`. A panic ends the group too: to survive one, the child awaits a task of its own, as in the last
-    /// example. To run all to the end and have each result there is [`return_exceptions`](crate::Gather::return_exceptions).
+    /// error itself and returns `()`; but a panic of it ends the group, too, unless the group
+    /// [isolates failures](TaskGroupBuilder::isolate_failures). To run all to the end and have each result there is
+    /// [`return_exceptions`](crate::Gather::return_exceptions).
     ///
     /// Where the compiler cannot infer `E` ("type annotations needed"), because body and children return nothing, write
     /// `TaskGroup::<std::convert::Infallible>::scope`.

@@ -72,6 +72,8 @@ pub(super) struct State<E> {
     /// Set while no child runs.
     pub(super) all_done: Event,
     pub(super) limit: Option<Rc<Semaphore>>,
+    /// The children's failures are not the group's.
+    isolates_failures: bool,
     opened_at: &'static Location<'static>,
 }
 
@@ -94,6 +96,7 @@ impl<E: 'static> State<E> {
     pub(super) fn new(
         parent: RecordRef,
         limit: Option<usize>,
+        isolates_failures: bool,
         opened_at: &'static Location<'static>,
     ) -> State<E> {
         let all_done = Event::of_a_group();
@@ -112,6 +115,7 @@ impl<E: 'static> State<E> {
             failed: RefCell::default(),
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
+            isolates_failures,
             opened_at,
         }
     }
@@ -126,7 +130,9 @@ impl<E: 'static> State<E> {
         child: &Typed<Result<T, TaskError<X>>>,
     ) {
         let record: &RecordRef = child;
-        record.set(Flag::SEEN | Flag::GROUPED); // the group takes its error: no report, and none for the handle
+        if !self.isolates_failures {
+            record.set(Flag::SEEN | Flag::GROUPED); // the group takes its error: no report, and none for the handle
+        }
         let typed = child.clone();
         let raised = Box::new(move || raised(&typed));
         let member = Child { record: record.clone(), raised };
@@ -275,7 +281,7 @@ impl<E: 'static> Subscriber for State<E> {
             let subscription = self.subscription.take();
             drop(subscription);
         }
-        let has_failed = record.has(Flag::FAILED | Flag::PANICKED);
+        let has_failed = !self.isolates_failures && record.has(Flag::FAILED | Flag::PANICKED);
         match child {
             // The scope was dropped while this child was being polled.
             _ if has_failed && self.phase.get() == Phase::Ended => record.clear(UNGROUPED),
