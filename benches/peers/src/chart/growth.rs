@@ -10,6 +10,22 @@ use crate::results::Table;
 /// So many rivals have a curve: those that take least with 100,000 tasks.
 const RIVALS: usize = 7;
 
+/// By the place in the tables.
+const RIVAL_COLORS: [RGBColor; 9] = [
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0xd6, 0x27, 0x28),
+    RGBColor(0x94, 0x67, 0xbd),
+    RGBColor(0x8c, 0x56, 0x4b),
+    RGBColor(0xe3, 0x77, 0xc2),
+    RGBColor(0x00, 0x00, 0x00),
+    RGBColor(0xbc, 0xbd, 0x22),
+    RGBColor(0x17, 0xbe, 0xcf),
+];
+
+/// The axis goes on above the curves: the legend stands there.
+const ROOM: f64 = 1.7;
+
 /// The curves of a family.
 pub(super) struct Panel<'a> {
     family: &'static str,
@@ -57,7 +73,7 @@ fn draw_panel(area: &Area, Panel { family, curves }: &Panel) -> Drawn {
         .margin_right(20)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d((least_tasks..most_tasks * 1.01).log_scale(), 0.0..most * 1.1)?;
+        .build_cartesian_2d((least_tasks..most_tasks * 1.01).log_scale(), 0.0..most * ROOM)?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
@@ -69,11 +85,11 @@ fn draw_panel(area: &Area, Panel { family, curves }: &Panel) -> Drawn {
         .y_desc("ns CPU")
         .label_style((FONT, 12))
         .draw()?;
-    for (number, growth) in curves.iter().enumerate() {
+    for growth in curves {
         let style = match growth.kind {
             Kind::Ours => OURS.stroke_width(3),
             Kind::Bare => NO_EXECUTORS.stroke_width(2),
-            _ => Palette99::pick(number).stroke_width(1),
+            _ => RIVAL_COLORS[growth.number % RIVAL_COLORS.len()].stroke_width(1),
         };
         let points = || growth.points.iter().copied();
         let line = chart.draw_series(LineSeries::new(points(), style))?;

@@ -36,7 +36,7 @@ impl<'a> Overview<'a> {
             .margin_right(20)
             .x_label_area_size(36)
             .y_label_area_size(200)
-            .build_cartesian_2d(0.0..END + 0.7, places_axis(places))?;
+            .build_cartesian_2d(0.0..END + 0.9, places_axis(places))?;
         chart
             .configure_mesh()
             .disable_y_mesh()

@@ -9,6 +9,8 @@ pub(crate) const FAMILIES: [&str; 2] = ["yield", "storm"];
 pub(crate) struct Growth<'a> {
     pub(crate) executor: &'a str,
     pub(crate) kind: Kind,
+    /// The same in each family: its colour.
+    pub(crate) number: usize,
     /// Tasks, and what one operation costs.
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -21,7 +23,7 @@ pub(crate) fn growths<'a>(tables: &'a [Table], family: &str) -> Vec<Growth<'a>> 
         if of != family || tasks < 100.0 {
             continue;
         }
-        for row in &table.rows {
+        for (number, row) in table.rows.iter().enumerate() {
             let Ok(summary) = &row.outcome else { continue };
             let point = (tasks, summary.figure);
             match growths.iter_mut().find(|growth| growth.executor == row.executor) {
@@ -29,6 +31,7 @@ pub(crate) fn growths<'a>(tables: &'a [Table], family: &str) -> Vec<Growth<'a>> 
                 None => growths.push(Growth {
                     executor: &row.executor,
                     kind: row.kind,
+                    number,
                     points: vec![point],
                 }),
             }

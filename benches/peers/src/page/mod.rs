@@ -53,7 +53,7 @@ fn machine(run: &Run) -> String {
     let limits = it.limits.as_ref().map_or_else(String::new, |it| format!(" `echo-idle`: {it}."));
     format!(
         "Measured on {}, on an {} with {} cores under {}, {}, by\n\n```sh\ncargo run --profile {} -p peers -- {}\n```\n\n\
-        in {} rounds ({} with a million tasks, and of other languages). The versions: {}. {}.{limits}\n",
+        in {}. The versions: {}. {}.{limits}\n",
         it.date,
         it.cpu,
         it.cores,
@@ -61,11 +61,22 @@ fn machine(run: &Run) -> String {
         it.compiler,
         it.profile,
         it.command,
-        it.rounds,
-        it.rounds.min(rounds::FEW),
+        in_words(it.rounds),
         it.packages.join(", "),
         it.languages.join("; "),
     )
+}
+
+fn in_words(rounds: usize) -> String {
+    match rounds {
+        1 => "one round, so that nothing is known of how far rounds lie apart: a first look"
+            .to_owned(),
+        ..=rounds::FEW => format!("{rounds} rounds"),
+        _ => format!(
+            "{rounds} rounds ({} with a million tasks, and of other languages)",
+            rounds::FEW
+        ),
+    }
 }
 
 /// Ours, the best rival and the bare work, with what one may make of the figures.
