@@ -26,6 +26,7 @@ mod run;
 use std::env;
 
 use common::Watchdog;
+use generate::WITH_RACES;
 use model::Verdict;
 use program::{Log, Program};
 
@@ -62,7 +63,9 @@ fn programs_go_as_the_model_says() {
     let mut compared = 0;
     let mut watchdog = None;
     let again = if programs == 1 { &[][..] } else { &FOUND };
-    for seed in (first..first + programs).chain(again.iter().copied()) {
+    let with_races_too = if programs == 1 || first >= WITH_RACES { 0 } else { programs };
+    let with_races = (first..first + with_races_too).map(|seed| WITH_RACES + seed);
+    for seed in (first..first + programs).chain(again.iter().copied()).chain(with_races) {
         if watchdog.is_none() || seed % 10_000 == 0 {
             watchdog = Some(Watchdog::new("a program that is cancelled"));
         }
@@ -85,6 +88,7 @@ fn programs_go_as_the_model_says() {
             );
         }
     }
+    let programs = programs + with_races_too;
     println!("{compared} of {programs} programs compared");
     assert!(
         compared * 10 >= programs * 7 || programs == 1,
