@@ -86,15 +86,8 @@ use racers::{Racer, drop_hard};
 ///     None
 /// };
 /// assert_eq!(race((text, closed)).await, Some("hello"));
-/// # });
-/// ```
 ///
-/// *Which one* has won: give each output a number, or in a tuple a variant of an enum.
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{race, sleep};
-///
+/// // Which one has won: give each output a number, or in a tuple a variant of an enum.
 /// let futures = [3, 1, 2].map(|n| sleep(Duration::from_secs(n)));
 /// let numbered = futures.into_iter().enumerate().map(|(index, it)| async move { (index, it.await) });
 /// assert_eq!(race(numbered).await, (1, ()));
