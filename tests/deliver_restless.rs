@@ -116,7 +116,7 @@ async fn all_of(set: Set, futures: Vec<Boxed>) {
         Set::SelectAll => {
             let mut rest = futures;
             while !rest.is_empty() {
-                (_, _, rest) = select_all(rest).await;
+                ((), _, rest) = select_all(rest).await;
             }
         }
     }
