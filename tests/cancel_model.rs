@@ -38,7 +38,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Programs beyond the first ten thousand that found a fault: a scope around a set kept its waker anew in each poll, and looked at
 /// itself for ever.
-const FOUND: [u64; 4] = [31_609, 32_613, 89_506, 108_054];
+/// And with races: a limit in a protection took a cancel for its own that had come after the grace.
+const FOUND: [u64; 5] = [31_609, 32_613, 89_506, 108_054, 1_099_511_751_888];
 
 fn sorted(mut log: Log) -> Log {
     log.sort_unstable();

@@ -23,8 +23,9 @@ pub(super) struct Inside<'a> {
 }
 
 impl Inside<'_> {
-    /// From here on what is polled is inside, where the task has at most so many requests of no limit and no group.
-    pub(super) fn of(engine: &Engine, requests: u32, is_grace_over: bool) -> Inside<'_> {
+    /// From here on what is polled is inside, where the task has at most so many requests of no limit and no group, and so many of
+    /// those that are around it.
+    pub(super) fn of(engine: &Engine, requests: u32, of_scopes: u32, is_over: bool) -> Inside<'_> {
         let d: &Deliveries = &engine.deliveries;
         Inside {
             engine,
@@ -34,9 +35,9 @@ impl Inside<'_> {
             out: d.out.replace(0),
             holding: d.holding.replace(0),
             looks_nested: d.looks_nested.replace(0),
-            asking_around: d.asking_around.replace(0),
+            asking_around: d.asking_around.replace(of_scopes),
             requests_known: d.requests_known.replace(Some(requests)),
-            is_grace_over: d.is_grace_over.replace(is_grace_over),
+            is_grace_over: d.is_grace_over.replace(is_over),
             has_caught: d.caught.get(),
             several_awaited: d.several_awaited.replace(false),
         }

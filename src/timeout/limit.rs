@@ -75,7 +75,7 @@ pub(crate) struct Limit {
     /// The cancel has not been delivered to the body yet.
     pub(crate) to_deliver: Cell<bool>,
     /// How many cancel requests the task had on entry.
-    requests_before: Cell<u32>,
+    pub(crate) requests_before: Cell<u32>,
     /// The index of the open limit, in the first poll; see `open_limits.rs`. [`NOT_OPEN`] at other times.
     open: Cell<u32>,
     /// Empty for most limits: their body is ready at once.

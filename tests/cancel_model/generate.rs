@@ -103,6 +103,9 @@ impl Generator {
             5 | 6 => {
                 let slot = usize::from(self.dice.below(SLOTS as u8));
                 let loser = self.dice.pick(&[Loser::Kept(slot), Loser::Dropped]);
+                // What is kept may be taken in a protection.
+                let protected = place.protected || loser != Loser::Dropped;
+                let inside = Place { protected, ..inside };
                 Node::Select(self.id(), self.node(inside), self.node(inside), loser)
             }
             7 => {

@@ -428,7 +428,9 @@ impl Model<'_> {
                 let children = children.clone();
                 let has_ended = |child: &usize| self.tasks[*child].ended_at == Some(self.now);
                 self.says_nothing |= children.iter().any(has_ended); // before it has won, or after
-                children.into_iter().for_each(|child| self.cancel(child));
+                for child in children {
+                    self.cancel(child);
+                }
             }
             Tree::Protect { is_up, held, body, .. } => {
                 *held = true;
@@ -904,7 +906,9 @@ impl Model<'_> {
             | Tree::Finally { body, .. }
             | Tree::Protect { body, .. } => self.drop(*body),
             Tree::Race { children, .. } => {
-                children.into_iter().for_each(|child| self.drop_task(child));
+                for child in children {
+                    self.drop_task(child);
+                }
             }
             Tree::Cleanup { cleanup, .. } => self.drop(*cleanup),
             Tree::Group(group) => {
@@ -939,13 +943,7 @@ fn moments(tree: &Tree, moments_of: &mut Vec<Micros>) {
             moments(one, moments_of);
             moments(other, moments_of);
         }
-        Tree::Limit { until, is_up, body, .. } => {
-            if !is_up {
-                moments_of.push(*until);
-            }
-            moments(body, moments_of);
-        }
-        Tree::Protect { until, is_up, body, .. } => {
+        Tree::Limit { until, is_up, body, .. } | Tree::Protect { until, is_up, body, .. } => {
             if !is_up {
                 moments_of.push(*until);
             }
