@@ -180,6 +180,7 @@ mod engine;
 mod error;
 mod event;
 mod exception_group;
+mod fifo;
 mod foreign;
 #[cfg(feature = "futures")]
 mod futures;

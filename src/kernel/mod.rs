@@ -21,7 +21,7 @@
 //! | `turn` | **one turn**: everything that a loop does |
 //! | `life` | how a task begins, and how it ends |
 //!
-//! It stands on `base`, `reason` and `error`; and on `engine.rs` and `cold.rs` beside it, which own the loop's parts and a task's
+//! It stands on `base`, `fifo`, `reason` and `error`; and on `engine.rs` and `cold.rs` beside it, which own the loop's parts and a task's
 //! rarely used ones, one field for each ring that needs it.
 
 pub(crate) mod current;
