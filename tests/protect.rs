@@ -14,7 +14,8 @@ use futures::future::FutureExt;
 use loopwheel::trace::What;
 use loopwheel::{
     EventLoop, Task, TaskError, TimedOut, VirtualClock, catch_cancel, create_task, current_task,
-    finally_within, now, protect, run_virtual, sleep, try_create_task, wait_for, yield_now,
+    finally, finally_within, now, protect, run_virtual, sleep, try_create_task, wait_for,
+    yield_now,
 };
 
 const LONG: u64 = 60_000;
