@@ -90,7 +90,7 @@ pub enum Failure {
         polled: Vec<String>,
     },
     /// The loop was woken from outside when its virtual time had jumped: perhaps over the wait of a task for a socket, or for another
-    /// thread. The loop had waited for some real time before, but perhaps not long enough.
+    /// thread. The loop had waited for some real time before, but perhaps not long enough. It is reported once for each loop.
     JumpedOverOutside {
         /// The time before the first jump.
         from: Instant,
