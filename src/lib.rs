@@ -76,7 +76,7 @@
 //! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
 //! `tests/rings.rs` enforces that, and that no file has more than 450 lines. Two files are outside the order: `engine.rs` owns one
 //! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std,
-//! `parking_lot` (locks off the hot path) and `thiserror`.
+//! `crossbeam-channel` (what threads tell a loop of its channels), `parking_lot` (locks off the hot path) and `thiserror`.
 //!
 //! | ring | idea |
 //! |---|---|
