@@ -20,7 +20,7 @@
 //! `popped`, and `last` that of `pushed`; each block from `first` on links to the next, up to `last`. Each of them and the spare block came
 //! from a box, and nothing else refers to it. No foreign code runs inside a call: values are only moved in and out.
 //!
-//! It rests on no file without `unsafe`.
+//! It rests on no file without `unsafe`. It stands on std.
 
 #![allow(unsafe_code)] // an island: `tests/rings.rs` lists them
 

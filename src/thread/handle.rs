@@ -188,9 +188,8 @@ impl Engine {
             let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
                 let poked = &call_queue.poked.1;
-                for _ in 0..poked.len() {
-                    let channel = poked.try_recv().ok();
-                    let Some((key, engine)) = channel.zip(engine.upgrade()) else { break };
+                for key in poked.try_iter().take(poked.len()) {
+                    let Some(engine) = engine.upgrade() else { break };
                     engine.threads.poke(key);
                 }
                 // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.
