@@ -89,6 +89,14 @@ impl Clock {
     /// and the panic is reported to the exception handler. A loop that is asked for the time inside `now` also answers with the
     /// latest time. At [`Instant::MAX`] every deadline is due.
     ///
+    /// # A clock that only the host moves
+    /// Such a clock, as that of the example, stands still inside [`run`](crate::EventLoop::run),
+    /// [`run_until_complete`](crate::EventLoop::run_until_complete) and [`cancel_all`](crate::EventLoop::cancel_all), which return
+    /// to the host only at their end: a sleep or a time limit there never ends. So turn the loop. To end
+    /// it, cancel [`all_tasks`](crate::EventLoop::all_tasks), and go on turning until
+    /// [`live_tasks`](crate::EventLoop::live_tasks) is zero.
+    ///
+    /// # Examples
     /// ```
     /// use std::{cell::Cell, rc::Rc, time::Duration};
     /// use loopwheel::{Clock, EventLoop, Instant};

@@ -109,6 +109,10 @@ impl Shutdown {
                     engine.discard(task);
                 } else {
                     task.cancel(&self.reason);
+                    let is_late = self.rounds > 1 && !task.has(Flag::STARTED | Flag::DONE);
+                    if is_late && engine.is_debugging() {
+                        engine.report(&ExceptionContext::of(task, Failure::NeverBegan));
+                    }
                 }
             }
             self.has_cancelled_all = gives_up || self.cancelled.is_empty();

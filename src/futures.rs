@@ -9,8 +9,9 @@ use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, Spawn, SpawnError};
 
 use crate::error::{TaskError, TimedOut};
 use crate::kernel::current;
+use crate::sleep::Sleep;
 use crate::spawning::TaskBuilder;
-use crate::task::{Task, TaskHandle};
+use crate::task::{SharedTaskOf, Task, TaskHandle};
 use crate::task_set::TaskSet;
 use crate::thread_channel::LoopReceiver;
 use crate::wait::{AsCompleted, AsCompletedWithin};
@@ -73,6 +74,20 @@ impl<T: Send + 'static> Stream for LoopReceiver<T> {
 impl<T, E> FusedFuture for Task<T, E> {
     fn is_terminated(&self) -> bool {
         self.is_taken()
+    }
+}
+
+/// Terminated when this handle has given the outcome. It would give it again, as its clones do.
+impl<O> FusedFuture for SharedTaskOf<O> {
+    fn is_terminated(&self) -> bool {
+        self.has_given
+    }
+}
+
+/// Terminated when it has ended.
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        self.is_done()
     }
 }
 

@@ -24,7 +24,7 @@
 //! | start tasks (spawn) | [`create_task`], [`try_create_task`]; with a name, or polled at once ([`eager_start`](TaskBuilder::eager_start)): [`TaskBuilder`]; their handles: [`Task`], [`SharedTask`], [`TaskRef`] |
 //! | run several things | [`gather()`], [`try_gather`], [`TaskGroup`], [`wait()`], [`as_completed`]; a set that grows: [`TaskSet`] |
 //! | take the first of several | [`race()`], [`first_ok`] |
-//! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`yield_now`]; [`now`] is the time |
+//! | wait | [`sleep()`], [`sleep_until`], [`interval`], [`interval_at`], [`yield_now`]; [`now`] is the time |
 //! | limit the time | [`wait_for`], [`timeout()`], [`timeout_at`] |
 //! | cancel, and clean up | [`Task::cancel`], [`catch_cancel`], [`finally`], [`shield()`]; clean-up that nothing cuts: [`finally_within`], [`protect()`]; why: [`CancelledBy`] |
 //! | share data | `Rc<RefCell<…>>`, of which no borrow spans an await: no other task runs in between; a value for each task: [`TaskLocal`] |
@@ -75,8 +75,8 @@
 //!
 //! The source has rings. A ring uses only the rings before it in this table, and the header of its first file says which;
 //! `tests/rings.rs` enforces that, and that no file has more than 450 lines. Two files are outside the order: `engine.rs` owns one
-//! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std, `crossbeam-channel` (the
-//! inbox), `parking_lot` (locks off the hot path) and `thiserror`.
+//! field for each ring, and `cold.rs` owns the rarely used parts of a task. Beneath all is only std,
+//! `crossbeam-channel` (what threads tell a loop of its channels), `parking_lot` (locks off the hot path) and `thiserror`.
 //!
 //! | ring | idea |
 //! |---|---|
@@ -98,6 +98,7 @@
 //! | `waiting` | the one way in which the primitives wait |
 //! | `time` | the timer wheel |
 //! | `open_limits` | time limits in their first poll |
+//! | `deaf` | polls in which a task does not hear that it is woken |
 //! | `scope` | what can catch a cancel, or deliver one to what is inside it |
 //! | `awaited` | what a task awaits |
 //! | `cancel` | from `task.cancel()` to the polls that deliver it |
@@ -172,6 +173,7 @@ mod catch;
 mod clock;
 mod close;
 mod cold;
+mod deaf;
 mod delivery;
 pub mod dump;
 mod eager;
@@ -179,6 +181,7 @@ mod engine;
 mod error;
 mod event;
 mod exception_group;
+mod fifo;
 mod foreign;
 #[cfg(feature = "futures")]
 mod futures;
@@ -244,7 +247,9 @@ pub use reason::CancelledBy;
 pub use recorder::Recorder;
 pub use report::{ExceptionContext, Failure, call_exception_handler, set_exception_handler};
 pub use run::{EventLoop, EventLoopBuilder};
-pub use sleep::{Interval, Sleep, YieldNow, interval, now, sleep, sleep_until, try_now, yield_now};
+pub use sleep::{
+    Interval, Sleep, YieldNow, interval, interval_at, now, sleep, sleep_until, try_now, yield_now,
+};
 pub use spawning::{TaskBuilder, create_task, try_create_task};
 pub use start::{run, run_virtual, try_run};
 pub use task::{
@@ -307,8 +312,13 @@ pub mod prelude {
     pub use crate::{
         AllCompleted, Cancelled, EventLoop, ExceptionGroup, FirstCompleted, FirstException, Task,
         TaskBuilder, TaskError, TaskGroup, TaskSet, TimedOut, all_tasks, as_completed,
-        catch_cancel, create_task, current_task, finally, first_ok, gather, now, race, run,
-        run_test, run_virtual, shield, sleep, timeout, to_thread, try_create_task, try_gather,
-        wait, wait_for, yield_now,
+        catch_cancel, create_task, current_task, finally, first_ok, now, run_test, run_virtual,
+        shield, try_create_task, try_gather, wait_for, yield_now,
+    };
+    // Modules have these names, too. Named by their paths, the page of the prelude lists the functions alone.
+    #[doc(no_inline)]
+    pub use crate::{
+        gather::gather, race::race, sleep::sleep, start::run, timeout::timeout,
+        to_thread::to_thread, wait::wait,
     };
 }

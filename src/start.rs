@@ -66,8 +66,10 @@ pub fn try_run<F: Future>(main: F) -> Result<F::Output, RunError> {
 /// [`thread_channel`](crate::thread_channel()) is alive, the loop waits before
 /// virtual time jumps: a socket, another thread, a timer of another crate may wake it. It waits for a second after such a wake-up, and
 /// half as long each time that nothing comes; before the first one for 50 ms. That is less than 100 ms in all for a program whose
-/// channels stay inside. It never waits for longer than the jump is wide. If a wake-up comes when time has jumped over its wait,
-/// that is reported, as [`Failure::JumpedOverOutside`](crate::Failure::JumpedOverOutside).
+/// channels stay inside, and a second of real time for each jump of a test with a server and clients that sleep. It never waits for
+/// longer than the jump is wide. If a wake-up comes when time has jumped, that is reported once for each loop, as
+/// [`Failure::JumpedOverOutside`](crate::Failure::JumpedOverOutside). It is a false alarm if the client itself has slept, and no answer
+/// was under way.
 ///
 /// A test that awaits slower answers should hold the clock while it does ([`VirtualClock::hold`]), or use [`run`]. While work of
 /// [`to_thread`](crate::to_thread()) is out, time stands still. A clock that never waits is [`VirtualClock::impatient`].

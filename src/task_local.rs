@@ -86,13 +86,13 @@ impl<T: 'static> TaskLocal<T> {
         TaskLocal { _address: 0, value: PhantomData }
     }
 
-    /// Sets the value of the running task, and returns the value before.
+    /// Sets the value of the running task, and returns the value before; [`reset`](TaskLocal::reset) takes that.
     ///
     /// # Panics
     /// Outside a task or callback; [`try_set`](TaskLocal::try_set) returns an error instead.
     ///
     /// # In asyncio
-    /// `var.set(value)`. Setting the value that it returned is `var.reset(token)`.
+    /// `var.set(value)`. What it returns takes the place of asyncio's token.
     #[track_caller]
     pub fn set(&'static self, value: T) -> Option<Rc<T>> {
         match self.try_set(value) {
@@ -106,13 +106,53 @@ impl<T: 'static> TaskLocal<T> {
     /// # Errors
     /// Outside a task or callback.
     pub fn try_set(&'static self, value: T) -> Result<Option<Rc<T>>, NoCurrentTask> {
+        self.replace(Some(Rc::new(value)))
+    }
+
+    /// Gives the running task back a value that it had before: what [`set`](TaskLocal::set) returned. With `None` it has none again.
+    /// Returns the value that this one replaces.
+    ///
+    /// # Panics
+    /// Outside a task or callback.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::TaskLocal;
+    ///
+    /// static USER: TaskLocal<&str> = TaskLocal::new();
+    ///
+    /// loopwheel::run_virtual(async {
+    ///     let before = USER.set("ada");
+    ///     assert_eq!(USER.get(), Some("ada"));
+    ///     USER.reset(before);
+    ///     assert_eq!(USER.get(), None);
+    /// });
+    /// ```
+    ///
+    /// # In asyncio
+    /// `var.reset(token)`.
+    #[doc(alias = "unset")]
+    #[doc(alias = "clear")]
+    #[track_caller]
+    pub fn reset(&'static self, before: Option<Rc<T>>) -> Option<Rc<T>> {
+        match self.replace(before) {
+            Ok(replaced) => replaced,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Sets or removes the value of the running task.
+    fn replace(&self, value: Option<Rc<T>>) -> Result<Option<Rc<T>>, NoCurrentTask> {
         let task = current::task().ok_or(NoCurrentTask)?;
         task.owner.unusual.set(Unusual::HAS_LOCALS, true);
-        let value: Rc<dyn Any> = Rc::new(value);
         let mut locals = task.cold().locals.values.borrow_mut();
-        let before = Rc::make_mut(locals.get_or_insert_default()).insert(self.address(), value);
+        let values = Rc::make_mut(locals.get_or_insert_default());
+        let replaced = match value {
+            Some(value) => values.insert(self.address(), value),
+            None => values.remove(&self.address()),
+        };
         drop(locals); // first: dropping the old value may run any code
-        Ok(before.and_then(|before| before.downcast().ok()))
+        Ok(replaced.and_then(|replaced| replaced.downcast().ok()))
     }
 
     /// Calls `inspect` with the running task's value; with `None` if it has none, or no task is running.
@@ -132,7 +172,7 @@ impl<T: 'static> TaskLocal<T> {
         self.with(|value| Some(value?.clone()))
     }
 
-    fn address(&'static self) -> usize {
+    fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 }

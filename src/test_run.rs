@@ -6,7 +6,8 @@
 //!
 //! A test must not hang. So a report that says that the run may go on without end ends it: tasks that keep virtual time from
 //! passing, a loop that has been quiet for [a minute](QUIET), a task that swallows the cancel of the end. A loop that nothing can
-//! wake is a deadlock anyway.
+//! wake is a deadlock anyway. But a task that sleeps in a loop keeps its loop from being one for ever, and the others may never go
+//! on. Nothing proves that: it might wake them at its next tick. So the [jumps](MOST_JUMPS) of virtual time are counted.
 //!
 //! There is no attribute macro. A macro needs a crate of its own and a parser of Rust, which take longer to build than this crate,
 //! and saves one line of a test.
@@ -20,8 +21,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::base::panic::{quietly, swallow, text_of};
 use crate::clock::VirtualClock;
+use crate::engine::Engine;
 use crate::error::RunError;
 use crate::report::{ExceptionContext, Failure};
 use crate::run::{EventLoop, EventLoopBuilder};
@@ -29,14 +32,17 @@ use crate::run::{EventLoop, EventLoopBuilder};
 /// If only a handle or a foreign waker could wake the loop, and nothing has for so long in real time, the test fails.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// So often may virtual time jump in a test: a second or two of real time.
+const MOST_JUMPS: u64 = 1_000_000;
+
 /// Runs a test: `main` on virtual time, like [`run_virtual`](crate::run_virtual), but it fails if anything in the run did.
 ///
 /// It panics at the line of its call, with all that it has to say, if
 ///
 /// - a failure was reported, because no code took it: the panic of a task, such as an assertion that failed there, the `Err` of a
 ///   task of [`try_create_task`](crate::try_create_task), the panic of a callback or of a destructor, a swallowed cancel, a
-///   clean-up that its grace time has cut off, or any other report that the [exception handler](crate::set_exception_handler) would be given, but for a slow poll, and a jump
-///   of virtual time over what may come from outside, which are only printed;
+///   clean-up that its grace time has cut off, or any other report that the [exception handler](crate::set_exception_handler) would
+///   be given, but for a slow poll, and a jump of virtual time over what may come from outside, which are only printed;
 /// - `main` has ended and has forgotten tasks: they go on, and it has neither awaited nor cancelled them. The message says which,
 ///   where they were created, and what each waits for. A task that `main` has cancelled may still be there; to let it clean up
 ///   undisturbed, await it, because the end of the run cancels it again;
@@ -49,47 +55,22 @@ const QUIET: Duration = Duration::from_secs(60);
 /// [`TestRun`] is for a test that provokes a failure, that leaves tasks on purpose, or that needs another clock.
 ///
 /// # Tests that would hang
-/// A test ends, and fails, where a program would go on: if a million polls are made and virtual time stands still, if only a
+/// A test ends, and fails, where a program would go on: if a million polls are made and virtual time stands still; if virtual time has
+/// jumped a million times ([`max_jumps`](TestRun::max_jumps) sets another number), because one task sleeps in a loop and others wait
+/// for each other: the message says what each task waits for, and which are in a cycle; if only a
 /// [`Handle`](crate::Handle) or a foreign waker could wake the loop and nothing has for a minute of real time
-/// ([`stall_after`](EventLoopBuilder::stall_after) sets another time), and if a task swallows the cancel at the end of the run and
+/// ([`stall_after`](EventLoopBuilder::stall_after) sets another time); and if a task swallows the cancel at the end of the run and
 /// goes on. What is left is then dropped hard. What keeps a test from ending is a poll that does not return; and an exception handler of
 /// its own, which is then the one that is told.
 ///
 /// # Sockets
 /// With the feature `async-io`, `TestRun::new().event_loop(loopwheel::io::builder())` is a test in which code under test talks by
 /// sockets, with a server and its client as two tasks. Virtual time stands still while an answer is under way, for
-/// [a second at most](crate::run_virtual#sockets-and-other-threads), and jumps when all sleep.
+/// [a second at most](crate::run_virtual#sockets-and-other-threads), and jumps when all sleep. "A server in a test" in `docs/ecosystem.md` is a whole one.
 ///
-/// ```
-/// # #[cfg(feature = "async-io")]
-/// # fn it_echoes() -> std::io::Result<()> {
-/// use std::{io, time::Duration};
-/// use async_net::{TcpListener, TcpStream};
-/// use futures::{AsyncReadExt, AsyncWriteExt};
-/// use loopwheel::{TestRun, create_task, sleep};
-///
-/// async fn echo(listener: TcpListener) -> io::Result<()> {
-///     let (mut client, _) = listener.accept().await?;
-///     sleep(Duration::from_secs(3600)).await; // takes no time
-///     futures::io::copy(client.clone(), &mut client).await.map(drop)
-/// }
-///
-/// TestRun::new().event_loop(loopwheel::io::builder()).run(async {
-///     let listener = TcpListener::bind("127.0.0.1:0").await?; // a port that is free
-///     let address = listener.local_addr()?;
-///     let server = create_task(echo(listener));
-///     let mut client = TcpStream::connect(address).await?;
-///     client.write_all(b"hello").await?;
-///     let mut heard = [0; 5];
-///     client.read_exact(&mut heard).await?;
-///     assert_eq!(&heard, b"hello");
-///     drop(client); // the server ends, and so no task is left
-///     server.await.unwrap()
-/// })
-/// # }
-/// # #[cfg(feature = "async-io")]
-/// # it_echoes().unwrap();
-/// ```
+/// # The same each time
+/// The order of the tasks and the time are the same in each run. Random numbers of your own are not, nor is the order of a `HashMap`:
+/// seed the generator, and sort or use a `BTreeMap`.
 ///
 /// # No macro
 /// `#[test]` and this call are all that a test needs: there is no `#[loopwheel::test]`. It would save one line, and it would take a
@@ -170,6 +151,7 @@ pub fn run_test<F: Future>(main: F) -> F::Output {
 pub struct TestRun {
     expected: Vec<String>,
     may_leave_tasks: bool,
+    max_jumps: Option<u64>,
     event_loop: EventLoopBuilder,
 }
 
@@ -229,6 +211,32 @@ impl TestRun {
         self
     }
 
+    /// So often may virtual time jump to the next timer in this test; without this call, a million times. A test that takes more
+    /// fails, with what each task waits for: some of its tasks are stuck, and another one that sleeps in a loop hides that. In a real
+    /// second time jumps some million times.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// use std::{future::pending, time::Duration};
+    /// use loopwheel::{TestRun, create_task, sleep};
+    ///
+    /// TestRun::new().max_jumps(1_000).run(async {
+    ///     let _ticks = create_task(async {
+    ///         loop {
+    ///             sleep(Duration::from_secs(1)).await;
+    ///         }
+    ///     });
+    ///     pending::<()>().await; // it would hang
+    /// });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none: the test hangs.
+    pub fn max_jumps(mut self, at_most: u64) -> TestRun {
+        self.max_jumps = Some(at_most);
+        self
+    }
+
     /// The settings of the loop: those of `loopwheel::io::builder()` for a test [with sockets](run_test#sockets). Its clock is
     /// virtual unless they have another: `Clock::monotonic()` is for a test that waits long for what is outside.
     ///
@@ -262,7 +270,9 @@ impl TestRun {
         settings.watch.stall_after.get_or_insert(QUIET);
         let mut event_loop = settings.build();
 
-        let gives_up = || reports.is_endless.get();
+        let engine = event_loop.engine().clone();
+        let jumps = Jumps::at_most(self.max_jumps.unwrap_or(MOST_JUMPS));
+        let gives_up = || reports.is_endless.get() || jumps.are_too_many(&engine, &reports);
         let ended = event_loop.run_main(main, gives_up);
         let mut problems = Vec::new();
         match &ended {
@@ -278,6 +288,7 @@ impl TestRun {
         {
             problems.push(format!("in the clean-up after `main`: {deadlock}"));
         }
+        drop(engine);
         problems.extend(close(event_loop));
         if let Err(RunError::Panicked(panic)) = ended {
             reports.expected.take(); // `main` did not come to all
@@ -293,6 +304,42 @@ impl TestRun {
                 panic!("{}", verdict.unwrap_or_default());
             }
         }
+    }
+}
+
+/// Counts the jumps of virtual time.
+struct Jumps {
+    at_most: u64,
+    left: Cell<u64>,
+    seen: Cell<Instant>,
+}
+
+impl Jumps {
+    fn at_most(at_most: u64) -> Jumps {
+        Jumps { at_most, left: Cell::new(at_most), seen: Cell::new(Instant::START) }
+    }
+
+    /// Called after each turn. If it is true, the run would not end by itself.
+    fn are_too_many(&self, engine: &Engine, reports: &Reports) -> bool {
+        let Some(now) = engine.virtual_now().filter(|now| *now != self.seen.get()) else {
+            return false;
+        };
+        self.seen.set(now);
+        let left = self.left.get().checked_sub(1);
+        left.inspect(|left| self.left.set(*left));
+        if left.is_none() {
+            reports.is_endless.set(true);
+            let (_, tree) = engine.stuck_tasks();
+            let text = format!(
+                "virtual time has jumped {} times, by {:?}, and the test has not ended: a task that sleeps in a loop lets it go on, \
+                 and the others may be stuck (if it is to take so long: `TestRun::max_jumps`){tree}",
+                self.at_most,
+                now - Instant::START
+            );
+            engine.tell_report("stall", &text);
+            reports.unexpected.borrow_mut().push(text);
+        }
+        left.is_none()
     }
 }
 

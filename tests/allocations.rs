@@ -311,7 +311,8 @@ fn many_tasks_that_come_and_go_do_not_make_the_loop_reallocate_for_each() {
             a_while().await;
             let of_the_tasks = TASKS + 1;
             let of_the_loop = (counts().allocations - before).saturating_sub(of_the_tasks);
-            assert!(of_the_loop < 100, "{of_the_loop} allocations");
+            // The ready queue takes one block for 256 tasks, when they are created and when they are woken.
+            assert!(of_the_loop < TASKS / 256 * 2 + 100, "{of_the_loop} allocations");
         }
     });
 }

@@ -4,14 +4,15 @@ mod common;
 
 use std::cell::RefCell;
 use std::future::pending;
+use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 
 use common::{ms, watched_loop};
 use loopwheel::{
-    CancelledBy, EventLoop, SharedTask, Task, TaskBuilder, TaskGroup, TaskRef, TimedOut,
+    CancelledBy, EventLoop, SharedTask, Task, TaskBuilder, TaskError, TaskGroup, TaskRef, TimedOut,
     VirtualClock, catch_cancel, create_task, current_task, gather, now, run_virtual, shield, sleep,
-    timeout, timeout_at, try_gather, wait_for, yield_now,
+    timeout, timeout_at, try_create_task, try_gather, wait_for, yield_now,
 };
 
 /// What a cause says, with the lines of this file in place of their numbers: `(at +3)` is three lines after `line`.
@@ -294,5 +295,30 @@ fn while_a_task_runs_only_a_request_that_counts_is_named() {
         task.cancel();
         task.await.unwrap();
         assert!(asked.cancelled_by().is_none(), "it did not end as cancelled");
+    });
+}
+
+#[test]
+fn the_error_of_a_task_becomes_an_io_error_that_keeps_what_happened() {
+    run_virtual(async {
+        let kept = |error: io::Error| {
+            assert_eq!(error.kind(), io::ErrorKind::Other);
+            error.into_inner().unwrap().downcast::<TaskError>().expect("the task's error")
+        };
+        let refused = try_create_task(async { Err::<(), _>(io::Error::from_raw_os_error(111)) });
+        let error = io::Error::from(refused.await.unwrap_err());
+        assert_eq!(error.raw_os_error(), Some(111));
+
+        let reads = try_create_task(pending::<io::Result<()>>());
+        reads.cancel_with_reason("enough");
+        let cancelled = kept(reads.await.unwrap_err().into()).cancelled().expect("cancelled");
+        assert_eq!(cancelled.reason(), Some("enough"));
+
+        let panics = try_create_task(async { panic!("of the task") as io::Result<()> });
+        assert!(kept(panics.await.unwrap_err().into()).is_panic());
+        let panics = create_task(async { panic!("of the task") });
+        let error = panics.await.unwrap_err();
+        assert_eq!(error.clone().cancelled(), None);
+        assert_eq!(kept(error.into()).to_string(), "the task panicked: of the task");
     });
 }

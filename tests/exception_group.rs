@@ -4,6 +4,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -350,4 +351,20 @@ fn an_error_that_cannot_be_printed_fails_the_printing() {
     let group = ExceptionGroup::new("outer", [Unprintable]);
     assert!(write!(String::new(), "{group:#}").is_err());
     assert_eq!(group.to_string(), "outer (1 error)");
+}
+
+/// A program that prints the causes of an error, as `anyhow` and `eyre` do, names the reason.
+#[test]
+fn the_source_of_a_group_is_its_first_error_however_deep() {
+    on_a_usual_stack(|| {
+        let error: Box<dyn Error> = chain(DEPTH / 10).into();
+        let source = error.source().expect("the reason");
+        assert_eq!((error.to_string(), source.to_string()), ("level (1 error)".into(), "0".into()));
+        assert_eq!(source.downcast_ref(), Some(&Raised::Error(0_usize)));
+        assert!(source.source().is_none());
+        let member = Raised::Group(chain(3));
+        assert_eq!(member.source().unwrap().to_string(), "0"); // it prints the group, so its source is the group's
+        assert_eq!(member.to_string(), "level (1 error)");
+    });
+    assert!(ExceptionGroup::<String>::new("cancelled", []).source().is_none());
 }

@@ -1178,3 +1178,87 @@ fn a_child_and_the_body_may_return_nothing() {
         infallible.await.unwrap();
     });
 }
+
+// ---- Isolated failures
+
+#[test]
+fn a_group_that_isolates_failures_goes_on_and_each_failure_goes_to_its_handle_or_is_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let log = Log::new();
+        let mut kept = None;
+        let scope = TaskGroupBuilder::new().isolate_failures().scope(async |group: &Group| {
+            group.create_task(fails(5, "first"));
+            group.create_task(async { assert_eq!(1, 2, "second") });
+            let handle = group.create_task(fails(5, "third"));
+            kept = Some(group.create_task(fails(30, "fourth")));
+            group.create_task(waits(log.clone(), "sibling", 20));
+            assert_eq!(handle.await, Err(TaskError::Failed("third")));
+            sleep(ms(5)).await;
+            group.create_task(fails(0, "fifth")); // it still takes children
+            Ok::<_, &str>("body")
+        });
+        assert_eq!(scope.await.unwrap(), "body");
+        assert_eq!(now().as_nanos(), 30_000_000, "it waits for all children");
+        log.expect(&[(20, "sibling done")]);
+        assert_eq!(kept.take().unwrap().await, Err(TaskError::Failed("fourth")));
+    });
+    let reports = reports.borrow();
+    let is_of = |text: &str| reports.iter().filter(|report| report.contains(text)).count();
+    assert_eq!((is_of("second"), is_of("first"), is_of("fifth")), (1, 1, 1), "{reports:?}");
+    assert_eq!(reports.len(), 3, "{reports:?}");
+}
+
+#[test]
+fn a_group_that_isolates_failures_still_ends_with_its_body_with_a_cancel_and_with_a_hard_drop() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let log = Log::new();
+        let isolated = || TaskGroupBuilder::new().isolate_failures();
+        let scope = isolated().scope(async |group: &Group| {
+            group.create_task(waits(log.clone(), "of the body", 50));
+            sleep(ms(5)).await;
+            Err::<(), _>("body")
+        });
+        assert_eq!(leaves(&scope.await.unwrap_err()), ["body"]);
+
+        let of_the_task = log.clone();
+        let task = create_task(isolated().scope(async move |group: &Group| {
+            group.create_task(waits(of_the_task, "of the cancel", 50));
+        }));
+        sleep(ms(5)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+
+        // One child is dropped with the scope; another drops the scope, and fails in the same poll.
+        let scope = Rc::new(RefCell::new(None::<Pin<Box<dyn Future<Output = ()>>>>));
+        let holder = scope.clone();
+        let witness = OnDrop(log.clone(), "dropped");
+        scope.replace(Some(Box::pin(async move {
+            let scope = isolated().scope(async |group: &Group| {
+                group.create_task(async move {
+                    let _witness = witness;
+                    pending::<()>().await;
+                });
+                group.create_task(async move {
+                    drop(holder.take());
+                    Err::<(), _>("it dropped its scope")
+                });
+            });
+            drop(scope.await);
+        })));
+        poll_fn(|cx| {
+            assert!(scope.borrow_mut().as_mut().unwrap().as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        sleep(ms(5)).await;
+        log.expect(&[
+            (5, "of the body cancelled"),
+            (10, "of the cancel cancelled"),
+            (10, "dropped"),
+        ]);
+    });
+    let reports = reports.borrow();
+    assert!(matches!(&reports[..], [only] if only.contains("it dropped its scope")), "{reports:?}");
+}

@@ -1271,3 +1271,26 @@ fn a_second_run_on_one_loop_begins_with_the_task_locals_of_the_first_main() {
     let (mut other, _) = watched_loop();
     other.run(async { assert_eq!(WHO.get(), None) });
 }
+
+/// `var.reset(token)`, also if the variable had no value before `set`.
+#[test]
+fn a_task_local_that_is_reset_has_the_value_before_or_none_and_children_keep_theirs() {
+    run_virtual(async {
+        assert!(WHO.reset(None).is_none());
+        let before = WHO.set("outer");
+        let child = create_task(async {
+            yield_now().await;
+            WHO.get()
+        });
+        let outer = WHO.set("inner");
+        assert_eq!(WHO.reset(outer).as_deref(), Some(&"inner"));
+        assert_eq!(WHO.get(), Some("outer"));
+        assert_eq!(WHO.reset(before).as_deref(), Some(&"outer"));
+        assert_eq!((WHO.get(), create_task(async { WHO.get() }).await), (None, Ok(None)));
+        assert_eq!(child.await, Ok(Some("outer")));
+    });
+    let (mut event_loop, _) = watched_loop();
+    event_loop.run(async { WHO.reset(WHO.set("the first").or(Some(Rc::new("kept")))) });
+    event_loop.run(async { assert_eq!(WHO.reset(None).as_deref(), Some(&"kept")) });
+    event_loop.run(async { assert_eq!(WHO.get(), None) });
+}

@@ -3,6 +3,8 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +12,10 @@ use std::task::Waker;
 use std::thread;
 
 use common::{Watchdog, ms};
+use loopwheel::sync::Event;
 use loopwheel::{
-    Budget, Clock, EventLoop, Handle, Instant, Next, VirtualClock, create_task, sleep, to_thread,
-    yield_now,
+    Budget, Clock, EventLoop, Handle, Instant, Next, TaskBuilder, TaskSet, VirtualClock, all_tasks,
+    call_soon, create_task, now, sleep, to_thread, try_current_task, try_now, yield_now,
 };
 
 /// A host that logs what it does.
@@ -309,6 +312,39 @@ fn the_wake_hook_is_called_once_until_the_next_turn_from_any_thread() {
     assert_eq!(calls.load(Ordering::SeqCst), 2, "a dropped loop calls no hook");
 }
 
+/// The loop takes so many wake-ups in one go and no more. A host that is told "idle" would sleep beside the others: the hook is not
+/// called for what was posted before the turn.
+#[test]
+fn a_host_is_not_told_that_the_loop_is_idle_while_wake_ups_are_left_in_the_inbox() {
+    const TASKS: usize = 5_000;
+    let mut event_loop = EventLoop::new();
+    let polls = Rc::new(Cell::new(0));
+    let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let (polls, wakers) = (polls.clone(), wakers.clone());
+            event_loop.create_task(std::future::poll_fn(move |cx| {
+                polls.set(polls.get() + 1);
+                wakers.borrow_mut().push(cx.waker().clone());
+                std::task::Poll::<()>::Pending
+            }))
+        })
+        .collect();
+    event_loop.run_until_stalled();
+    let in_order = wakers.take();
+    let mut tasks = tasks.into_iter();
+    let last = tasks.next_back();
+    tasks.for_each(|task| _ = task.cancel());
+    event_loop.run_until_stalled();
+    assert_eq!((in_order.len(), event_loop.live_tasks()), (TASKS, 1));
+    polls.set(0);
+    // The tasks of all wakers but the last are gone.
+    in_order.iter().for_each(Waker::wake_by_ref);
+    while event_loop.turn(Budget::unlimited()) == Next::Ready {}
+    assert_eq!(polls.get(), 1);
+    drop(last);
+}
+
 #[test]
 fn two_loops_on_one_thread_are_turned_alternately_and_pass_tasks_to_each_other() {
     let (mut one, mut other) = (EventLoop::new(), EventLoop::new());
@@ -466,4 +502,55 @@ fn a_host_cannot_jump_while_work_is_out() {
     event_loop.run_until_stalled();
     assert!(task.is_done());
     assert_eq!(clock.now(), Instant::START + ms(5));
+}
+
+#[test]
+fn a_host_can_call_code_that_was_written_for_a_task() {
+    let _watchdog = Watchdog::new("a host enters its loop");
+    let clock = VirtualClock::new();
+    let mut event_loop = EventLoop::builder().clock(clock.clone()).build();
+    let (log, go) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Event::new()));
+    let mut set = TaskSet::new();
+    clock.advance(ms(5));
+    event_loop.enter(|| {
+        assert_eq!(now(), Instant::START + ms(5));
+        assert!(try_current_task().is_err() && current_loop_is_entered());
+        let waits = go.clone();
+        drop(set.create_task("one", async move { waits.wait().await }));
+        let logs = log.clone();
+        call_soon(move || logs.borrow_mut().push("callback"));
+        drop(TaskBuilder::new().name("named").create_task(yield_now()));
+        assert!(
+            event_loop.enter(|| all_tasks().iter().any(|task| task.name() == "named")),
+            "it nests"
+        );
+    });
+    assert!(!current_loop_is_entered());
+    assert_eq!(log.borrow().len(), 0, "nothing is polled or called before the next turn");
+    assert_eq!(event_loop.run_until_stalled(), Next::Idle);
+    assert_eq!((log.take(), set.len()), (vec!["callback"], 1));
+    // What it wakes is ready.
+    event_loop.enter(|| go.set());
+    assert_eq!((event_loop.ready_tasks(), event_loop.turn(Budget::unlimited())), (1, Next::Idle));
+    assert!(matches!(set.next_nowait(), Some(("one", Ok(())))));
+    // A panic inside leaves the loop.
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        event_loop.enter(|| {
+            drop(create_task(async {}));
+            panic!("of the host");
+        })
+    }));
+    assert!(panicked.is_err() && !current_loop_is_entered());
+    event_loop.run(async {});
+    // A set that is dropped inside cancels its tasks, as in a task.
+    let mut set = TaskSet::new();
+    let task = event_loop.enter(|| set.create_task((), pending::<()>()));
+    event_loop.turn(Budget::unlimited());
+    event_loop.enter(|| drop(set));
+    event_loop.run_until_stalled();
+    assert_eq!((event_loop.live_tasks(), task.is_cancelled()), (0, true));
+}
+
+fn current_loop_is_entered() -> bool {
+    try_now().is_ok()
 }

@@ -7,19 +7,18 @@
 //! minutes.
 //!
 //! The files themselves are checked, not copies. They take everything that crosses threads from `crate::base::sync`. Here that
-//! module has loom's atomics, and a channel made of loom's mutex. No `--cfg loom` is needed.
+//! module has loom's atomics and loom's mutex. No `--cfg loom` is needed.
 //!
 //! **The promise.** If a thread writes something and then wakes a task, a later poll of the task sees the write. The model of a
 //! loop below takes a turn and parks, as the real one does: it takes wake-ups until there are none, polls the task once if one of
 //! them was for it, and parks if none was. It ends when a poll has seen everything. If a wake-up is lost, it sleeps for ever, and
 //! loom reports a deadlock.
 //!
-//! In one respect the channel is stronger than the real one: all its users pass through one mutex, so a wake-up brings along the
-//! writes of every earlier user. The coalescing cannot rely on that: a wake-up that is coalesced does not touch the channel.
+//! **What a model cannot show.** Loom never lets a load see a store that is made later. So it would not notice if the loop cleared
+//! a mark without releasing what it had read of the entry before (`Entry::below`).
 
 mod base {
     pub(crate) mod sync {
-        use std::collections::VecDeque;
         use std::time::Duration;
 
         use loom::sync::{Condvar, Mutex as LoomMutex, MutexGuard};
@@ -62,7 +61,7 @@ mod base {
             park();
         }
 
-        #[derive(Default)]
+        #[derive(Debug, Default)]
         pub(crate) struct Mutex<T>(LoomMutex<T>);
 
         impl<T> Mutex<T> {
@@ -72,36 +71,6 @@ mod base {
 
             pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
                 self.0.lock().unwrap()
-            }
-        }
-
-        type Queue<T> = Arc<LoomMutex<VecDeque<T>>>;
-
-        #[derive(Debug)]
-        pub(crate) struct Sender<T>(Queue<T>);
-
-        #[derive(Debug)]
-        pub(crate) struct Receiver<T>(Queue<T>);
-
-        #[derive(Debug)]
-        pub(crate) struct Empty;
-
-        pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-            let queue = Queue::default();
-            (Sender(queue.clone()), Receiver(queue))
-        }
-
-        impl<T> Sender<T> {
-            #[allow(clippy::unnecessary_wraps)] // the signature of the real one
-            pub(crate) fn send(&self, item: T) -> Result<(), Empty> {
-                self.0.lock().unwrap().push_back(item);
-                Ok(())
-            }
-        }
-
-        impl<T> Receiver<T> {
-            pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-                self.0.lock().unwrap().pop_front().ok_or(Empty)
             }
         }
     }
@@ -156,7 +125,6 @@ mod kept_waker {
 }
 
 #[path = "../src/mailbox/inbox.rs"]
-#[allow(dead_code)] // the hint is not used here: nothing relies on it
 mod inbox;
 #[path = "../src/mailbox/notifier.rs"]
 mod notifier;
@@ -164,11 +132,12 @@ mod notifier;
 #[allow(dead_code)] // what a dump asks
 mod shared;
 
+use std::iter;
 use std::time::Duration;
 
 use base::id::TaskId;
 use base::sync::{AtomicBool, Ordering, current, park};
-use inbox::Inbox;
+use inbox::{Inbox, Wake};
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use notifier::Notifier;
@@ -177,6 +146,7 @@ use shared::{IsAwaited, Nothing, Placed, Refused, Shared, Wakes};
 const TASK: TaskId = TaskId { slot: 1, generation: 1 };
 /// The task that was in the slot before.
 const EARLIER_TASK: TaskId = TaskId { slot: 1, generation: 7 };
+const EARLIEST_TASK: TaskId = TaskId { slot: 1, generation: 8 };
 const NEIGHBOUR: TaskId = TaskId { slot: 0, generation: 1 };
 
 /// Several threads write the notes, and a task reads them. All accesses are relaxed: the only order is that of the inbox.
@@ -222,10 +192,14 @@ impl Mailbox {
     fn park(&self, timeout: Option<Duration>) -> Option<TaskId> {
         let mut wake = None;
         self.notifier.park(timeout, || {
-            wake = self.inbox.take();
+            wake = self.take();
             wake.is_some()
         });
         wake
+    }
+
+    fn take(&self) -> Option<TaskId> {
+        self.inbox.take().map(|Wake { slot, generation }| TaskId { slot, generation })
     }
 }
 
@@ -233,7 +207,7 @@ impl Mailbox {
 fn run(mailbox: &Mailbox, task: TaskId, notes: &Notes, timeout: Option<Duration>) {
     loop {
         let mut is_ready = false;
-        while let Some(id) = mailbox.inbox.take() {
+        while let Some(id) = mailbox.take() {
             is_ready |= id == task;
         }
         if !is_ready {
@@ -325,6 +299,91 @@ fn a_wake_up_of_another_slot_loses_no_wake_up() {
         run(&mailbox, TASK, &notes, None);
         join_all(writers);
         neighbour.join().unwrap();
+    });
+}
+
+/// A wake-up that displaces another carries it on.
+#[test]
+fn wake_ups_of_three_generations_of_a_slot_are_all_taken_and_none_is_made_up() {
+    check(2, || {
+        let mailbox = open_mailbox();
+        let threads = [poster(&mailbox, EARLIER_TASK), poster(&mailbox, EARLIEST_TASK)];
+        mailbox.post(TASK);
+        let mut taken: Vec<_> = iter::from_fn(|| mailbox.take()).collect();
+        join_all(threads);
+        taken.extend(iter::from_fn(|| mailbox.take()));
+        taken.sort_by_key(|id| id.generation);
+        assert_eq!(taken, [TASK, EARLIER_TASK, EARLIEST_TASK]);
+    });
+}
+
+#[test]
+fn a_displaced_wake_up_brings_what_its_sender_wrote() {
+    check(3, || {
+        let (mailbox, notes) = (open_mailbox(), Notes::new(1));
+        let threads = [writer(&mailbox, &notes, 0..1), poster(&mailbox, EARLIER_TASK)];
+        while mailbox.take().or_else(|| mailbox.park(None)) != Some(TASK) {}
+        assert!(notes.poll());
+        join_all(threads);
+    });
+}
+
+/// Two tasks are woken again and again by two threads: entries are pushed while the loop takes and reverses the stack, and are
+/// pushed anew as soon as they are open.
+#[test]
+fn two_threads_wake_two_tasks_and_every_wake_up_is_taken() {
+    check(2, || {
+        let (mailbox, notes) = (open_mailbox(), [Notes::new(2), Notes::new(2)]);
+        let threads = [0, 1].map(|index| {
+            let (mailbox, notes) = (mailbox.clone(), notes.clone());
+            thread::spawn(move || {
+                for (task, notes) in [TASK, NEIGHBOUR].into_iter().zip(&notes) {
+                    notes.write(index);
+                    mailbox.post(task);
+                }
+            })
+        });
+        let mut done = [false; 2];
+        while done != [true; 2] {
+            let Some(id) = mailbox.take().or_else(|| mailbox.park(None)) else { continue };
+            let index = usize::from(id == NEIGHBOUR);
+            done[index] |= notes[index].poll();
+        }
+        join_all(threads);
+    });
+}
+
+#[test]
+fn wake_ups_are_taken_oldest_first() {
+    check(3, || {
+        let mailbox = open_mailbox();
+        let thread = thread::spawn({
+            let mailbox = mailbox.clone();
+            move || [NEIGHBOUR, TASK].map(|id| mailbox.post(id))
+        });
+        let mut taken: Vec<_> = mailbox.take().into_iter().collect();
+        thread.join().unwrap();
+        mailbox.post(NEIGHBOUR); // coalesced if it has not been taken, or the last one
+        let was_taken = !taken.is_empty();
+        taken.extend(iter::from_fn(|| mailbox.take()));
+        let expected: &[_] =
+            if was_taken { &[NEIGHBOUR, TASK, NEIGHBOUR] } else { &[NEIGHBOUR, TASK] };
+        assert_eq!(taken, expected);
+    });
+}
+
+/// What a busy loop relies on to hear of a wake-up before its next check.
+#[test]
+fn what_was_posted_and_not_taken_shows_at_a_glance() {
+    check(3, || {
+        let mailbox = open_mailbox();
+        let posters = [poster(&mailbox, TASK), poster(&mailbox, NEIGHBOUR)];
+        let early: Vec<_> = iter::from_fn(|| mailbox.take()).collect();
+        join_all(posters);
+        assert_eq!(mailbox.inbox.has_posted(), early.len() < 2);
+        let late = iter::from_fn(|| mailbox.take()).count();
+        assert_eq!(early.len() + late, 2);
+        assert!(!mailbox.inbox.has_more());
     });
 }
 

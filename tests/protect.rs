@@ -14,7 +14,8 @@ use futures::future::FutureExt;
 use loopwheel::trace::What;
 use loopwheel::{
     EventLoop, Task, TaskError, TimedOut, VirtualClock, catch_cancel, create_task, current_task,
-    finally_within, now, protect, run_virtual, sleep, try_create_task, wait_for, yield_now,
+    finally, finally_within, now, protect, run_virtual, sleep, try_create_task, wait_for,
+    yield_now,
 };
 
 const LONG: u64 = 60_000;
@@ -426,4 +427,45 @@ fn a_failing_task_that_is_cancelled_in_its_clean_up_is_cancelled() {
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
     });
+}
+
+/// Expects that a limit in what is protected, up and cleaning up, does not take a cancel that comes after the grace for its own: the
+/// cancel goes on, whether it is one of the task, or of a limit around.
+#[test]
+fn a_cancel_after_the_grace_passes_a_limit_inside_that_is_up() {
+    let _watchdog = Watchdog::new("a cancel after the grace");
+    for by_limit in [false, true] {
+        let log = Log::new();
+        run_virtual(async {
+            let inner = log.clone();
+            let protected = protect(
+                async move {
+                    // The grace ends here, and the first cancel that comes after it does.
+                    drop(catch_cancel(sleep(ms(1_000))).await);
+                    drop(catch_cancel(sleep(ms(1_000))).await);
+                    let slow = finally(sleep(ms(1_000)), sleep(ms(1_000)));
+                    let limited = wait_for(slow, ms(10)).await; // up at 40 ms
+                    inner.add(format!("went on: {limited:?}"));
+                    sleep(ms(1_000)).await;
+                },
+                ms(20),
+            );
+            let task = create_task(async move {
+                if by_limit {
+                    let _ = wait_for(protected, ms(50)).await;
+                } else {
+                    let _ = protected.await;
+                }
+            });
+            sleep(ms(30)).await;
+            task.cancel();
+            sleep(ms(20)).await;
+            if !by_limit {
+                task.cancel();
+            }
+            drop(task.await);
+            log.add("ended");
+        });
+        log.expect(&[(50, "ended")]);
+    }
 }

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 64] = [
+const RINGS: [(&str, usize); 66] = [
     ("base", 800),
+    ("fifo", 450),
     ("wait_list", 450),
     ("reason", 800),
     ("error", 800),
@@ -27,6 +28,7 @@ const RINGS: [(&str, usize); 64] = [
     ("time/wheel", 450),
     ("time", 800),
     ("open_limits", 450),
+    ("deaf", 450),
     ("scope", 800),
     ("awaited", 450),
     ("cancel", 800),
@@ -90,8 +92,8 @@ const MOST_LINES_OF_A_FILE: usize = 450;
 const UNSAFE: [&str; 9] = [
     "base/free_lists.rs",
     "catch/frame.rs",
+    "fifo.rs",
     "kernel/current.rs",
-    "kernel/record/chain.rs",
     "kernel/record/mod.rs",
     "kernel/record/outcome.rs",
     "kernel/record/stage.rs",

@@ -15,8 +15,8 @@ use loopwheel::sync::Event;
 use loopwheel::{
     Budget, Clock, EventLoop, Instant, RunError, TaskBuilder, TaskError, TaskRef, VirtualClock,
     all_tasks, call_at, call_exception_handler, call_later, call_soon, catch_cancel, create_task,
-    current_task, finally, interval, now, run_virtual, sleep, sleep_until, try_create_task,
-    try_run, yield_now,
+    current_task, finally, interval, interval_at, now, run_virtual, sleep, sleep_until,
+    try_create_task, try_run, yield_now,
 };
 
 #[test]
@@ -106,6 +106,65 @@ fn an_interval_does_not_drift_and_leaves_out_what_was_missed() {
             sleep(ms(work)).await;
         }
         log.expect(&[(10, "tick"), (20, "tick"), (30, "tick"), (55, "tick"), (60, "tick")]);
+    });
+}
+
+#[test]
+fn an_interval_with_a_start_ticks_at_it_and_then_every_period() {
+    run_virtual(async {
+        let log = Log::new();
+        let mut ticks = interval_at(now() + ms(3), ms(10));
+        let mut at_once = interval_at(now(), ms(10));
+        for _ in 0..2 {
+            at_once.tick().await;
+            log.add("at once");
+            ticks.tick().await;
+            log.add("later");
+        }
+        // One that begins in the past: the tick that is due comes at once, those missed do not.
+        let mut late = interval_at(now() - ms(13) - ms(8), ms(10));
+        assert_eq!(late.tick().await, Instant::START); // which saturates
+        late.tick().await;
+        log.add("late");
+        log.expect(&[(0, "at once"), (3, "later"), (10, "at once"), (13, "later"), (20, "late")]);
+        let mut moment = now();
+        moment -= ms(5);
+        assert_eq!((now().duration_since(moment), moment.duration_since(now())), (ms(5), ms(0)));
+    });
+}
+
+#[cfg(feature = "futures")]
+#[test]
+fn handles_and_sleeps_are_terminated_once_they_have_given_their_outcome() {
+    use futures::future::FusedFuture;
+    run_virtual(async {
+        for mut sleep in [sleep(ms(5)), sleep(ms(0)), sleep_until(now())] {
+            assert!(!sleep.is_terminated());
+            let mut polls = Vec::new();
+            poll_fn(|cx| {
+                let polled = std::pin::Pin::new(&mut sleep).poll(cx);
+                polls.push((polled.is_ready(), sleep.is_terminated()));
+                polled
+            })
+            .await;
+            assert_eq!(polls, [(false, false), (true, true)]);
+        }
+        let mut one = create_task(sleep(ms(5))).shared();
+        let (mut other, mut task) = (one.clone(), create_task(sleep(ms(9))));
+        let mut pause = sleep(ms(1));
+        sleep(ms(6)).await;
+        let mut ended = Vec::new();
+        loop {
+            futures::select_biased! {
+                _ = one => ended.push("one"),
+                _ = other => ended.push("other"), // it is done, and not given yet
+                () = pause => ended.push("pause"),
+                _ = task => ended.push("task"),
+                complete => break,
+            }
+        }
+        assert_eq!(ended, ["one", "other", "pause", "task"]);
+        assert!(!one.clone().is_terminated(), "a clone gives it again");
     });
 }
 

@@ -187,6 +187,47 @@ fn a_permit_that_keeps_its_semaphore_can_outlive_every_other_reference() {
 }
 
 #[test]
+fn several_permits_that_keep_their_semaphore_come_back_together_and_go_on_if_their_task_gives_up() {
+    run_virtual(async {
+        let semaphore = Rc::new(Semaphore::new(3));
+        let one = semaphore.clone().acquire_owned_nowait().unwrap();
+        let many = |count| create_task(semaphore.clone().acquire_many_owned(count));
+        let (three, two) = (many(3), many(2));
+        turns(2).await;
+        assert_eq!(semaphore.waiting(), 2);
+        assert!(matches!(semaphore.clone().acquire_owned_nowait(), Err(WouldWait)));
+        drop(one); // it is granted to the first, which gives up before it runs
+        assert_eq!(semaphore.available(), 0);
+        three.cancel();
+        let two = two.await.unwrap();
+        assert_eq!((two.count(), semaphore.available()), (2, 1));
+        drop(semaphore.clone().acquire_many_owned(3)); // one that is not polled before it is dropped takes nothing
+        assert_eq!(semaphore.clone().acquire_many_owned(0).await.count(), 0);
+        let last = semaphore.clone().acquire_many_owned(1).await;
+        drop((two, last));
+        turns(2).await;
+        assert_eq!((semaphore.available(), semaphore.waiting()), (3, 0));
+        semaphore.clone().acquire_many_owned(2).await.forget();
+        turns(1).await;
+        assert_eq!((semaphore.available(), Rc::strong_count(&semaphore)), (1, 1));
+
+        let bounded = Rc::new(BoundedSemaphore::new(2));
+        let (all, one) = (bounded.clone().acquire_many_owned(2).await, bounded.clone());
+        assert!(matches!(bounded.acquire_many_nowait(1), Err(WouldWait)));
+        assert!(matches!(bounded.clone().acquire_owned_nowait(), Err(WouldWait)));
+        let waits = create_task(one.acquire_owned());
+        turns(1).await;
+        assert_eq!((bounded.waiting(), all.count()), (1, 2));
+        drop(all);
+        drop((waits.await.unwrap(), bounded.acquire_many_nowait(1).unwrap()));
+        drop(bounded.clone().acquire_owned_nowait().unwrap());
+        assert_eq!((bounded.available(), bounded.release()), (2, Err(ReleasedTooOften)));
+        let refused = catch_unwind(AssertUnwindSafe(|| bounded.acquire_many_owned(3)));
+        assert!(refused.is_err());
+    });
+}
+
+#[test]
 fn holders_of_several_permits_are_known_in_debug_mode() {
     let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).debug(true).build();
     event_loop.run(async {

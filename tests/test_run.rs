@@ -584,3 +584,69 @@ fn a_test_with_sockets_runs_on_virtual_time_and_fails_on_what_its_server_leaves(
     let left = failure_of(|| test(false));
     assert!(left.contains("tasks go on that it has neither awaited nor cancelled"), "{left}");
 }
+
+// ---- stuck beside a task that ticks ----
+
+async fn ticks() {
+    loop {
+        sleep(ms(1_000)).await;
+    }
+}
+
+#[test]
+fn tasks_in_a_cycle_beside_one_that_ticks_fail_the_test() {
+    let _watchdog = Watchdog::new("a cycle of locks beside a task that ticks");
+    let failure = failure_of(|| {
+        run_test(async {
+            let _ticks = TaskBuilder::new().name("ticks").create_task(ticks());
+            let (left, right) = (Rc::new(Lock::new()), Rc::new(Lock::new()));
+            let both = |first: Rc<Lock>, second: Rc<Lock>| async move {
+                let _first = first.acquire().await;
+                sleep(ms(1)).await;
+                let _second = second.acquire().await;
+            };
+            gather([
+                create_task(both(left.clone(), right.clone())),
+                create_task(both(right, left)),
+            ])
+            .await;
+        });
+    });
+    expect_once(
+        &failure,
+        &[
+            "virtual time has jumped 1000000 times",
+            "`TestRun::max_jumps`",
+            "a cycle: Task-3 waits for lock 2, held by Task-4, which waits for lock 1",
+        ],
+    );
+    assert!(failure.contains("ticks"), "{failure}");
+}
+
+#[test]
+fn a_main_that_waits_for_nothing_beside_a_task_that_ticks_fails_after_so_many_jumps() {
+    let _watchdog = Watchdog::new("a main that is stuck");
+    let run = || TestRun::new().allow_tasks_left().max_jumps(100);
+    let failure = failure_of(|| {
+        run().run(async {
+            let _ticks = create_task(ticks());
+            pending::<()>().await;
+        });
+    });
+    expect_once(&failure, &["has jumped 100 times, by 101s", "main"]);
+    // So does a clean-up at the end, and a test that takes no more than that ends well.
+    let failure = failure_of(|| {
+        run().run(async {
+            drop(create_task(async {
+                let _ = catch_cancel(sleep(ms(1))).await;
+                ticks().await;
+            }));
+            yield_now().await;
+        });
+    });
+    expect_once(&failure, &["has jumped 100 times"]);
+    run().run(async {
+        let _ticks = create_task(ticks());
+        sleep(ms(100_000)).await;
+    });
+}

@@ -3,8 +3,8 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -461,6 +461,40 @@ fn limits_whose_body_panics_at_once_leave_the_others_in_order() {
         assert!(panicked.unwrap_err().is_panic());
         assert_eq!(wait_for(sleep(ms(9)), ms(4)).await, Err(TimedOut));
         assert_eq!(now(), Instant::START + ms(4));
+    });
+}
+
+/// Nests so many limits more, the outermost first. The limit at this depth lasts `longest` less its depth, and notes its end.
+fn nest(depth: u64, more: u64, longest: u64, ends: Rc<RefCell<Vec<(u64, u64)>>>) -> Nested {
+    Box::pin(async move {
+        let body = async {
+            match more {
+                0 => {}
+                _ => nest(depth + 1, more - 1, longest, ends.clone()).await,
+            }
+            if longest > 0 {
+                pending::<()>().await;
+            }
+        };
+        let ended = wait_for(body, ms(longest.saturating_sub(depth))).await;
+        assert_eq!(ended.is_err(), longest > 0);
+        ends.borrow_mut().push((depth, now().as_nanos() / 1_000_000));
+    })
+}
+
+type Nested = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A loop has room for a few open limits, and a list for those that are nested deeper.
+#[test]
+fn however_deep_limits_are_nested_each_has_its_own_time() {
+    run_virtual(async {
+        for (depth, longest) in [(12, 0), (12, 50), (3, 30), (9, 40), (12, 60)] {
+            let before = now().as_nanos() / 1_000_000;
+            let ends = Rc::default();
+            nest(0, depth, longest, Rc::clone(&ends)).await;
+            let end = |depth: u64| (depth, before + longest.saturating_sub(depth));
+            assert_eq!(*ends.borrow(), (0..=depth).rev().map(end).collect::<Vec<_>>());
+        }
     });
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use common::{ms, turns, watched_loop};
+use common::{Watchdog, ms, turns, watched_loop};
 use loopwheel::sync::{Event, Lock, Queue};
 use loopwheel::{
     Clock, EventLoop, EventLoopBuilder, Failure, Handle, Instant, TaskBuilder, VirtualClock,
@@ -36,6 +36,49 @@ fn on_virtual_time() -> (EventLoopBuilder, Reports) {
 }
 
 // ---- quiet ----
+
+/// The real time is the point: the loop's own stands still.
+#[test]
+fn a_loop_that_waits_for_a_clock_of_the_host_which_stands_still_says_so_once() {
+    let _watchdog = Watchdog::new("a clock that stands still");
+    let (builder, reports) = reporting();
+    let time = Rc::new(Cell::new(Instant::START + ms(16)));
+    let (clock, moves) = (time.clone(), time);
+    let sink = reports.clone();
+    let handler = move |context: &loopwheel::ExceptionContext| {
+        sink.borrow_mut().push((context.to_string(), context.failure.clone()));
+        moves.set(moves.get() + ms(50)); // not far enough yet: a new quiet time begins
+    };
+    let clock = Clock::host(move || clock.get());
+    let mut event_loop =
+        builder.exception_handler(handler).clock(clock).stall_after(ms(20)).build();
+    let task = TaskBuilder::new().name("plays");
+    event_loop.run(async {
+        drop(task.create_task(finally(pending::<()>(), async || sleep(ms(100)).await)));
+        yield_now().await;
+    });
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    for ((text, failure), at) in reports.iter().zip([16, 66]) {
+        let Failure::Stalled { stands_at, waits, quiet_for, .. } = failure else {
+            panic!("{text}")
+        };
+        assert_eq!(*stands_at, Some(Instant::START + ms(at)));
+        assert_eq!((waits[0].task.as_str(), *quiet_for >= ms(20)), ("plays", true));
+        assert!(text.contains("`Clock::host`") && text.contains("0.0"), "{text}");
+    }
+}
+
+/// A clock that runs slowly is no stall, however long the loop parks.
+#[test]
+fn a_clock_of_the_host_that_moves_is_not_reported() {
+    let (builder, reports) = reporting();
+    let start = std::time::Instant::now();
+    let clock = Clock::host(move || Instant::START + start.elapsed() / 10);
+    let mut event_loop = builder.clock(clock).stall_after(ms(5)).build();
+    event_loop.run(sleep(ms(10))); // 100 ms of real time
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+}
 
 #[test]
 fn a_loop_that_only_the_outside_can_wake_says_what_it_waits_for_once_and_goes_on() {
@@ -261,6 +304,51 @@ fn on_a_clock_that_is_not_virtual_ten_seconds_without_an_end_are_reported() {
         panic!("{reports:?}")
     };
     assert!(*waited >= Duration::from_secs(10), "{text}");
+}
+
+/// Creates a task when it is dropped, as a destructor would that has something to close.
+struct ClosesInATask(Rc<Cell<u32>>);
+
+impl Drop for ClosesInATask {
+    fn drop(&mut self) {
+        let closed = self.0.clone();
+        drop(TaskBuilder::new().name("closer").create_task(async move {
+            closed.set(closed.get() + 1);
+        }));
+    }
+}
+
+#[test]
+fn in_debug_mode_a_task_that_a_destructor_creates_at_the_end_of_a_run_is_reported_if_it_never_begins()
+ {
+    // Clean-up that goes on long enough lets the task begin: that is no failure.
+    for (debug, cleans_up) in [(true, false), (true, true), (false, false)] {
+        let (builder, reports) = on_virtual_time();
+        let closed = Rc::new(Cell::new(0));
+        let mut event_loop = builder.debug(debug).build();
+        event_loop.run(async {
+            drop(ClosesInATask(closed.clone())); // this one begins while the run goes on
+            let thing = ClosesInATask(closed.clone());
+            drop(create_task(async move {
+                let _thing = thing;
+                pending::<()>().await;
+            }));
+            if cleans_up {
+                drop(create_task(finally(pending::<()>(), async || turns(5).await)));
+            }
+            turns(2).await;
+            drop(create_task(async {})); // it does not begin: main left it so
+        });
+        let reports = reports.borrow();
+        assert_eq!(closed.get(), if cleans_up { 2 } else { 1 });
+        if debug && !cleans_up {
+            let [(text, Failure::NeverBegan)] = &reports[..] else { panic!("{reports:?}") };
+            assert!(text.starts_with("task 'closer' (spawned at tests/watch.rs:"), "{text}");
+            assert!(text.contains("before it began"), "{text}");
+        } else {
+            assert!(reports.is_empty(), "{reports:?}");
+        }
+    }
 }
 
 #[test]

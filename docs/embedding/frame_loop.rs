@@ -4,13 +4,17 @@
 //! and tells it what time it is: the loop's clock is the frame's. Tasks span frames as they like: a spell takes a
 //! second, a monster thinks for many polls.
 //!
+//! The end takes frames, too. `cancel_all` would wait for the clean-up, in which the frame's clock stands still: a sleep there would
+//! never end. So the host cancels all tasks, and draws frames until none is alive.
+//!
 //! Nothing here sleeps; a real host would wait for the next frame where this one just counts it.
 
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopwheel::{Budget, Clock, EventLoop, Instant, now, sleep, yield_now};
+use loopwheel::{Budget, Clock, EventLoop, Instant, finally, now, sleep, yield_now};
 
 const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const POLLS_A_FRAME: usize = 10;
@@ -42,14 +46,29 @@ pub(crate) fn play() -> Vec<(u32, String)> {
         monster("the monster has thought");
     }));
 
-    for number in 0..120 {
-        frame.set(number);
+    let merchant = see.clone();
+    drop(event_loop.create_task(finally(pending::<()>(), async move || {
+        sleep(Duration::from_millis(50)).await;
+        merchant("the merchant has packed");
+    })));
+
+    let draw = |event_loop: &mut EventLoop| {
         // A frame can spare this many polls; tasks that are still ready come first in the next frame. (A game that counts time
         // would say `Budget::time(Duration::from_millis(4))`; a page that is a test counts polls.)
         event_loop.run_for(Budget::polls(POLLS_A_FRAME));
         time.set(time.get() + FRAME);
+        frame.set(frame.get() + 1);
+    };
+    for _ in 0..120 {
+        draw(&mut event_loop);
     }
-    assert_eq!(event_loop.live_tasks(), 0);
+
+    for task in event_loop.all_tasks() {
+        task.cancel_with_reason("the game is over");
+    }
+    while event_loop.live_tasks() > 0 {
+        draw(&mut event_loop);
+    }
     seen.take()
 }
 

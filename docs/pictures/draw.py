@@ -208,8 +208,8 @@ def wake_up():
         380, 204, 300, 94, "step",
         [
             ("swap the slot's pending mark", "bold"),
-            ("it was this id: on its way already, done", "small"),
-            ("otherwise: send the id, set the hint", "small"),
+            ("it was mine already: on its way, done", "small"),
+            ("it was clear: push the slot's entry", "small"),
             ("mailbox/inbox.rs", "file"),
         ],
     )
@@ -223,7 +223,7 @@ def wake_up():
     )
     it.box(
         380, 432, 300, 78, "step",
-        [("the loop drains its inbox:", "bold"), ("take the id, clear the mark", "bold"), ("mailbox/mod.rs", "file")],
+        [("the loop drains its inbox:", "bold"), ("unlink an entry, clear its mark", "bold"), ("mailbox/mod.rs", "file")],
     )
     it.arrow((530, 176), (530, 204))
     it.arrow((530, 298), (530, 326))

@@ -24,7 +24,7 @@ use futures::future::select;
 use futures::io::{BufReader, Lines};
 use futures::{AsyncBufReadExt, AsyncWriteExt, StreamExt};
 use loopwheel::sync::Queue;
-use loopwheel::{RunError, TaskGroup, create_task, current_task, finally, sleep};
+use loopwheel::{RunError, TaskGroup, create_task, current_task, finally, sleep, try_create_task};
 
 const QUEUED_LINES: usize = 16;
 
@@ -127,15 +127,16 @@ async fn serve(listener: TcpListener) -> io::Result<Infallible> {
             };
             let room = room.clone();
             group.create_task(async move {
-                // It is this client's error alone: if it went to the group, it would cancel the others.
-                if let Err(error) = chat(stream, room).await {
+                // It is this client's error alone: if it went to the group, it would cancel the others. So would a panic, which ends
+                // only the task that it is in: this one awaits another.
+                if let Err(error) = try_create_task(chat(stream, room)).await {
                     eprintln!("{address}: {error}");
                 }
             });
         }
     })
     .await
-    .map_err(|errors| io::Error::other(format!("{errors}")))
+    .map_err(|errors| io::Error::other(format!("{errors:#}")))
 }
 
 /// Waits for a signal, and returns the shell's number for it: 130 for SIGINT, 143 for SIGTERM.

@@ -76,7 +76,7 @@ async fn get(server: &str, path: &str) -> Result<(StatusCode, Bytes), String> {
         drop(sender); // the connection has nothing more to do
         Ok::<_, hyper::Error>((status, body))
     });
-    answer.await.map_err(|errors| text(&errors))
+    answer.await.map_err(|errors| format!("{errors:#}")) // `{}` says only how many there are
 }
 
 /// The paths in `href="/…"`.

@@ -3,12 +3,13 @@
 //! std's `Instant` would do, but only the system can create one. A loop's clock may be virtual, so here an instant is a number.
 
 use std::fmt;
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
 /// A moment on a loop's clock: nanoseconds since the clock's start.
 ///
-/// Arithmetic saturates: a sum beyond the last moment, 584 years after the start, is [`Instant::MAX`].
+/// Arithmetic saturates: a sum beyond the last moment, 584 years after the start, is [`Instant::MAX`], and nothing is before
+/// [`Instant::START`]. [`now`](crate::now) is the time on the running loop's clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,6 +19,7 @@ use std::time::Duration;
 /// assert_eq!(later - Instant::START, Duration::from_millis(1500));
 /// assert_eq!(Instant::START - later, Duration::ZERO);
 /// assert_eq!(later + Duration::MAX, Instant::MAX);
+/// assert_eq!(later - Duration::from_secs(2), Instant::START);
 /// ```
 ///
 /// # In asyncio
@@ -41,6 +43,11 @@ impl Instant {
     /// Nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.nanos
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is the later one. The same as `self - earlier`.
+    pub fn duration_since(self, earlier: Instant) -> Duration {
+        self - earlier
     }
 
     /// Seconds since the start.
@@ -69,6 +76,21 @@ impl Sub<Instant> for Instant {
 
     fn sub(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    fn sub(self, duration: Duration) -> Instant {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Instant { nanos: self.nanos.saturating_sub(nanos) }
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, duration: Duration) {
+        *self = *self - duration;
     }
 }
 

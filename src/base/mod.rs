@@ -14,7 +14,7 @@
 //! | `unusual` | what makes a loop's spawns and polls unusual, in one byte |
 //! | `sync` | the types that cross threads, in one place for the model checker |
 //!
-//! It stands on std, `crossbeam-channel` and `parking_lot`.
+//! It stands on std and `parking_lot`.
 
 pub(crate) mod free_lists;
 pub(crate) mod id;

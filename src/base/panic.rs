@@ -41,6 +41,16 @@ pub(crate) fn keep_during<R>(output: R, foreign: impl FnOnce()) -> Result<R, Pay
     }
 }
 
+/// Calls this when foreign code panics. It is made before, and [forgotten](mem::forget) after that code has returned.
+pub(crate) struct OnPanic<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    #[cold]
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Runs several pieces of foreign code and keeps the first panic.
 #[derive(Default)]
 pub(crate) struct FirstPanic(Option<Payload>);

@@ -1,7 +1,6 @@
 //! **Sync**: the types with which the inbox and the notifier cross threads. They are imported in this one place, so that
 //! the model checker can replace them with its own (`tests/loom.rs`).
 
-pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded as channel};
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -134,7 +134,12 @@ impl Engine {
     /// A cancel came out of a poll that delivered none: a frame let one go on that it had caught before.
     #[cold]
     pub(crate) fn cancel_came_out(&self, record: &RecordRef) {
-        let keeps_wakers = |cold: &Cold| cold.foreign_wakers.borrow().keeps_any();
+        // A set that was cut short has woken the task: what it has not polled may have been woken, and keeps no waker then.
+        let is_woken = record.is_queued();
+        let keeps_wakers = |cold: &Cold| {
+            let wakers = cold.foreign_wakers.borrow();
+            wakers.keeps_any() || is_woken && wakers.added() > 0
+        };
         let has_sets = record.cold_if_any().is_some_and(keeps_wakers);
         if record.has(Flag::DISCARD) || self.nothing_waited() && !has_sets {
             return self.end_cancelled(record);

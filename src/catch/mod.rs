@@ -134,7 +134,11 @@ impl Cancelled {
 ///
 /// There are three ways to clean up. A destructor, if that needs no await. This one, if the clean-up is the same however the body
 /// has ended. And [`catch_cancel`], if it is not, or if the clean-up uses what the body has borrowed: after `catch_cancel` the body
-/// is gone. Body and clean-up of a `finally` exist at the same time.
+/// is gone. Body and clean-up of a `finally` exist at the same time, so only one of them may borrow a thing mutably (E0499).
+///
+/// A destructor that starts a task to close something is no fourth way: a task that a destructor creates when the run ends never
+/// begins, because the end of the run cancels it first. Keep such work in an owner with an `async fn close(self)`, or give it to
+/// [`to_thread`](crate::to_thread()), for which the run waits.
 ///
 /// # Cancellation
 /// `cleanup` runs and may await; then the cancel goes on. A second cancel interrupts `cleanup`, and so does a time limit around this

@@ -4,7 +4,7 @@
 //! there, and out again, is in `delivery/mod.rs`. A foreign future does nothing of this, and can be cancelled all the same: it is
 //! dropped with the future around it.
 
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use crate::engine::Engine;
 use crate::kernel::current::{self, with_current_loop};
@@ -12,7 +12,7 @@ use crate::kernel::record::{Header, RecordRef};
 use crate::reason::{Reason, Who};
 use crate::trace::Wait;
 
-pub(crate) use crate::delivery::{Told, Visit};
+pub(crate) use crate::delivery::{Asked, Told, Visit};
 
 /// Each checkpoint asks this first when it is polled. If it is false, the checkpoint takes a slow path: it asks whether it
 /// [`is_interrupted`], and otherwise goes on, and [tells](tell_wait) what it waits for if it is pending.
@@ -102,11 +102,16 @@ pub(crate) fn whether_a_cancel_comes_out<R>(poll: impl FnOnce() -> R) -> (R, boo
     (polled, out() > before)
 }
 
-/// The task that `poll` awaits, if that is all that it awaits. `poll` is called once, and each checkpoint answers that it
-/// waits.
-pub(crate) fn the_one_task_awaited_in(poll: impl FnOnce()) -> Option<RecordRef> {
+/// Asks what `poll` awaits. It is called once, and each checkpoint answers that it waits.
+pub(crate) fn ask(poll: impl FnOnce()) -> Option<Asked> {
     let engine = current::running()?;
-    engine.is_quiet().then(|| engine.ask_for_the_one_task(poll)).flatten()
+    engine.is_quiet().then(|| engine.ask(poll))
+}
+
+/// Whether a checkpoint of the current task keeps a foreign waker other than this one: that of a set.
+pub(crate) fn awaits_in_sets(around: &Waker) -> bool {
+    let kept = current::with_task(|task| Some(task.cold_if_any()?.foreign_wakers.borrow().alive()));
+    kept.flatten().is_some_and(|kept| kept.iter().any(|kept| !kept.will_wake(around)))
 }
 
 /// A join answers which task it waits for.

@@ -75,7 +75,7 @@ pub(crate) struct Deliveries {
     pub(crate) visits: Cell<u32>,
     /// How often something was polled that can be marked. It may wrap: it is only tested for a change.
     pub(crate) met: Cell<u32>,
-    /// The foreign wakers of checkpoints that were marked.
+    /// The foreign wakers of checkpoints that were marked; while the signal is `Asking`, of those that have answered.
     pub(crate) marked_wakers: RefCell<Vec<KeptWaker>>,
     /// How many cancels have come out of what was polled, and were not caught.
     pub(crate) out: Cell<u32>,
@@ -131,6 +131,7 @@ impl Engine {
         match signal {
             Signal::Asking => {
                 d.answers.update(|answers| answers + 1);
+                self.note_marked_waker(cx.waker());
                 Visit::Wait
             }
             Signal::Mark => {
@@ -202,7 +203,7 @@ impl Engine {
                 d.met.update(|met| met.wrapping_add(1));
                 self.note_marked_waker(cx.waker());
             }
-            Signal::Asking => {}
+            Signal::Asking => self.note_marked_waker(cx.waker()),
             Signal::Quiet => {
                 self.raise_deliver();
                 d.out.set(1);
@@ -271,16 +272,19 @@ impl Engine {
         self.deliveries.caught.set(false);
     }
 
-    /// Polls with the signal `Asking`. Returns the task that is awaited, if that is all that is awaited.
-    pub(crate) fn ask_for_the_one_task(&self, poll: impl FnOnce()) -> Option<RecordRef> {
+    /// Polls with the signal `Asking`. A checkpoint that answers does not keep its waker. So a foreign one is woken after the poll:
+    /// it is a set's, and the set would never poll the checkpoint again.
+    pub(crate) fn ask(&self, poll: impl FnOnce()) -> Asked {
         /// The poll may panic.
         struct Quiet<'a>(&'a Engine);
         impl Drop for Quiet<'_> {
             fn drop(&mut self) {
-                self.0.deliveries.signal.set(Signal::Quiet);
-                self.0.deliveries.answers.set(0);
-                let asked = self.0.deliveries.asked.take();
+                let d = &self.0.deliveries;
+                d.signal.set(Signal::Quiet);
+                d.answers.set(0);
+                let (asked, wakers) = (d.asked.take(), d.marked_wakers.take());
                 drop(asked); // after the borrow: it may be the last references
+                wakers.into_iter().for_each(KeptWaker::wake);
             }
         }
         self.deliveries.asked.replace(Some(Vec::new()));
@@ -289,8 +293,9 @@ impl Engine {
         poll();
         let mut asked = self.deliveries.asked.take().unwrap_or_default();
         let is_one = self.deliveries.answers.get() == 1;
+        let wakers = self.deliveries.marked_wakers.borrow().clone();
         drop(quiet);
-        asked.pop().filter(|_| is_one)
+        Asked { one: asked.pop().filter(|_| is_one), wakers }
     }
 
     /// A join of this task is polled, and the signal is not quiet.
@@ -358,6 +363,15 @@ impl Deliveries {
     fn is_active(&self, number: u32) -> bool {
         self.innermost.get() == number || self.active.borrow().contains(&number)
     }
+}
+
+/// What a poll with the signal `Asking` has shown.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// The task that is awaited, if that is all that has answered.
+    pub(crate) one: Option<RecordRef>,
+    /// The foreign wakers of what has answered.
+    pub(crate) wakers: Vec<KeptWaker>,
 }
 
 /// What the poll of a task that awaits one thing has shown.

@@ -85,6 +85,54 @@ impl<E> TaskError<E> {
             _ => None,
         }
     }
+
+    /// The cancellation, if the task was cancelled: to read why, or to [`reraise`](Cancelled::reraise) it.
+    pub fn cancelled(self) -> Option<Cancelled> {
+        match self {
+            TaskError::Cancelled(cancelled) => Some(cancelled),
+            _ => None,
+        }
+    }
+}
+
+/// Lets `?` convert the error of a task that reads or writes. Its own error stays as it is. That it was cancelled, or panicked, becomes
+/// an error of the kind [`Other`](io::ErrorKind::Other), whose [`get_ref`](io::Error::get_ref) is a `TaskError` (without `<io::Error>`).
+///
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::io;
+/// use loopwheel::{TaskError, create_task, try_create_task};
+///
+/// async fn length() -> io::Result<usize> {
+///     let answer = try_create_task(async { Err::<Vec<u8>, io::Error>(io::ErrorKind::NotFound.into()) });
+///     Ok(answer.await?.len())
+/// }
+/// assert_eq!(length().await.unwrap_err().kind(), io::ErrorKind::NotFound);
+///
+/// let task = create_task(async {});
+/// task.cancel();
+/// let error = io::Error::from(task.await.unwrap_err());
+/// let inner = error.get_ref().unwrap().downcast_ref::<TaskError>();
+/// assert!(inner.unwrap().is_cancelled());
+/// # });
+/// ```
+impl From<TaskError<io::Error>> for io::Error {
+    fn from(error: TaskError<io::Error>) -> io::Error {
+        let error: TaskError = match error {
+            TaskError::Failed(error) => return error,
+            TaskError::Cancelled(cancelled) => TaskError::Cancelled(cancelled),
+            TaskError::Panicked(panic) => TaskError::Panicked(panic),
+            TaskError::Grouped => TaskError::Grouped,
+        };
+        error.into()
+    }
+}
+
+/// The same, of a task that has no error of its own.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> io::Error {
+        io::Error::other(error) // not `Interrupted`: std's readers and writers try that again
+    }
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -122,6 +170,9 @@ impl Cancelled {
 }
 
 /// The panic that a task ended with. Clones share the payload.
+///
+/// It has no location: where the panic happened is not in the payload that a task ends with. The panic hook knows, which prints it
+/// at that moment; a program that logs it sets a hook of its own (`std::panic::set_hook`).
 #[derive(Clone)]
 pub struct Panic(Arc<Shared>);
 

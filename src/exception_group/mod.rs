@@ -31,7 +31,9 @@ pub use output::{BodyOutput, ChildOutput, IntoRaised};
 
 /// Several errors that were raised together. Groups nest, so it is a tree.
 ///
-/// `{}` prints one line, and `{:#}` each error below it. [`iter`](ExceptionGroup::iter) visits the errors, whatever group they are in.
+/// `{}` prints one line, as Python does, and `{:#}` each error below it. [`iter`](ExceptionGroup::iter) visits the errors, whatever
+/// group they are in. As a `dyn Error`, its [`source`](Error::source) is the first error: so what prints the causes of an error names
+/// one. Only `{:#}` names all.
 ///
 /// [`TaskGroup::scope`](crate::TaskGroup::scope) fails with it. [`split`](ExceptionGroup::split) does what `except*` does in
 /// Python: it separates the errors that match from the rest, each as a group of the same shape.
@@ -106,6 +108,8 @@ impl<'a, E> Iterator for Leaves<'a, E> {
 }
 
 /// One member of an [`ExceptionGroup`].
+///
+/// It prints what it holds. It is also the [`source`](Error::source) of its group: `downcast_ref::<Raised<E>>()` gives the error back.
 #[derive(Debug, Clone, PartialEq, ThisError)]
 #[non_exhaustive]
 pub enum Raised<E> {
@@ -113,7 +117,7 @@ pub enum Raised<E> {
     #[error("{0}")]
     Error(E),
     /// A nested group.
-    #[error("{0}")]
+    #[error(transparent)]
     Group(ExceptionGroup<E>),
     /// A task panicked.
     #[error("{0}")]
@@ -404,4 +408,9 @@ impl<E> Halves<E> {
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> Error for ExceptionGroup<E> {}
+impl<E: fmt::Debug + fmt::Display + 'static> Error for ExceptionGroup<E> {
+    /// The first error or panic, whatever group it is in, as a [`Raised`].
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.leaves().next().map(|leaf| leaf as _)
+    }
+}

@@ -18,6 +18,7 @@ use crate::kernel::current;
 pub struct TaskGroupBuilder {
     limit: Option<usize>,
     eager_start: Option<bool>,
+    isolates_failures: bool,
 }
 
 impl TaskGroupBuilder {
@@ -54,6 +55,37 @@ impl TaskGroupBuilder {
     /// `group.create_task(coro, eager_start=True)`, for each child.
     pub fn eager_start(mut self, at_once: bool) -> TaskGroupBuilder {
         self.eager_start = Some(at_once);
+        self
+    }
+
+    /// A child that fails or panics ends neither the group nor its siblings: the group of a server, with a child for each connection.
+    ///
+    /// What the child ended with goes to its handle, as that of any task. If there is no handle, a failure goes to the exception
+    /// handler. The scope fails only if its body does.
+    ///
+    /// ```
+    /// # loopwheel::run_virtual(async {
+    /// use std::io;
+    /// use std::time::Duration;
+    /// use loopwheel::{TaskGroupBuilder, now, set_exception_handler, sleep};
+    ///
+    /// set_exception_handler(|failure| println!("a connection: {failure}"));
+    /// let served = TaskGroupBuilder::new().isolate_failures().scope(async |group| {
+    ///     group.create_task(async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)) });
+    ///     sleep(Duration::from_secs(1)).await; // is not cancelled
+    /// });
+    /// served.await.unwrap();
+    /// assert_eq!(now().as_secs_f64(), 1.0);
+    /// # });
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none. (Kotlin has `supervisorScope`.)
+    #[doc(alias = "supervisor")]
+    #[doc(alias = "supervisorScope")]
+    #[doc(alias = "report_failures")]
+    pub fn isolate_failures(mut self) -> TaskGroupBuilder {
+        self.isolates_failures = true;
         self
     }
 
@@ -100,8 +132,8 @@ impl TaskGroupBuilder {
                      `loopwheel::run`, or in a task of a loop"
                 )
             };
-            let TaskGroupBuilder { limit, eager_start } = self;
-            let state = State::new(parent, limit, eager_start, opened_at);
+            let TaskGroupBuilder { limit, eager_start, isolates_failures } = self;
+            let state = State::new(parent, limit, eager_start, isolates_failures, opened_at);
             let group = TaskGroup { state: Rc::new(state) };
             let _guard = ScopeGuard(&group.state);
             let ended = Held::new(body(&group), BodyFrame::new(&group.state)).await;

@@ -80,8 +80,12 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///
     /// If a child fails, the other children and the body are cancelled; if the body fails, the children are. All errors are
     /// returned in one [`ExceptionGroup`]. A child whose failure concerns no other, such as one connection of a server, handles its
-    /// error itself and returns `()`. To run all to the end and have each result there is
+    /// error itself and returns `()`; but a panic of it ends the group, too, unless the group
+    /// [isolates failures](TaskGroupBuilder::isolate_failures). To run all to the end and have each result there is
     /// [`return_exceptions`](crate::Gather::return_exceptions).
+    ///
+    /// Where the compiler cannot infer `E` ("type annotations needed"), because body and children return nothing, write
+    /// `TaskGroup::<std::convert::Infallible>::scope`.
     ///
     /// # Cancellation
     /// The children are cancelled and waited for. Then the cancel goes on, unless a child failed: errors take precedence. A scope that
@@ -117,6 +121,19 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
     ///     sleep(Duration::from_secs(60)).await; // is cancelled
     /// });
     /// assert_eq!(failed.await.unwrap_err().iter().collect::<Vec<_>>(), [&"broken"]);
+    ///
+    /// use loopwheel::try_create_task;
+    /// let serve = async |client: u32| if client == 0 { panic!("a bug") } else { Err::<(), _>("connection reset") };
+    /// let served = TaskGroup::<std::convert::Infallible>::scope(async |group| {
+    ///     for client in 0..2 {
+    ///         group.create_task(async move {
+    ///             if let Err(error) = try_create_task(serve(client)).await {
+    ///                 eprintln!("client {client}: {error}"); // the panic of one, the error of the other
+    ///             }
+    ///         });
+    ///     }
+    /// });
+    /// assert!(served.await.is_ok());
     /// # });
     /// ```
     ///

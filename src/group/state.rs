@@ -74,6 +74,8 @@ pub(super) struct State<E> {
     pub(super) limit: Option<Rc<Semaphore>>,
     /// Whether children are polled when they are spawned; `None`: as the loop was told.
     pub(super) eager_start: Option<bool>,
+    /// The children's failures are not the group's.
+    isolates_failures: bool,
     opened_at: &'static Location<'static>,
 }
 
@@ -97,6 +99,7 @@ impl<E: 'static> State<E> {
         parent: RecordRef,
         limit: Option<usize>,
         eager_start: Option<bool>,
+        isolates_failures: bool,
         opened_at: &'static Location<'static>,
     ) -> State<E> {
         let all_done = Event::of_a_group();
@@ -116,6 +119,7 @@ impl<E: 'static> State<E> {
             all_done,
             limit: limit.map(|limit| Rc::new(Semaphore::new(limit))),
             eager_start,
+            isolates_failures,
             opened_at,
         }
     }
@@ -138,7 +142,9 @@ impl<E: 'static> State<E> {
             }
             return;
         }
-        record.set(Flag::SEEN | Flag::GROUPED); // the group takes its error: no report, and none for the handle
+        if !self.isolates_failures {
+            record.set(Flag::SEEN | Flag::GROUPED); // the group takes its error: no report, and none for the handle
+        }
         let typed = child.clone();
         let raised = Box::new(move || raised(&typed));
         let member = Child { record: record.clone(), raised };
@@ -293,7 +299,7 @@ impl<E: 'static> Subscriber for State<E> {
             let subscription = self.subscription.take();
             drop(subscription);
         }
-        let has_failed = record.has(Flag::FAILED | Flag::PANICKED);
+        let has_failed = !self.isolates_failures && record.has(Flag::FAILED | Flag::PANICKED);
         match child {
             // The scope was dropped while this child was being polled.
             _ if has_failed && self.phase.get() == Phase::Ended => record.clear(UNGROUPED),

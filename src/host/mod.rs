@@ -17,8 +17,8 @@
 //! - MUST call it again at the latest at the deadline of [`Next::At`], and MAY call it earlier;
 //! - MUST call it again after the wake hook was called: at most once until the next turn, from any thread, the host's own
 //!   included;
-//! - MUST call it again after it gave the loop work itself ([`EventLoop::create_task`], `call_soon`, `call_later`): the hook is not
-//!   called for that;
+//! - MUST call it again after it gave the loop work itself ([`EventLoop::create_task`], `call_soon`, `call_later`, `enter`): the hook
+//!   is not called for that;
 //! - MUST NOT turn a loop in the wake hook, nor let the hook panic (a panic ends there: the host was not woken);
 //! - MUST NOT turn a loop inside one of its own tasks, nor inside a turn of another loop;
 //! - MUST NOT let its clock run backwards, if it supplies one (the loop keeps the later time);
@@ -233,6 +233,39 @@ impl EventLoop {
                 }
             }
         })
+    }
+
+    /// Calls `run` as if it were inside the loop: [`create_task`](crate::create_task), a [`TaskBuilder`](crate::TaskBuilder) or
+    /// [`TaskSet`](crate::TaskSet), [`now`](crate::now) and the like use this loop. So a host can call code that was written for a task.
+    ///
+    /// Nothing is polled in it, and no task is the current one. What it starts or wakes begins in the next turn, for which the host has
+    /// to see: the wake hook is not called.
+    ///
+    /// # Panics
+    /// If another loop is running on this thread.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{EventLoop, TaskSet};
+    ///
+    /// let mut event_loop = EventLoop::new();
+    /// let mut set = TaskSet::new();
+    /// event_loop.enter(|| drop(set.create_task("square", async { 7 * 7 }))); // in one frame of a game
+    /// event_loop.run_until_stalled();
+    /// assert_eq!(set.next_nowait(), Some(("square", Ok(49)))); // in a later one
+    /// ```
+    ///
+    /// # In asyncio
+    /// There is none.
+    #[track_caller]
+    pub fn enter<R>(&self, run: impl FnOnce() -> R) -> R {
+        if let Some(other) = current::running().filter(|it| !Rc::ptr_eq(it, self.engine())) {
+            let (name, other) = (self.name(), other.name());
+            panic!(
+                "the loop '{name}' cannot be entered while '{other}' is running on this thread: enter it outside of that loop"
+            );
+        }
+        self.engine().enter(run)
     }
 
     /// No timer fires before this moment. Exact, unless the first of several timers was cancelled: then it may still be that

@@ -21,7 +21,7 @@
 //! | `turn` | **one turn**: everything that a loop does |
 //! | `life` | how a task begins, and how it ends |
 //!
-//! It stands on `base`, `reason` and `error`; and on `engine.rs` and `cold.rs` beside it, which have a field for each ring.
+//! It stands on `base`, `fifo`, `reason` and `error`; and on `engine.rs` and `cold.rs` beside it, which have a field for each ring.
 
 pub(crate) mod current;
 pub(crate) mod life;

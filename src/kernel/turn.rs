@@ -14,7 +14,7 @@
 //!
 //! **Checks are not free.** Reading a monotonic clock costs as much as four polls, and taking from the inbox is an atomic
 //! operation. So while tasks are ready, steps 1 and 2 are skipped until [`POLLS_PER_CHECK`] polls have passed since the last check
-//! (or, step 1, a remote wake-up has set a flag). The price: on a busy loop a timer fires up to 63 polls and one snapshot late.
+//! (or, step 1, a remote wake-up was posted). The price: on a busy loop a timer fires up to 63 polls and one snapshot late.
 
 use std::mem::ManuallyDrop;
 use std::rc::Rc;

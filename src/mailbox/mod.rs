@@ -2,7 +2,7 @@
 //!
 //! A waker may be used on another thread, while its loop polls, parks, or does not exist any more. With a lock around the ready
 //! queue that would be safe, and every wake-up on the loop's own thread would pay for it. So a loop has a mailbox beside its queue:
-//! a remote wake-up finds it in the process-wide [registry] and sends the id of the task to the [inbox](inbox::Inbox). The
+//! a remote wake-up finds it in the process-wide [registry] and posts the id of the task to the [inbox](inbox::Inbox). The
 //! [notifier](notifier::Notifier) then unparks the thread or calls the host, if one is waiting. At a check the loop drains the
 //! inbox into its queue.
 //!
@@ -36,23 +36,20 @@ pub(crate) use registry::Registration;
 const MAX_WAKES_PER_DRAIN: usize = 1024;
 
 impl Engine {
-    /// Whether wake-ups have come since the last drain. A plain load, and only a hint.
+    /// Whether remote wake-ups were posted since the last drain. A plain load, and only a hint.
     #[inline]
     pub(crate) fn has_remote_wakes_hint(&self) -> bool {
-        self.mailbox.inbox().has_wakes_hint()
+        self.mailbox.inbox().has_posted()
     }
 
     /// Step 1 of a turn: queues the tasks that were woken remotely.
     pub(crate) fn drain_remote_wakes(&self) {
-        let inbox = self.mailbox.inbox();
-        inbox.set_hint(false);
-        // Not until it is empty: a thread that sends without end would keep the loop from its tasks.
+        // Not until it is empty: a thread that posts without end would keep the loop from its tasks.
         for _ in 0..MAX_WAKES_PER_DRAIN {
-            let Some(id) = inbox.take() else { return };
+            let Some(id) = self.mailbox.take_wake() else { return };
             self.mailbox.has_received.set(true);
             self.take_remote_wake(id);
         }
-        inbox.set_hint(true);
     }
 
     /// A remote wake-up has arrived.

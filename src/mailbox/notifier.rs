@@ -36,10 +36,10 @@ pub(crate) struct Notifier {
 }
 
 /// What is notified.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Targets {
     host: Option<WakeCallback>,
-    /// The thread that the loop slept on last.
+    /// The thread that the loop sleeps on. Taken by the sender that unparks it.
     sleeper: Option<Thread>,
 }
 
@@ -77,12 +77,15 @@ impl Notifier {
     /// A wake-up was sent. Returns the panic of the host's callback: the code that wakes a task is not to unwind from it.
     pub(crate) fn notify(&self) -> Result<(), Box<dyn Any + Send>> {
         if self.armed.swap(false, Ordering::AcqRel) {
-            let targets = self.targets.lock().clone();
-            if let Some(sleeper) = targets.sleeper {
+            let (sleeper, host) = {
+                let mut targets = self.targets.lock();
+                (targets.sleeper.take(), targets.host.clone())
+            };
+            if let Some(sleeper) = sleeper {
                 sleeper.unpark();
             }
             // After the lock: both the call and the drop may run any code.
-            if let Some(host) = targets.host {
+            if let Some(host) = host {
                 return catch_unwind(AssertUnwindSafe(move || host()));
             }
         }

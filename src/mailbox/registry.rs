@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Wake};
 use super::notifier::{Notifier, WakeCallback};
 use crate::base::id::{MAX_LOOPS, TaskId};
 use crate::base::panic::Payload;
@@ -88,10 +88,16 @@ impl Registration {
     pub(crate) fn park(&self, timeout: Option<Duration>) -> Option<TaskId> {
         let mut wake = None;
         self.mailbox.notifier.park(timeout, || {
-            wake = self.inbox().take();
+            wake = self.take_wake();
             wake.is_some()
         });
         wake
+    }
+
+    /// Takes the oldest wake-up from the inbox.
+    pub(crate) fn take_wake(&self) -> Option<TaskId> {
+        let Wake { slot, generation } = self.inbox().take()?;
+        Some(TaskId::new(self.loop_index, slot, generation))
     }
 
     pub(crate) fn has_escaped_waker(&self) -> bool {

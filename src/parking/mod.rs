@@ -16,11 +16,13 @@
 //! | `mod` (this file) | sleeping, with a parker or without |
 //! | `step` | what to do after a turn: another one, or sleep |
 //! | `outside` | what virtual time has to do with sockets |
+//! | `timer_slack` | asking for a shorter sleep, because the kernel makes it longer |
 //!
 //! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
 mod step;
+mod timer_slack;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::base::instant::Instant;
 use crate::engine::Engine;
 use outside::Outside;
 pub(crate) use step::NextStep;
+use timer_slack::TimerSlack;
 
 /// Sleeps for at most the given time (`None`: until it is woken), and may return early. It is foreign code.
 pub(crate) type Parker = Box<dyn FnMut(Option<Duration>)>;
@@ -40,6 +43,7 @@ pub(crate) struct Parking {
     parker: Cell<Option<Parker>>,
     is_given: bool,
     outside: Outside,
+    slack: TimerSlack,
 }
 
 impl Parking {
@@ -47,7 +51,8 @@ impl Parking {
     pub(crate) fn new(parker: Option<Parker>, has_sockets: bool) -> Parking {
         let is_given = parker.is_some();
         let outside = Outside::new(is_given || has_sockets);
-        Parking { parker: Cell::new(parker), is_given, outside }
+        let slack = TimerSlack::default();
+        Parking { parker: Cell::new(parker), is_given, outside, slack }
     }
 
     /// Whether the loop sleeps in a parker.
@@ -79,6 +84,7 @@ impl Engine {
         let sleeping = self.begin_sleep();
         match self.parking.parker.take() {
             None => {
+                let timeout = timeout.map(|timeout| self.parking.slack.less(timeout));
                 if let Some(id) = self.mailbox.park(timeout) {
                     self.take_remote_wake(id);
                 }
@@ -100,7 +106,7 @@ impl Engine {
         if let Some((began, now)) = sleeping.began.zip(self.real_time()) {
             self.tell_park(now - began);
         }
-        let is_woken = self.has_remote_wakes_hint() || !self.tasks.ready.is_empty();
+        let is_woken = self.mailbox.inbox().has_more() || !self.tasks.ready.is_empty();
         if is_woken && !sleeping.had_work_out {
             self.outside_may_be_at_work();
         }
@@ -110,7 +116,7 @@ impl Engine {
     fn sleep_in(&self, parker: Parker, timeout: Option<Duration>) {
         let mut parker = PutBack(&self.parking, Some(parker));
         self.mailbox.arm(); // before the inbox is checked: what comes later calls the hook
-        let wake = self.mailbox.inbox().take();
+        let wake = self.mailbox.take_wake();
         // Before the parker is called, which may panic.
         wake.inspect(|id| self.take_remote_wake(*id));
         // A wake-up is no reason to leave the sockets out: they are looked at, without waiting.

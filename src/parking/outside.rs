@@ -17,7 +17,8 @@
 //! never waits for longer than the jump is wide, counted from the first wait at that moment: so time passes even if wake-ups come
 //! without end.
 //!
-//! If a wake-up comes when time has jumped, the patience may have been too short. That is reported.
+//! If a wake-up comes when time has jumped, the patience may have been too short. That is reported, once: the loop cannot tell it from a
+//! server that waits for its first client while the client sleeps, and what is reported again and again is read no more.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -40,8 +41,9 @@ const LEAST: Duration = Duration::from_millis(1);
 pub(super) struct Outside {
     patience: Cell<Duration>,
     waiting: Cell<Option<Waiting>>,
-    /// Before the first and after the last jump over such a wait since the last report.
+    /// Before the first and after the last jump over such a wait.
     jumped: Cell<Option<(Instant, Instant)>>,
+    was_reported: Cell<bool>,
 }
 
 /// A wait before a jump; it is measured in real time.
@@ -107,7 +109,9 @@ impl Engine {
             let in_vain_since = self.real_now();
             outside.waiting.set(Some(Waiting { in_vain_since, ..waiting }));
         }
-        if let Some((from, to)) = outside.jumped.take() {
+        if let Some((from, to)) = outside.jumped.take()
+            && !outside.was_reported.replace(true)
+        {
             let failure = Failure::JumpedOverOutside { from, to };
             self.report(&ExceptionContext::of_loop(failure));
         }

@@ -71,11 +71,12 @@ impl Engine {
         }
     }
 
-    /// Drains the mailbox. True if a task is ready now, or if lost blocking work was given up.
+    /// Drains the mailbox. True if a task is ready now, if the drain did not empty the mailbox, or if lost blocking work was given
+    /// up.
     pub(crate) fn take_remote_wakes(&self) -> bool {
         let gave_up = self.has_work_out() && self.give_up_lost_work();
         self.drain_remote_wakes();
-        gave_up || !self.tasks.ready.is_empty()
+        gave_up || !self.tasks.ready.is_empty() || self.mailbox.inbox().has_more()
     }
 
     /// Whether anything outside may still wake a task of this loop. "No" is certain, "yes" is not.

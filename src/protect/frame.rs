@@ -28,8 +28,10 @@ pub(super) struct Protection {
     told: Told,
     /// The task that polled it last.
     task: Option<RecordRef>,
-    /// How many requests of no limit and no group the task had on entry, less those that were taken back since.
+    /// How many requests of no limit and no group the future knows: those on entry, less those that were taken back since.
     requests: u32,
+    /// The same for limits and groups around it.
+    requests_of_scopes: u32,
     /// The reason of the last cancel that was held back.
     held_back: Option<Reason>,
     /// The foreign waker of the poll in which the frame began to hold. A scope sees by it that the branch is alive.
@@ -45,6 +47,7 @@ impl Protection {
             told: Told::default(),
             task: None,
             requests: 0,
+            requests_of_scopes: 0,
             held_back: None,
             waker: RefCell::default(),
             is_due: false,
@@ -54,8 +57,8 @@ impl Protection {
     /// In another task than before, cancels of the one before are no concern of this one.
     fn move_to(&mut self, engine: &Engine, task: &RecordRef) {
         self.forget();
-        let known = engine.deliveries.requests_known.get().unwrap_or(u32::MAX);
-        self.requests = task.requests_of_no_scope().min(known);
+        self.requests = requests_around(engine, task);
+        self.requests_of_scopes = 0;
         let before = self.task.replace(task.clone());
         drop(before); // last: it may run anything
     }
@@ -68,12 +71,22 @@ impl Protection {
             task.cold().cancel.holding_back.update(|holding| holding + 1);
         }
         self.is_due = self.is_over(engine);
+        if self.is_due {
+            // Or a limit inside that is up would take this cancel for its own. The grace is to let it pass all the same.
+            self.requests = requests_around(engine, task);
+            self.requests_of_scopes = engine.deliveries.asking_around.get();
+            self.grace.0.requests_before.set(self.requests + self.requests_of_scopes);
+        }
         if self.is_due { engine.tell_delivery() } else { engine.tell_held_back() }
     }
 
     /// Whether the grace is over, or that of a protection around this one.
     fn is_over(&self, engine: &Engine) -> bool {
         self.grace.0.is_up() || engine.deliveries.is_grace_over.get()
+    }
+
+    fn inside<'a>(&self, engine: &'a Engine) -> Inside<'a> {
+        Inside::of(engine, self.requests, self.requests_of_scopes, self.is_over(engine))
     }
 
     /// Nothing is held back any more. Returns the reason of what was.
@@ -87,6 +100,12 @@ impl Protection {
         drop(waker); // last: it may run anything
         held_back
     }
+}
+
+/// How many requests of no limit and no group the task has, as far as a protection around this one lets them be known.
+fn requests_around(engine: &Engine, task: &RecordRef) -> u32 {
+    let known = engine.deliveries.requests_known.get().unwrap_or(u32::MAX);
+    task.requests_of_no_scope().min(known)
 }
 
 impl Drop for Protection {
@@ -125,7 +144,7 @@ impl<F: Future> Frame<F> for Protection {
         }
         // The future is polled as if nothing had arrived.
         let waiting_before = engine.deliveries.waiting.get();
-        let inside = Inside::of(&engine, self.requests, self.is_over(&engine));
+        let inside = self.inside(&engine);
         let polled = self.grace.poll(held, cx);
         let came_out = inside.leave();
         self.requests = self.requests.min(task.requests_of_no_scope());

@@ -13,11 +13,13 @@ pub(super) struct Inside<'a> {
 }
 
 impl Inside<'_> {
-    /// From here on what is polled is inside, where the task has at most so many requests of no limit and no group.
-    pub(super) fn of(engine: &Engine, requests: u32, is_grace_over: bool) -> Inside<'_> {
+    /// From here on what is polled is inside, where the task has at most so many requests of no limit and no group, and so many of
+    /// those that are around it.
+    pub(super) fn of(engine: &Engine, requests: u32, of_scopes: u32, is_over: bool) -> Inside<'_> {
         let outside = engine.deliveries.put_aside();
+        engine.deliveries.asking_around.set(of_scopes);
         engine.deliveries.requests_known.set(Some(requests));
-        engine.deliveries.is_grace_over.set(is_grace_over);
+        engine.deliveries.is_grace_over.set(is_over);
         Inside { engine, outside }
     }
 

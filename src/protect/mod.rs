@@ -136,6 +136,34 @@ pub fn protect<F: Future>(
 /// # Panics
 /// A panic of `body` goes on after `cleanup`, also if a cancel was held back. When `cleanup` is polled outside a task.
 ///
+/// # Clean-up that uses what the body has borrowed
+/// Body and clean-up exist at the same time, so they cannot both borrow one thing mutably (E0499). After
+/// [`catch_cancel`](crate::catch_cancel) the body is gone:
+///
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{TaskSet, catch_cancel, create_task, finally, protect, sleep, yield_now};
+///
+/// async fn work(set: &mut TaskSet<u32, ()>) {
+///     set.create_task(1, finally(sleep(Duration::from_secs(60)), async || println!("closed")));
+///     while set.next().await.is_some() {}
+/// }
+///
+/// let task = create_task(async {
+///     let mut set = TaskSet::new();
+///     let ended = catch_cancel(work(&mut set)).await;
+///     let _ = protect(set.shutdown(), Duration::from_secs(5)).await;
+///     if let Err(cancelled) = ended {
+///         cancelled.reraise().await;
+///     }
+/// });
+/// yield_now().await;
+/// task.cancel();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # });
+/// ```
+///
 /// # Examples
 /// ```
 /// # loopwheel::run_virtual(async {

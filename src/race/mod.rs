@@ -45,7 +45,8 @@ use racers::{Racer, drop_hard};
 ///
 /// The argument is anything that can be iterated, or a tuple of up to eight futures. All have one output type: where they differ,
 /// wrap them in an enum. The futures become tasks at once, so they must be `'static`, and own what they use (`async
-/// move`, with an `Rc` for what is shared). A handle of a task can be given too, by value or as a
+/// move`, with an `Rc` for what is shared). A method of `&self` borrows its object, so call it in the future, on a clone of an `Rc`:
+/// see the example of [`first_ok`]. A handle of a task can be given too, by value or as a
 /// [`SharedTask`](crate::SharedTask); its output is the `Result` of an await. A given task that loses is cancelled as well: give
 /// `shield(shared.clone())` for one that is to go on. If several end in one turn, the one that ended first wins.
 ///
@@ -85,27 +86,11 @@ use racers::{Racer, drop_hard};
 ///     None
 /// };
 /// assert_eq!(race((text, closed)).await, Some("hello"));
-/// # });
-/// ```
 ///
-/// *Which one* has won: give each output a number, or a variant of an enum. [`first_ok`] does it by `map` of its `Result`.
-/// ```
-/// # loopwheel::run_virtual(async {
-/// use std::time::Duration;
-/// use loopwheel::{race, sleep};
-///
+/// // Which one has won: give each output a number, or in a tuple a variant of an enum.
 /// let futures = [3, 1, 2].map(|n| sleep(Duration::from_secs(n)));
 /// let numbered = futures.into_iter().enumerate().map(|(index, it)| async move { (index, it.await) });
 /// assert_eq!(race(numbered).await, (1, ()));
-///
-/// #[derive(Debug, PartialEq)]
-/// enum Ended { Text(&'static str), Closed }
-/// let text = async { Ended::Text("hello") };
-/// let closed = async {
-///     sleep(Duration::from_secs(60)).await;
-///     Ended::Closed
-/// };
-/// assert_eq!(race((text, closed)).await, Ended::Text("hello"));
 /// # });
 /// ```
 ///
@@ -162,11 +147,54 @@ pub fn race<I: IntoRace<M>, M>(futures: I) -> Race<I::Output> {
 /// # });
 /// ```
 ///
+/// A *hedged request*: a second copy is sent if the first takes longer than, say, 95 of 100 did. `ask` is a method of `&self`:
+///
+/// ```
+/// # loopwheel::run_virtual(async {
+/// # use std::{rc::Rc, time::Duration};
+/// # use loopwheel::{call_later, first_ok, now, sleep, sync::Event};
+/// # struct Client;
+/// # impl Client {
+/// #     async fn ask(&self, copy: u32) -> Result<u32, String> {
+/// #         sleep(Duration::from_secs(if copy == 0 { 60 } else { 1 })).await;
+/// #         if copy == 2 { Err("refused".to_owned()) } else { Ok(copy) }
+/// #     }
+/// # }
+/// # let client = Rc::new(Client);
+/// let p95 = Duration::from_secs(2);
+/// let copies = [0, 1].map(|copy| {
+///     let client = client.clone(); // an `Rc`
+///     async move {
+///         sleep(p95 * copy).await;
+///         client.ask(copy).await
+///     }
+/// });
+/// assert_eq!(first_ok(copies).await, Ok(1));
+/// assert_eq!(now().as_secs_f64(), 3.0); // the second was sent after 2 s, and answered after one
+///
+/// // *Staggered* (happy eyeballs): each begins 0.25 s after the one before, or as soon as that has failed.
+/// let go: Rc<[Event]> = (0..=3).map(|_| Event::new()).collect();
+/// go[0].set();
+/// let attempts = [2, 0, 1].into_iter().enumerate().map(|(n, server)| {
+///     let (client, go) = (client.clone(), go.clone());
+///     async move {
+///         go[n].wait().await;
+///         let next = go.clone();
+///         call_later(Duration::from_millis(250), move || next[n + 1].set());
+///         let answer = client.ask(server).await;
+///         go[n + 1].set();
+///         answer
+///     }
+/// });
+/// assert_eq!(first_ok(attempts).await, Ok(1));
+/// assert_eq!(now().as_secs_f64(), 3.0 + 0.25 * 2.0 + 1.0);
+/// # });
+/// ```
+///
 /// # In asyncio
 /// There is none; the package `aiohappyeyeballs` has `staggered_race`.
-#[doc(alias = "select_ok")]
-#[doc(alias = "any")]
-#[doc(alias = "Promise.any")]
+#[doc(alias("select_ok", "any", "Promise.any"))]
+#[doc(alias("hedge", "hedged request", "stagger", "staggered_race", "happy eyeballs"))]
 #[track_caller]
 pub fn first_ok<I: IntoFirstOk<M>, M>(futures: I) -> FirstOk<I::Value, I::Error> {
     let at = Location::caller();

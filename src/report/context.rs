@@ -69,11 +69,13 @@ pub enum Failure {
         now_waits_for: Vec<String>,
     },
     /// Only a [`Handle`](crate::Handle), or a waker that foreign code holds, could still wake the loop, and nothing has for some
-    /// time. Reported once; the loop goes on. Only with [`stall_after`](crate::EventLoopBuilder::stall_after) or
+    /// time; or the clock of the host, for which the loop waits, stands still. Reported once; the loop goes on. Only with [`stall_after`](crate::EventLoopBuilder::stall_after) or
     /// [`debug`](crate::EventLoopBuilder::debug).
     Stalled {
         /// How long the loop has been quiet, in real time.
         quiet_for: Duration,
+        /// The time on the host's clock, if the loop waits for that and it stands still.
+        stands_at: Option<Instant>,
         /// The tasks, oldest first, each with what it waits for.
         waits: Vec<Stuck>,
         /// The same as a tree, with what they hold.
@@ -88,7 +90,7 @@ pub enum Failure {
         polled: Vec<String>,
     },
     /// The loop was woken from outside when its virtual time had jumped: perhaps over the wait of a task for a socket, or for another
-    /// thread. The loop had waited for some real time before, but perhaps not long enough.
+    /// thread. The loop had waited for some real time before, but perhaps not long enough. It is reported once for each loop.
     JumpedOverOutside {
         /// The time before the first jump.
         from: Instant,
@@ -111,6 +113,9 @@ pub enum Failure {
         /// once).
         waited: Option<Duration>,
     },
+    /// A destructor, or clean-up, created this task when the run had ended: it was cancelled before it began, and does nothing. Only
+    /// with [`debug`](crate::EventLoopBuilder::debug).
+    NeverBegan,
 }
 
 impl Failure {
@@ -209,6 +214,11 @@ impl fmt::Display for Failure {
                     several => write!(f, "; it now waits for {}", several.join(" and ")),
                 }
             }
+            Failure::Stalled { quiet_for, stands_at: Some(at), tree, .. } => write!(
+                f,
+                "has been quiet for {quiet_for:.1?}: it waits for its clock (`Clock::host`), which stands still at {at}; if the thread \
+                 that moves it is blocked by `run` or `cancel_all`, turn the loop instead{tree}"
+            ),
             Failure::Stalled { quiet_for, tree, .. } => {
                 write!(
                     f,
@@ -236,6 +246,10 @@ impl fmt::Display for Failure {
                 f,
                 "has not cleaned up in time: the clean-up of its `finally_within` at {at}, with a grace time of {grace:?}, was cut off; \
                  give it more time, or let it take less"
+            ),
+            Failure::NeverBegan => f.write_str(
+                "was created when the run had ended, and was cancelled before it began: a destructor cannot leave work to a task then; \
+                 let the owner close by an await, such as `finally`, or use `to_thread`",
             ),
             Failure::OutlivesRun { waited } => {
                 let waited = waited.map(|waited| format!(" for {waited:.1?}")).unwrap_or_default();

@@ -80,7 +80,7 @@ impl EventLoop {
             NextStep::WaitBeforeJump(patience, _) => Some(patience),
             NextStep::ParkUntil(deadline) => {
                 let until = look_at.map_or(deadline, |look| look.min(deadline));
-                Some(until - engine.now())
+                Some(engine.may_park_for(until - engine.now()))
             }
             NextStep::ParkUntilWoken if engine.may_be_woken() => match engine.may_be_quiet_for() {
                 Some(Duration::ZERO) => {

@@ -161,8 +161,8 @@ impl EventLoop {
         })
     }
 
-    /// Cancels every task and waits until all have ended. Tasks that they spawn meanwhile are cancelled too, for a thousand rounds.
-    /// Tasks that are left then, because each clean-up spawns the next, are reported to the exception handler and dropped hard.
+    /// Cancels every task and waits until all have ended, and those that they spawn meanwhile, for a thousand rounds: what is left then
+    /// is reported to the exception handler, and dropped hard. (On [`Clock::host`](crate::Clock::host) a sleep may never end: see there.)
     ///
     /// # Errors
     /// [`RunError::Deadlock`] if a task swallows the cancel and waits for what can never come; [`RunError::AlreadyRunning`].

@@ -14,15 +14,15 @@
 //! happened, and no more polls are made. The task does not hear the wake-ups of its own looks, or it would be polled for ever. If
 //! they have used up the waker of a set around a frame, the task is polled once more.
 
-use std::mem;
 use std::task::Poll;
 
 use super::mark::POLLS_IN_VAIN;
 use super::{Scope, Seen};
+use crate::deaf::listening;
 use crate::delivery::{Counts, Deliveries, Signal};
 use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
-use crate::kernel::record::{Flag, Heard, RecordRef};
+use crate::kernel::record::{Flag, RecordRef};
 
 /// Of one poll: how many checkpoints were visited, how many cancels came out, and how many checkpoints wait. If the counts are
 /// those of a poll in which nothing happened, nothing has happened in this one.
@@ -74,8 +74,14 @@ impl<'a, R> Looking<'a, R> {
         self.scope.came_out.get() || self.engine.deliveries.out.get() > self.before.out
     }
 
-    /// Polls the body, and again while a set in it may have been cut short. `Err` if what was seen is final.
-    pub(super) fn look(&mut self, mut is_again: bool) -> Result<Look, Seen<R>> {
+    /// Polls the body, and again while a set in it may have been cut short, until it is seen that something waits there. `Err` if
+    /// what was seen is final.
+    pub(super) fn look(&mut self, is_again: bool) -> Result<Look, Seen<R>> {
+        self.look_within(is_again, usize::MAX)
+    }
+
+    /// The same, with so many polls after the first at most.
+    fn look_within(&mut self, mut is_again: bool, at_most: usize) -> Result<Look, Seen<R>> {
         let (engine, task, scope) = (self.engine, self.task, self.scope);
         let d = &engine.deliveries;
         let (mut polls_left, mut first_poll, mut previous) = (None, None, None);
@@ -111,13 +117,15 @@ impl<'a, R> Looking<'a, R> {
             let is_cut_short = was_woken || !self.is_task && !looks_the_same;
             let waits = waiting > 0;
             let is_more = scope.has_sets.get() && (self.is_delivered_now || self.may_be_caught());
-            let polls_left = polls_left.get_or_insert_with(|| {
-                let kept = scope.memory.get().map_or(0, |memory| memory.kept_inside.borrow().len());
-                let is_outermost = d.looks_nested.get() == 0;
-                kept + if self.is_delivered_now && is_outermost { POLLS_IN_VAIN } else { 1 }
-            });
-            if !(is_more && is_cut_short) || *polls_left == 0 {
-                return Ok(Look { first_poll, last_poll, waits: waits || waited });
+            let is_seen = !self.is_delivered_now
+                && (is_again && waits || !is_again && scope.is_at_rest(last_poll));
+            let seen = Look { first_poll, last_poll, waits: waits || waited };
+            if !(is_more && is_cut_short) || is_seen {
+                return Ok(seen);
+            }
+            let polls_left = polls_left.get_or_insert_with(|| at_most.min(scope.polls_of_sets()));
+            if *polls_left == 0 {
+                return Ok(seen);
             }
             *polls_left -= 1;
             waited = is_again && (waits || waited);
@@ -163,7 +171,8 @@ impl<'a, R> Looking<'a, R> {
         // What has waited may have lost a `select!` later in the same poll.
         let second = self.look(true)?;
         if second.waits {
-            memory.counts_at_rest.set(Some(second.last_poll));
+            let at_rest = if scope.has_sets.get() { self.look_within(true, 1)? } else { second };
+            memory.counts_at_rest.set(Some(at_rest.last_poll));
             return Ok(true);
         }
         // A checkpoint that keeps a foreign waker may be awaited in a set. If it is, it waits again when the waker is woken.
@@ -177,7 +186,7 @@ impl<'a, R> Looking<'a, R> {
             self.was_woken |= was_woken && !self.is_task;
             if self.look(true)?.waits {
                 scope.memory().kept_inside.borrow_mut().push(kept);
-                let at_rest = self.look(true)?;
+                let at_rest = self.look_within(true, 1)?;
                 memory.counts_at_rest.set(Some(at_rest.last_poll));
                 return Ok(true);
             }
@@ -223,44 +232,4 @@ impl<'a, R> Looking<'a, R> {
         }
         polled
     }
-}
-
-/// Runs `run`, and returns whether that woke the task. If `is_deaf`, or if it is queued already, the wake-up has no other effect.
-pub(super) fn listening<R>(
-    task: Option<&RecordRef>,
-    is_deaf: bool,
-    run: impl FnOnce() -> R,
-) -> (R, bool) {
-    match task {
-        Some(task) if is_deaf || task.is_queued() => while_deaf(task, run),
-        Some(task) => {
-            let returned = run();
-            (returned, task.is_queued())
-        }
-        None => (run(), false),
-    }
-}
-
-/// While `run` runs, waking the task has no effect: the task is about to be polled.
-pub(super) fn deaf<R>(task: Option<&RecordRef>, run: impl FnOnce() -> R) -> R {
-    match task {
-        Some(task) => while_deaf(task, run).0,
-        None => run(),
-    }
-}
-
-/// While `run` runs, waking the task has no effect. Returns whether it was woken.
-fn while_deaf<R>(task: &RecordRef, run: impl FnOnce() -> R) -> (R, bool) {
-    /// `run` may panic.
-    struct Hears<'a>(&'a RecordRef, Heard);
-    impl Drop for Hears<'_> {
-        fn drop(&mut self) {
-            self.0.hear(&self.1);
-        }
-    }
-    let hears = Hears(task, task.stop_hearing());
-    let returned = run();
-    let was_woken = hears.0.hear(&hears.1);
-    mem::forget(hears);
-    (returned, was_woken)
 }

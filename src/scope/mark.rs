@@ -6,14 +6,14 @@
 
 use std::task::Poll;
 
-use super::look::{deaf, listening};
 use super::{Inside, Scope, Seen, foreign_wakers};
+use crate::deaf::{deaf, listening};
 use crate::delivery::Signal;
 use crate::engine::Engine;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::RecordRef;
 
-/// After so many polls in vain, the outermost scope expects no more of a set. Each polls at least one more of its futures, and more
+/// After so many polls in vain, a scope expects no more of a set. Each polls at least one more of its futures, and more
 /// than one if they do not wake themselves.
 pub(crate) const POLLS_IN_VAIN: usize = 64;
 
@@ -34,8 +34,7 @@ impl Scope {
         let in_sets = all.len();
         d.signal.set(Signal::Mark);
         deaf(deaf_task, || all.into_iter().for_each(KeptWaker::wake));
-        // A scope around this one polls it again itself.
-        let most_in_vain = if d.looks_nested.get() == 0 { POLLS_IN_VAIN } else { 2 };
+        let most_in_vain = POLLS_IN_VAIN + in_sets;
         let (mut known, mut in_vain, mut polls_left) = (0, 0, 2 * in_sets + most_in_vain);
         let marked = loop {
             let is_again = known > 0 || in_vain > 0;
@@ -47,7 +46,7 @@ impl Scope {
             known = by_now;
             // A set around a frame may have used up the waker by which a set in the frame would wake the task.
             let is_cut_short = was_woken || !is_task && in_vain < 2;
-            if !(in_sets > 0 && is_cut_short)
+            if !((in_sets > 0 || was_woken) && is_cut_short)
                 || matches!(marked, Seen::Ready(_))
                 || in_vain == most_in_vain
                 || polls_left == 0
@@ -59,11 +58,22 @@ impl Scope {
         d.signal.set(Signal::Deliver);
         let wakers = d.marked_wakers.take();
         deaf(deaf_task, || wakers.iter().cloned().for_each(KeptWaker::wake));
+        self.keeps(wakers);
+        marked
+    }
+
+    /// Keeps the foreign wakers of checkpoints that keep none themselves. The next delivery wakes them.
+    pub(crate) fn keeps(&self, wakers: Vec<KeptWaker>) {
         if !wakers.is_empty() || self.memory.get().is_some() {
             let before = self.memory().interrupted.replace(wakers);
             drop(before); // after the borrow: it may run anything
         }
-        marked
+    }
+
+    /// So many polls of the sets in it reach each of their futures, even if some wake themselves in each poll.
+    pub(super) fn polls_of_sets(&self) -> usize {
+        let Some(memory) = self.memory.get() else { return POLLS_IN_VAIN };
+        memory.kept_inside.borrow().len() + memory.interrupted.borrow().len() + POLLS_IN_VAIN
     }
 
     /// After a poll that marks: notes what it has found in the scope.

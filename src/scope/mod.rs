@@ -13,7 +13,7 @@
 //!
 //! `mark` is the first of the two polls; `look` finds out whether anything in a scope is alive.
 //!
-//! It stands on `base`, the kernel, `kept_waker` and `delivery`.
+//! It stands on `base`, the kernel, `kept_waker`, `delivery` and `deaf`.
 
 mod look;
 mod mark;
@@ -54,7 +54,7 @@ pub(crate) struct Memory {
     pub(crate) kept_inside: RefCell<Vec<Weak<GuardedWaker>>>,
     /// The foreign waker that the scope is polled with, while only foreign code waits in it.
     own: RefCell<Option<KeptWaker>>,
-    /// The foreign wakers of what was marked. An interrupted checkpoint keeps none itself, and the next delivery needs it.
+    /// The foreign wakers of what was marked, or asked. Such a checkpoint keeps none itself, and the next delivery needs it.
     pub(crate) interrupted: RefCell<Vec<KeptWaker>>,
     /// The counts of a poll in which nothing happens, if something was seen to be alive since the delivery.
     pub(crate) counts_at_rest: Cell<Option<PollCounts>>,
@@ -147,6 +147,8 @@ impl Scope {
     pub(crate) fn note_all_wakers(&self, task: &RecordRef) {
         let Some(cold) = task.cold_if_any() else { return };
         let wakers = cold.foreign_wakers.borrow();
+        // What was woken keeps no waker. If a set was cut short before it has polled that, it has woken the task.
+        self.has_sets.set(task.is_queued() && wakers.added() > 0);
         if !wakers.keeps_any() {
             return;
         }
@@ -154,7 +156,7 @@ impl Scope {
         kept.clear();
         kept.extend(wakers.since(0).filter(|waker| waker.strong_count() > 0));
         self.keeps_some.set(!kept.is_empty());
-        self.has_sets.set(!kept.is_empty());
+        self.has_sets.set(!kept.is_empty() || self.has_sets.get());
     }
 
     /// Polls a task once, by `body`; or twice, if a cancel is delivered to several.
@@ -340,6 +342,12 @@ impl Scope {
     pub(crate) fn keeps_the_last(&self) -> bool {
         let Some(memory) = self.memory.get() else { return false };
         memory.kept_inside.borrow().last().is_some_and(|kept| kept.strong_count() > 0)
+    }
+
+    /// Something was alive, and a poll with these counts is one in which nothing has happened.
+    pub(crate) fn is_at_rest(&self, counts: PollCounts) -> bool {
+        let at_rest = self.memory.get().and_then(|memory| memory.counts_at_rest.get());
+        at_rest == Some(counts) && self.keeps_the_last()
     }
 
     /// A foreign waker that was kept since the delivery, and still is: by a checkpoint in a set, or by one that is merely kept.

@@ -10,7 +10,7 @@ use crate::base::instant::Instant;
 
 /// Ticks every `period`.
 ///
-/// The first tick comes one period after it is awaited, and not at once as tokio's does. Ticks do not drift: each is a whole number of periods after the start. If the caller comes
+/// The first tick comes one period after it is awaited, and not at once as tokio's does; [`interval_at`] says when. Ticks do not drift: each is a whole number of periods after the start. If the caller comes
 /// late, a tick that is due is returned at once, and ticks that were missed entirely are skipped. With a period of zero every tick
 /// is a [`yield_now`](crate::yield_now()).
 ///
@@ -35,7 +35,32 @@ pub fn interval(period: Duration) -> Interval {
     Interval { period, next: None }
 }
 
-/// Ticks at a fixed period; created by [`interval`].
+/// Ticks at `start`, and every `period` after it: `interval_at(now(), period)` ticks at once.
+///
+/// Else it is an [`interval`]: ticks before the first await are skipped, but for the one that is due.
+///
+/// # Examples
+/// ```
+/// # loopwheel::run_virtual(async {
+/// use std::time::Duration;
+/// use loopwheel::{interval_at, now};
+///
+/// let start = now();
+/// let mut ticks = interval_at(start, Duration::from_millis(100));
+/// ticks.tick().await;
+/// assert_eq!(now(), start);
+/// ticks.tick().await;
+/// assert_eq!(now() - start, Duration::from_millis(100));
+/// # });
+/// ```
+///
+/// # In asyncio
+/// There is none.
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    Interval { period, next: Some(start) }
+}
+
+/// Ticks at a fixed period; created by [`interval`] and [`interval_at`].
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,

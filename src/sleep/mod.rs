@@ -25,7 +25,7 @@ use crate::kernel::current;
 use crate::task::{loop_that_polls, running_loop};
 use crate::trace::Wait;
 
-pub use interval::{Interval, interval};
+pub use interval::{Interval, interval, interval_at};
 pub(crate) use timer::Timer;
 pub use yield_now::{YieldNow, yield_now};
 
@@ -59,6 +59,7 @@ impl Instant {
 ///
 /// # In asyncio
 /// `asyncio.get_running_loop().time()`.
+#[doc(alias = "Instant::now")]
 #[track_caller]
 pub fn now() -> Instant {
     running_loop().now()
@@ -146,7 +147,13 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
-            SleepState::Yielding(turn) => return Pin::new(turn).poll(cx),
+            SleepState::Yielding(turn) => {
+                let polled = Pin::new(turn).poll(cx);
+                if polled.is_ready() {
+                    self.state = SleepState::Done;
+                }
+                return polled;
+            }
             SleepState::Done => return Poll::Ready(()),
             _ => {}
         }
@@ -155,6 +162,11 @@ impl Future for Sleep {
 }
 
 impl Sleep {
+    #[cfg(feature = "futures")]
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, SleepState::Done)
+    }
+
     /// While a cancel is being delivered, or an observer is told.
     #[cold]
     #[inline(never)]

@@ -46,11 +46,20 @@ pub struct SharedTaskOf<O> {
     /// `Task::clone_outcome`, taken in `Task::shared`, where the types are known to be `Clone`.
     clone_outcome: fn(&TaskOf<O>) -> Option<O>,
     join: Join,
+    /// The await has ended, if the feature asks.
+    #[cfg(feature = "futures")]
+    pub(crate) has_given: bool,
 }
 
 impl<O> SharedTaskOf<O> {
     pub(super) fn new(task: Rc<TaskOf<O>>, clone_outcome: fn(&TaskOf<O>) -> Option<O>) -> Self {
-        SharedTaskOf { task, clone_outcome, join: Join::new() }
+        SharedTaskOf {
+            task,
+            clone_outcome,
+            join: Join::new(),
+            #[cfg(feature = "futures")]
+            has_given: false,
+        }
     }
 
     pub(crate) fn record(&self) -> &RecordRef {
@@ -113,8 +122,13 @@ impl<O> SharedTaskOf<O> {
 impl<O> Future for SharedTaskOf<O> {
     type Output = O;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+    #[cfg_attr(not(feature = "futures"), allow(unused_mut))]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let ended = self.join.poll(self.task.record(), cx);
+        #[cfg(feature = "futures")]
+        {
+            self.has_given = ended.is_ready();
+        }
         ended.map(|()| self.result().unwrap_or_else(|_| was_taken(self.task.record())))
     }
 }

@@ -57,6 +57,12 @@ type Ended<K, T, E> = (K, Result<T, TaskError<E>>);
 /// they fail with then is reported to the loop's exception handler, and so are the failures that were not taken.
 /// [`shutdown`](TaskSet::shutdown) waits for the clean-up; [`detach_all`](TaskSet::detach_all) lets the tasks go on.
 ///
+/// # One kind of task
+/// The tasks of a set are those of [`create_task`](TaskSet::create_task), or those of [`try_create_task`](TaskSet::try_create_task):
+/// `E` is the error type of all. For both in one set, `set.try_create_task(key, async { Ok(work.await) })`.
+///
+/// A supervisor, which restarts a task that has failed, is a set and a loop around `next`: `docs/servers/supervisor.rs`.
+///
 /// # Examples
 /// ```
 /// # loopwheel::run_virtual(async {
@@ -85,6 +91,7 @@ type Ended<K, T, E> = (K, Result<T, TaskError<E>>);
 #[doc(alias = "JoinMap")]
 #[doc(alias = "join_set")]
 #[doc(alias = "FuturesUnordered")]
+#[doc(alias("supervisor", "restart"))]
 pub struct TaskSet<K: 'static, T: 'static, E: 'static = Infallible> {
     state: Rc<State<K, T, E>>,
     limit: Option<Rc<Semaphore>>,

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::thread::{self, ThreadId};
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -82,7 +83,7 @@ pub(crate) struct CallQueue {
     /// `None` when the loop has ended.
     calls: Mutex<Option<VecDeque<Call>>>,
     /// The channels of the loop (by their keys there) whose waiting tasks have something to look at.
-    poked: Mutex<VecDeque<u32>>,
+    poked: (Sender<u32>, Receiver<u32>),
     /// The callback that empties the queue, and its thread. Unset while the loop is only reserved: it is woken when it is created.
     runner: OnceLock<(TaskId, ThreadId)>,
     /// How many handles there are. While there is one, calls may come.
@@ -91,7 +92,7 @@ pub(crate) struct CallQueue {
 
 impl CallQueue {
     fn new() -> Arc<CallQueue> {
-        let (calls, poked) = (Mutex::new(Some(VecDeque::new())), Mutex::default());
+        let (calls, poked) = (Mutex::new(Some(VecDeque::new())), unbounded());
         Arc::new(CallQueue { calls, poked, runner: OnceLock::new(), handles: AtomicUsize::new(0) })
     }
 
@@ -113,7 +114,7 @@ impl CallQueue {
 
     /// Lets the loop look at the channel with this key. A key that is out of date does no harm.
     pub(crate) fn poke(&self, channel: u32) {
-        self.poked.lock().push_back(channel);
+        let _ = self.poked.0.send(channel); // cannot fail: its receiver is here too
         self.wake_runner();
     }
 
@@ -186,10 +187,9 @@ impl Engine {
             call_queue.runner.set((runner, thread)).expect("a call queue gets one runner");
             let (call_queue, engine) = (call_queue.clone(), Rc::downgrade(self));
             poll_fn(move |_| {
-                let poked = call_queue.poked.lock().len();
-                for _ in 0..poked {
-                    let channel = call_queue.poked.lock().pop_front();
-                    let Some((key, engine)) = channel.zip(engine.upgrade()) else { break };
+                let poked = &call_queue.poked.1;
+                for key in poked.try_iter().take(poked.len()) {
+                    let Some(engine) = engine.upgrade() else { break };
                     engine.threads.poke(key);
                 }
                 // Take only the calls that are queued now: a thread that keeps sending must not starve the tasks.

@@ -5,8 +5,8 @@
 //! pushes a call into the loop's [call queue](CallQueue), under a lock that only senders and the runner take, and wakes the
 //! *runner*: a callback of the loop that takes the calls out of the queue. The runner has an id, so it is woken as any task is,
 //! through the mailbox, and what is checked of remote wake-ups (`tests/loom.rs`) holds for calls too. A handle does not keep its
-//! loop alive: a call that the loop no longer runs is lost, and the sender, or the exception handler, is told.
-//! A channel from other threads (`thread_channel/`) uses the same runner: a sender *pokes* the channel, and the runner lets it look.
+//! loop alive: a call that the loop no longer runs is lost, and the sender, or the exception handler, is told. A sender of a channel
+//! (`thread_channel/`) *pokes* it by the same runner, which lets it look.
 //!
 //! - `handle`: the call queue, its runner, and the handle.
 //! - `remote`: a task that was sent to a loop, and the way back of its outcome.

@@ -89,7 +89,7 @@ const MOST_AT_ONCE: u32 = 64;
 /// # In asyncio
 /// `loop.call_soon_threadsafe(queue.put_nowait, item)`, which has no limit; with one,
 /// `asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()`.
-#[doc(alias("channel", "mpsc", "sync_channel", "call_soon_threadsafe"))]
+#[doc(alias("channel", "mpsc", "sync_channel", "call_soon_threadsafe", "backpressure"))]
 #[track_caller]
 pub fn thread_channel<T: Send + 'static>(capacity: usize) -> (ThreadSender<T>, LoopReceiver<T>) {
     channel_to(&running_loop(), capacity)
@@ -237,7 +237,7 @@ impl<T: Send + 'static> LoopReceiver<T> {
     /// Receives the next item if there is one.
     ///
     /// # Errors
-    /// If the channel is empty. The error says whether an item may still come.
+    /// [`Empty`](RecvNowaitError::Empty) if an item may still come, [`Over`](RecvNowaitError::Over) if none will.
     ///
     /// # In asyncio
     /// `queue.get_nowait()`.

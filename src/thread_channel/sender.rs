@@ -15,7 +15,7 @@ use crate::kernel::current;
 use crate::thread::Handle;
 use crate::trace::Wait;
 
-/// The end of a [`thread_channel`] for threads. A clone is a sender of the same channel.
+/// The end of a [`thread_channel`](crate::thread_channel()) for threads. A clone is a sender of the same channel.
 pub struct ThreadSender<T> {
     pub(super) shared: Arc<Shared<T>>,
     /// The channel's key on its loop.

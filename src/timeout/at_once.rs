@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::limit::{Begun, Limit, Phase};
+use super::limit::{Begun, Limit, Phase, poll_again};
 use crate::delivery::{Visit, checkpoint};
 use crate::error::TimedOut;
 use crate::kernel::current;
@@ -23,17 +23,20 @@ pub(super) fn cancel_at_once<F: Future>(
 ) -> Poll<Result<F::Output, TimedOut>> {
     // Only its checkpoints know what the body awaits: poll it once more to ask them.
     let mut output = None;
-    let awaited = checkpoint::the_one_task_awaited_in(|| {
-        let future = held.as_mut().as_pin_mut().expect("its body waits");
-        output = Some(future.poll(cx));
-    });
+    let body = held.as_mut().as_pin_mut();
+    let asked = checkpoint::ask(|| output = body.map(|body| body.poll(cx)));
     if let Some(Poll::Ready(output)) = output {
         limit.leave();
         return Poll::Ready(Ok(output)); // a foreign future may be ready in any poll
     }
-    let (Some(awaited), Some(begun)) = (awaited, limit.begun.get()) else {
-        return Poll::Pending;
-    };
+    let (Some(asked), Some(begun)) = (asked, limit.begun.get()) else { return Poll::Pending };
+    begun.scope.keeps(asked.wakers);
+    let Some(awaited) = asked.one else { return Poll::Pending };
+    // A set polls only what was woken, so there may be more in it: then it is a cancel like any other, though not a turn later.
+    if checkpoint::awaits_in_sets(cx.waker()) {
+        limit.expire_now(begun);
+        return poll_again(limit, held, cx);
+    }
     // This cancel takes the place of the timer's.
     limit.phase.set(Phase::CancelledAtOnce);
     drop(begun.timer.take());

@@ -18,6 +18,7 @@
 use std::borrow::Borrow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
+use std::mem::forget;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,6 +27,7 @@ use std::time::Duration;
 use super::at_once::{cancel_at_once, cancelled_at_once};
 use crate::base::id::TaskId;
 use crate::base::instant::Instant;
+use crate::base::panic::OnPanic;
 use crate::catch::Frame;
 use crate::delivery::{Told, checkpoint};
 use crate::engine::Engine;
@@ -33,11 +35,12 @@ use crate::error::{DeadlineOver, TimedOut};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};
 use crate::kernel::record::{Flag, RecordRef};
+use crate::open_limits::NOT_OPEN;
 use crate::reason::LimitKind;
 use crate::scope::{How, Scope, Seen};
 use crate::sleep::Timer;
 use crate::task::running_loop;
-use crate::time::TimerAction;
+use crate::time::{TimerAction, TimerKey};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
@@ -58,8 +61,6 @@ pub(crate) enum Phase {
     Left,
 }
 
-const NOT_OPEN: u32 = u32::MAX;
-
 /// One time limit. With the line first, the compiler builds it in place, and does not copy it.
 #[repr(C)]
 pub(crate) struct Limit {
@@ -74,8 +75,8 @@ pub(crate) struct Limit {
     /// The cancel has not been delivered to the body yet.
     pub(crate) to_deliver: Cell<bool>,
     /// How many cancel requests the task had on entry.
-    requests_before: Cell<u32>,
-    /// The index of the open limit, in the first poll; see `open.rs`. [`NOT_OPEN`] at other times.
+    pub(crate) requests_before: Cell<u32>,
+    /// The index of the open limit, in the first poll; see `open_limits.rs`. [`NOT_OPEN`] at other times.
     open: Cell<u32>,
     /// Empty for most limits: their body is ready at once.
     pub(crate) begun: OnceCell<Begun>,
@@ -147,56 +148,65 @@ impl Limit {
         }
     }
 
-    /// The first poll begins.
-    fn enter(&self) {
-        let requests = current::with_task(RecordRef::requests_but_of_scopes_beside);
-        self.requests_before.set(requests.unwrap_or_else(|| {
-            self.is_misused(
+    /// The first poll begins. Returns the index of the open limit; [`NOT_OPEN`] if it lasts until a moment, or for ever.
+    #[inline]
+    fn enter(&self) -> u32 {
+        let index = with_current_loop(|engine| {
+            let requests = engine.current.with(RecordRef::requests_but_of_scopes_beside)?;
+            self.requests_before.set(requests);
+            self.phase.set(Phase::Running);
+            let Some(Until::After(time)) = self.until else { return Some(NOT_OPEN) };
+            Some(engine.open_limit(time))
+        });
+        match index.flatten() {
+            None => self.is_misused(
                 "outside a task",
                 "await it in a task of a loop, which `loopwheel::run` and `EventLoop::drive` run",
-            )
-        }));
-        self.phase.set(Phase::Running);
-        match self.until {
-            None => self.arm(None),
-            Some(Until::Moment(when)) => self.arm(Some(when)),
-            Some(Until::After(limit)) => {
-                let open = with_current_loop(|engine| engine.open_limit(limit));
-                self.open.set(open.unwrap_or(NOT_OPEN));
-            }
+            ),
+            Some(NOT_OPEN) => self.arm_at_once(),
+            Some(index) => self.open.set(index),
         }
+        self.open.get()
+    }
+
+    #[cold]
+    fn arm_at_once(&self) {
+        let Some(Until::Moment(when)) = self.until else { return self.arm(None) };
+        self.arm(Some(when));
     }
 
     /// The first poll has ended. If the body waits, the time begins now at the latest.
     #[inline]
-    fn close(&self, body_waits: bool) {
-        let index = self.open.replace(NOT_OPEN);
-        if index != NOT_OPEN {
-            self.close_open(index, body_waits);
+    fn close(&self, index: u32, body_waits: bool) {
+        if index == NOT_OPEN {
+            return;
+        }
+        if body_waits {
+            with_current_loop(Engine::begin_limits); // while it is open: a host's clock may panic
+        }
+        self.open.set(NOT_OPEN);
+        let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
+        if let Some((when, timer)) = begun {
+            self.close_begun(when, timer, body_waits);
         }
     }
 
-    fn close_open(&self, index: u32, body_waits: bool) {
-        if body_waits {
-            with_current_loop(Engine::begin_limits);
-        }
-        let begun = with_current_loop(|engine| engine.close_limit(index)).flatten();
-        if let Some((when, timer)) = begun {
-            let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
-            if body_waits && self.kind.get() != LimitKind::Moved {
-                let begun = self.begun.get_or_init(Begun::in_current_task);
-                begun.when.set(Some(when));
-                begun.timer.replace(Some(timer));
-            }
+    #[inline(never)]
+    fn close_begun(&self, when: Instant, timer: TimerKey, body_waits: bool) {
+        let timer = Timer::of(running_loop(), timer); // dropped, and so unset, if it is not needed
+        if body_waits && self.kind.get() != LimitKind::Moved {
+            let begun = self.begun.get_or_init(Begun::in_current_task);
+            begun.when.set(Some(when));
+            begun.timer.replace(Some(timer));
         }
     }
 
     pub(super) fn when(&self) -> Option<Instant> {
-        match self.open.get() {
-            index if index != NOT_OPEN && self.kind.get() != LimitKind::Moved => {
-                with_current_loop(|engine| engine.deadline_of_open_limit(index)).flatten()
+        match self.begun.get() {
+            Some(begun) => begun.when.get(),
+            None => {
+                with_current_loop(|engine| engine.deadline_of_open_limit(self.open.get())).flatten()
             }
-            _ => self.begun.get()?.when.get(),
         }
     }
 
@@ -210,8 +220,7 @@ impl Limit {
     fn keep_waker(&self, cx: &Context<'_>) {
         let Some(begun) = self.begun.get() else { return };
         // A timer polls the limit's task, unless there is a foreign waker to wake.
-        let is_usual = TaskId::of(cx.waker()).is_some() && begun.foreign_waker.borrow().is_none();
-        if !is_usual {
+        if TaskId::of(cx.waker()).is_none() || begun.foreign_waker.borrow().is_some() {
             self.replace_foreign_waker(begun, cx);
         }
     }
@@ -258,7 +267,7 @@ impl Limit {
     }
 
     #[cold]
-    fn expire_now(&self, begun: &Begun) {
+    pub(super) fn expire_now(&self, begun: &Begun) {
         self.expired.set(true);
         self.to_deliver.set(true);
         begun.task.borrow().iter().for_each(|task| self.request_cancel(task));
@@ -286,9 +295,8 @@ impl Limit {
     /// The body has ended or is being dropped. True if a cancel that came out of it is this limit's alone.
     #[inline]
     pub(super) fn leave(&self) -> bool {
-        let was_running = self.phase.replace(Phase::Left) == Phase::Running;
-        let begun = self.begun.get().filter(|_| was_running);
-        begun.is_some_and(|begun| self.leave_begun(begun))
+        let phase = self.phase.replace(Phase::Left);
+        self.begun.get().is_some_and(|begun| phase == Phase::Running && self.leave_begun(begun))
     }
 
     fn leave_begun(&self, begun: &Begun) -> bool {
@@ -318,7 +326,10 @@ pub(crate) struct Limited<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool>(pub(cra
 
 impl<L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Drop for Limited<L, CANCELS_AT_ZERO> {
     fn drop(&mut self) {
-        self.0.borrow().leave(); // takes the request back, if the limit was dropped hard
+        let limit = self.0.borrow();
+        if limit.phase.get() == Phase::Running {
+            limit.leave(); // takes the request back: the limit was dropped hard
+        }
     }
 }
 
@@ -333,28 +344,20 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
         if limit.phase.get() != Phase::Created {
             return poll_again(limit, held, cx);
         }
-        let Some(mut future) = held.as_mut().as_pin_mut() else {
-            unreachable!("it was not polled")
-        };
-        /// Closes the limit even if the body panics.
-        struct FirstPoll<'a>(&'a Limit);
-        impl Drop for FirstPoll<'_> {
-            fn drop(&mut self) {
-                self.0.close(false);
-            }
-        }
-        limit.enter();
-        let first_poll = FirstPoll(limit);
-        match future.as_mut().poll(cx) {
+        let mut future = held.as_mut().as_pin_mut().expect("it was not polled");
+        let index = limit.enter();
+        let on_panic = OnPanic(move || limit.close(limit.open.get(), false));
+        let polled = future.as_mut().poll(cx);
+        limit.close(index, polled.is_pending());
+        forget(on_panic);
+        match polled {
             Poll::Ready(output) => {
                 limit.leave();
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {
-                first_poll.0.close(true);
                 limit.keep_waker(cx);
-                let is_zero = matches!(limit.until, Some(Until::After(Duration::ZERO)));
-                if CANCELS_AT_ZERO && is_zero {
+                if CANCELS_AT_ZERO && matches!(limit.until, Some(Until::After(Duration::ZERO))) {
                     cancel_at_once(limit, held, cx)
                 } else {
                     Poll::Pending
@@ -366,7 +369,7 @@ impl<F: Future, L: Borrow<Limit>, const CANCELS_AT_ZERO: bool> Frame<F>
 
 /// Every poll after the first.
 #[inline(never)]
-fn poll_again<F: Future>(
+pub(super) fn poll_again<F: Future>(
     limit: &Limit,
     mut held: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,

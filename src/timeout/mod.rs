@@ -13,8 +13,8 @@
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
 //! | `body`, `at_once` | what is given as a body; a limit of zero around a task |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `scope`, `cancel`, `task`, `catch`,
-//! `sleep` and `given`.
+//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `open_limits`, `scope`, `cancel`, `task`,
+//! `catch`, `sleep` and `given`.
 
 mod at_once;
 mod body;
@@ -156,14 +156,11 @@ where
     within(when.given().map(Until::Moment), body, Location::caller())
 }
 
-fn within<T, B>(
+fn within<T, B: AsyncFnOnce(Deadline) -> T>(
     until: Option<Until>,
     body: B,
     at: &'static Location<'static>,
-) -> impl Future<Output = Result<T, TimedOut>>
-where
-    B: AsyncFnOnce(Deadline) -> T,
-{
+) -> impl Future<Output = Result<T, TimedOut>> {
     let limit = Rc::new(Limit::new(until, at));
     Held::new(body(Deadline { limit: limit.clone() }), Limited::<_, false>(limit))
 }

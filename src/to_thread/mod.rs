@@ -115,9 +115,12 @@ impl Engine {
 /// # });
 /// ```
 ///
+/// `stream.map(|item| to_thread(move || work(item))).buffered(2)`, with the `StreamExt` of the `futures` crate, has two at work at a
+/// time, gives the results in the order of the items, and takes no item before there is room.
+///
 /// # In asyncio
 /// `asyncio.to_thread(func)`, `loop.run_in_executor(None, func)`.
-#[doc(alias = "spawn_blocking")]
+#[doc(alias("spawn_blocking", "ordered pipeline", "parallel map"))]
 #[track_caller]
 pub fn to_thread<T, F>(work: F) -> ToThread<T>
 where

@@ -48,7 +48,7 @@ impl Livelock {
 
 impl Engine {
     /// The time on a virtual clock. It is a plain number: no foreign code runs.
-    fn virtual_now(&self) -> Option<Instant> {
+    pub(crate) fn virtual_now(&self) -> Option<Instant> {
         match &self.time.clock.0 {
             Source::Virtual(clock) => Some(clock.now()),
             _ => None,

@@ -87,6 +87,10 @@ impl Watch {
 }
 
 impl Engine {
+    pub(crate) fn is_debugging(&self) -> bool {
+        self.watch.is_debugging.get()
+    }
+
     /// Switches the debug mode on or off.
     pub(crate) fn set_debug(&self, debug: bool) {
         let watch = &self.watch;

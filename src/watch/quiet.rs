@@ -5,6 +5,9 @@
 //! end programs that are rightly quiet, such as a server at night. So, if it is asked to, the loop looks at how long it has been
 //! quiet: it parks for no longer than that, reports what each task waits for, once, and parks again until it is woken.
 //!
+//! A loop on a clock of the host's also waits for ever if only the host's own loop moves that clock, and `run` or `cancel_all` keeps it
+//! from doing so: the deadline never comes. So such a loop counts as quiet while it parks and its clock stands still.
+//!
 //! The time is real time, whatever clock the loop has. Only `run` parks: a host, or another executor, sees itself how long it has
 //! not been called.
 
@@ -21,6 +24,8 @@ pub(super) struct Quiet {
     /// How many tasks had been popped when it began.
     popped: u64,
     is_reported: bool,
+    /// The time on the loop's clock then, if the loop waits for a deadline on the host's clock.
+    stands_at: Option<Instant>,
 }
 
 impl Engine {
@@ -34,9 +39,38 @@ impl Engine {
         }
         let popped = self.tasks.ready.popped();
         let quiet = self.watch.quiet.get().filter(|quiet| quiet.popped == popped);
-        let quiet = quiet.unwrap_or(Quiet { since: self.real_now(), popped, is_reported: false });
+        let quiet = quiet.unwrap_or(Quiet {
+            since: self.real_now(),
+            popped,
+            is_reported: false,
+            stands_at: None,
+        });
         self.watch.quiet.set(Some(quiet));
         (!quiet.is_reported).then(|| limit.saturating_sub(self.real_now() - quiet.since))
+    }
+
+    /// How long the loop may park that waits for a deadline, which is so far away.
+    pub(crate) fn may_park_for(&self, at_most: Duration) -> Duration {
+        if self.watch.stall_after.get().is_none() || self.kind_of_clock() != "host" {
+            return at_most;
+        }
+        self.may_park_on_clock_of_host(at_most)
+    }
+
+    #[cold]
+    fn may_park_on_clock_of_host(&self, at_most: Duration) -> Duration {
+        let now = Some(self.now());
+        if self.watch.quiet.get().is_some_and(|quiet| quiet.stands_at != now) {
+            self.watch.quiet.set(None); // the clock moves, or the loop has waited for something else
+        }
+        let limit = self.may_be_quiet_for();
+        if let Some(quiet) = self.watch.quiet.get() {
+            self.watch.quiet.set(Some(Quiet { stands_at: now, ..quiet }));
+        }
+        if limit == Some(Duration::ZERO) {
+            self.report_stall();
+        }
+        limit.map_or(at_most, |limit| limit.min(at_most))
     }
 
     /// Reports what each task waits for.
@@ -45,7 +79,8 @@ impl Engine {
         let Some(quiet) = self.watch.quiet.get() else { return };
         self.watch.quiet.set(Some(Quiet { is_reported: true, ..quiet }));
         let (waits, tree) = self.stuck_tasks();
-        let failure = Failure::Stalled { quiet_for: self.real_now() - quiet.since, waits, tree };
+        let (quiet_for, stands_at) = (self.real_now() - quiet.since, quiet.stands_at);
+        let failure = Failure::Stalled { quiet_for, stands_at, waits, tree };
         self.report(&ExceptionContext::of_loop(failure));
     }
 }

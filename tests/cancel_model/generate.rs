@@ -5,8 +5,13 @@ use std::rc::Rc;
 use crate::dice::Dice;
 use crate::program::{Body, Kind, Loser, Node, Program, SLOTS};
 
+/// Programs from this seed on have races and protections too. The others are as they were when there were none, so that the seeds that
+/// have found something still do.
+pub(crate) const WITH_RACES: u64 = 1 << 40;
+
 struct Generator {
     dice: Dice,
+    has_races: bool,
     tasks: Vec<Option<Body>>,
     ids: u32,
     /// Counts the nodes that may still be made.
@@ -20,6 +25,8 @@ struct Place {
     depth: u32,
     /// A task under a lock awaits nothing that may wait for the lock.
     locked: bool,
+    /// A protection in another one ends with that, which the model does not say.
+    protected: bool,
 }
 
 impl Place {
@@ -31,7 +38,8 @@ impl Place {
 pub(crate) fn program(seed: u64) -> Program {
     let mut dice = Dice::new(seed);
     let left = 6 + u32::from(dice.below(30));
-    let mut generator = Generator { dice, tasks: Vec::new(), ids: 0, left };
+    let has_races = seed >= WITH_RACES;
+    let mut generator = Generator { dice, has_races, tasks: Vec::new(), ids: 0, left };
     let roots = 1 + usize::from(generator.dice.below(3));
     let roots: Vec<_> = (0..roots).map(|_| generator.task(false)).collect();
     let tasks: Vec<_> =
@@ -47,7 +55,7 @@ impl Generator {
     fn task(&mut self, may_fail: bool) -> usize {
         let task = self.tasks.len();
         self.tasks.push(None);
-        let node = self.node(Place { task, depth: 0, locked: false });
+        let node = self.node(Place { task, depth: 0, locked: false, protected: false });
         let fails = may_fail && self.dice.one_in(4);
         // Nothing else happens in the moment in which it fails.
         let node = if fails { Rc::new(Node::Seq(vec![node, Rc::new(self.sleep())])) } else { node };
@@ -82,7 +90,11 @@ impl Generator {
         }
         self.left -= 1;
         let inside = place.inside();
-        let dice = self.dice.below(if place.locked { 10 } else { 21 });
+        let dice = self.dice.below(match place.locked {
+            true => 10,
+            false if self.has_races => 25,
+            false => 21,
+        });
         let node = match dice {
             0 | 1 => self.sleep(),
             2 => Node::Seq(self.several(place, 3)),
@@ -91,6 +103,9 @@ impl Generator {
             5 | 6 => {
                 let slot = usize::from(self.dice.below(SLOTS as u8));
                 let loser = self.dice.pick(&[Loser::Kept(slot), Loser::Dropped]);
+                // What is kept may be taken in a protection.
+                let protected = place.protected || loser != Loser::Dropped;
+                let inside = Place { protected, ..inside };
                 Node::Select(self.id(), self.node(inside), self.node(inside), loser)
             }
             7 => {
@@ -136,6 +151,14 @@ impl Generator {
             18 => {
                 let children = (0..=self.dice.below(3)).map(|_| self.task(false)).collect();
                 Node::Gather(self.id(), children)
+            }
+            21 | 22 => {
+                let children = (0..=self.dice.below(3)).map(|_| self.task(false)).collect();
+                Node::Race(self.id(), children)
+            }
+            23 | 24 if !place.protected => {
+                let grace = 1 + self.dice.next() % 1_500_000;
+                Node::Protect(self.id(), grace, self.node(Place { protected: true, ..inside }))
             }
             // No two tasks come to a line in one moment.
             19 => {

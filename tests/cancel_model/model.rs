@@ -82,6 +82,21 @@ enum Tree {
         children: Vec<usize>,
         told: bool,
     },
+    /// With `told`, it was cancelled. `is_won`: the losers are waited for.
+    Race {
+        id: Id,
+        children: Vec<usize>,
+        is_won: bool,
+        told: bool,
+    },
+    /// `held` says that a cancel from outside is held back.
+    Protect {
+        id: Id,
+        until: Micros,
+        is_up: bool,
+        held: bool,
+        body: Box<Tree>,
+    },
     Lock {
         id: Id,
         ticket: u32,
@@ -360,13 +375,16 @@ impl Model<'_> {
         let has_ended = |task: &usize| self.tasks[*task].ended_at == Some(self.now);
         match tree {
             Tree::Await { task, .. } | Tree::Shield { task, .. } => has_ended(task),
-            Tree::Gather { children, .. } => children.iter().any(has_ended),
+            Tree::Gather { children, .. } | Tree::Race { children, .. } => {
+                children.iter().any(has_ended)
+            }
             Tree::Seq { now, .. } => self.may_go_on_now(now),
             Tree::Join(_, trees) => trees.iter().any(|tree| self.may_go_on_now(tree)),
             Tree::Select { one, other, .. } => self.may_go_on_now(one) || self.may_go_on_now(other),
-            Tree::Limit { body, .. } | Tree::Catch { body, .. } | Tree::Finally { body, .. } => {
-                self.may_go_on_now(body)
-            }
+            Tree::Limit { body, .. }
+            | Tree::Catch { body, .. }
+            | Tree::Finally { body, .. }
+            | Tree::Protect { body, .. } => self.may_go_on_now(body),
             Tree::Cleanup { cleanup, .. } => self.may_go_on_now(cleanup),
             Tree::Group(group) => {
                 group.bond.children.iter().any(has_ended) || self.may_go_on_now(&group.body)
@@ -404,6 +422,21 @@ impl Model<'_> {
             Tree::Gather { children, told, .. } => {
                 *told = true;
                 children.clone().into_iter().for_each(|child| self.cancel(child));
+            }
+            Tree::Race { children, told, .. } => {
+                *told = true;
+                let children = children.clone();
+                let has_ended = |child: &usize| self.tasks[*child].ended_at == Some(self.now);
+                self.says_nothing |= children.iter().any(has_ended); // before it has won, or after
+                for child in children {
+                    self.cancel(child);
+                }
+            }
+            Tree::Protect { is_up, held, body, .. } => {
+                *held = true;
+                if *is_up {
+                    self.interrupt(body);
+                }
             }
             Tree::Lock { held: Some(held), .. } => self.interrupt(held),
             Tree::Lock { ticket, held: None, .. } => {
@@ -528,6 +561,7 @@ impl Model<'_> {
                     self.log(id, What::Gathered);
                 }
             }
+            Tree::Race { .. } => self.poll_race(tree),
             Tree::Lock { id, ticket, inner, held } => {
                 let (id, ticket) = (*id, *ticket);
                 if held.is_none() {
@@ -556,6 +590,28 @@ impl Model<'_> {
                 }
             }
             _ => self.poll_scope(tree, task),
+        }
+    }
+
+    fn poll_race(&mut self, tree: &mut Tree) {
+        let Tree::Race { id, children, is_won, told } = tree else { return };
+        let ends: Vec<_> = children.iter().map(|child| self.tasks[*child].end).collect();
+        if !*is_won && !*told && ends.contains(&Some(End::Value)) {
+            *is_won = true;
+            let won = ends.iter().filter(|end| **end == Some(End::Value)).count();
+            self.says_nothing |= won > 1;
+            for child in children.clone() {
+                self.cancel(child);
+            }
+        }
+        if !children.iter().all(|child| self.is_over(*child)) {
+            return;
+        }
+        let (id, is_over) = (*id, *is_won && !*told);
+        *tree = if is_over { Tree::Done } else { Tree::Out };
+        self.is_changed = true;
+        if is_over {
+            self.log(id, What::Raced);
         }
     }
 
@@ -596,6 +652,29 @@ impl Model<'_> {
                 } else {
                     *tree = Tree::Out;
                     self.is_changed = true;
+                }
+            }
+            Tree::Protect { id, until, is_up, held, body } => {
+                if !*is_up && self.now >= *until {
+                    *is_up = true;
+                    self.tasks[task].requests += 1;
+                    self.interrupt(body);
+                }
+                self.poll(body, task);
+                let (id, is_up, held) = (*id, *is_up, *held);
+                let (is_done, is_out) = (is_done(body), is_out(body));
+                if !is_done && !is_out {
+                    return;
+                }
+                if is_up {
+                    self.tasks[task].requests -= 1;
+                }
+                let goes_on = held || is_out && !is_up;
+                let before = mem::replace(tree, if goes_on { Tree::Out } else { Tree::Done });
+                self.drop(before);
+                self.is_changed = true;
+                if !goes_on {
+                    self.log(id, if is_done { What::InTime } else { What::TimedOut });
                 }
             }
             Tree::Catch { id, body, cleanup, goes_on } => {
@@ -771,6 +850,17 @@ impl Model<'_> {
                 }
                 Tree::Gather { id: *id, children: children.clone(), told: false }
             }
+            Node::Race(id, children) => {
+                for &child in children {
+                    self.spawn(child, false, false);
+                }
+                let children = children.clone();
+                Tree::Race { id: *id, children, is_won: false, told: false }
+            }
+            Node::Protect(id, grace, inner) => {
+                let (until, body) = (self.now + grace, boxed(inner));
+                Tree::Protect { id: *id, until, is_up: false, held: false, body }
+            }
             Node::Lock(id, inner) => {
                 let ticket = self.ticket();
                 self.lock_line.push_back(ticket);
@@ -811,8 +901,14 @@ impl Model<'_> {
                 self.drop(*one);
                 self.drop(*other);
             }
-            Tree::Limit { body, .. } | Tree::Catch { body, .. } | Tree::Finally { body, .. } => {
-                self.drop(*body);
+            Tree::Limit { body, .. }
+            | Tree::Catch { body, .. }
+            | Tree::Finally { body, .. }
+            | Tree::Protect { body, .. } => self.drop(*body),
+            Tree::Race { children, .. } => {
+                for child in children {
+                    self.drop_task(child);
+                }
             }
             Tree::Cleanup { cleanup, .. } => self.drop(*cleanup),
             Tree::Group(group) => {
@@ -847,7 +943,7 @@ fn moments(tree: &Tree, moments_of: &mut Vec<Micros>) {
             moments(one, moments_of);
             moments(other, moments_of);
         }
-        Tree::Limit { until, is_up, body, .. } => {
+        Tree::Limit { until, is_up, body, .. } | Tree::Protect { until, is_up, body, .. } => {
             if !is_up {
                 moments_of.push(*until);
             }
@@ -872,7 +968,7 @@ fn lowest(tree: &Tree) -> usize {
         }
         Tree::Join(_, trees) => trees.iter().map(lowest).fold(usize::MAX, usize::min),
         Tree::Select { one, other, .. } => lowest(one).min(lowest(other)),
-        Tree::Limit { body, .. } => lowest(body),
+        Tree::Limit { body, .. } | Tree::Protect { body, .. } => lowest(body),
         Tree::Catch { body, cleanup, .. } | Tree::Finally { body, cleanup, .. } => {
             lowest(body).min(lowest_in(cleanup))
         }
@@ -881,7 +977,9 @@ fn lowest(tree: &Tree) -> usize {
         Tree::Group(group) => {
             group.bond.children.iter().copied().fold(lowest(&group.body), usize::min)
         }
-        Tree::Gather { children, .. } => children.iter().copied().fold(usize::MAX, usize::min),
+        Tree::Gather { children, .. } | Tree::Race { children, .. } => {
+            children.iter().copied().fold(usize::MAX, usize::min)
+        }
         Tree::Lock { inner, held, .. } => {
             held.as_ref().map_or_else(|| lowest_in(inner), |held| lowest(held))
         }
@@ -894,7 +992,9 @@ fn lowest_in(node: &Node) -> usize {
     match node {
         Node::Seq(nodes) | Node::Join(_, nodes) => all(nodes),
         Node::Select(_, one, other, _) => lowest_in(one).min(lowest_in(other)),
-        Node::Limit(_, _, inner) | Node::Lock(_, inner) => lowest_in(inner),
+        Node::Limit(_, _, inner) | Node::Lock(_, inner) | Node::Protect(_, _, inner) => {
+            lowest_in(inner)
+        }
         Node::Catch(_, inner, cleanup, _) | Node::Finally(_, inner, cleanup) => {
             lowest_in(inner).min(lowest_in(cleanup))
         }
@@ -904,7 +1004,9 @@ fn lowest_in(node: &Node) -> usize {
         Node::Group(_, children, inner) => {
             children.iter().copied().fold(lowest_in(inner), usize::min)
         }
-        Node::Gather(_, children) => children.iter().copied().fold(usize::MAX, usize::min),
+        Node::Gather(_, children) | Node::Race(_, children) => {
+            children.iter().copied().fold(usize::MAX, usize::min)
+        }
         Node::Take(..) => 0, // whatever is there then
         Node::Sleep(..) | Node::Put | Node::Get(_) => usize::MAX,
     }
@@ -917,9 +1019,10 @@ fn has_sets(tree: &Tree) -> bool {
         Tree::Join(Kind::Join, trees) => trees.iter().any(has_sets),
         Tree::Seq { now, .. } => has_sets(now),
         Tree::Select { one, other, .. } => has_sets(one) || has_sets(other),
-        Tree::Limit { body, .. } | Tree::Catch { body, .. } | Tree::Finally { body, .. } => {
-            has_sets(body)
-        }
+        Tree::Limit { body, .. }
+        | Tree::Catch { body, .. }
+        | Tree::Finally { body, .. }
+        | Tree::Protect { body, .. } => has_sets(body),
         Tree::Cleanup { cleanup, .. } => has_sets(cleanup),
         Tree::Group(group) => has_sets(&group.body),
         _ => false,
@@ -931,6 +1034,10 @@ fn forget_cuts(tree: &mut Tree) {
     match tree {
         Tree::Limit { cut, body, .. } => {
             *cut = false;
+            forget_cuts(body);
+        }
+        Tree::Protect { held, body, .. } => {
+            *held = false;
             forget_cuts(body);
         }
         Tree::Seq { now, .. } => forget_cuts(now),
@@ -959,6 +1066,8 @@ fn is_being_cancelled(tree: &Tree) -> bool {
         Tree::Limit { is_up, body, .. } => *is_up || is_being_cancelled(body),
         Tree::Catch { body, .. } | Tree::Finally { body, .. } => is_being_cancelled(body),
         Tree::Await { told, .. } | Tree::Gather { told, .. } => *told,
+        Tree::Race { is_won, told, .. } => *is_won || *told,
+        Tree::Protect { is_up, held, body, .. } => *is_up || *held || is_being_cancelled(body),
         Tree::Group(group) => group.bond.aborts.get() || is_being_cancelled(&group.body),
         _ => false,
     }

@@ -31,6 +31,10 @@ pub(crate) enum Node {
     /// The group's own tasks, and what its body awaits.
     Group(Id, Vec<usize>, Rc<Node>),
     Gather(Id, Vec<usize>),
+    /// The first that ends wins, and the others are waited for.
+    Race(Id, Vec<usize>),
+    /// Nothing interrupts the inner one for so long.
+    Protect(Id, Micros, Rc<Node>),
     /// Takes the lock, and holds it while the inner one is awaited.
     Lock(Id, Rc<Node>),
     Put,
@@ -85,6 +89,7 @@ pub(crate) enum What {
     GroupEnded,
     GroupFailed,
     Gathered,
+    Raced,
     Locked,
     Got,
     /// The future of a task is gone.
@@ -124,6 +129,8 @@ impl fmt::Display for Node {
             Node::Cancel(task) => write!(f, "cancel {task}"),
             Node::Group(id, children, inner) => write!(f, "{id}:group({children:?}, {inner})"),
             Node::Gather(id, children) => write!(f, "{id}:gather {children:?}"),
+            Node::Race(id, children) => write!(f, "{id}:race {children:?}"),
+            Node::Protect(id, micros, inner) => write!(f, "{id}:protect({micros}, {inner})"),
             Node::Lock(id, inner) => write!(f, "{id}:lock({inner})"),
             Node::Put => write!(f, "put"),
             Node::Get(id) => write!(f, "{id}:get"),

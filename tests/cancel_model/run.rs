@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use loopwheel::sync::{Lock, Queue};
 use loopwheel::{
     EventLoop, SharedTask, TaskGroup, TaskRef, VirtualClock, catch_cancel, create_task, finally,
-    gather, shield, sleep, try_now, wait_for,
+    gather, protect, race, shield, sleep, try_now, wait_for,
 };
 
 use crate::program::{Id, Kind, Log, Loser, Micros, Node, Program, SLOTS, What, id_of_task};
@@ -170,6 +170,10 @@ async fn eval_node(env: &Rc<Env>, node: &Node) {
             env.log(*id, What::Locked);
             eval(env, inner).await;
         }
+        Node::Protect(id, grace, inner) => {
+            let ended = protect(eval(env, inner), Duration::from_micros(*grace)).await;
+            env.log(*id, if ended.is_ok() { What::InTime } else { What::TimedOut });
+        }
         Node::Put => drop(env.queue.put_nowait(())),
         Node::Get(id) => {
             env.queue.get().await.expect("it is open");
@@ -215,6 +219,10 @@ async fn eval_of_tasks(env: &Rc<Env>, node: &Node) {
         Node::Gather(id, children) => {
             gather(children.iter().map(|child| body(env, *child))).await;
             env.log(*id, What::Gathered);
+        }
+        Node::Race(id, children) => {
+            race(children.iter().map(|child| body(env, *child)).collect::<Vec<_>>()).await;
+            env.log(*id, What::Raced);
         }
         _ => unreachable!("it is no tasks' business"),
     }

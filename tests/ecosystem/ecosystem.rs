@@ -14,6 +14,7 @@ mod policies;
 #[cfg(unix)]
 mod servers;
 mod sockets;
+mod supervisor;
 mod system;
 mod traps;
 

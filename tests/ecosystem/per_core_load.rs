@@ -118,7 +118,7 @@ fn measure(loops: usize, only_here: bool) -> io::Result<[f64; 3]> {
 
 fn main() -> io::Result<()> {
     if let Some(loops) = env::args().nth(1) {
-        return per_core::serve_until_ctrl_c(0, loops.parse().expect("a number of loops"));
+        return per_core::serve_until_a_signal(0, loops.parse().expect("a number of loops"));
     }
     let ways = [
         ("one loop", 1, false),

@@ -136,6 +136,16 @@ fn clocks_and_hooks() -> Vec<Place> {
             w.code.disarm();
             w.turn_on(&mut event_loop, async move { world.furnish().await });
         }),
+        outside("the closure of EventLoop::enter", Goes::Caller, |w| {
+            w.code.disarm();
+            let (mut event_loop, world) = (w.builder().build(), w.clone());
+            w.witness_on(&event_loop, "one beside the host");
+            event_loop.turn(loopwheel::Budget::unlimited());
+            w.code.arm();
+            w.call(|| event_loop.enter(|| w.code.run()));
+            w.code.disarm();
+            w.turn_on(&mut event_loop, async move { world.furnish().await });
+        }),
         outside("the drop of a wake hook", Goes::Nowhere, |w| {
             let value = value(w);
             let hook = move || assert!(!value.token.text.is_empty());

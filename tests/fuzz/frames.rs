@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::thread;
 
 use loopwheel::{
-    Instant, catch_cancel, finally, finally_within, now, timeout, timeout_at, wait_for,
+    Instant, catch_cancel, finally, finally_within, now, protect, timeout, timeout_at, wait_for,
 };
 
 use crate::interpret::{Boxed, Place, ms, run as run_body};
@@ -57,6 +57,10 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a FrameOp) -> Boxed<'a> {
                     run_body(place, cleanup).await;
                 })
                 .await;
+            }
+            FrameOp::Protect { grace, body } => {
+                let ended = protect(run_body(place, body), ms(*grace)).await;
+                World::here().log(label, "was protected", u64::from(ended.is_ok()));
             }
             FrameOp::WaitFor { limit, body } => {
                 let ended = wait_for(run_body(place, body), limit.map(ms)).await;

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::fmt;
 
 use loopwheel::{
-    ExceptionGroup, Raised, ReturnWhen, TaskError, TaskGroup, TaskGroupBuilder, TaskRef,
-    as_completed, gather, try_gather, wait,
+    ExceptionGroup, Raised, ReturnWhen, TaskError, TaskGroup, TaskGroupBuilder, TaskRef, TaskSet,
+    as_completed, first_ok, gather, race, try_gather, wait,
 };
 
 use crate::handle::{Fallible, Handle, Held, see, see_panic};
@@ -14,6 +14,76 @@ use crate::parcel::Parcel;
 use crate::program::{Body, End, ManyOp, Millis, Slot, TaskSpec, Until};
 use crate::waits::What;
 use crate::world::World;
+use begun::Running;
+
+/// The sets and races that wait for what they have begun.
+mod begun {
+    use std::cell::Cell;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::rc::Rc;
+    use std::task::{Context, Poll};
+
+    use crate::world::World;
+
+    /// How many futures have begun and are not gone, and how many may be.
+    #[derive(Clone)]
+    pub(super) struct Running {
+        now: Rc<Cell<usize>>,
+        at_most: usize,
+    }
+
+    impl Running {
+        pub(super) fn at_most(at_most: usize) -> Running {
+            Running { now: Rc::default(), at_most }
+        }
+
+        pub(super) fn counts<F: Future + Unpin>(&self, future: F) -> Counted<F> {
+            Counted { future: Some(future), running: self.clone(), has_begun: false }
+        }
+
+        /// The set or race is over, and has waited for all.
+        pub(super) fn must_be_over(&self, what: &str) {
+            if self.now.get() > 0 {
+                let fault = format!("{} of {what} run on", self.now.get());
+                World::here().ledger.fault("it was not waited for", fault);
+            }
+        }
+    }
+
+    pub(super) struct Counted<F> {
+        future: Option<F>,
+        running: Running,
+        has_begun: bool,
+    }
+
+    impl<F: Future + Unpin> Future for Counted<F> {
+        type Output = F::Output;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+            if !self.has_begun {
+                self.has_begun = true;
+                self.running.now.update(|now| now + 1);
+                let (now, at_most) = (self.running.now.get(), self.running.at_most);
+                if now > at_most {
+                    let fault = format!("{now} run at once, of a set with a limit of {at_most}");
+                    World::here().ledger.fault("a limit was passed", fault);
+                }
+            }
+            let future = self.future.as_mut().expect("it is there until it is dropped");
+            Pin::new(future).poll(cx)
+        }
+    }
+
+    impl<F> Drop for Counted<F> {
+        fn drop(&mut self) {
+            if self.has_begun {
+                self.running.now.update(|now| now - 1);
+            }
+            self.future.take(); // last: it may panic
+        }
+    }
+}
 
 pub(crate) fn run<'a>(place: &'a Place, op: &'a ManyOp) -> Boxed<'a> {
     match op {
@@ -38,6 +108,13 @@ pub(crate) fn run<'a>(place: &'a Place, op: &'a ManyOp) -> Boxed<'a> {
         }
         ManyOp::AsCompleted { slots, limit, at_most } => {
             Box::pin(completed(place, slots, *limit, *at_most))
+        }
+        ManyOp::Race { children, .. } if children.is_empty() => Box::pin(async {}),
+        ManyOp::Race { fallible, waits, children } => {
+            Box::pin(races(place, *fallible, *waits, children))
+        }
+        ManyOp::TaskSet { limit, children, at_most, shutdown } => {
+            Box::pin(set_of(place, *limit, children, *at_most, *shutdown))
         }
     }
 }
@@ -339,5 +416,85 @@ fn see_completed(place: &Place, known: Option<(Slot, u32)>, task: Fallible) {
     let mut task = task;
     if let Ok(outcome) = task.result() {
         see(place.label, label, false, outcome);
+    }
+}
+
+/// Makes the futures of tasks for which this one waits, even if it is cancelled.
+fn futures_of(place: &Place, children: &[TaskSpec]) -> Vec<TaskFuture> {
+    let world = World::here();
+    world.ledger.excuse_silence(); // what a loser ends with is dropped
+    let futures: Vec<_> = children.iter().map(|child| TaskFuture::new(place, child)).collect();
+    for future in &futures {
+        world.graph.has_child(place.task, future.label(), true);
+    }
+    futures
+}
+
+/// The output is one of a racer's, and when it has come the losers have ended.
+async fn races(place: &Place, fallible: bool, waits: bool, children: &[TaskSpec]) {
+    let futures = futures_of(place, children);
+    let labels: Vec<_> = futures.iter().map(TaskFuture::label).collect();
+    let running = Running::at_most(usize::MAX);
+    World::here().log(place.label, "begins a race of", labels.len() as u64);
+    let won = if fallible {
+        let race = first_ok(futures.into_iter().map(|future| running.counts(future)));
+        match if waits { race.await } else { race.without_waiting().await } {
+            Ok(value) => Some(value),
+            Err(errors) => {
+                see_members(&World::here(), errors);
+                None
+            }
+        }
+    } else {
+        let futures = futures.into_iter().map(PlainFuture);
+        let race = race(futures.map(|future| running.counts(future)));
+        Some(if waits { race.await } else { race.without_waiting().await })
+    };
+    if waits {
+        running.must_be_over("a race");
+    }
+    if let Some(won) = won {
+        let world = World::here();
+        world.log(place.label, "has a race won by", won.label().into());
+        if !labels.contains(&won.label()) {
+            world.ledger.fault("a wrong value", format!("{} has won", won.label()));
+        }
+    }
+}
+
+/// Each key comes once, with the outcome of its task; no more run at once than the limit says; a set that is shut down leaves nothing.
+async fn set_of(
+    place: &Place,
+    limit: Option<u8>,
+    children: &[TaskSpec],
+    at_most: u8,
+    shutdown: bool,
+) {
+    let futures = futures_of(place, children);
+    let running = Running::at_most(limit.map_or(usize::MAX, usize::from));
+    let mut set = limit.map_or_else(TaskSet::new, |limit| TaskSet::with_limit(limit.into()));
+    let mut labels = Vec::new();
+    for future in futures {
+        let label = future.label();
+        labels.push(label);
+        set.try_create_task(label, running.counts(future));
+    }
+    World::here().log(place.label, "has a set of", labels.len() as u64);
+    for _ in 0..at_most {
+        let Some((label, outcome)) = set.next().await else { break };
+        if let Some(index) = labels.iter().position(|it| *it == label) {
+            labels.swap_remove(index);
+        } else {
+            World::here().ledger.fault("a wrong key", format!("{label} came twice, or never went"));
+        }
+        see(place.label, label, false, outcome);
+    }
+    if set.len() != labels.len() {
+        let fault = format!("{} of {} are left in a set", set.len(), labels.len());
+        World::here().ledger.fault("a result lost", fault);
+    }
+    if shutdown {
+        set.shutdown().await;
+        running.must_be_over("a set");
     }
 }

@@ -152,6 +152,10 @@ impl Printer {
                 self.block("finally_within(async", &then, |it| it.body(body));
                 self.block("cleanup", ").await", |it| it.body(cleanup));
             }
+            FrameOp::Protect { grace, body } => {
+                let close = format!(", {grace} ms).await");
+                self.block("protect(async", &close, |it| it.body(body));
+            }
             FrameOp::WaitFor { limit, body } => {
                 let close = format!(", {}).await", limit_text(*limit));
                 self.block("wait_for(async", &close, |it| it.body(body));
@@ -203,6 +207,24 @@ impl Printer {
                 self.block("group.create_subgroup(async |group|", ")", |it| {
                     it.body(body);
                     it.end(*end);
+                });
+            }
+            ManyOp::Race { fallible, waits, children } => {
+                let name = if *fallible { "first_ok" } else { "race" };
+                let close = if *waits { "]).await" } else { "]).without_waiting().await" };
+                self.block(format_args!("{name}(["), close, |it| {
+                    for child in children {
+                        it.task("", child);
+                    }
+                });
+            }
+            ManyOp::TaskSet { limit, children, at_most, shutdown } => {
+                let then = if *shutdown { "set.shutdown().await" } else { "drop(set)" };
+                let close = format!("; {at_most} times set.next().await; {then}");
+                self.block(format_args!("TaskSet of limit {limit:?}"), &close, |it| {
+                    for child in children {
+                        it.task("", child);
+                    }
                 });
             }
             other => self.line(format_args!("{other:?}")),

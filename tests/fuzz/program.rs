@@ -255,6 +255,7 @@ pub(crate) enum FrameOp {
     Catch { body: Body, reraise: bool },
     Finally { body: Body, cleanup: Body },
     FinallyWithin { grace: Millis, body: Body, cleanup: Body },
+    Protect { grace: Millis, body: Body },
     WaitFor { limit: Option<Millis>, body: Body },
     WaitForHandle { limit: Option<Millis>, slot: Slot },
     Timeout { limit: Option<Millis>, at: bool, moved_to: Option<Millis>, body: Body },
@@ -262,14 +263,54 @@ pub(crate) enum FrameOp {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ManyOp {
-    Gather { fallible: bool, exceptions: bool, tuple: bool, children: Vec<TaskSpec> },
-    GatherHandles { exceptions: bool, slots: Vec<Slot> },
-    Group { limit: Option<u8>, body: Body, end: End },
-    GroupSpawn { slot: Option<Slot>, task: TaskSpec },
-    Subgroup { body: Body, end: End },
+    Gather {
+        fallible: bool,
+        exceptions: bool,
+        tuple: bool,
+        children: Vec<TaskSpec>,
+    },
+    GatherHandles {
+        exceptions: bool,
+        slots: Vec<Slot>,
+    },
+    Group {
+        limit: Option<u8>,
+        body: Body,
+        end: End,
+    },
+    GroupSpawn {
+        slot: Option<Slot>,
+        task: TaskSpec,
+    },
+    Subgroup {
+        body: Body,
+        end: End,
+    },
     GroupCancel,
-    Wait { slots: Vec<Slot>, until: Until, limit: Option<Millis>, by_ref: bool },
-    AsCompleted { slots: Vec<Slot>, limit: Option<Millis>, at_most: u8 },
+    Wait {
+        slots: Vec<Slot>,
+        until: Until,
+        limit: Option<Millis>,
+        by_ref: bool,
+    },
+    AsCompleted {
+        slots: Vec<Slot>,
+        limit: Option<Millis>,
+        at_most: u8,
+    },
+    /// `race`, or `first_ok`; it waits for the losers, or not.
+    Race {
+        fallible: bool,
+        waits: bool,
+        children: Vec<TaskSpec>,
+    },
+    /// So many results are taken out; then the set is shut down, or dropped.
+    TaskSet {
+        limit: Option<u8>,
+        children: Vec<TaskSpec>,
+        at_most: u8,
+        shutdown: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -99,7 +99,8 @@ impl Generator {
     }
 
     fn frame(&mut self, depth: u8) -> FrameOp {
-        match self.dice.below(10) {
+        match self.dice.below(11) {
+            10 => FrameOp::Protect { grace: self.millis(), body: self.body(depth) },
             0..=2 => FrameOp::Catch { body: self.body(depth), reraise: self.dice.coin() },
             3 => FrameOp::Finally { body: self.body(depth), cleanup: self.body(depth) },
             4 => {
@@ -123,7 +124,18 @@ impl Generator {
 
     fn many(&mut self, depth: u8) -> ManyOp {
         let exceptions = self.dice.coin();
-        match self.dice.below(20) {
+        match self.dice.below(26) {
+            20..=22 => ManyOp::Race {
+                fallible: self.dice.coin(),
+                waits: !self.dice.one_in(3),
+                children: self.tasks(depth, 4),
+            },
+            23..=25 => ManyOp::TaskSet {
+                limit: self.dice.coin().then(|| 1 + self.dice.below(3)),
+                children: self.tasks(depth, 4),
+                at_most: self.dice.below(5),
+                shutdown: self.dice.coin(),
+            },
             0..=4 => ManyOp::Gather {
                 fallible: self.dice.coin(),
                 exceptions,

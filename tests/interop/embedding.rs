@@ -84,6 +84,8 @@ fn tasks_span_the_frames_of_a_host_and_never_cost_more_than_their_budget() {
             (9, "the monster has thought"),
             // Frame 60 is 40 ns short of a second, and a timer never fires early.
             (61, "the spell ends, after 1.02 s"),
+            // It is cancelled before frame 120, and its clean-up takes 50 ms: a bit more than three frames.
+            (124, "the merchant has packed"),
         ]
     );
 }

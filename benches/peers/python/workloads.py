@@ -5,6 +5,7 @@ LOOP is `asyncio` or `uvloop`. Names, sizes and units are those of the Rust side
 
 import asyncio
 import json
+import os
 import random
 import statistics
 import sys
@@ -13,13 +14,14 @@ import time
 import tracemalloc
 
 HOUR = 3600.0
+SIZES = [100, 1_000, 10_000, 100_000]
 
 
 class Scale:
     def __init__(self, name):
         self.smoke = name == "smoke"
         self.time = {"smoke": 0.0, "quick": 0.08, "full": 0.5}[name]
-        self.repetitions = 1 if self.smoke else 3
+        self.repetitions = 3 if name == "full" else 1
 
     def size(self, full):
         return min(full, 20 + full // 1_000) if self.smoke else full
@@ -33,8 +35,9 @@ async def repeat(scale, operations, once, clock="cpu"):
         cpu, wall = time.process_time_ns(), time.perf_counter_ns()
         await once()
         laps.append((time.process_time_ns() - cpu, time.perf_counter_ns() - wall))
-    nanos = statistics.median(lap[clock == "wall"] for lap in laps)
-    return nanos / operations, sum(lap[0] for lap in laps) / sum(lap[1] for lap in laps)
+    repetitions = [lap[clock == "wall"] / operations for lap in laps]
+    beside = sum(lap[0] for lap in laps) / sum(lap[1] for lap in laps)
+    return statistics.median(repetitions), beside, repetitions
 
 
 async def spawn(scale):
@@ -83,19 +86,63 @@ async def gather(scale, size):
     return await repeat(scale, size * times, once)
 
 
-async def yielding(scale, tasks):
-    tasks = scale.size(tasks)
-    times = scale.size(100_000) // tasks
+async def yields(times):
+    for _ in range(times):
+        await asyncio.sleep(0)
+    return times
 
-    async def yields():
-        for _ in range(times):
-            await asyncio.sleep(0)
-        return times
+
+async def yield_one(scale):
+    times = scale.size(100_000)
 
     async def once():
-        assert sum(await asyncio.gather(*(yields() for _ in range(tasks)))) == tasks * times
+        assert await asyncio.create_task(yields(times)) == times
 
-    return await repeat(scale, tasks * times, once)
+    return await repeat(scale, times, once)
+
+
+async def crowd(scale, tasks, storms, times):
+    """Tasks that wait at a gate, and yield some times whenever it opens."""
+    tasks = scale.size(tasks)
+    loop = asyncio.get_running_loop()
+    gate, missing, complete, passed = loop.create_future(), tasks, loop.create_future(), 0
+
+    async def pass_for_ever():
+        nonlocal missing, passed
+        while True:
+            missing -= 1
+            if missing == 0:
+                complete.set_result(None)
+            await gate
+            if times:
+                await yields(times)
+            passed += 1
+
+    spawned = [asyncio.create_task(pass_for_ever()) for _ in range(tasks)]
+    await complete
+
+    async def once():
+        nonlocal gate, missing, complete
+        before = passed
+        for _ in range(storms(tasks)):
+            missing, complete, opened = tasks, loop.create_future(), gate
+            gate = loop.create_future()
+            opened.set_result(None)
+            await complete
+        assert passed - before == tasks * storms(tasks)
+
+    result = await repeat(scale, tasks * storms(tasks) * (times + 1), once)
+    assert len(spawned) == tasks and missing == 0
+    return result
+
+
+async def yield_many(scale, tasks):
+    times = min(max(100_000 // scale.size(tasks), 10), 1_000)
+    return await crowd(scale, tasks, lambda _: 1, times)
+
+
+async def storm(scale, tasks):
+    return await crowd(scale, tasks, lambda tasks: min(max(100_000 // tasks, 2), 1_000), 0)
 
 
 async def ring(scale, tasks):
@@ -118,35 +165,6 @@ async def ring(scale, tasks):
         assert sum([await task for task in spawned]) == tasks * rounds
 
     return await repeat(scale, tasks * rounds, once)
-
-
-async def storm(scale):
-    tasks, storms = scale.size(10_000), 10
-    loop = asyncio.get_running_loop()
-    gate, missing, complete = loop.create_future(), tasks, loop.create_future()
-
-    async def pass_for_ever():
-        nonlocal missing
-        while True:
-            missing -= 1
-            if missing == 0:
-                complete.set_result(None)
-            await gate
-
-    spawned = [asyncio.create_task(pass_for_ever()) for _ in range(tasks)]
-    await complete
-
-    async def once():
-        nonlocal gate, missing, complete
-        for _ in range(storms):
-            missing, complete, opened = tasks, loop.create_future(), gate
-            gate = loop.create_future()
-            opened.set_result(None)
-            await complete
-
-    result = await repeat(scale, tasks * storms, once)
-    assert len(spawned) == tasks and missing == 0
-    return result
 
 
 async def queue(scale):
@@ -253,7 +271,7 @@ async def lateness(scale):
         await asyncio.sleep(duration)
         late.append((time.perf_counter() - start - duration) * 1e6)
     late.sort()
-    return late[sleeps // 2], late[sleeps * 99 // 100]
+    return late[sleeps // 2], late[sleeps * 99 // 100], late
 
 
 async def thread_ping_pong(scale):
@@ -278,20 +296,20 @@ async def thread_ping_pong(scale):
 
 
 async def memory(scale, wait):
-    tasks = scale.size(100_000)
-
-    async def waiting():
+    async def waiting(tasks):
         spawned = [asyncio.create_task(wait()) for _ in range(tasks)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in spawned)
         return spawned
 
+    tasks, traced = scale.size(100_000), scale.size(10_000)
     resident = -resident_bytes()
-    kept = await waiting()
+    kept = await waiting(tasks)
     resident += resident_bytes()
-    tracemalloc.start()  # only now: its own tables would count as resident
-    kept += await waiting()
-    return tracemalloc.get_traced_memory()[0] / tasks, resident / tasks
+    # Only now, as its own tables would count as resident, and for a tenth, as it takes its time.
+    tracemalloc.start()
+    kept += await waiting(traced)
+    return tracemalloc.get_traced_memory()[0] / traced, resident / tasks, []
 
 
 def resident_bytes():
@@ -309,11 +327,11 @@ WORKLOADS = {
     "gather-10": lambda scale: gather(scale, 10),
     "gather-1000": lambda scale: gather(scale, 1_000),
     "gather-100000": lambda scale: gather(scale, 100_000),
-    "yield-1": lambda scale: yielding(scale, 1),
-    "yield-1000": lambda scale: yielding(scale, 1_000),
+    "yield-1": yield_one,
+    **{f"yield-{size}": lambda scale, size=size: yield_many(scale, size) for size in SIZES},
     "ring-2": lambda scale: ring(scale, 2),
     "ring-1000": lambda scale: ring(scale, 1_000),
-    "storm": storm,
+    **{f"storm-{size}": lambda scale, size=size: storm(scale, size) for size in SIZES},
     "queue": queue,
     "semaphore": semaphore,
     "timers": timers,
@@ -335,8 +353,9 @@ def main(loop, workload, scale):
     else:
         new_loop = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        figure, beside = runner.run(WORKLOADS[workload](Scale(scale)))
-        print(json.dumps({"figure": figure, "beside": beside}), flush=True)
+        figure, beside, repetitions = runner.run(WORKLOADS[workload](Scale(scale)))
+        print(json.dumps({"figure": figure, "beside": beside, "repetitions": repetitions}), flush=True)
+        os._exit(0)  # to cancel 100,000 tasks that wait would take longer than all else
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 //! loopwheel beside the other executors. See the README of this package for what is measured, and how it is kept fair.
 
+mod against;
 mod chart;
+mod choice;
 mod clients;
 mod cores;
 mod executor;
 mod executors;
-mod header;
 mod heap;
 mod hello;
+mod machine;
 mod measure;
+mod page;
 mod parts;
 mod peer;
+mod results;
 mod rounds;
 mod scale;
 mod smoke;
@@ -18,14 +22,18 @@ mod table;
 mod workloads;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::clients::Plan;
+use crate::choice::asked_for;
+use crate::executors::languages;
+use crate::machine::Machine;
 use crate::peer::Peer;
+use crate::results::Run;
+use crate::rounds::Plan;
 use crate::scale::Scale;
 use crate::workloads::{Runs, Workload};
 
@@ -40,22 +48,38 @@ struct Command {
 }
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch
 struct Choice {
-    /// Shorter rounds, and no hello-worlds: about ten minutes
+    /// Shorter rounds, and no hello-worlds
     #[arg(long)]
     quick: bool,
+    /// So many rounds; without it nine, in a smoke test one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// Tiny sizes, for correctness only; fails if any result is wrong
-    #[arg(long, conflicts_with_all = ["quick", "svg"])]
+    #[arg(long, conflicts_with_all = ["quick", "svg", "json", "against", "from", "docs"])]
     smoke: bool,
-    /// Only the workload of this name, or those whose name contains this; may be given again, for more
+    /// Only the workloads of this family (`timeout` has three), or those whose name contains this; may be given again, for more
     #[arg(long, value_name = "WORKLOAD")]
     only: Vec<String>,
-    /// Only the executor of this name, or those whose name contains this; may be given again, for more
+    /// Only the executors of this family, or those whose name contains this; may be given again, for more
     #[arg(long, value_name = "NAME")]
     executor: Vec<String>,
-    /// Draws the tables too; without a path into the documentation, for which they must be all there
-    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = chart::DEFAULT)]
+    /// Draws the charts too, into this folder
+    #[arg(long, value_name = "FOLDER")]
     svg: Option<PathBuf>,
+    /// Saves the run, for --against and --from
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compares the run with one that was saved
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Measures nothing: takes a run that was saved
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "executor"])]
+    from: Option<PathBuf>,
+    /// Writes docs/benchmarks.md anew, its tables, its charts and the run behind them; for that the run must be of all
+    #[arg(long, conflicts_with_all = ["only", "executor"])]
+    docs: bool,
     /// Lists the workloads and the executors
     #[arg(long)]
     list: bool,
@@ -72,7 +96,7 @@ enum Child {
     Clients {
         server: SocketAddr,
         #[command(flatten)]
-        plan: Plan,
+        plan: clients::Plan,
     },
 }
 
@@ -105,6 +129,16 @@ fn measure(workload: &str, executor: &str, scale: Scale) -> Result<()> {
 }
 
 fn compare(choice: &Choice) -> Result<()> {
+    if let Some(folder) = &choice.svg {
+        ensure!(folder.is_dir(), "--svg: there is no folder {}", folder.display());
+    }
+    let before = choice.against.as_deref().map(Run::load).transpose()?; // a mistake is found before the run, not after
+    if let Some(path) = &choice.from {
+        let run = Run::load(path)?;
+        run.machine.print();
+        run.tables.iter().for_each(|table| println!("{}", table::text(table)));
+        return hand_out(&run, choice, before.as_ref());
+    }
     let Chosen { mut workloads, peers, says_hello } = chosen(choice)?;
     if choice.list {
         list(&workloads, &peers, says_hello);
@@ -125,28 +159,41 @@ fn compare(choice: &Choice) -> Result<()> {
         wanted == 0 || !workloads.is_empty(),
         "none of these executors can do that: see benches/peers/README.md"
     );
-    let into_docs = choice.svg.as_deref() == Some(Path::new(chart::DEFAULT));
-    ensure!(
-        !into_docs || choice.only.is_empty() && choice.executor.is_empty(),
-        "--svg needs a path with --only and --executor: the picture in the documentation is of all"
-    );
-    if let Some(path) = &choice.svg {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        ensure!(folder.is_none_or(Path::is_dir), "there is no folder for {}", path.display());
-    }
-    if scale != Scale::Smoke {
-        header::print(&peers)?;
-    }
-    let results = rounds::run(&workloads, &peers, scale);
+    languages::build(&peers)?;
+    let plan = Plan { scale, rounds: choice.rounds.map_or(scale.rounds(), usize::from) };
     if scale == Scale::Smoke {
-        return smoke::report(&results);
+        return smoke::report(&rounds::run(&workloads, &peers, plan, |_| ()));
     }
-    results.iter().for_each(table::print);
-    if let Some(path) = choice.svg.as_ref().filter(|_| !results.is_empty()) {
-        chart::draw(&results, path)?;
-    }
+    let machine = Machine::of_run(&peers, plan.rounds)?;
+    machine.print();
+    let tables = rounds::run(&workloads, &peers, plan, |table| println!("{}", table::text(table)));
     if scale == Scale::Full && says_hello {
         hello::compare(&peers);
+    }
+    hand_out(&Run { machine, tables }, choice, before.as_ref())
+}
+
+/// What is done with a run besides the tables, which have been printed.
+fn hand_out(run: &Run, choice: &Choice, before: Option<&Run>) -> Result<()> {
+    if !run.tables.is_empty() {
+        println!("\n{}", table::LEGEND);
+    }
+    if let Some(path) = &choice.json {
+        run.save(path)?; // first, so that nothing that comes after can lose it
+        println!("\nsaved: {}", path.display());
+    }
+    if let Some(before) = before {
+        println!("{}", against::text(&run.tables, before));
+    }
+    if let Some(folder) = &choice.svg {
+        println!(
+            "\ndrawn in {}: {}",
+            folder.display(),
+            chart::draw(&run.tables, folder)?.join(", ")
+        );
+    }
+    if choice.docs {
+        page::write(run)?;
     }
     Ok(())
 }
@@ -168,26 +215,6 @@ fn chosen(choice: &Choice) -> Result<Chosen> {
     let only = asked_for("--only", &names.chain([hello::NAME]).collect::<Vec<_>>(), &choice.only)?;
     workloads.retain(|workload| only.contains(&workload.name));
     Ok(Chosen { workloads, peers, says_hello: only.contains(&hello::NAME) })
-}
-
-/// The names that are asked for: for each part the one that it is, or else those that contain it, without regard to case.
-/// Without any parts, all.
-fn asked_for(option: &str, names: &[&'static str], parts: &[String]) -> Result<Vec<&'static str>> {
-    if parts.is_empty() {
-        return Ok(names.to_vec());
-    }
-    let mut asked_for = Vec::new();
-    for part in parts {
-        let lower = |name: &str| name.to_lowercase();
-        let is_it = |name: &&&str| lower(name) == lower(part);
-        let contains_it = |name: &&&str| lower(name).contains(&lower(part));
-        let exactly: Vec<_> = names.iter().filter(is_it).collect();
-        let found =
-            if exactly.is_empty() { names.iter().filter(contains_it).collect() } else { exactly };
-        ensure!(!found.is_empty(), "{option}: nothing has {part:?} in its name, see --list");
-        asked_for.extend(found);
-    }
-    Ok(asked_for)
 }
 
 fn list(workloads: &[&Workload], peers: &[Peer], says_hello: bool) {

@@ -11,10 +11,13 @@ use crate::scale::Scale;
 use crate::workloads::{Unit, Workload};
 
 /// What a process found out: the line it prints. What the two figures are, the workload's unit says.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) figure: f64,
     pub(crate) beside: f64,
+    /// What the figure is the median of: each repetition, or each sleep. Empty where it is no median.
+    #[serde(default)]
+    pub(crate) repetitions: Vec<f64>,
 }
 
 /// Repeats `once`, which does `operations` of what is measured and checks its result.
@@ -105,19 +108,18 @@ impl Laps {
     pub(crate) fn sample(self, unit: Unit, operations: usize) -> Sample {
         let cpu: Duration = self.done.iter().map(|lap| lap.0).sum();
         let wall: Duration = self.done.iter().map(|lap| lap.1).sum();
-        let per_operation = |nanos: fn(&(Duration, Duration)) -> u128| {
-            let nanos = self.done.iter().map(|lap| nanos(lap) as f64);
-            median(nanos.collect()) / operations as f64
+        let per_operation = |nanos: fn(&(Duration, Duration)) -> u128| -> Vec<f64> {
+            self.done.iter().map(|lap| nanos(lap) as f64 / operations as f64).collect()
         };
         let cpu_nanos = || per_operation(|(cpu, _)| cpu.as_nanos());
         let wall_nanos = || per_operation(|(_, wall)| wall.as_nanos());
         let cpu_per_wall = cpu.as_secs_f64() / wall.as_secs_f64();
-        let (figure, beside) = match unit {
+        let (repetitions, beside) = match unit {
             Unit::WallNanos => (wall_nanos(), cpu_per_wall),
-            Unit::CpuAndWallNanos => (cpu_nanos(), wall_nanos()),
+            Unit::CpuAndWallNanos => (cpu_nanos(), median(wall_nanos())),
             Unit::CpuNanos | Unit::Lateness | Unit::Bytes => (cpu_nanos(), cpu_per_wall),
         };
-        Sample { figure, beside }
+        Sample { figure: median(repetitions.clone()), beside, repetitions }
     }
 }
 

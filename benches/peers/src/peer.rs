@@ -1,12 +1,14 @@
 //! A peer: one row of every table it can take part in.
 
+use serde::{Deserialize, Serialize};
+
 use crate::executor::{Executor, Http, Queue, Semaphore, Sockets, Timers};
 use crate::measure::Sample;
 use crate::scale::Scale;
 use crate::workloads::{self, Workload};
 
 /// Who may be called "the best peer".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// The one all this is about.
     Ours,
@@ -15,8 +17,7 @@ pub(crate) enum Kind {
     Set,
     /// No executor: the least that the work itself costs.
     Bare,
-    /// Another language.
-    ForTheRecord,
+    OtherLanguage,
 }
 
 pub(crate) type Measure = fn(&'static Workload, Scale) -> Sample;

@@ -1,89 +1,95 @@
 //! Many measurements: each in a fresh process, in rounds whose order rotates.
 //!
-//! A process of its own, because what ran before leaves a heap and caches behind. Rotated, because who comes after a
-//! heavy neighbour finds a hot machine.
+//! A process of its own, because what ran before leaves a heap and caches behind. Rotated, because what comes after a heavy
+//! neighbour finds a hot machine. All rounds of a workload follow each other, so that its table is there when they are
+//! done, and what disturbs the machine for a while disturbs all rows of one table alike.
 
-use std::collections::HashMap;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use wait_timeout::ChildExt;
 
 use crate::executor::UNABLE;
-use crate::measure::{Sample, median};
+use crate::measure::Sample;
 use crate::peer::{Kind, Peer};
+use crate::results::{Failure, Row, Table};
 use crate::scale::Scale;
-use crate::workloads::{Runs, Workload};
+use crate::workloads::Workload;
 
-/// A table.
-pub(crate) struct Results<'a> {
-    pub(crate) workload: &'static Workload,
-    pub(crate) standings: Vec<Standing<'a>>,
+/// How much is done, and how often.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) scale: Scale,
+    pub(crate) rounds: usize,
 }
 
-/// A row of a table.
-pub(crate) struct Standing<'a> {
-    pub(crate) peer: &'a Peer,
-    pub(crate) outcome: Result<Summary, Failure>,
-}
+/// The rounds of what takes long.
+pub(crate) const FEW: usize = 3;
 
-/// What all rounds together say.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Summary {
-    /// The median, or the best.
-    pub(crate) figure: f64,
-    pub(crate) beside: f64,
-    /// How far the middle half of the rounds lies apart, as a part of the figure. `None` if there was one round.
-    pub(crate) spread: Option<f64>,
-}
-
-/// Why a row has no figures.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The machine does not allow it, or it is known that this executor cannot.
-    #[error("cannot run here: {0}")]
-    Unable(String),
-    /// A wrong result, a panic, a process that hangs.
-    #[error("broken: {0}")]
-    Broken(String),
-}
-
-pub(crate) fn run<'a>(
+/// Measures all, and hands each table to `report` when it is done.
+pub(crate) fn run(
     workloads: &[&'static Workload],
-    peers: &'a [Peer],
-    scale: Scale,
-) -> Vec<Results<'a>> {
-    let mut cells = HashMap::new();
-    for round in 0..scale.rounds() {
-        for workload in workloads {
-            let first = round * peers.len() / scale.rounds();
-            for place in 0..peers.len() {
-                let peer = &peers[(first + place) % peers.len()];
-                let cell = cells.entry((workload.name, peer.name)).or_insert(Ok(Vec::new()));
-                let takes_part = round == 0 || peer.kind != Kind::ForTheRecord; // once is enough for that
-                if takes_part && peer.measure(workload).is_some() {
-                    progress(round, scale, workload, peer);
-                    measure_once_more(cell, workload, peer, scale);
-                }
+    peers: &[Peer],
+    plan: Plan,
+    report: impl Fn(&Table),
+) -> Vec<Table> {
+    let processes =
+        workloads.iter().map(|workload| processes(workload, peers, plan)).sum::<usize>();
+    let progress = ProgressBar::new(processes as u64).with_style(style());
+    let measure = |workload: &&'static Workload| {
+        let table = measure_all(workload, peers, plan, &progress);
+        progress.suspend(|| report(&table));
+        table
+    };
+    let tables = workloads.iter().map(measure).collect();
+    progress.finish_and_clear();
+    tables
+}
+
+fn style() -> ProgressStyle {
+    let template = "{wide_msg} {pos}/{len} [{elapsed} gone, {eta} to go]\n{wide_bar}";
+    ProgressStyle::with_template(template).expect("a good template")
+}
+
+fn processes(workload: &Workload, peers: &[Peer], plan: Plan) -> usize {
+    let able = peers.iter().filter(|peer| peer.measure(workload).is_some());
+    able.map(|peer| rounds(workload, peer, plan)).sum()
+}
+
+/// In how many rounds a peer takes part.
+fn rounds(workload: &Workload, peer: &Peer, plan: Plan) -> usize {
+    let few = peer.kind == Kind::OtherLanguage || workload.is_long();
+    if few { plan.rounds.min(FEW) } else { plan.rounds }
+}
+
+fn measure_all(
+    workload: &'static Workload,
+    peers: &[Peer],
+    plan: Plan,
+    progress: &ProgressBar,
+) -> Table {
+    let mut cells: Vec<_> = peers.iter().map(|_| Ok(Vec::new())).collect();
+    for round in 0..plan.rounds {
+        let first = round * peers.len() / plan.rounds;
+        for place in 0..peers.len() {
+            let place = (first + place) % peers.len();
+            let peer = &peers[place];
+            if round < rounds(workload, peer, plan) && peer.measure(workload).is_some() {
+                progress.set_message(format!("{} on {}", workload.name, peer.name));
+                measure_once_more(&mut cells[place], workload, peer, plan.scale);
+                progress.inc(1);
             }
         }
     }
-    let mut standing = |workload: &Workload, peer: &'a Peer| {
-        let known = peer.unable.iter().find(|(name, _)| *name == workload.name);
-        let outcome = match (known, cells.remove(&(workload.name, peer.name))?) {
-            (Some((_, why)), _) => Err(Failure::Unable((*why).to_owned())),
-            (None, samples) => samples.map(|samples| together(workload, &samples)).transpose()?,
-        };
-        Some(Standing { peer, outcome })
-    };
-    let table = |workload: &&'static Workload| Results {
-        workload,
-        standings: peers.iter().filter_map(|peer| standing(workload, peer)).collect(),
-    };
-    if io::stderr().is_terminal() {
-        eprint!("\x1b[K");
+    let rows = peers.iter().zip(cells);
+    Table {
+        workload: workload.name.to_owned(),
+        about: workload.about.to_owned(),
+        unit: workload.unit,
+        rows: rows.filter_map(|(peer, samples)| Row::new(peer, workload, samples)).collect(),
     }
-    workloads.iter().map(table).collect()
 }
 
 /// One sample more, unless there was a failure before.
@@ -101,30 +107,12 @@ fn measure_once_more(
     }
 }
 
-/// None where the peer does not take part.
-fn together(workload: &Workload, samples: &[Sample]) -> Option<Summary> {
-    let mut samples = samples.to_vec();
-    samples.sort_by(|a, b| a.figure.total_cmp(&b.figure));
-    let best = *samples.first()?;
-    let quarter = samples.len() / 4;
-    let middle_half = samples[samples.len() - 1 - quarter].figure - samples[quarter].figure;
-    let (figure, beside) = match workload.runs {
-        Runs::PinnedBest => (best.figure, best.beside),
-        Runs::Median | Runs::PinnedMedian | Runs::TwoCoresMedian => (
-            median(samples.iter().map(|sample| sample.figure).collect()),
-            median(samples.iter().map(|sample| sample.beside).collect()),
-        ),
-    };
-    let spread = (samples.len() > 1).then_some(middle_half / figure);
-    Some(Summary { figure, beside, spread })
-}
-
 /// This program once more, to measure one thing and print a line.
 fn measure_in_a_process(workload: &Workload, peer: &Peer, scale: Scale) -> Result<Sample, Failure> {
     let ended =
         end_of_child(workload, peer, scale).map_err(|why| Failure::Broken(why.to_string()))?;
     let Some((status, line, complaint)) = ended else {
-        let seconds = scale.limit().as_secs();
+        let seconds = limit(peer, scale).as_secs();
         return Err(Failure::Broken(format!("hangs, killed after {seconds} s")));
     };
     match status.code() {
@@ -136,6 +124,12 @@ fn measure_in_a_process(workload: &Workload, peer: &Peer, scale: Scale) -> Resul
     }
 }
 
+/// A process that takes longer hangs. Python is slow, and no reason to wait less.
+fn limit(peer: &Peer, scale: Scale) -> Duration {
+    let patience = if peer.kind == Kind::OtherLanguage { 6 } else { 1 };
+    scale.limit() * patience
+}
+
 /// How the child ended, and what it wrote on its two streams; nothing if it had to be killed.
 fn end_of_child(
     workload: &Workload,
@@ -144,20 +138,27 @@ fn end_of_child(
 ) -> io::Result<Option<(ExitStatus, String, String)>> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["measure", workload.name, peer.name])
-        .arg(format!("{scale:?}").to_lowercase())
+        .arg(scale.to_string())
         .env("RUST_BACKTRACE", "0")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let Some(status) = child.wait_timeout(scale.limit())? else {
+    // Read at the same time: a line with all repetitions may be longer than a pipe holds.
+    let out = child.stdout.take().map(read_on_a_thread);
+    let complaints = child.stderr.take().map(read_on_a_thread);
+    let Some(status) = child.wait_timeout(limit(peer, scale))? else {
         child.kill()?;
         child.wait()?;
         return Ok(None);
     };
-    let read = |stream: Option<&mut dyn Read>| io::read_to_string(stream.expect("it is piped"));
-    let line = read(child.stdout.as_mut().map(|stream| stream as _))?;
-    let complaint = read(child.stderr.as_mut().map(|stream| stream as _))?;
-    Ok(Some((status, line, complaint)))
+    let text = |reader: Option<Reader>| reader.expect("piped").join().expect("no panic");
+    Ok(Some((status, text(out)?, text(complaints)?)))
+}
+
+type Reader = std::thread::JoinHandle<io::Result<String>>;
+
+fn read_on_a_thread(stream: impl Read + Send + 'static) -> Reader {
+    std::thread::spawn(|| io::read_to_string(stream))
 }
 
 /// The message of the first panic, without the line that says where it was.
@@ -165,16 +166,4 @@ fn message(complaint: &str) -> &str {
     let lines = || complaint.lines().filter(|line| !line.trim().is_empty());
     let after_panicked = lines().skip_while(|line| !line.contains("panicked at")).nth(1);
     after_panicked.or_else(|| lines().next()).unwrap_or("ended without a word")
-}
-
-fn progress(round: usize, scale: Scale, workload: &Workload, peer: &Peer) {
-    if io::stderr().is_terminal() {
-        eprint!(
-            "\r\x1b[Kround {}/{}: {} on {}\r",
-            round + 1,
-            scale.rounds(),
-            workload.name,
-            peer.name
-        );
-    }
 }

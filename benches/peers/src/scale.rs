@@ -1,5 +1,6 @@
 //! How much of everything is done: a smoke test, a look, or the full run.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,5 +54,16 @@ impl Scale {
             Scale::Quick => Duration::from_secs(15),
             Scale::Full => Duration::from_secs(60),
         }
+    }
+}
+
+/// As an argument of this program, and of those in other languages.
+impl Display for Scale {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Scale::Smoke => "smoke",
+            Scale::Quick => "quick",
+            Scale::Full => "full",
+        })
     }
 }

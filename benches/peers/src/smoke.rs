@@ -2,14 +2,14 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::rounds::{Failure, Results};
+use crate::results::{Failure, Table};
 
-pub(crate) fn report(results: &[Results]) -> Result<()> {
+pub(crate) fn report(tables: &[Table]) -> Result<()> {
     let (mut right, mut wrong) = (0, 0);
-    for Results { workload, standings } in results {
-        for standing in standings {
-            let what = format!("{} on {}", workload.name, standing.peer.name);
-            match &standing.outcome {
+    for table in tables {
+        for row in &table.rows {
+            let what = format!("{} on {}", table.workload, row.executor);
+            match &row.outcome {
                 Ok(_) => right += 1,
                 Err(Failure::Unable(why)) => println!("not run: {what}: {why}"),
                 Err(Failure::Broken(why)) => {

@@ -3,7 +3,7 @@
 //! A record never leaves the thread of its loop, so what changes is in cells (`state` apart). Data that few tasks need is in the cold
 //! part (`cold.rs`), which is allocated on first use: a task that is only spawned, polled and awaited has none.
 //!
-//! Only this folder can change the fields that memory safety rests on: `vtable`, `next`, `references`, `queued` and the `Stage` bits
+//! Only this folder can change the fields that memory safety rests on: `vtable`, `references` and the `Stage` bits
 //! of `state`. The kernel gives no meaning to the fields of other rings (`awaited`, `first_joiner`, `cancel_requests`).
 
 use std::cell::{Cell, OnceCell};
@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::RecordRef;
-use super::chain::{Next, Queued};
+use super::queued::Queued;
 use super::stage::VTable;
 use super::state::{Bits, Flag, Stage};
 use crate::base::id::TaskId;
@@ -42,8 +42,6 @@ pub(crate) struct Header {
     reason: Cell<Reason>,
     /// The word inside the task's wakers.
     pub(crate) id: TaskId,
-    /// While the task is queued: the next task in the queue.
-    pub(super) next: Next,
     /// How many [`RecordRef`]s to this record exist (*Counted*).
     pub(super) references: Cell<u32>,
     /// The task's number among the tasks of its loop, in the order of their spawns; [`CALLBACK_SERIAL`] for a callback.
@@ -58,7 +56,7 @@ pub(crate) struct Header {
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Header>() == 88);
+const _: () = assert!(size_of::<Header>() == 80);
 
 /// The fields of a new record that the loop chooses.
 pub(crate) struct SpawnParams {
@@ -81,7 +79,6 @@ impl Header {
             cold: OnceCell::new(),
             reason: Cell::new(Reason::none()),
             id,
-            next: Next::default(),
             references: Cell::new(1),
             serial,
             state: AtomicU32::new((Stage::HOLDS_FUTURE | kind).0),
@@ -131,12 +128,6 @@ impl Header {
         let before = self.state.load(Relaxed);
         let fits = before & (required.0 | against.0) == required.0;
         fits.then(|| self.state.store(before | set.0, Relaxed)).map(|()| before)
-    }
-
-    /// Whether a push is ignored: the task is in the ready queue, or deaf (`chain.rs`).
-    #[inline]
-    pub(crate) fn is_queued(&self) -> bool {
-        self.queued.get()
     }
 
     /// Whether this is a task, and not a callback.

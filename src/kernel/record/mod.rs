@@ -1,7 +1,7 @@
 //! **The task record**: what every task needs, in one heap allocation.
 //!
 //! ```text
-//!            ┌─────────────── Header, 88 bytes ───────────────┬─────── stage ─────┐
+//!            ┌─────────────── Header, 80 bytes ───────────────┬─────── stage ─────┐
 //! RecordRef ─▶ vtable · owner · state · counts · first joiner …│ future OR outcome │
 //!            └────────────────────────────────────────────────┴───────────────────┘
 //! ```
@@ -17,7 +17,7 @@
 //! | `mod` (this file) | a counted reference, and how a record is freed |
 //! | `state` | bits: what the stage holds, and how the task is doing |
 //! | `header` | the part that does not depend on the type of the future |
-//! | `chain` | a linked list of records: the ready queue is one |
+//! | `queued` | whether the task is in the ready queue |
 //! | `stage` | the place of future and outcome; the functions for one type of future |
 //! | `outcome` | a reference that knows the type of the outcome |
 //!
@@ -34,16 +34,16 @@
 //! 5. *Typed*: a record has the vtable of its own types and keeps it. A [`Typed<Result<T, TaskError<E>>>`](Typed) is created only
 //!    with a record whose outcome is a `Result<T, E>`.
 //! 6. *Borrowed*: a future that borrows from a stack exists only inside [`scoped`], which empties the stage before it returns.
-//! 7. *Chained* is stated in `chain.rs`; *Kept*, about the memory, in `base/free_lists.rs`.
+//! 7. *Kept*, about the memory, is in `base/free_lists.rs`.
 //!
-//! The unsafe files are this one, `stage`, `outcome` and `chain`. They rest on `state.rs`, `header.rs` and `base/free_lists.rs`; no
+//! The unsafe files are this one, `stage` and `outcome`. They rest on `state.rs`, `header.rs` and `base/free_lists.rs`; no
 //! other file can break them. A record knows its loop (`owner`) and a loop its records: this is the one circle in the crate.
 
 #![allow(unsafe_code)] // an island: `tests/rings.rs` lists them
 
-mod chain;
 mod header;
 mod outcome;
+mod queued;
 mod stage;
 mod state;
 
@@ -57,9 +57,9 @@ use std::task::Context;
 use crate::base::panic::{Payload, swallow};
 use crate::reason::Reason;
 
-pub(crate) use chain::{Chain, Heard};
 pub(crate) use header::{CALLBACK_SERIAL, Header, SpawnParams};
 pub(crate) use outcome::{Typed, TypedOf};
+pub(crate) use queued::Heard;
 pub(crate) use stage::{Polled, owned, scoped};
 pub(crate) use state::{Flag, Stage};
 

@@ -54,7 +54,7 @@ pub use store::Store;
 ///
 /// # In asyncio
 /// `asyncio.Queue`.
-#[doc(alias("channel", "mpsc"))]
+#[doc(alias("channel", "mpsc", "backpressure", "back-pressure"))]
 pub type Queue<T> = QueueOf<VecDeque<T>>;
 
 /// Last in, first out; otherwise as [`Queue`].
@@ -85,8 +85,7 @@ pub type PriorityQueue<T> = QueueOf<MinHeap<T>>;
 pub struct QueueOf<S: Store> {
     /// Borrowed only while one of its methods runs.
     items: RefCell<S>,
-    /// The number of items. Used only if the store calls foreign code, which may ask for it while `items` is borrowed. An item that
-    /// is being put counts already; one that is being taken out still counts.
+    /// The number of items, for a store that calls foreign code: that may ask while `items` is borrowed, in a `put` or a `get`.
     count: Cell<usize>,
     /// `usize::MAX` is no limit.
     capacity: usize,
@@ -136,7 +135,8 @@ impl<S: Store> QueueOf<S> {
     /// Puts an item in, waiting while the queue is full.
     ///
     /// # Cancellation
-    /// The item is not in the queue, and is dropped. Room that had become free goes to the next task that waits to put.
+    /// The item is not in the queue, and is dropped. Room that had become free goes to the next task that waits to put. To lose no
+    /// item, wait for room before there is one: `docs/from-asyncio.md` has the recipe, under "Queues".
     ///
     /// # Errors
     /// If the queue is shut down, before or meanwhile. The error contains the item.

@@ -71,7 +71,36 @@ impl BoundedSemaphore {
     /// As there.
     pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
         let token = self.semaphore.acquire().await.into_token();
-        OwnedPermit::of(self, token)
+        OwnedPermit::of(self, 1, token)
+    }
+
+    /// See [`Semaphore::acquire_many_owned`].
+    ///
+    /// # Cancellation
+    /// As there.
+    ///
+    /// # Panics
+    /// If it could never have so many permits.
+    #[track_caller]
+    pub fn acquire_many_owned(self: Rc<Self>, permits: usize) -> impl Future<Output = OwnedPermit> {
+        OwnedPermit::acquire_several(self, permits)
+    }
+
+    /// See [`Semaphore::acquire_owned_nowait`].
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_owned_nowait(self: Rc<Self>) -> Result<OwnedPermit, WouldWait> {
+        let token = self.semaphore.acquire_nowait()?.into_token();
+        Ok(OwnedPermit::of(self, 1, token))
+    }
+
+    /// See [`Semaphore::acquire_many_nowait`].
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_many_nowait(&self, permits: usize) -> Result<Permits<'_>, WouldWait> {
+        self.semaphore.acquire_many_nowait(permits)
     }
 
     /// See [`Semaphore::acquire_nowait`].
@@ -102,5 +131,9 @@ impl BoundedSemaphore {
     /// See [`Semaphore::available`].
     pub fn available(&self) -> usize {
         self.semaphore.available()
+    }
+    /// See [`Semaphore::waiting`].
+    pub fn waiting(&self) -> usize {
+        self.semaphore.waiting()
     }
 }

@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 
-use super::Semaphore;
+use super::{OwnedPermit, Semaphore};
 use crate::object::{Line, because_of};
 use crate::trace;
 use crate::wait_list::WaitKey;
@@ -42,15 +43,29 @@ impl Semaphore {
     /// There is none; several `acquire` in a row can lock up with those of another task.
     #[track_caller]
     pub fn acquire_many(&self, permits: usize) -> impl Future<Output = Permits<'_>> {
+        self.refuse_more_than_there_can_be(permits);
+        self.acquire_several(permits)
+    }
+
+    /// Like [`acquire_many`](Semaphore::acquire_many), with permits that keep the semaphore.
+    ///
+    /// # Cancellation
+    /// As there.
+    #[track_caller]
+    pub fn acquire_many_owned(self: Rc<Self>, permits: usize) -> impl Future<Output = OwnedPermit> {
+        OwnedPermit::acquire_several(self, permits)
+    }
+
+    #[track_caller]
+    pub(super) fn refuse_more_than_there_can_be(&self, permits: usize) {
         assert!(
             permits <= self.bound,
             "a semaphore that never has more than {} permits cannot give {permits} at once: ask for fewer",
             self.bound
         );
-        self.acquire_several(permits)
     }
 
-    async fn acquire_several(&self, count: usize) -> Permits<'_> {
+    pub(super) async fn acquire_several(&self, count: usize) -> Permits<'_> {
         if count > 0 && (self.value.get() < count || self.is_locked()) {
             let several = Several { semaphore: self, count, key: Cell::new(None) };
             Wait::new(&several).await; // the call has granted the permits
@@ -148,10 +163,10 @@ impl Owner for Several<'_> {
 #[derive(Debug)]
 #[must_use = "the permits are given back when this is dropped"]
 pub struct Permits<'a> {
-    semaphore: &'a Semaphore,
-    count: usize,
+    pub(super) semaphore: &'a Semaphore,
+    pub(super) count: usize,
     /// As that of a [`Permit`](super::Permit): they are one hold.
-    token: u32,
+    pub(super) token: u32,
 }
 
 impl Permits<'_> {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `mod` (this file) | one permit at a time |
 //! | `many` | several permits at once |
-//! | `owned` | a permit that keeps its semaphore |
+//! | `owned` | permits that keep their semaphore |
 //! | `bounded` | a semaphore that cannot have more permits than it began with |
 //!
 //! It stands on `wait_list`, `object`, `trace` and `waiting`.
@@ -137,7 +137,16 @@ impl Semaphore {
     /// `await semaphore.acquire()`: there no permit is bound to a block of code.
     pub async fn acquire_owned(self: Rc<Self>) -> OwnedPermit {
         let token = self.acquire().await.into_token();
-        OwnedPermit::of(self, token)
+        OwnedPermit::of(self, 1, token)
+    }
+
+    /// Like [`acquire_nowait`](Semaphore::acquire_nowait), with a permit that keeps the semaphore.
+    ///
+    /// # Errors
+    /// If it would have to wait.
+    pub fn acquire_owned_nowait(self: Rc<Self>) -> Result<OwnedPermit, WouldWait> {
+        let token = self.acquire_nowait()?.into_token();
+        Ok(OwnedPermit::of(self, 1, token))
     }
 
     /// A permit that was taken from the count.

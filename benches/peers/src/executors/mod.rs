@@ -1,14 +1,17 @@
 //! Who takes part. To add an executor: one file beside these, one line here.
 
+mod async_local_executor;
 mod bare;
+mod by_hand;
 mod compio;
 mod embassy;
 mod glommio;
+pub(crate) mod languages;
 mod local_pool;
 mod loopwheel;
 mod loopwheel_sockets;
 mod monoio;
-mod python;
+mod nexus;
 mod sets;
 mod smol;
 mod smol_house;
@@ -17,18 +20,13 @@ mod tokio_house;
 mod tokio_local_runtime;
 mod tokio_local_set;
 mod tokio_spawn;
+mod unsend;
 
 use crate::peer::Peer;
 
-/// Those who are on this machine.
+/// Those that are on this machine.
 pub(crate) fn here() -> Vec<Peer> {
-    let (asyncio, uvloop) = (python::has_module("asyncio"), python::has_module("uvloop"));
-    let is_here = |peer: &Peer| match peer.name {
-        "Python asyncio" => asyncio,
-        "Python uvloop" => uvloop,
-        _ => true,
-    };
-    all().into_iter().filter(is_here).collect()
+    all().into_iter().filter(languages::is_here).collect()
 }
 
 /// All that are known.
@@ -42,7 +40,11 @@ pub(crate) fn all() -> Vec<Peer> {
         tokio_local_runtime::peer(),
         smol::peer(),
         smol_static::peer(),
+        by_hand::peer(),
+        unsend::peer(),
         local_pool::peer(),
+        async_local_executor::peer(),
+        nexus::peer(),
         monoio::peer(),
         glommio::peer(),
         compio::peer(),
@@ -50,6 +52,6 @@ pub(crate) fn all() -> Vec<Peer> {
         bare::peer(),
     ];
     peers.extend(sets::peers());
-    peers.extend(python::peers());
+    peers.extend(languages::peers());
     peers
 }

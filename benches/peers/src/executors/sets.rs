@@ -5,17 +5,20 @@ use std::future::Future;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures_concurrency::future::Join;
 
 use crate::executors::local_pool::Pool;
 use crate::peer::{Kind, Peer};
 use crate::workloads::{Set, of_sets};
 
-pub(crate) fn peers() -> [Peer; 3] {
+pub(crate) fn peers() -> [Peer; 4] {
     let set = |name, package| Peer::other(name, package, Kind::Set);
     [
         set("LocalPool, FuturesUnordered", "futures").rows(of_sets::<Pool, Unordered>()),
         set("LocalPool, join_all", "futures").rows(of_sets::<Pool, JoinAll>()),
         set("LocalPool, futures-buffered", "futures-buffered").rows(of_sets::<Pool, Buffered>()),
+        set("LocalPool, futures-concurrency", "futures-concurrency")
+            .rows(of_sets::<Pool, Concurrency>()),
     ]
 }
 
@@ -45,5 +48,13 @@ struct Buffered;
 impl Set for Buffered {
     fn gather<F: Future>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<F::Output>> {
         futures_buffered::join_all(futures)
+    }
+}
+
+struct Concurrency;
+
+impl Set for Concurrency {
+    fn gather<F: Future>(futures: impl Iterator<Item = F>) -> impl Future<Output = Vec<F::Output>> {
+        futures.collect::<Vec<_>>().join()
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_executor::{LocalExecutor, Task};
 
 use crate::executor::Executor;
-use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets};
+use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets, smol_timers};
 use crate::peer::Peer;
 
 pub(crate) struct Smol;
@@ -50,5 +50,6 @@ impl Executor for Smol {
     }
 }
 
+smol_timers!(Smol);
 smol_house!(Smol);
 smol_sockets!(Smol);

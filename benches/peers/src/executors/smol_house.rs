@@ -3,8 +3,8 @@
 /// As smol's documentation writes a time limit, `or` polls the future first, and that was all.
 pub(crate) const MAKES_NO_TIMER: &str = "the future was ready: no timer is even made";
 
-/// Timers, queue and semaphore of smol's house for an executor.
-macro_rules! smol_house {
+/// `async-io`'s timers for an executor.
+macro_rules! smol_timers {
     ($executor:ty) => {
         impl crate::executor::Timers for $executor {
             fn sleep(duration: std::time::Duration) -> impl Future<Output = ()> + 'static {
@@ -23,7 +23,14 @@ macro_rules! smol_house {
                 })
             }
         }
+    };
+}
 
+pub(crate) use smol_timers;
+
+/// Queue and semaphore of smol's house for an executor.
+macro_rules! smol_house {
+    ($executor:ty) => {
         impl crate::executor::Queue for $executor {
             type Sender = async_channel::Sender<u64>;
             type Receiver = async_channel::Receiver<u64>;

@@ -6,7 +6,7 @@ use std::future::Future;
 use async_executor::{LocalExecutor, StaticLocalExecutor, Task};
 
 use crate::executor::Executor;
-use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets};
+use crate::executors::smol_house::{MAKES_NO_TIMER, smol_house, smol_sockets, smol_timers};
 use crate::peer::Peer;
 
 pub(crate) struct SmolStatic;
@@ -48,5 +48,6 @@ impl Executor for SmolStatic {
     }
 }
 
+smol_timers!(SmolStatic);
 smol_house!(SmolStatic);
 smol_sockets!(SmolStatic);

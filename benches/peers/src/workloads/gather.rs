@@ -8,7 +8,7 @@ use crate::executor::Executor;
 use crate::measure::{Sample, repeat, repeat_bare};
 use crate::parts::yield_now;
 use crate::scale::Scale;
-use crate::workloads::{Runs, Unit, Workload, boxed};
+use crate::workloads::{Runs, Unit, Workload, boxed, size_in_name};
 
 pub(crate) const TEN: Workload = Workload {
     name: "gather-10",
@@ -29,11 +29,6 @@ pub(crate) const HUNDRED_THOUSAND: Workload = Workload {
     ..TEN
 };
 
-fn size(workload: &Workload, scale: Scale) -> usize {
-    let (_, size) = workload.name.split_once('-').expect("a name and a size");
-    scale.size(size.parse().expect("a number"))
-}
-
 /// Small sets are gathered many times.
 fn times(size: usize, scale: Scale) -> usize {
     scale.size(10_000).div_ceil(size)
@@ -51,7 +46,7 @@ fn check(outputs: &[usize], size: usize) {
 
 /// With an executor's own way, which makes tasks of the futures.
 pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
-    let size = size(workload, scale);
+    let size = size_in_name(workload, scale);
     let times = times(size, scale);
     repeat::<E, _>(workload, scale, size * times, move || async move {
         for _ in 0..times {
@@ -62,7 +57,7 @@ pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) ->
 
 /// With a set that polls the futures within one task.
 pub(crate) fn in_a_set<E: Executor, S: Set>(workload: &'static Workload, scale: Scale) -> Sample {
-    let size = size(workload, scale);
+    let size = size_in_name(workload, scale);
     let times = times(size, scale);
     repeat::<E, _>(workload, scale, size * times, move || async move {
         for _ in 0..times {
@@ -78,7 +73,7 @@ pub(crate) trait Set: 'static {
 
 /// A ring of boxed futures: pop, poll, push.
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
-    let size = size(workload, scale);
+    let size = size_in_name(workload, scale);
     let times = times(size, scale);
     let mut context = Context::from_waker(Waker::noop());
     repeat_bare(workload, scale, size * times, || {

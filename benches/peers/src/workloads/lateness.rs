@@ -35,6 +35,8 @@ pub(crate) fn measure<E: Timers>(_: &'static Workload, scale: Scale) -> Sample {
         late
     });
     late.sort();
-    let percentile = |percent: usize| late[sleeps * percent / 100].as_nanos() as f64 / 1_000.0;
-    Sample { figure: percentile(50), beside: percentile(99) }
+    let micros = |late: &Duration| late.as_nanos() as f64 / 1_000.0;
+    let percentile = |percent: usize| micros(&late[sleeps * percent / 100]);
+    let (figure, beside) = (percentile(50), percentile(99));
+    Sample { figure, beside, repetitions: late.iter().map(micros).collect() }
 }

@@ -81,8 +81,9 @@ impl Scales {
     }
 
     fn per_task(&self, tasks: usize) -> Sample {
-        let heap = (heap::in_use() - self.heap) as f64;
-        Sample { figure: heap / tasks as f64, beside: (resident() - self.resident) / tasks as f64 }
+        let heap = (heap::in_use() - self.heap) as f64 / tasks as f64;
+        let resident = (resident() - self.resident) / tasks as f64;
+        Sample { figure: heap, beside: resident, repetitions: Vec::new() }
     }
 }
 

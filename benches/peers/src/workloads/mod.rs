@@ -17,8 +17,11 @@ mod yielding;
 
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use crate::executor::{Executor, Http, Queue, Semaphore, Sockets, Timers};
 use crate::peer::Measure;
+use crate::scale::Scale;
 
 pub(crate) use gather::Set;
 
@@ -32,8 +35,15 @@ pub(crate) struct Workload {
     pub(crate) runs: Runs,
 }
 
+impl Workload {
+    /// One whose repetitions take so long that a third of the rounds has to do.
+    pub(crate) fn is_long(&self) -> bool {
+        self.name.ends_with("-1000000")
+    }
+}
+
 /// What the two figures of a sample are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Unit {
     /// CPU time of the whole process per operation; CPU per wall time.
     CpuNanos,
@@ -41,7 +51,7 @@ pub(crate) enum Unit {
     WallNanos,
     /// CPU time of the whole process per operation; wall time per operation.
     CpuAndWallNanos,
-    /// Microseconds after the deadline: the median, and one in a hundred.
+    /// Microseconds after the deadline: the median, and one in a hundred, in one process.
     Lateness,
     /// Bytes: asked of the allocator; resident.
     Bytes,
@@ -53,7 +63,7 @@ impl Unit {
             Unit::CpuNanos => ["ns CPU/op", "cpu/wall"],
             Unit::WallNanos => ["ns wall/op", "cpu/wall"],
             Unit::CpuAndWallNanos => ["ns CPU/op", "ns wall/op"],
-            Unit::Lateness => ["µs, p50", "p99"],
+            Unit::Lateness => ["µs, p50", "p99 in one"],
             Unit::Bytes => ["bytes heap", "resident"],
         }
     }
@@ -82,10 +92,18 @@ pub(crate) const ALL: &[&Workload] = &[
     &gather::THOUSAND,
     &gather::HUNDRED_THOUSAND,
     &yielding::ONE,
+    &yielding::HUNDRED,
     &yielding::THOUSAND,
+    &yielding::TEN_THOUSAND,
+    &yielding::HUNDRED_THOUSAND,
+    &yielding::MILLION,
     &ring::TWO,
     &ring::THOUSAND,
-    &storm::STORM,
+    &storm::HUNDRED,
+    &storm::THOUSAND,
+    &storm::TEN_THOUSAND,
+    &storm::HUNDRED_THOUSAND,
+    &storm::MILLION,
     &queue::QUEUE,
     &semaphore::SEMAPHORE,
     &timers::TIMERS,
@@ -113,10 +131,18 @@ pub(crate) fn of_executors<E: Executor>() -> Rows {
         (&gather::THOUSAND, gather::measure::<E>),
         (&gather::HUNDRED_THOUSAND, gather::measure::<E>),
         (&yielding::ONE, yielding::one::<E>),
-        (&yielding::THOUSAND, yielding::thousand::<E>),
+        (&yielding::HUNDRED, yielding::many::<E>),
+        (&yielding::THOUSAND, yielding::many::<E>),
+        (&yielding::TEN_THOUSAND, yielding::many::<E>),
+        (&yielding::HUNDRED_THOUSAND, yielding::many::<E>),
+        (&yielding::MILLION, yielding::many::<E>),
         (&ring::TWO, ring::two::<E>),
         (&ring::THOUSAND, ring::thousand::<E>),
-        (&storm::STORM, storm::measure::<E>),
+        (&storm::HUNDRED, storm::measure::<E>),
+        (&storm::THOUSAND, storm::measure::<E>),
+        (&storm::TEN_THOUSAND, storm::measure::<E>),
+        (&storm::HUNDRED_THOUSAND, storm::measure::<E>),
+        (&storm::MILLION, storm::measure::<E>),
         (&threads::PARKED, threads::parked::<E>),
         (&threads::BUSY, threads::busy::<E>),
         (&threads::FLOOD, threads::flood::<E>),
@@ -172,10 +198,18 @@ pub(crate) fn of_bare() -> Rows {
         (&gather::THOUSAND, gather::bare),
         (&gather::HUNDRED_THOUSAND, gather::bare),
         (&yielding::ONE, yielding::bare_one),
-        (&yielding::THOUSAND, yielding::bare_thousand),
+        (&yielding::HUNDRED, yielding::bare_many),
+        (&yielding::THOUSAND, yielding::bare_many),
+        (&yielding::TEN_THOUSAND, yielding::bare_many),
+        (&yielding::HUNDRED_THOUSAND, yielding::bare_many),
+        (&yielding::MILLION, yielding::bare_many),
         (&ring::TWO, ring::bare_two),
         (&ring::THOUSAND, ring::bare_thousand),
-        (&storm::STORM, storm::bare),
+        (&storm::HUNDRED, storm::bare),
+        (&storm::THOUSAND, storm::bare),
+        (&storm::TEN_THOUSAND, storm::bare),
+        (&storm::HUNDRED_THOUSAND, storm::bare),
+        (&storm::MILLION, storm::bare),
         (&queue::QUEUE, queue::bare),
         (&memory::PENDING, memory::bare),
         (&echo::ONE, echo::bare),
@@ -183,6 +217,12 @@ pub(crate) fn of_bare() -> Rows {
         (&echo::THOUSAND, echo::bare),
         (&echo::BESIDE_IDLE, echo::bare),
     ]
+}
+
+/// The number at the end of a workload's name, of a smoke test's size in a smoke test.
+fn size_in_name(workload: &Workload, scale: Scale) -> usize {
+    let (_, size) = workload.name.split_once('-').expect("a name and a size");
+    scale.size(size.parse().expect("a number"))
 }
 
 /// As an executor has to hold a future: on the heap, its type forgotten.

@@ -8,17 +8,43 @@ use crate::executor::Executor;
 use crate::measure::{Sample, repeat, repeat_bare};
 use crate::parts::{Gate, Muster};
 use crate::scale::Scale;
-use crate::workloads::{Runs, Unit, Workload, boxed};
+use crate::workloads::{Runs, Unit, Workload, boxed, size_in_name};
 
-pub(crate) const STORM: Workload = Workload {
-    name: "storm",
-    about: "10,000 waiting tasks are all woken, again and again; an operation is one wake and its poll",
+pub(crate) const HUNDRED: Workload = Workload {
+    name: "storm-100",
+    about: "100 waiting tasks are all woken, again and again; an operation is one wake and its poll",
     unit: Unit::CpuNanos,
     runs: Runs::Median,
 };
 
-const TASKS: usize = 10_000;
-const STORMS: usize = 10;
+pub(crate) const THOUSAND: Workload = Workload {
+    name: "storm-1000",
+    about: "1,000 waiting tasks are all woken, again and again; an operation is one wake and its poll",
+    ..HUNDRED
+};
+
+pub(crate) const TEN_THOUSAND: Workload = Workload {
+    name: "storm-10000",
+    about: "10,000 waiting tasks are all woken, again and again; an operation is one wake and its poll",
+    ..HUNDRED
+};
+
+pub(crate) const HUNDRED_THOUSAND: Workload = Workload {
+    name: "storm-100000",
+    about: "100,000 waiting tasks are all woken, again and again; an operation is one wake and its poll",
+    ..HUNDRED
+};
+
+pub(crate) const MILLION: Workload = Workload {
+    name: "storm-1000000",
+    about: "1,000,000 waiting tasks are all woken, again and again; an operation is one wake and its poll",
+    ..HUNDRED
+};
+
+/// So many storms are one repetition.
+fn storms(tasks: usize) -> usize {
+    (100_000 / tasks).clamp(2, 1_000)
+}
 
 #[derive(Default)]
 struct Waiters {
@@ -28,10 +54,11 @@ struct Waiters {
 }
 
 pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) -> Sample {
-    let tasks = scale.size(TASKS);
+    let tasks = size_in_name(workload, scale);
+    let storms = storms(tasks);
     let waiters = Rc::new(Waiters::default());
     let waiting = Cell::new(false);
-    repeat::<E, _>(workload, scale, tasks * STORMS, move || {
+    repeat::<E, _>(workload, scale, tasks * storms, move || {
         let waiters = waiters.clone();
         let begin = !waiting.replace(true);
         async move {
@@ -41,12 +68,12 @@ pub(crate) fn measure<E: Executor>(workload: &'static Workload, scale: Scale) ->
                 waiters.muster.complete().await;
             }
             let before = waiters.passed.get();
-            for _ in 0..STORMS {
+            for _ in 0..storms {
                 waiters.muster.expect(tasks);
                 waiters.gate.open();
                 waiters.muster.complete().await;
             }
-            assert_eq!(waiters.passed.get() - before, tasks * STORMS);
+            assert_eq!(waiters.passed.get() - before, tasks * storms);
         }
     })
 }
@@ -61,7 +88,8 @@ async fn pass_for_ever(waiters: Rc<Waiters>) {
 
 /// The same futures, each polled after the gate was opened.
 pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
-    let tasks = scale.size(TASKS);
+    let tasks = size_in_name(workload, scale);
+    let storms = storms(tasks);
     let waiters = Rc::new(Waiters::default());
     let mut futures: Vec<_> = (0..tasks).map(|_| boxed(pass_for_ever(waiters.clone()))).collect();
     let mut context = Context::from_waker(Waker::noop());
@@ -73,11 +101,11 @@ pub(crate) fn bare(workload: &'static Workload, scale: Scale) -> Sample {
         }
     };
     poll_all(&waiters);
-    repeat_bare(workload, scale, tasks * STORMS, || {
+    repeat_bare(workload, scale, tasks * storms, || {
         let before = waiters.passed.get();
-        for _ in 0..STORMS {
+        for _ in 0..storms {
             poll_all(&waiters);
         }
-        assert_eq!(waiters.passed.get() - before, tasks * STORMS);
+        assert_eq!(waiters.passed.get() - before, tasks * storms);
     })
 }
