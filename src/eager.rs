@@ -9,7 +9,7 @@
 //! | of the poll around | meanwhile |
 //! |---|---|
 //! | the current task | hidden, and back afterwards |
-//! | a cancel that is being delivered in it | put aside (`delivery/aside.rs`) |
+//! | a cancel that is being delivered in it | put aside (`aside.rs`) |
 //! | how many checkpoints wait in it | put aside, as a cancel depends on it |
 //! | time limits in their first poll | they begin now: their timers come before those of the new task |
 //! | the event that is the cause, for an observer | the spawn, and back afterwards |
@@ -17,7 +17,7 @@
 //! A task that is spawned outside of a poll (in the host's code, in a destructor that the loop calls after a poll), or in a poll that
 //! only asks what is awaited, is queued as usual. So it is if too many such polls are nested: each takes its part of the stack.
 //!
-//! It stands on `base`, the kernel, `task_local`, `delivery`, `open_limits`, `cancel` and `task`.
+//! It stands on `base`, the kernel, `task_local`, `delivery`, `aside`, `open_limits`, `cancel` and `task`.
 
 use std::cell::Cell;
 use std::future::Future;

@@ -165,6 +165,7 @@ mod pages {
     struct Trace;
 }
 
+mod aside;
 mod awaited;
 mod base;
 mod callback;

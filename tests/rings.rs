@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 66] = [
+const RINGS: [(&str, usize); 67] = [
     ("base", 800),
     ("fifo", 450),
     ("wait_list", 450),
@@ -22,6 +22,7 @@ const RINGS: [(&str, usize); 66] = [
     ("room", 800),
     ("task_local", 450),
     ("delivery", 800),
+    ("aside", 450),
     ("clock", 450),
     ("object", 800),
     ("waiting", 800),

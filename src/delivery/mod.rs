@@ -29,14 +29,12 @@
 //! | `told` | what a checkpoint remembers of a delivery |
 //! | `checkpoint` | what a checkpoint asks and says when it is polled |
 //! | `around` | the signal around a scope, put back after a poll of what is in it |
-//! | `aside` | all notes of the poll that is going on, put aside while something is polled that does not concern it |
 //!
 //! What catches a cancel that comes out, and when, is in `scope/`.
 //!
 //! It stands on `base`, `reason`, the kernel, `kept_waker` and `trace`.
 
 mod around;
-mod aside;
 pub(crate) mod checkpoint;
 mod signal;
 mod told;
@@ -51,7 +49,6 @@ use crate::kernel::current::with_current_loop;
 use crate::kernel::record::{Flag, RecordRef};
 
 pub(crate) use around::SignalAround;
-pub(crate) use aside::Aside;
 pub(crate) use signal::{Signal, SignalCell};
 pub(crate) use told::{Told, Visit};
 

@@ -3,7 +3,7 @@
 //! The loop's notes on the cancels in this poll are put aside while the future is polled, and back afterwards, also if it panics.
 //! Limits and groups inside work with notes of their own, as if the protection were all that the task awaits.
 
-use crate::delivery::Aside;
+use crate::aside::Aside;
 use crate::engine::Engine;
 
 /// The notes of the outside, while the inside is polled.

@@ -39,7 +39,7 @@
 //! | `inside` | what a future in a protection does not see |
 //! | `grace` | the time limit that cancels more than once |
 //!
-//! It stands on `reason`, `error`, the kernel, `kept_waker`, `delivery`, `cancel`, `catch`, `report` and `timeout`.
+//! It stands on `reason`, `error`, the kernel, `kept_waker`, `delivery`, `aside`, `cancel`, `catch`, `report` and `timeout`.
 
 mod frame;
 mod grace;

@@ -1,9 +1,11 @@
 //! **Notes put aside**: what a loop knows of the cancels in the poll that is going on, while something is polled in it that these
 //! cancels do not concern: the inside of a protection, or another task.
+//!
+//! It stands on `delivery`.
 
 use std::mem;
 
-use super::{Deliveries, Signal};
+use crate::delivery::{Deliveries, Signal};
 
 /// The notes of the poll around. They are put back when this is dropped, also if the poll inside panics.
 pub(crate) struct Aside<'a> {
