@@ -686,3 +686,28 @@ fn what_the_program_reports_itself_goes_where_the_loop_reports() {
     call_exception_handler("said where no loop runs: this line belongs on stderr");
     assert_eq!(reports.borrow().len(), 3);
 }
+
+#[test]
+fn a_yield_that_moves_to_a_younger_loop_ends_there() {
+    let (mut older, mut younger) = (EventLoop::new(), EventLoop::new());
+    let (sender, mut receiver) = older.thread_channel(100);
+    (0..65).for_each(|number| sender.send_nowait(number).unwrap());
+    let mut receiver = older.run(async move {
+        for _ in 0..10_000 {
+            yield_now().await;
+        }
+        for _ in 0..64 {
+            poll_fn(|cx| receiver.poll_recv(cx)).await;
+        }
+        // It yields before the next item, and is taken elsewhere in that.
+        poll_fn(|cx| Poll::Ready(assert!(receiver.poll_recv(cx).is_pending()))).await;
+        receiver
+    });
+    let mut polls = 0;
+    let item = younger.run(poll_fn(|cx| {
+        polls += 1;
+        receiver.poll_recv(cx)
+    }));
+    assert_eq!((item, polls), (Some(64), 1)); // not as many as the older loop has made
+    drop(sender);
+}

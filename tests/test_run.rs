@@ -615,7 +615,7 @@ fn tasks_in_a_cycle_beside_one_that_ticks_fail_the_test() {
     expect_once(
         &failure,
         &[
-            "virtual time has jumped 1000000 times",
+            "virtual time has jumped more than 1000000 times",
             "`TestRun::max_jumps`",
             "a cycle: Task-3 waits for lock 2, held by Task-4, which waits for lock 1",
         ],
@@ -633,7 +633,7 @@ fn a_main_that_waits_for_nothing_beside_a_task_that_ticks_fails_after_so_many_ju
             pending::<()>().await;
         });
     });
-    expect_once(&failure, &["has jumped 100 times, by 101s", "main"]);
+    expect_once(&failure, &["has jumped more than 100 times, by 101s", "main"]);
     // So does a clean-up at the end, and a test that takes no more than that ends well.
     let failure = failure_of(|| {
         run().run(async {
@@ -644,9 +644,26 @@ fn a_main_that_waits_for_nothing_beside_a_task_that_ticks_fails_after_so_many_ju
             yield_now().await;
         });
     });
-    expect_once(&failure, &["has jumped 100 times"]);
+    expect_once(&failure, &["has jumped more than 100 times"]);
     run().run(async {
         let _ticks = create_task(ticks());
         sleep(ms(100_000)).await;
     });
+}
+
+#[test]
+fn the_jump_that_ends_a_test_is_none_too_many() {
+    let _watchdog = Watchdog::new("a test that ends at its last jump");
+    TestRun::new().max_jumps(1).run(async {
+        sleep(ms(1)).await;
+        sleep(ms(1)).await; // the second jump, but nothing is left that could be stuck
+    });
+    let failure = failure_of(|| {
+        TestRun::new().max_jumps(0).run(async {
+            sleep(ms(1)).await;
+            sleep(ms(1)).await;
+            sleep(ms(1)).await;
+        });
+    });
+    expect_once(&failure, &["has jumped more than 0 times, by 1ms", "main"]);
 }

@@ -100,7 +100,8 @@ impl Engine {
         self.tasks.ready.next_position()
     }
 
+    /// A position that is still ahead of the next push is one of another loop, in which the future was polled before.
     fn has_passed(&self, position: u64) -> bool {
-        self.tasks.ready.has_passed(position)
+        self.tasks.ready.has_passed(position) || position > self.next_position()
     }
 }
