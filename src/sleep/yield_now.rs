@@ -58,11 +58,11 @@ impl Future for YieldNow {
             }
             if position == 0 {
                 self.position = engine.next_position();
-            } else if engine.has_passed(position) {
-                return Some(Poll::Ready(()));
+                engine.waits();
+                Some(Poll::Pending)
+            } else {
+                engine.tasks.ready.has_passed(position).then_some(Poll::Ready(()))
             }
-            engine.waits();
-            Some(Poll::Pending)
         });
         match polled {
             Some(Some(Poll::Ready(()))) => return Poll::Ready(()),
@@ -84,7 +84,7 @@ impl YieldNow {
         let position = self.position;
         if position == 0 {
             self.position = with_current_loop(Engine::next_position).unwrap_or(1);
-        } else if with_current_loop(|engine| engine.has_passed(position)).unwrap_or(true) {
+        } else if with_current_loop(|engine| engine.is_past(position)).unwrap_or(true) {
             return Poll::Ready(()); // under another executor: ready in the second poll
         }
         checkpoint::waits();
@@ -100,8 +100,8 @@ impl Engine {
         self.tasks.ready.next_position()
     }
 
-    /// A position that is still ahead of the next push is one of another loop, in which the future was polled before.
-    fn has_passed(&self, position: u64) -> bool {
+    /// Whether this position was passed. One that is ahead of the next push is of another loop, in which the future was polled before.
+    fn is_past(&self, position: u64) -> bool {
         self.tasks.ready.has_passed(position) || position > self.next_position()
     }
 }
