@@ -700,7 +700,8 @@ fn a_yield_that_moves_to_a_younger_loop_ends_there() {
             poll_fn(|cx| receiver.poll_recv(cx)).await;
         }
         // It yields before the next item, and is taken elsewhere in that.
-        poll_fn(|cx| Poll::Ready(assert!(receiver.poll_recv(cx).is_pending()))).await;
+        let is_pending = poll_fn(|cx| Poll::Ready(receiver.poll_recv(cx).is_pending())).await;
+        assert!(is_pending);
         receiver
     });
     let mut polls = 0;
