@@ -15,8 +15,8 @@ use futures::StreamExt;
 use futures::future::{join_all, select_all};
 use futures::stream::{self, FuturesOrdered, FuturesUnordered};
 use loopwheel::{
-    EventLoop, TaskGroup, VirtualClock, catch_cancel, create_task, finally, now, sleep, timeout,
-    wait_for,
+    EventLoop, TaskGroup, VirtualClock, catch_cancel, create_task, finally, now, protect, sleep,
+    timeout, wait_for, yield_now,
 };
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
@@ -319,4 +319,41 @@ fn a_limit_of_zero_that_loses_leaves_a_set_as_it_was() {
         ends.get()
     });
     assert_eq!(cleaned, 4);
+}
+
+/// What has ended by a cancel is still in the set, and lets the next cancel out again.
+#[test]
+fn each_further_cancel_of_a_restless_set_costs_as_many_polls() {
+    let _watchdog = Watchdog::new("a restless set that is cancelled again and again");
+    for set in SETS {
+        let (world, polls) = (World::new(), Rc::new(Cell::new(0_u64)));
+        let counted = polls.clone();
+        let mut all = world.mixed(Order::Last, 1, 8, || world.careful());
+        all.insert(0, Box::pin(async { _ = protect(sleep(ms(LONG)), ms(LONG)).await }));
+        all.insert(0, {
+            let mut restless = world.restless();
+            Box::pin(poll_fn(move |cx| {
+                counted.update(|polls| polls + 1);
+                restless.as_mut().poll(cx)
+            }))
+        });
+        let mut event_loop = EventLoop::builder().clock(world.clock.clone()).build();
+        let each = event_loop.run(async {
+            // `join_all` polls all that is in it again and again, here with the waker of the set around it.
+            let inner: Boxed = Box::pin(async { drop(join_all(all).await) });
+            let task = create_task(all_of(set, vec![inner, world.restless()]));
+            sleep(ms(1)).await;
+            let mut each = Vec::new();
+            for _ in 0..7 {
+                polls.set(0);
+                task.cancel();
+                yield_now().await;
+                yield_now().await;
+                each.push(polls.get());
+                sleep(ms(5)).await; // what was cancelled first has cleaned up
+            }
+            each
+        });
+        assert!(each.iter().all(|polls| (50..500).contains(polls)), "{set:?}: {each:?}");
+    }
 }

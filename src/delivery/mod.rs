@@ -28,6 +28,7 @@
 //! | `mod` (this file) | the numbers, and what is counted in a poll |
 //! | `told` | what a checkpoint remembers of a delivery |
 //! | `checkpoint` | what a checkpoint asks and says when it is polled |
+//! | `marked` | the foreign wakers of what was marked |
 //! | `around` | the signal around a scope, put back after a poll of what is in it |
 //!
 //! What catches a cancel that comes out, and when, is in `scope/`.
@@ -36,11 +37,13 @@
 
 mod around;
 pub(crate) mod checkpoint;
+mod marked;
 mod signal;
 mod told;
 
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Waker};
+use std::collections::BTreeSet;
+use std::task::Context;
 
 use crate::base::id::TaskId;
 use crate::engine::Engine;
@@ -74,6 +77,8 @@ pub(crate) struct Deliveries {
     pub(crate) met: Cell<u32>,
     /// The foreign wakers of checkpoints that were marked; while the signal is `Asking`, of those that have answered.
     pub(crate) marked_wakers: RefCell<Vec<KeptWaker>>,
+    /// Those of them out of whose futures a cancel has come before.
+    wakers_of_ended: RefCell<BTreeSet<marked::WakerKey>>,
     /// How many cancels have come out of what was polled, and were not caught.
     pub(crate) out: Cell<u32>,
     /// How many checkpoints have waited in this poll, and were not interrupted. Counted in every poll, quiet or not.
@@ -151,15 +156,6 @@ impl Engine {
         }
     }
 
-    /// Notes the waker of a checkpoint that was marked, if it is a set's: it is woken before the second poll, or the set would not
-    /// poll the checkpoint again. Not now, because a set whose futures wake themselves stops early.
-    pub(crate) fn note_marked_waker(&self, waker: &Waker) {
-        if TaskId::of(waker).is_none() {
-            let waker = KeptWaker::of_foreign(waker);
-            self.deliveries.marked_wakers.borrow_mut().push(waker);
-        }
-    }
-
     /// A checkpoint waits in this poll.
     #[inline]
     pub(crate) fn waits(&self) {
@@ -198,7 +194,7 @@ impl Engine {
         match d.signal.get() {
             Signal::Mark => {
                 d.met.update(|met| met.wrapping_add(1));
-                self.note_marked_waker(cx.waker());
+                self.note_waker_of_ended(cx.waker());
             }
             Signal::Asking => self.note_marked_waker(cx.waker()),
             Signal::Quiet => {
@@ -279,7 +275,7 @@ impl Engine {
                 let d = &self.0.deliveries;
                 d.signal.set(Signal::Quiet);
                 d.answers.set(0);
-                let (asked, wakers) = (d.asked.take(), d.marked_wakers.take());
+                let (asked, wakers) = (d.asked.take(), d.take_marked_wakers());
                 drop(asked); // after the borrow: it may be the last references
                 wakers.into_iter().for_each(KeptWaker::wake);
             }

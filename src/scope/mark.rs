@@ -56,7 +56,7 @@ impl Scope {
             polls_left -= 1;
         };
         d.signal.set(Signal::Deliver);
-        let wakers = d.marked_wakers.take();
+        let wakers = d.take_marked_wakers();
         deaf(deaf_task, || wakers.iter().cloned().for_each(KeptWaker::wake));
         self.keeps(wakers);
         marked
