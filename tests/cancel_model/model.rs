@@ -143,6 +143,7 @@ struct Task {
     tree: Option<Tree>,
     is_spawned: bool,
     has_begun: bool,
+    began_at: Option<Micros>,
     is_dropped: bool,
     can_be_awaited: bool,
     can_be_cancelled: bool,
@@ -305,6 +306,7 @@ impl Model<'_> {
     fn poll_task(&mut self, task: usize) {
         let Some(mut tree) = self.tasks[task].tree.take() else { return };
         self.tasks[task].has_begun = true;
+        self.tasks[task].began_at.get_or_insert(self.now);
         self.poll(&mut tree, task);
         if is_done(&tree) {
             let how = if self.program.tasks[task].fails { End::Failed } else { End::Value };
@@ -361,8 +363,9 @@ impl Model<'_> {
     fn drop_task(&mut self, task: usize) {
         if let Some(tree) = self.tasks[task].tree.take() {
             // Before it is dropped, or not.
-            let is_cancelled_now = self.tasks[task].cancelled_at == Some(self.now);
-            self.says_nothing |= is_cancelled_now || self.may_go_on_now(&tree);
+            let Task { cancelled_at, began_at, .. } = self.tasks[task];
+            let is_of_now = [cancelled_at, began_at].contains(&Some(self.now));
+            self.says_nothing |= is_of_now || self.may_go_on_now(&tree);
             self.drop(tree);
             self.end(task, End::Cancelled);
         } else {
