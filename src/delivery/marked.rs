@@ -18,7 +18,7 @@ impl Engine {
         }
     }
 
-    /// The same for what has no [`Told`]: noted once, or the polls of the next cancel would be several times as many.
+    /// The same for what has no [`Told`](super::told::Told): noted once, or the polls of the next cancel would be several times as many.
     pub(super) fn note_waker_of_ended(&self, waker: &Waker) {
         let d = &self.deliveries;
         if !d.wakers_of_ended.borrow().contains(&key_of(waker)) {
