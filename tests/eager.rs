@@ -600,7 +600,7 @@ fn a_slow_poll_inside_another_is_reported_and_so_is_the_one_around() {
     });
     builder.build().run(async {
         let inner = TaskBuilder::new().name("inner").create_task(async {
-            std::thread::sleep(ms(6));
+            std::thread::sleep(ms(6)); // the real clock is the point: slow polls are measured by it
             sleep(ms(1)).await;
         });
         inner.await.unwrap();

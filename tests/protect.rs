@@ -2,6 +2,8 @@
 //! held back comes afterwards. The files beside this one test limits and groups, the end of the grace, and several futures.
 
 mod common;
+#[path = "common/protected.rs"]
+mod protected;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,35 +16,9 @@ use futures::future::FutureExt;
 use loopwheel::trace::What;
 use loopwheel::{
     EventLoop, Task, TaskError, TimedOut, VirtualClock, catch_cancel, create_task, current_task,
-    finally, finally_within, now, protect, run_virtual, sleep, try_create_task, wait_for,
-    yield_now,
+    finally, finally_within, protect, run_virtual, sleep, try_create_task, wait_for, yield_now,
 };
-
-const LONG: u64 = 60_000;
-
-/// Milliseconds since the start of the loop.
-fn at() -> u64 {
-    now().as_nanos() / 1_000_000
-}
-
-/// Why the task was cancelled that ended so.
-fn why(ended: &TaskError) -> Option<&str> {
-    match ended {
-        TaskError::Cancelled(cancelled) => cancelled.reason(),
-        _ => Some("it was not cancelled"),
-    }
-}
-
-/// Is interrupted, and then cleans up for so long, within a grace of a second.
-async fn cleans(log: Log, millis: u64) {
-    finally_within(sleep(ms(LONG)), ms(1_000), async || {
-        log.add("cleaning");
-        sleep(ms(millis)).await;
-        log.add("clean");
-    })
-    .await;
-    log.add("never");
-}
+use protected::{LONG, at, cleans, why};
 
 #[test]
 fn what_is_not_cancelled_gives_its_value() {

@@ -1,6 +1,8 @@
 //! Tests the end of the grace time of a `protect` and a `finally_within`: it cancels what they hold, and is told.
 
 mod common;
+#[path = "common/protected.rs"]
+mod protected;
 
 use std::cell::Cell;
 use std::future::pending;
@@ -9,36 +11,11 @@ use std::rc::Rc;
 
 use common::{Log, ms, watched_loop};
 use loopwheel::{
-    EventLoop, ExceptionContext, Failure, TaskError, TestRun, TimedOut, VirtualClock, catch_cancel,
-    create_task, current_task, finally, finally_within, now, protect, run_test, run_virtual, sleep,
+    EventLoop, ExceptionContext, Failure, TestRun, TimedOut, VirtualClock, catch_cancel,
+    create_task, current_task, finally, finally_within, protect, run_test, run_virtual, sleep,
     wait_for, yield_now,
 };
-
-const LONG: u64 = 60_000;
-
-/// Milliseconds since the start of the loop.
-fn at() -> u64 {
-    now().as_nanos() / 1_000_000
-}
-
-/// Why the task was cancelled that ended so.
-fn why(ended: &TaskError) -> Option<&str> {
-    match ended {
-        TaskError::Cancelled(cancelled) => cancelled.reason(),
-        _ => Some("it was not cancelled"),
-    }
-}
-
-/// Is interrupted, and then cleans up for so long, within a grace of a second.
-async fn cleans(log: Log, millis: u64) {
-    finally_within(sleep(ms(LONG)), ms(1_000), async || {
-        log.add("cleaning");
-        sleep(ms(millis)).await;
-        log.add("clean");
-    })
-    .await;
-    log.add("never");
-}
+use protected::{LONG, at, cleans, why};
 
 #[test]
 fn when_its_grace_is_over_the_clean_up_is_cancelled_and_told_why() {

@@ -1,6 +1,8 @@
 //! Tests `protect` and `finally_within` with time limits and groups: those around are held back, those inside are their own business.
 
 mod common;
+#[path = "common/protected.rs"]
+mod protected;
 
 use std::future::{Future, pending, poll_fn};
 use std::task::Poll;
@@ -8,35 +10,10 @@ use std::task::Poll;
 use common::{Log, ms};
 use futures::future::{Either, select};
 use loopwheel::{
-    TaskError, TaskGroup, TimedOut, catch_cancel, create_task, current_task, finally,
-    finally_within, now, protect, run_virtual, sleep, timeout, timeout_at, wait_for, yield_now,
+    TaskGroup, TimedOut, catch_cancel, create_task, current_task, finally, finally_within, now,
+    protect, run_virtual, sleep, timeout, timeout_at, wait_for, yield_now,
 };
-
-const LONG: u64 = 60_000;
-
-/// Milliseconds since the start of the loop.
-fn at() -> u64 {
-    now().as_nanos() / 1_000_000
-}
-
-/// Why the task was cancelled that ended so.
-fn why(ended: &TaskError) -> Option<&str> {
-    match ended {
-        TaskError::Cancelled(cancelled) => cancelled.reason(),
-        _ => Some("it was not cancelled"),
-    }
-}
-
-/// Is interrupted, and then cleans up for so long, within a grace of a second.
-async fn cleans(log: Log, millis: u64) {
-    finally_within(sleep(ms(LONG)), ms(1_000), async || {
-        log.add("cleaning");
-        sleep(ms(millis)).await;
-        log.add("clean");
-    })
-    .await;
-    log.add("never");
-}
+use protected::{LONG, at, cleans, why};
 
 /// Each kind of limit, of five milliseconds.
 async fn limited(kind: usize, body: impl Future<Output = ()>) -> Result<(), TimedOut> {

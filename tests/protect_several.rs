@@ -1,6 +1,8 @@
 //! Tests `protect` and `finally_within` beside other futures, and around several: in joins, selects and sets, and around tasks.
 
 mod common;
+#[path = "common/protected.rs"]
+mod protected;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -13,16 +15,10 @@ use futures::future::{Either, FutureExt, join_all, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    TimedOut, catch_cancel, create_task, current_task, finally, gather, now, protect, run_virtual,
+    TimedOut, catch_cancel, create_task, current_task, finally, gather, protect, run_virtual,
     sleep, wait_for,
 };
-
-const LONG: u64 = 60_000;
-
-/// Milliseconds since the start of the loop.
-fn at() -> u64 {
-    now().as_nanos() / 1_000_000
-}
+use protected::{LONG, at};
 
 #[test]
 fn a_task_that_is_awaited_inside_takes_no_cancel_from_outside() {
