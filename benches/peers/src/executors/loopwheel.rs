@@ -89,3 +89,30 @@ impl Semaphore for Loopwheel {
         semaphore.acquire()
     }
 }
+
+/// The tasks are loopwheel's, on a loop that runs otherwise.
+macro_rules! tasks_of_loopwheel {
+    ($executor:ty, $run:expr) => {
+        impl Executor for $executor {
+            type Task<T: 'static> = Task<T>;
+
+            fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
+                $run(main)
+            }
+
+            fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+                Loopwheel::spawn(future)
+            }
+
+            fn join<T: 'static>(task: Task<T>) -> impl Future<Output = T> {
+                Loopwheel::join(task)
+            }
+
+            fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+                Loopwheel::spawn_detached(future);
+            }
+        }
+    };
+}
+
+pub(crate) use tasks_of_loopwheel;

@@ -11,7 +11,7 @@ use loopwheel::Task;
 use smol_hyper::rt::FuturesIo;
 
 use crate::executor::{Executor, Http, Sockets, unable};
-use crate::executors::loopwheel::Loopwheel;
+use crate::executors::loopwheel::{Loopwheel, tasks_of_loopwheel};
 use crate::executors::smol_house::smol_sockets;
 use crate::peer::{Kind, Peer};
 
@@ -31,31 +31,6 @@ pub(crate) fn io() -> Peer {
 pub(crate) fn reactor() -> Peer {
     let peer = Peer::other("loopwheel, reactor", "mio", Kind::Ours);
     peer.sockets::<Reactor>().http::<Reactor>()
-}
-
-/// The tasks are loopwheel's, on a loop that runs otherwise.
-macro_rules! tasks_of_loopwheel {
-    ($executor:ty, $run:expr) => {
-        impl Executor for $executor {
-            type Task<T: 'static> = Task<T>;
-
-            fn run<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-                $run(main)
-            }
-
-            fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-                Loopwheel::spawn(future)
-            }
-
-            fn join<T: 'static>(task: Task<T>) -> impl Future<Output = T> {
-                Loopwheel::join(task)
-            }
-
-            fn spawn_detached(future: impl Future<Output = ()> + 'static) {
-                Loopwheel::spawn_detached(future);
-            }
-        }
-    };
 }
 
 tasks_of_loopwheel!(Io, loopwheel::io::run);

@@ -9,6 +9,7 @@ mod glommio;
 pub(crate) mod languages;
 mod local_pool;
 mod loopwheel;
+mod loopwheel_eager;
 mod loopwheel_sockets;
 mod monoio;
 mod nexus;
@@ -33,6 +34,7 @@ pub(crate) fn here() -> Vec<Peer> {
 pub(crate) fn all() -> Vec<Peer> {
     let mut peers = vec![
         loopwheel::peer(),
+        loopwheel_eager::peer(),
         loopwheel_sockets::io(),
         loopwheel_sockets::reactor(),
         tokio_spawn::peer(),

@@ -124,9 +124,17 @@ pub(crate) const ALL: &[&Workload] = &[
 ];
 
 pub(crate) fn of_executors<E: Executor>() -> Rows {
+    let mut rows = of_spawning::<E>();
+    rows.extend(of_tasks::<E>());
+    rows
+}
+
+pub(crate) fn of_spawning<E: Executor>() -> Rows {
+    vec![(&spawn::SPAWN, spawn::measure::<E>), (&spawn::ONE, spawn::one::<E>)]
+}
+
+fn of_tasks<E: Executor>() -> Rows {
     vec![
-        (&spawn::SPAWN, spawn::measure::<E>),
-        (&spawn::ONE, spawn::one::<E>),
         (&gather::TEN, gather::measure::<E>),
         (&gather::THOUSAND, gather::measure::<E>),
         (&gather::HUNDRED_THOUSAND, gather::measure::<E>),
