@@ -79,6 +79,15 @@ impl Exercise {
         parts.collect()
     }
 
+    /// Tries whether the patch applies.
+    pub(crate) fn must_apply(&self) -> Result<(), Failure> {
+        for (file, _) in self.parts() {
+            let whole = fs::read_to_string(root().join(file));
+            self.broken(file, whole.map_err(|error| self.no_longer_applies(file, &error))?)?;
+        }
+        Ok(())
+    }
+
     /// Breaks this file, named by its path from the crate's root, if the patch changes it.
     pub(crate) fn broken(&self, file: &str, whole: String) -> Result<String, Failure> {
         let Some((_, part)) = self.parts().into_iter().find(|(changed, _)| *changed == file) else {
@@ -134,12 +143,7 @@ mod tests {
     fn each_patch_applies() {
         for exercise in Exercise::all().unwrap() {
             assert!(!exercise.parts().is_empty(), "{}: no file is changed", exercise.name);
-            for (path, _) in exercise.parts() {
-                let whole = fs::read_to_string(root().join(path)).unwrap();
-                if let Err(failure) = exercise.broken(path, whole) {
-                    panic!("{failure}");
-                }
-            }
+            exercise.must_apply().unwrap_or_else(|failure| panic!("{failure}"));
         }
     }
 
