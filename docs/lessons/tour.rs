@@ -15,6 +15,8 @@
 //! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
 //! `println!`, and the macro of that name below replaces the usual one. So each of them is also a program that can
 //! be run alone: `cargo run --bin l22_clean_up_on_cancel`.
+//!
+//! The lessons teach how to use the loop. How it works inside is for `docs/exercises`.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
