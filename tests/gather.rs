@@ -410,6 +410,41 @@ fn a_gather_that_reuses_the_subscription_slot_of_a_dropped_one_is_notified_only_
     });
 }
 
+/// A set that is over is kept for the next gathering of such children: not while anything still refers to it.
+#[test]
+fn a_gathering_that_is_over_and_not_yet_dropped_has_nothing_in_common_with_the_next() {
+    run_virtual(async {
+        let mut over = gather([1, 2].map(after));
+        assert_eq!((&mut over).await, [1, 2]);
+        let running = gather([3, 4].map(after)); // the children have the same type
+        let also = gather([5].map(after));
+        drop(over);
+        assert_eq!(gather([6, 7, 8].map(after)).await, [6, 7, 8]);
+        assert_eq!((running.await, also.await), (vec![3, 4], vec![5]));
+    });
+}
+
+#[test]
+fn a_gathering_after_one_that_failed_was_cancelled_or_dropped_is_as_any_other() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        for round in 0..3 {
+            assert_eq!(try_gather([2, 4].map(even_after)).await, Ok(vec![2, 4]));
+            assert_eq!(try_gather([2, 3, 4].map(even_after)).await, Err(3));
+            let mut cancelled = create_task(try_gather([20, 40].map(even_after)));
+            sleep(ms(round)).await;
+            cancelled.cancel();
+            assert!((&mut cancelled).await.is_err());
+            let mut polled = try_gather([2, 3].map(even_after));
+            assert!((&mut polled).now_or_never().is_none());
+            drop(polled);
+            let all = try_gather([3, 2].map(even_after)).return_exceptions().await;
+            assert!(all[0].is_err() && all[1].is_ok());
+        }
+    });
+    assert!(reports.borrow().is_empty());
+}
+
 #[test]
 fn a_gathering_whose_cancel_was_caught_further_out_still_has_its_outcomes() {
     run_virtual(async {
