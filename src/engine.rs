@@ -62,7 +62,6 @@ use crate::open_limits::OpenLimits;
 use crate::parking::Parking;
 use crate::report::Reporting;
 use crate::room::TrimClock;
-use crate::spare::Spare;
 use crate::task_local::LoopLocals;
 use crate::thread::Threads;
 use crate::time::Time;
@@ -98,7 +97,6 @@ pub(crate) struct Engine {
     pub(crate) objects: Objects,
     pub(crate) open_limits: OpenLimits,
     pub(crate) eager: EagerStarts,
-    pub(crate) spare: Spare,
     pub(crate) subscribers: RefCell<Subscribers>,
     pub(crate) locals: LoopLocals,
     pub(crate) threads: Threads,
@@ -137,7 +135,6 @@ impl Engine {
             objects: Objects::default(),
             open_limits: OpenLimits::default(),
             eager: EagerStarts::default(),
-            spare: Spare::default(),
             subscribers: RefCell::default(),
             locals: LoopLocals::default(),
             threads: Threads::default(),

@@ -85,7 +85,6 @@
 //! | `reason` | why and where a task was cancelled, in one word |
 //! | `error` | all errors |
 //! | `kernel` | **the executor**: the task record, the ready queue, the waker, the turn |
-//! | `spare` | a wait set that is kept for the next |
 //! | `foreign` | how the crate calls code that is not its own |
 //! | `event` | what an observer is told |
 //! | `trace` | telling an observer what the loop does, and why |
@@ -210,7 +209,6 @@ mod room;
 mod run;
 mod scope;
 mod sleep;
-mod spare;
 mod spawning;
 mod start;
 pub mod sync;

@@ -410,20 +410,6 @@ fn a_gather_that_reuses_the_subscription_slot_of_a_dropped_one_is_notified_only_
     });
 }
 
-/// A set that is over is kept for the next gathering of such children: not while anything still refers to it.
-#[test]
-fn a_gathering_that_is_over_and_not_yet_dropped_has_nothing_in_common_with_the_next() {
-    run_virtual(async {
-        let mut over = gather([1, 2].map(after));
-        assert_eq!((&mut over).await, [1, 2]);
-        let running = gather([3, 4].map(after)); // the children have the same type
-        let also = gather([5].map(after));
-        drop(over);
-        assert_eq!(gather([6, 7, 8].map(after)).await, [6, 7, 8]);
-        assert_eq!((running.await, also.await), (vec![3, 4], vec![5]));
-    });
-}
-
 #[test]
 fn a_gathering_after_one_that_failed_was_cancelled_or_dropped_is_as_any_other() {
     let (mut event_loop, reports) = watched_loop();

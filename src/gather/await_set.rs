@@ -49,11 +49,6 @@ impl<M: Members> AwaitSet<M> {
         self.ended
     }
 
-    /// The members have ended, and were taken.
-    pub(crate) fn is_over(&self) {
-        self.set.is_over();
-    }
-
     /// Waits from now on for other ends of the members.
     pub(crate) fn wake_at(&mut self, wake_at: WakeAt) {
         if let Some(members) = self.set.leave() {

@@ -168,9 +168,7 @@ impl<C: Children> Future for Gather<C> {
         } else if is_cancelled {
             None
         } else {
-            let values = wait_set.leave().and_then(C::values);
-            self.awaiting.is_over();
-            values
+            wait_set.leave().and_then(C::values)
         };
         // Not finished: it may be polled again, and the cancel comes out again.
         let Some(gathered) = gathered else {

@@ -18,7 +18,6 @@ use crate::delivery::checkpoint;
 use crate::kept_waker::KeptWaker;
 use crate::kernel::record::{Flag, RecordRef};
 use crate::reason::Reason;
-use crate::spare::{keep_as_spare, spare_or_new};
 use crate::trace::Wait;
 use crate::wait_list::WaitKey;
 
@@ -80,16 +79,25 @@ pub(crate) struct WaitSet<M> {
     listed_in: Cell<u8>,
 }
 
-impl<M> Default for WaitSet<M> {
-    fn default() -> WaitSet<M> {
-        WaitSet {
-            wake_at: WakeAt::All,
-            due_flags: Flag::NONE,
-            members: RefCell::new(None),
-            len: 0,
+impl<M: Members> WaitSet<M> {
+    /// A set of these members, each of which is given the flags `marks`.
+    pub(crate) fn new(wake_at: WakeAt, members: M, marks: Flag) -> Rc<WaitSet<M>> {
+        let len = members.len();
+        let due_flags = match wake_at {
+            WakeAt::Each => Flag::DONE,
+            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
+            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
+            WakeAt::All => Flag::NONE,
+        };
+        // Not `Rc::new`: with that the compiler builds the set on the stack, and copies it.
+        let wait_set = Rc::new_cyclic(|_| WaitSet {
+            wake_at,
+            due_flags,
+            members: RefCell::new(Some(members)),
+            len,
             subscription: RefCell::default(),
             listed: RefCell::default(),
-            pending: Cell::new(0),
+            pending: Cell::new(len),
             ended: RefCell::default(),
             is_due: Cell::new(false),
             first_failure: Cell::new(None),
@@ -97,16 +105,7 @@ impl<M> Default for WaitSet<M> {
             cancel_requested: Cell::new(false),
             waiter: RefCell::default(),
             listed_in: Cell::new(0),
-        }
-    }
-}
-
-impl<M: Members> WaitSet<M> {
-    /// A set of these members, each of which is given the flags `marks`.
-    pub(crate) fn new(wake_at: WakeAt, members: M, marks: Flag) -> Rc<WaitSet<M>> {
-        let mut wait_set: Rc<WaitSet<M>> = spare_or_new();
-        let set = Rc::get_mut(&mut wait_set).expect("nothing refers to a spare or new set");
-        set.begin(wake_at, members);
+        });
         let mut subscription = None;
         wait_set.each_member(|index, record| {
             if marks != Flag::NONE {
@@ -126,26 +125,6 @@ impl<M: Members> WaitSet<M> {
         });
         *wait_set.subscription.borrow_mut() = subscription;
         wait_set
-    }
-
-    /// The set is new, or was left.
-    fn begin(&mut self, wake_at: WakeAt, members: M) {
-        let len = members.len();
-        self.wake_at = wake_at;
-        self.due_flags = match wake_at {
-            WakeAt::Each => Flag::DONE,
-            WakeAt::FirstFailure => Flag::FAILED | Flag::PANICKED | Flag::CANCELLED,
-            WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
-            WakeAt::All => Flag::NONE,
-        };
-        self.members = RefCell::new(Some(members));
-        self.len = len;
-        self.pending = Cell::new(len);
-        self.is_due = Cell::new(false);
-        self.first_failure = Cell::new(None);
-        self.last = Cell::new(None);
-        self.cancel_requested = Cell::new(false);
-        self.listed_in = Cell::new(0);
     }
 
     /// Lends the members, if they are still there, to code that may run foreign code. Meanwhile the set is without them.
@@ -276,13 +255,6 @@ impl<M: Members> WaitSet<M> {
         let members = self.members.take()?;
         self.stop_waiting(&members);
         Some(members)
-    }
-
-    /// All members have ended, and were taken: the next set may have its memory.
-    pub(crate) fn is_over(self: &Rc<Self>) {
-        if self.listed.borrow().is_empty() && self.ended.borrow().is_empty() {
-            keep_as_spare(self.clone());
-        }
     }
 
     fn stop_waiting(&self, members: &M) {
