@@ -38,21 +38,13 @@ pub(crate) struct AwaitedNotes {
 }
 
 impl AwaitedNotes {
-    fn awaits_something(&self) -> bool {
-        !self.also_awaited.borrow().is_empty() || self.awaited_set.borrow().is_some()
-    }
-
-    /// Must not be called inside a borrow: it may drop the last reference to a task, which may run anything.
+    /// Drops all notes. Must not be called inside a borrow: it may drop the last reference to a task, which may run anything.
     #[inline(never)]
-    fn forget_awaited(&self) {
-        if self.awaits_something() {
-            self.empty();
-        }
-    }
-
-    /// Drops all notes.
     pub(crate) fn empty(&self) {
-        drop((self.also_awaited.take(), self.awaited_set.take()));
+        if !self.also_awaited.borrow().is_empty() {
+            drop(self.also_awaited.take());
+        }
+        drop(self.awaited_set.take());
         if !self.also_awaited_sets.borrow().is_empty() {
             drop(self.also_awaited_sets.take());
         }
@@ -116,7 +108,7 @@ impl RecordRef {
             self.clear(Flag::AWAITS | Flag::AWAITS_SEVERAL);
             let one = self.awaited.take();
             if let Some(cold) = self.cold_if_any() {
-                cold.awaited.forget_awaited();
+                cold.awaited.empty();
             }
             drop(one); // last, when nothing is noted: it may be the last reference, and run anything
         }
@@ -140,10 +132,15 @@ impl RecordRef {
     }
 
     /// The wait for `wait_set` is ready, or has left.
+    #[inline]
     pub(crate) fn stops_awaiting_set(&self, wait_set: &Rc<impl CancelTargets>) {
-        if !self.has(Flag::AWAITS) {
-            return; // forgotten when this poll began
+        // A note of an earlier poll was forgotten when this one began.
+        if self.has(Flag::AWAITS) {
+            self.forget_awaiting_set(wait_set);
         }
+    }
+
+    fn forget_awaiting_set(&self, wait_set: &Rc<impl CancelTargets>) {
         let Some(cold) = self.cold_if_any() else { return };
         // Not the last reference: the caller has another.
         let first =

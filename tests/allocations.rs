@@ -189,6 +189,16 @@ fn a_time_limit_allocates_nothing_but_its_cause_when_it_is_over() {
     });
 }
 
+#[test]
+fn a_gathering_allocates_its_set_the_list_of_its_children_and_that_of_their_values() {
+    run_virtual(async {
+        let in_all = allocations(async || {
+            assert_eq!(gather((0..3).map(async |n| n)).await, [0, 1, 2]);
+        });
+        assert_eq!(in_all.await, 3 * PER_ROUND_OF_TASKS + 3 * ROUNDS);
+    });
+}
+
 /// A thousand tasks await one that awaits a thousand. A cancel that asked that one again for each of the first thousand would need
 /// a list of a million.
 #[test]

@@ -411,6 +411,27 @@ fn a_gather_that_reuses_the_subscription_slot_of_a_dropped_one_is_notified_only_
 }
 
 #[test]
+fn a_gathering_after_one_that_failed_was_cancelled_or_dropped_is_as_any_other() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        for round in 0..3 {
+            assert_eq!(try_gather([2, 4].map(even_after)).await, Ok(vec![2, 4]));
+            assert_eq!(try_gather([2, 3, 4].map(even_after)).await, Err(3));
+            let mut cancelled = create_task(try_gather([20, 40].map(even_after)));
+            sleep(ms(round)).await;
+            cancelled.cancel();
+            assert!((&mut cancelled).await.is_err());
+            let mut polled = try_gather([2, 3].map(even_after));
+            assert!((&mut polled).now_or_never().is_none());
+            drop(polled);
+            let all = try_gather([3, 2].map(even_after)).return_exceptions().await;
+            assert!(all[0].is_err() && all[1].is_ok());
+        }
+    });
+    assert!(reports.borrow().is_empty());
+}
+
+#[test]
 fn a_gathering_whose_cancel_was_caught_further_out_still_has_its_outcomes() {
     run_virtual(async {
         let mut gathering = gather([1, 100].map(|millis| async move {

@@ -13,6 +13,7 @@ use crate::awaited::CancelTargets;
 use crate::delivery::{Told, Visit, checkpoint};
 use crate::join::{Members, WaitSet, WakeAt};
 use crate::kernel::current;
+use crate::kernel::record::Flag;
 
 /// Awaits a wait set.
 pub(crate) struct AwaitSet<M: Members> {
@@ -25,7 +26,12 @@ pub(crate) struct AwaitSet<M: Members> {
 
 impl<M: Members> AwaitSet<M> {
     pub(crate) fn new(wake_at: WakeAt, members: M) -> AwaitSet<M> {
-        let set = WaitSet::new(wake_at, members);
+        AwaitSet::marking(wake_at, members, Flag::NONE)
+    }
+
+    /// The same, and gives each member the flags `marks`.
+    pub(crate) fn marking(wake_at: WakeAt, members: M, marks: Flag) -> AwaitSet<M> {
+        let set = WaitSet::new(wake_at, members, marks);
         AwaitSet { set, polled: false, ended: false, told: Told::default() }
     }
 
@@ -46,7 +52,7 @@ impl<M: Members> AwaitSet<M> {
     /// Waits from now on for other ends of the members.
     pub(crate) fn wake_at(&mut self, wake_at: WakeAt) {
         if let Some(members) = self.set.leave() {
-            self.set = WaitSet::new(wake_at, members);
+            self.set = WaitSet::new(wake_at, members, Flag::NONE);
         }
     }
 

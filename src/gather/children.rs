@@ -19,13 +19,13 @@ use crate::error::{NoRunningLoop, TaskError};
 use crate::join::Members;
 use crate::kernel::current;
 use crate::kernel::record::{Flag, RecordRef};
-use crate::spawning::TaskBuilder;
-use crate::task::{SharedTaskOf, Task, TaskOf};
+use crate::spawning::{Claim, TaskClaim, try_claim};
+use crate::task::{SharedTaskOf, TaskOf};
 
 /// One child: a task that was spawned here, or a given one. An await of the own task gives `M`; what is gathered is `O`.
 #[derive(Debug)]
 pub(crate) enum Child<M, O> {
-    Own(TaskOf<M>),
+    Own(Claim<M>),
     Given(TaskOf<O>),
     Shared(SharedTaskOf<O>),
 }
@@ -92,13 +92,14 @@ pub trait GatherChild: sealed::Child {
     type Value;
     /// Its error.
     type Error;
-    /// Its outcome in [`return_exceptions`](crate::Gather::return_exceptions).
-    type Outcome;
 
     /// How it ended. [`Gather`](crate::Gather) asks once it has.
-    fn ending(&mut self) -> Ending<Self::Value, Self::Error>;
-    /// Its outcome. [`GatherOutcomes`](crate::GatherOutcomes) asks once it has ended.
-    fn outcome(&mut self) -> Self::Outcome;
+    fn ending(self) -> Ending<Self::Value, Self::Error>;
+    /// Its outcome. [`GatherOutcomes`](crate::GatherOutcomes) asks once it has ended, and [`Gather`](crate::Gather) if it failed.
+    ///
+    /// # Errors
+    /// How it has failed.
+    fn outcome(&mut self) -> Result<Self::Value, TaskError<Self::Error>>;
 }
 
 /// A child of [`gather`](crate::gather()).
@@ -139,8 +140,8 @@ impl SpawnSite {
     {
         given(future).unwrap_or_else(|future| {
             let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{NoRunningLoop}"));
-            let task = TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at);
             let at = self.spawned_at;
+            let task = try_claim(engine, kind, future, at);
             Child::Own(task.unwrap_or_else(|full| panic!("{full} (gathered at {at})")))
         })
     }
@@ -157,7 +158,7 @@ impl SpawnSite {
             Err(future) => future,
         };
         let Some(engine) = &self.engine else { panic!("{NoRunningLoop}") };
-        match TaskBuilder::new().try_spawn_on(engine, kind, future, self.spawned_at) {
+        match try_claim(engine, kind, future, self.spawned_at) {
             Ok(task) => Child::Own(task),
             Err(full) => panic!("{full}"),
         }
@@ -178,19 +179,18 @@ impl<O> sealed::Child for PlainChild<O> {
 impl<O> GatherChild for PlainChild<O> {
     type Value = O;
     type Error = Infallible;
-    type Outcome = Result<O, TaskError>;
 
     #[inline]
-    fn ending(&mut self) -> Ending<O, Infallible> {
-        match &self.0 {
-            Child::Own(task) => ending_of(task),
+    fn ending(self) -> Ending<O, Infallible> {
+        match self.0 {
+            Child::Own(task) => ending_of(&task),
             given => Ending::Value(given.take_given()),
         }
     }
 
     fn outcome(&mut self) -> Result<O, TaskError> {
         match &self.0 {
-            Child::Own(task) => task.take().expect("a gathered task is over, and gathered once"),
+            Child::Own(task) => outcome_of(task),
             given => Ok(given.take_given()),
         }
     }
@@ -205,34 +205,38 @@ impl<T, E> sealed::Child for TryChild<T, E> {
 impl<T, E> GatherChild for TryChild<T, E> {
     type Value = T;
     type Error = E;
-    type Outcome = Result<T, TaskError<E>>;
 
-    fn ending(&mut self) -> Ending<T, E> {
-        match &self.0 {
-            Child::Own(task) => ending_of(task),
+    #[inline]
+    fn ending(self) -> Ending<T, E> {
+        match self.0 {
+            Child::Own(task) => ending_of(&task),
             given => given.take_given().map_or_else(Ending::Error, Ending::Value),
         }
     }
 
     fn outcome(&mut self) -> Result<T, TaskError<E>> {
         match &self.0 {
-            Child::Own(task) => task.take().expect("a gathered task is over, and gathered once"),
+            Child::Own(task) => outcome_of(task),
             given => given.take_given().map_err(TaskError::Failed),
         }
     }
 }
 
+fn outcome_of<O>(task: &Claim<O>) -> O {
+    task.take().expect("a gathered task is over, and gathered once")
+}
+
 #[inline]
-fn ending_of<T, E>(task: &Task<T, E>) -> Ending<T, E> {
+fn ending_of<T, E>(task: &TaskClaim<T, E>) -> Ending<T, E> {
     match task.take_value() {
         Some(value) => Ending::Value(value),
         None => ending_without_value(task),
     }
 }
 
-#[inline(never)]
-fn ending_without_value<T, E>(task: &Task<T, E>) -> Ending<T, E> {
-    match task.take().expect("a gathered task is over, and gathered once") {
+#[cold]
+fn ending_without_value<T, E>(task: &TaskClaim<T, E>) -> Ending<T, E> {
+    match outcome_of(task) {
         Ok(value) => Ending::Value(value),
         Err(TaskError::Failed(error)) => Ending::Error(error),
         Err(TaskError::Panicked(panic)) => panic.resume(),
@@ -258,13 +262,15 @@ pub trait Children: sealed::Children {
 /// The error of the child that failed first. `Err(())`: the gathering is cancelled.
 pub(super) fn failure<C: GatherChild>(child: &mut C, is_cancelled: bool) -> Result<C::Error, ()> {
     let was_cancelled = child.member().record.has(Flag::CANCELLED);
-    match child.ending() {
-        Ending::Error(error) if !(was_cancelled && is_cancelled) => Ok(error),
+    match child.outcome() {
+        Err(TaskError::Failed(error)) if !(was_cancelled && is_cancelled) => Ok(error),
+        Err(TaskError::Panicked(panic)) => panic.resume(),
         _ => Err(()),
     }
 }
 
-pub(super) fn value<C: GatherChild>(child: &mut C) -> Result<C::Value, Option<C::Error>> {
+#[inline]
+pub(super) fn value<C: GatherChild>(child: C) -> Result<C::Value, Option<C::Error>> {
     match child.ending() {
         Ending::Value(value) => Ok(value),
         Ending::Error(error) => Err(Some(error)),
@@ -297,8 +303,8 @@ impl<O: 'static> Children for Vec<PlainChild<O>> {
     fn values(self) -> Option<Vec<O>> {
         let mut values = Vec::with_capacity(self.len());
         // Each handle is dropped as soon as its value is taken: one pass over the tasks, not two.
-        for mut child in self {
-            values.push(value(&mut child).ok()?);
+        for child in self {
+            values.push(value(child).ok()?);
         }
         Some(values)
     }
@@ -318,8 +324,8 @@ impl<T: 'static, E: 'static> Children for Vec<TryChild<T, E>> {
 
     fn values(self) -> Option<Self::Values> {
         let mut values = Vec::with_capacity(self.len());
-        for mut child in self {
-            match value(&mut child) {
+        for child in self {
+            match value(child) {
                 Ok(value) => values.push(value),
                 Err(error) => return error.map(Err),
             }

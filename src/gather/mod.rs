@@ -124,8 +124,8 @@ pub struct Gather<C: Children> {
 impl<C: Children> Gather<C> {
     fn of(children: C) -> Gather<C> {
         // Failures of children are raised or deliberately left. (Marked only now: the iterator may have panicked before.)
-        children.each(|_, record| record.set(Flag::SEEN));
-        Gather { awaiting: AwaitSet::new(WakeAt::FirstFailure, children), finished: false }
+        let awaiting = AwaitSet::marking(WakeAt::FirstFailure, children, Flag::SEEN);
+        Gather { awaiting, finished: false }
     }
 
     /// Waits for all, and gives every outcome: a failure, a cancel or a panic of a child is a value.
@@ -181,6 +181,9 @@ impl<C: Children> Future for Gather<C> {
 
 impl<C: Children> Drop for Gather<C> {
     fn drop(&mut self) {
+        if self.finished && self.awaiting.set().first_failure().is_none() {
+            return; // the children were taken
+        }
         let is_abandoned = !self.awaiting.has_ended() && !self.awaiting.set().cancel_requested();
         let children = self.awaiting.leave();
         if let Some(children) = children.filter(|_| is_abandoned) {

@@ -41,8 +41,8 @@ macro_rules! tuples {
                 }
             }
 
-            fn values(mut self) -> Option<Self::Values> {
-                Some(($(value(&mut self.$index).ok()?,)+))
+            fn values(self) -> Option<Self::Values> {
+                Some(($(value(self.$index).ok()?,)+))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {
@@ -61,8 +61,8 @@ macro_rules! tuples {
                 }
             }
 
-            fn values(mut self) -> Option<Self::Values> {
-                Some(Ok(($(value(&mut self.$index).ok()?,)+)))
+            fn values(self) -> Option<Self::Values> {
+                Some(Ok(($(value(self.$index).ok()?,)+)))
             }
 
             fn outcomes(mut self) -> Self::Outcomes {

@@ -90,9 +90,14 @@ impl RecordRef {
             FirstJoiner::None => {}
             FirstJoiner::Task(id) => wake(id),
             FirstJoiner::Subscriber { key, index } => {
-                let subscriber = self.owner.subscribers.borrow().get(key).cloned();
+                let subscribers = self.owner.subscribers.borrow();
+                let subscriber = subscribers.get(key);
                 let subscriber = subscriber.expect("a subscriber stays until its tasks have ended");
-                subscriber.task_ended(index, self);
+                if subscriber.counts_end(self) {
+                    let subscriber = subscriber.clone();
+                    drop(subscribers); // first: a subscriber may run any code
+                    subscriber.task_ended(index, self);
+                }
             }
         }
     }
@@ -105,7 +110,11 @@ impl RecordRef {
             let Some(joiner) = joiner else { return };
             match joiner {
                 Joiner::Waker(waker) => waker.wake(),
-                Joiner::Subscriber(subscriber, index) => subscriber.task_ended(index, self),
+                Joiner::Subscriber(subscriber, index) => {
+                    if subscriber.counts_end(self) {
+                        subscriber.task_ended(index, self);
+                    }
+                }
                 Joiner::Callback(callback, locals) => {
                     let task = self.clone();
                     let callback = async move { callback(task) };

@@ -7,7 +7,8 @@
 //! | `subscribers` | one waiter for the ends of many tasks, without an allocation for each task |
 //! | `wait_set` | many tasks awaited as one |
 //!
-//! It stands on `base`, `wait_list`, `reason`, the kernel, `kept_waker`, `task_local`, `trace`, `delivery`, `awaited` and `cancel`.
+//! It stands on `base`, `wait_list`, `reason`, the kernel, `kept_waker`, `task_local`, `trace`, `delivery`, `awaited` and
+//! `cancel`.
 
 mod joiners;
 mod single;

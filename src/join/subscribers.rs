@@ -17,7 +17,12 @@ use crate::wait_list::WaitKey;
 
 /// A waiter for the ends of several tasks.
 pub(crate) trait Subscriber {
-    /// A task has ended. It is called in the middle of that task's end, so it must be quick.
+    /// A task has ended. This only counts it, inside a borrow of the table, and runs nothing. Whether `task_ended` is to be called.
+    fn counts_end(&self, _record: &RecordRef) -> bool {
+        true
+    }
+
+    /// A task has ended, and was counted. It is called in the middle of that task's end, so it must be quick.
     fn task_ended(self: Rc<Self>, index: usize, record: &RecordRef);
 
     /// For a dump: the waker of the task that waits for the ends, if one does.
@@ -33,12 +38,15 @@ pub(crate) type Subscribers = Slab<Rc<dyn Subscriber>>;
 pub(crate) struct Subscription {
     owner: Rc<Engine>,
     key: u32,
+    /// How many indices fit a header's word beside the key.
+    indices: u32,
 }
 
 impl Subscription {
     pub(crate) fn new(owner: &Rc<Engine>, subscriber: Rc<dyn Subscriber>) -> Subscription {
         let key = owner.subscribers.borrow_mut().insert(subscriber);
-        Subscription { owner: owner.clone(), key }
+        let indices = if key as usize + 1 < MAX_LOOPS { MAX_SLOTS as u32 } else { 0 };
+        Subscription { owner: owner.clone(), key, indices }
     }
 
     /// Subscribes to the end of a task that has not ended, under this index. Returns a key if the cold part's list is used.
@@ -49,7 +57,7 @@ impl Subscription {
         index: usize,
         subscriber: impl FnOnce() -> Rc<dyn Subscriber>,
     ) -> Option<WaitKey> {
-        let fits = self.key as usize + 1 < MAX_LOOPS && index < MAX_SLOTS;
+        let fits = index < self.indices as usize;
         if fits && Rc::ptr_eq(&self.owner, &record.owner) && record.has_no_joiner() {
             record.set_first_joiner(self.joiner(index));
             return None;

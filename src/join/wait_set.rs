@@ -80,7 +80,8 @@ pub(crate) struct WaitSet<M> {
 }
 
 impl<M: Members> WaitSet<M> {
-    pub(crate) fn new(wake_at: WakeAt, members: M) -> Rc<WaitSet<M>> {
+    /// A set of these members, each of which is given the flags `marks`.
+    pub(crate) fn new(wake_at: WakeAt, members: M, marks: Flag) -> Rc<WaitSet<M>> {
         let len = members.len();
         let due_flags = match wake_at {
             WakeAt::Each => Flag::DONE,
@@ -88,7 +89,8 @@ impl<M: Members> WaitSet<M> {
             WakeAt::FirstException => Flag::FAILED | Flag::PANICKED,
             WakeAt::All => Flag::NONE,
         };
-        let wait_set = Rc::new(WaitSet {
+        // Not `Rc::new`: with that the compiler builds the set on the stack, and copies it.
+        let wait_set = Rc::new_cyclic(|_| WaitSet {
             wake_at,
             due_flags,
             members: RefCell::new(Some(members)),
@@ -106,8 +108,14 @@ impl<M: Members> WaitSet<M> {
         });
         let mut subscription = None;
         wait_set.each_member(|index, record| {
+            if marks != Flag::NONE {
+                record.set(marks);
+            }
             if record.has(Flag::DONE) {
-                return wait_set.member_ended(index, record);
+                if wait_set.counts_end(record) {
+                    wait_set.becomes_due(index, record);
+                }
+                return;
             }
             let subscription = subscription
                 .get_or_insert_with(|| Subscription::new(&record.owner, wait_set.clone()));
@@ -135,16 +143,6 @@ impl<M: Members> WaitSet<M> {
     fn each_member(&self, inspect: impl FnMut(usize, &RecordRef)) {
         if let Some(members) = &*self.members.borrow() {
             members.each(inspect);
-        }
-    }
-
-    /// A member has ended.
-    #[inline]
-    fn member_ended(&self, index: usize, record: &RecordRef) {
-        let pending = self.pending.get() - 1;
-        self.pending.set(pending);
-        if pending == 0 || record.has(self.due_flags) {
-            self.becomes_due(index, record);
         }
     }
 
@@ -252,26 +250,43 @@ impl<M: Members> WaitSet<M> {
     }
 
     /// Stops waiting. Returns the members, if they are still there.
+    #[inline]
     pub(crate) fn leave(&self) -> Option<M> {
-        if self.members.borrow().is_none() {
-            return None; // it has been left
-        }
-        let (subscription, listed) = (self.subscription.take(), self.listed.take());
-        if let Some(subscription) = subscription.filter(|_| self.pending.get() > 0) {
-            let mut listed = listed.into_iter().peekable();
-            self.each_member(|index, record| {
-                let key = listed.next_if(|(listed, _)| *listed == index).map(|(_, key)| key);
-                subscription.unsubscribe(record, index, key);
-            });
+        let members = self.members.take()?;
+        self.stop_waiting(&members);
+        Some(members)
+    }
+
+    fn stop_waiting(&self, members: &M) {
+        let subscription = self.subscription.take();
+        if let Some(subscription) = subscription
+            && self.pending.get() > 0
+        {
+            self.unsubscribe(&subscription, members);
         }
         drop(self.waiter.take());
-        self.members.take()
+    }
+
+    #[inline(never)]
+    fn unsubscribe(&self, subscription: &Subscription, members: &M) {
+        let mut listed = self.listed.take().into_iter().peekable();
+        members.each(|index, record| {
+            let key = listed.next_if(|(listed, _)| *listed == index).map(|(_, key)| key);
+            subscription.unsubscribe(record, index, key);
+        });
     }
 }
 
 impl<M: Members> Subscriber for WaitSet<M> {
+    #[inline]
+    fn counts_end(&self, record: &RecordRef) -> bool {
+        let pending = self.pending.get() - 1;
+        self.pending.set(pending);
+        pending == 0 || record.has(self.due_flags)
+    }
+
     fn task_ended(self: Rc<Self>, index: usize, record: &RecordRef) {
-        self.member_ended(index, record);
+        self.becomes_due(index, record);
     }
 
     fn waiter(&self) -> Option<KeptWaker> {
@@ -295,33 +310,5 @@ impl<M: Members> CancelTargets for WaitSet<M> {
         if self.pending.get() > 0 {
             self.cancel_requested.set(true);
         }
-    }
-}
-
-/// Records, each until it is released.
-impl Members for Vec<Option<RecordRef>> {
-    fn len(&self) -> usize {
-        self.len()
-    }
-
-    fn each(&self, mut inspect: impl FnMut(usize, &RecordRef)) {
-        let records = self.iter().enumerate();
-        records
-            .for_each(|(index, record)| _ = record.as_ref().map(|record| inspect(index, record)));
-    }
-}
-
-impl WaitSet<Vec<Option<RecordRef>>> {
-    pub(crate) fn of_records(
-        wake_at: WakeAt,
-        records: impl Iterator<Item = RecordRef>,
-    ) -> Rc<WaitSet<Vec<Option<RecordRef>>>> {
-        WaitSet::new(wake_at, records.map(Some).collect())
-    }
-
-    /// Drops the record of a member that has ended: its handle has been given back.
-    pub(crate) fn release(&self, index: usize) {
-        let record = self.members.borrow_mut().as_mut().and_then(|all| all[index].take());
-        drop(record); // after the borrow: it may be the last reference
     }
 }

@@ -317,7 +317,7 @@ fn is_decided<C: Racer>(set: &WaitSet<Vec<C>>, winner: &mut Option<usize>) -> bo
 
 /// Drops the losers, and takes what the winner ended with.
 fn take<C: Racer>(mut racers: Vec<C>, winner: usize) -> Ending<C::Value, C::Error> {
-    let mut winner = racers.swap_remove(winner);
+    let winner = racers.swap_remove(winner);
     racers.iter().for_each(C::forgive);
     drop(racers);
     winner.ending()
@@ -329,7 +329,7 @@ fn errors_of<T: 'static, E: 'static>(racers: Vec<TryChild<T, E>>) -> ExceptionGr
         0 => "there was nothing that could succeed".to_owned(),
         count => format!("none of {count} succeeded"),
     };
-    let errors = racers.into_iter().filter_map(|mut racer| match racer.ending() {
+    let errors = racers.into_iter().filter_map(|racer| match racer.ending() {
         Ending::Error(error) => Some(error),
         Ending::Value(_) | Ending::Cancelled => None,
     });

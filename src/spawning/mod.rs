@@ -2,9 +2,16 @@
 //!
 //! Each way of creating tasks (the functions here, a group, a gathering, another thread) could insert its record into the loop
 //! itself. Here they all end in one function, [`TaskBuilder::try_spawn_on`], which says no if there is no room. The plain functions
-//! are that with the running loop, and panic.
+//! are that with the running loop, and panic. [`try_claim`] is that without settings and without a join.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the functions, and the builder |
+//! | `claim` | a handle without a join, for many tasks that are awaited as one |
 //!
 //! It stands on `base`, `error`, the kernel, `task` and `eager`.
+
+mod claim;
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +24,7 @@ use crate::engine::Engine;
 use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 use crate::kernel::current;
 use crate::task::{Task, TaskOf, running_loop};
+pub(crate) use claim::{Claim, TaskClaim};
 
 /// Settings of a task that is about to be created.
 ///
@@ -148,6 +156,18 @@ impl TaskBuilder {
         };
         Ok(TaskOf::new(record))
     }
+}
+
+/// Spawns a task without settings, for what awaits many as one.
+#[inline]
+pub(crate) fn try_claim<F: Future + 'static, K: Kind<F::Output, Value: 'static>>(
+    engine: &Rc<Engine>,
+    kind: K,
+    future: F,
+    spawned_at: &'static Location<'static>,
+) -> Result<TaskClaim<K::Value, K::Error>, TooManyTasks> {
+    let free_slot = engine.reserve_for_task()?;
+    Ok(Claim::new(engine.spawn(free_slot, kind, future, spawned_at)))
 }
 
 /// Spawns a future as a task of the running loop.

@@ -209,13 +209,17 @@ impl<O> Drop for TaskOf<O> {
     #[inline]
     fn drop(&mut self) {
         self.join.leave(&self.record);
-        self.record.clear(Flag::HANDLE);
-        // Most handles have been awaited: their records hold no outcome.
-        if self.record.has(Flag::DONE)
-            && self.record.has(Stage::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED)
-        {
-            self.record.owner.drop_unclaimed_outcome(&self.record);
-        }
+        give_up(&self.record);
+    }
+}
+
+/// The handle that could take the outcome is gone.
+#[inline]
+pub(crate) fn give_up(record: &RecordRef) {
+    record.clear(Flag::HANDLE);
+    // Most handles have been awaited: their records hold no outcome.
+    if record.has(Flag::DONE) && record.has(Stage::HOLDS_OUTCOME | Flag::FAILED | Flag::PANICKED) {
+        record.owner.drop_unclaimed_outcome(record);
     }
 }
 

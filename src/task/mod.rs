@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::{NoCurrentTask, NoRunningLoop};
 use crate::kernel::current;
 
+pub(crate) use handle::give_up;
 pub use handle::{Task, TaskHandle, TaskOf};
 pub use reference::TaskRef;
 pub(crate) use reference::give_name;

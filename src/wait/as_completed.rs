@@ -8,12 +8,12 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::records::{Records, release, set_of};
 use crate::base::instant::Instant;
 use crate::delivery::{Told, checkpoint};
 use crate::error::TimedOut;
 use crate::given::IntoLimit;
 use crate::join::{WaitSet, WakeAt};
-use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
 
@@ -48,7 +48,7 @@ use crate::task::{TaskHandle, running_loop};
 pub fn as_completed<H: TaskHandle>(tasks: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
     let members = tasks.iter().flatten().map(|task| task.to_ref().record().clone());
-    let wait_set = WaitSet::of_records(WakeAt::Each, members);
+    let wait_set = set_of(WakeAt::Each, members);
     AsCompleted { left: tasks.len(), tasks, wait_set, begun: false, told: Told::default() }
 }
 
@@ -57,7 +57,7 @@ pub struct AsCompleted<H: TaskHandle> {
     /// By their index in the set. `None` where the task was returned.
     tasks: Vec<Option<H>>,
     left: usize,
-    wait_set: Rc<WaitSet<Vec<Option<RecordRef>>>>,
+    wait_set: Rc<WaitSet<Records>>,
     begun: bool,
     told: Told,
 }
@@ -125,7 +125,7 @@ impl<H: TaskHandle> AsCompleted<H> {
             Some((_, at)) if deadline.is_some_and(|deadline| at >= deadline) => Poll::Pending,
             Some((index, _)) => {
                 self.left -= 1;
-                self.wait_set.release(index);
+                release(&self.wait_set, index);
                 Poll::Ready(self.tasks[index].take())
             }
             None => {

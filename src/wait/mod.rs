@@ -6,10 +6,12 @@
 //! |---|---|
 //! | `mod` (this file) | `wait`: the handles in two lists |
 //! | `as_completed` | the handles one by one |
+//! | `records` | the members of the wait sets of both |
 //!
 //! It stands on `base`, `error`, the kernel, `delivery`, `join`, `task`, `sleep` and `given`.
 
 mod as_completed;
+mod records;
 
 use std::fmt;
 use std::future::Future;
@@ -22,13 +24,13 @@ use std::time::Duration;
 use crate::delivery::{Told, checkpoint};
 use crate::given::IntoLimit;
 use crate::join::{WaitSet, WakeAt};
-use crate::kernel::record::RecordRef;
 use crate::sleep::Timer;
 use crate::task::{TaskHandle, running_loop};
 
 pub use ReturnWhen::{AllCompleted, FirstCompleted, FirstException};
 
 pub use as_completed::{AsCompleted, AsCompletedWithin, as_completed};
+use records::{Records, set_of};
 
 /// The condition on which [`wait`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +93,7 @@ pub struct Wait<H> {
 }
 
 /// After the first poll.
-type Begun = (Rc<WaitSet<Vec<Option<RecordRef>>>>, Option<Timer>);
+type Begun = (Rc<WaitSet<Records>>, Option<Timer>);
 
 impl<H> Wait<H> {
     /// Waits no longer than this, counted from the first poll, and then returns both lists as they are. `None` is no limit.
@@ -138,7 +140,7 @@ impl<H: TaskHandle> Wait<H> {
                     Timer::set(engine, when, action, false)
                 });
                 let members = self.tasks.iter().map(|task| task.to_ref().record().clone());
-                let wait_set = WaitSet::of_records(wake_at, members);
+                let wait_set = set_of(wake_at, members);
                 let (wait_set, _) = self.begun.insert((wait_set, timer));
                 wait_set.wait(cx); // after the set is stored: a foreign waker may panic, and the drop must leave the set
                 if wait_set.is_due() {

@@ -115,10 +115,16 @@ impl<T, E> Typed<Result<T, TaskError<E>>> {
     /// call through the vtable.
     #[inline]
     pub(crate) fn take_value(&self) -> Option<T> {
+        self.take_value_and_clear(Flag::NONE)
+    }
+
+    /// The same, and clears these flags if it takes the value.
+    #[inline]
+    pub(crate) fn take_value_and_clear(&self, flags: Flag) -> Option<T> {
         if !self.has_but_not(Stage::HOLDS_OUTCOME | Flag::DONE, Stage::LENT | Flag::FAILED) {
             return None;
         }
-        self.change(Flag::NONE, Stage::HOLDS_OUTCOME);
+        self.change(Flag::NONE, Stage::HOLDS_OUTCOME | flags);
         // SAFETY: *Typed*; *Contents*: the stage holds the outcome, and its bit is cleared; *Lent*: nothing refers to it.
         unsafe { self.outcome().read() }.ok()
     }

@@ -59,8 +59,8 @@ bits! { Flag {
     CANCELLED = 6;
     /// The task panicked; the panic is in the cold part. Like `FAILED`: set by `Engine::end`, only with `DONE`, only one of three.
     PANICKED = 7;
-    /// A handle exists that can take the outcome. Set by `Header::new`; cleared when the handle is dropped, or for a main task when
-    /// its run ends. Never with `CALLBACK`.
+    /// A handle exists that can take the outcome. Set by `Header::new`; cleared when the handle is dropped, when a claim takes the
+    /// value, or for a main task when its run ends. Never with `CALLBACK`.
     HANDLE = 8;
     /// The record is a callback and not a task. Set by `Header::new`; never cleared. Never with `HANDLE`.
     CALLBACK = 9;
