@@ -56,6 +56,7 @@ use crate::kernel::current::Current;
 use crate::kernel::record::RecordRef;
 use crate::kernel::tasks::Tasks;
 use crate::kernel::turn::POLLS_PER_CHECK;
+use crate::lines::Lines;
 use crate::mailbox::Registration;
 use crate::object::Objects;
 use crate::open_limits::OpenLimits;
@@ -80,6 +81,8 @@ pub(crate) struct Engine {
     pub(crate) polls_since_check: Cell<usize>,
     /// The serial of the task that was spawned last.
     pub(crate) last_serial: Cell<u32>,
+    /// The lines at which its tasks were spawned.
+    pub(crate) lines: Lines,
     /// How many hard drops are nested on the stack, and the tasks that are dropped after them; see `Engine::discard`.
     pub(crate) nested_discards: Cell<u32>,
     pub(crate) to_discard: RefCell<Vec<RecordRef>>,
@@ -123,6 +126,7 @@ impl Engine {
             current: Current::default(),
             polls_since_check: Cell::new(POLLS_PER_CHECK),
             last_serial: Cell::new(0),
+            lines: Lines::default(),
             nested_discards: Cell::new(0),
             to_discard: RefCell::default(),
             is_closed: Cell::new(false),

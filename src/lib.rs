@@ -196,6 +196,7 @@ mod join;
 mod kept_waker;
 mod kernel;
 mod limited;
+mod lines;
 mod mailbox;
 mod object;
 mod open_limits;

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 67] = [
+const RINGS: [(&str, usize); 68] = [
     ("base", 800),
     ("fifo", 450),
+    ("lines", 450),
     ("wait_list", 450),
     ("reason", 800),
     ("error", 800),
@@ -90,9 +91,10 @@ const ALSO_OF_STD: [&str; 1] = ["elapsed"];
 const MOST_LINES_OF_A_FILE: usize = 450;
 
 /// The islands: each has an invariant with a name, which its `SAFETY` comments cite.
-const UNSAFE: [&str; 9] = [
+const UNSAFE: [&str; 10] = [
     "base/free_lists.rs",
     "catch/frame.rs",
+    "cold.rs",
     "fifo.rs",
     "kernel/current.rs",
     "kernel/record/mod.rs",

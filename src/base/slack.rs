@@ -59,6 +59,14 @@ impl Slack {
     }
 }
 
+/// Adds an entry to a table. A large one does not double, but grows by an eighth: half of what doubling adds is never used.
+pub(crate) fn push<T>(table: &mut Vec<T>, entry: T) {
+    if table.len() == table.capacity() && table.len() >= KEPT {
+        table.reserve_exact(table.len() / 8);
+    }
+    table.push(entry);
+}
+
 /// Frees memory of a list that is empty between two uses, and holds at most `most` values in its next use.
 pub(crate) fn shrink<T>(list: &mut Vec<T>, most: usize) {
     if list.capacity() > KEPT && most <= list.capacity() / 4 {

@@ -32,11 +32,11 @@ pub(crate) struct CancelDetails {
 impl Header {
     /// How many cancels were requested and not taken back.
     ///
-    /// The header has two bytes for the count. Their largest value means that the count is in the cold part.
+    /// The header has one byte for the count. Its largest value means that the count is in the cold part.
     #[inline]
     pub(crate) fn cancel_requests(&self) -> u32 {
         match self.cancel_requests.get() {
-            u16::MAX => self.cold().cancel.many_requests.get(),
+            u8::MAX => self.cold().cancel.many_requests.get(),
             few => few.into(),
         }
     }
@@ -47,8 +47,8 @@ impl Header {
     }
 
     fn set_cancel_requests(&self, requests: u32) {
-        let few = u16::try_from(requests).unwrap_or(u16::MAX);
-        if few == u16::MAX {
+        let few = u8::try_from(requests).unwrap_or(u8::MAX);
+        if few == u8::MAX {
             self.cold().cancel.many_requests.set(requests);
         }
         self.cancel_requests.set(few);

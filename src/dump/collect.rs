@@ -184,7 +184,7 @@ fn task_of(record: &RecordRef) -> TaskDump {
     };
     TaskDump {
         task: TaskName::of(record),
-        spawned_at: record.spawned_at,
+        spawned_at: record.spawned_at(),
         state,
         waits_for: Vec::new(),
         cancels: record.cancel_requests() as usize,

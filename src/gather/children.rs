@@ -422,7 +422,7 @@ pub(super) mod sealed {
         /// The gathering was dropped before its end.
         fn abandon(&self) {
             let Member { record, is_own: true } = self.member() else { return };
-            record.cancel(&Reason::own(Cause::GatherDropped, Some(record.spawned_at)));
+            record.cancel(&Reason::own(Cause::GatherDropped, Some(record.spawned_at())));
         }
     }
 

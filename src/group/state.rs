@@ -191,7 +191,7 @@ impl<E: 'static> State<E> {
         }
         let first = self.failed.borrow().first().map(|child| child.record.clone());
         let reason = first.map_or_else(Reason::none, |child| {
-            Reason::own(Cause::SiblingFailed(child.who()), Some(child.spawned_at))
+            Reason::own(Cause::SiblingFailed(child.who()), Some(child.spawned_at()))
         });
         self.abort(&reason);
         // asyncio cancels at once what the parent awaits. Here that takes a poll of the parent, which must be a task of this loop.
@@ -311,7 +311,7 @@ impl<E: 'static> Subscriber for State<E> {
                     state.abort_for_failure(true);
                     state.notify_if_all_done();
                 };
-                if record.owner.spawn_callback(abort, record.spawned_at).is_ok() {
+                if record.owner.spawn_callback(abort, record.spawned_at()).is_ok() {
                     return;
                 }
                 self.abort_for_failure(false); // the loop has no room for a callback

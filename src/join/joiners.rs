@@ -118,7 +118,7 @@ impl RecordRef {
                 Joiner::Callback(callback, locals) => {
                     let task = self.clone();
                     let callback = async move { callback(task) };
-                    self.owner.spawn_done_callback(locals, callback, self.spawned_at);
+                    self.owner.spawn_done_callback(locals, callback, self.spawned_at());
                 }
             }
         }

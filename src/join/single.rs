@@ -186,7 +186,7 @@ fn awaits_itself(record: &RecordRef) -> ! {
     panic!(
         "task '{}' (spawned at {}): a task cannot await itself: it would wait forever; return, or await another task",
         record.name(),
-        record.spawned_at
+        record.spawned_at()
     )
 }
 

@@ -16,6 +16,7 @@
 #![allow(unsafe_code)] // an island: `tests/rings.rs` lists them
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::rc::Rc;
 
@@ -71,6 +72,18 @@ pub(crate) fn running() -> Option<Rc<Engine>> {
     unsafe { Rc::increment_strong_count(engine) };
     // SAFETY: *Entered*: as above; the new `Rc` owns the count that the line above has added.
     Some(unsafe { Rc::from_raw(engine) })
+}
+
+/// Calls `inspect` with the loop that runs on this thread, as a reference that can be cloned.
+pub(crate) fn with_running<R>(inspect: impl FnOnce(&Rc<Engine>) -> R) -> Option<R> {
+    let engine = CURRENT.get();
+    if engine.is_null() {
+        return None;
+    }
+    // SAFETY: *Entered*: it is not null, so it came from an `Rc` of which a call further up the stack holds a count until after
+    // `inspect` has returned. This one owns no count, and is not dropped.
+    let engine = ManuallyDrop::new(unsafe { Rc::from_raw(engine) });
+    Some(inspect(&engine))
 }
 
 /// Calls `inspect` with the loop of this task, if that is the current loop: not if it is one further up the stack.

@@ -35,9 +35,10 @@ impl Engine {
         free_slot: FreeSlot,
         serial: u32,
         spawned_at: &'static Location<'static>,
-    ) -> SpawnParams {
+    ) -> SpawnParams<'_> {
         let id = TaskId::new(self.loop_index(), free_slot.slot, free_slot.generation);
-        SpawnParams { owner: self.clone(), id, serial, spawned_at }
+        let line = self.lines.number(spawned_at);
+        SpawnParams { owner: self, id, serial, line }
     }
 
     /// Counts tasks. After 2³² − 1 it starts again at one: a serial names tasks, and orders those of about the same age.

@@ -239,7 +239,7 @@ impl<C: Racer> Racing<C> {
             panic!(
                 "the outcome of task '{}' (spawned at {}) was taken before: a handle that was awaited cannot race",
                 taken.name(),
-                taken.spawned_at
+                taken.spawned_at()
             );
         }
         racing

@@ -98,7 +98,7 @@ pub(super) fn drop_hard<C: Racer>(racers: &[C]) {
     for racer in racers.iter().filter(|racer| racer.is_own()) {
         let record = racer.record();
         if !record.has(Flag::DONE) {
-            record.set_reason(Reason::own(Cause::RaceDropped, Some(record.spawned_at)));
+            record.set_reason(Reason::own(Cause::RaceDropped, Some(record.spawned_at())));
             record.owner.clone().discard(record);
         }
     }

@@ -13,7 +13,7 @@
 //!
 //! The invariant, *Tagged*: an odd word is the pointer of an `Arc<Why>` plus one, and the reason owns one count of it. An even word
 //! that is not zero is a `&'static Location`. Both addresses are even because both types are aligned like a word. A word never
-//! changes, so only an odd one needs the destructor.
+//! changes, so only an odd one needs the destructor. Both are aligned to four bytes at least: the bit above the tag is free.
 //!
 //! It rests on no file without `unsafe`.
 //!
@@ -39,9 +39,13 @@ use cause::Why;
 pub(crate) use cause::{Cause, Length, LimitKind, Who};
 
 /// The tag of a counted reason: a bit that is never set in an address.
-const COUNTED: usize = 1;
+pub(crate) const COUNTED: usize = 1;
 
-const _: () = assert!(align_of::<Why>() > COUNTED && align_of::<Location<'static>>() > COUNTED);
+/// The low bits that no word of a reason has set: another file may tell its own words by them.
+pub(crate) const FREE_BITS: usize = 2;
+
+const _: () = assert!(align_of::<Why>() > COUNTED | FREE_BITS);
+const _: () = assert!(align_of::<Location<'static>>() > COUNTED | FREE_BITS);
 
 /// Why a task was cancelled, if a reason is known.
 pub(crate) struct Reason(*const ());
@@ -82,6 +86,19 @@ impl Reason {
     #[cold]
     pub(crate) fn own(cause: Cause, at: Option<&'static Location<'static>>) -> Reason {
         Reason::of(Why::new(cause, at))
+    }
+
+    /// The word, and with it the count if there is one. [`of_word`](Reason::of_word) takes it back.
+    #[inline]
+    pub(crate) fn into_word(self) -> *const () {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// *Tagged*: the word must come from [`into_word`](Reason::into_word), and only one of the reasons made of it is dropped.
+    #[inline]
+    pub(crate) unsafe fn of_word(word: *const ()) -> Reason {
+        Reason(word)
     }
 
     fn of(why: Why) -> Reason {

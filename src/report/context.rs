@@ -140,7 +140,7 @@ const MOST_SHOWN: usize = 10;
 impl ExceptionContext {
     pub(crate) fn of(record: &RecordRef, failure: Failure) -> ExceptionContext {
         let task = TaskRef::of_task(record);
-        ExceptionContext { failure, task, spawned_at: record.spawned_at, what: CALLBACK }
+        ExceptionContext { failure, task, spawned_at: record.spawned_at(), what: CALLBACK }
     }
 
     /// The context of what a loop notices of itself.

@@ -21,6 +21,7 @@ mod trim;
 use std::cmp::Reverse;
 use std::mem;
 
+use crate::base::slack::push;
 use crate::engine::Engine;
 use crate::kernel::record::RecordRef;
 use crate::kernel::table::{FreeSlot, Table};
@@ -68,7 +69,7 @@ impl Table {
         if slot >= self.room.capacity {
             return None;
         }
-        self.entries.push(None);
+        push(&mut self.entries, None);
         self.update_kept_free();
         Some(FreeSlot { slot: slot as u32, generation: self.first_generation })
     }

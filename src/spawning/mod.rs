@@ -23,7 +23,7 @@ use crate::base::kind::{Fallible, Kind, Plain};
 use crate::engine::Engine;
 use crate::error::{CreateTaskError, NoRunningLoop, TooManyTasks};
 use crate::kernel::current;
-use crate::task::{Task, TaskOf, running_loop};
+use crate::task::{Task, TaskOf};
 pub(crate) use claim::{Claim, TaskClaim};
 
 /// Settings of a task that is about to be created.
@@ -97,7 +97,7 @@ impl TaskBuilder {
     /// Without a running loop, and if too many tasks are alive on it.
     #[track_caller]
     pub fn create_task<F: Future + 'static>(self, future: F) -> Task<F::Output> {
-        self.spawn_on(&running_loop(), Plain, future, Location::caller())
+        self.spawn_on_running(Plain, future, Location::caller())
     }
 
     /// See [`try_create_task`](crate::try_create_task()).
@@ -109,7 +109,7 @@ impl TaskBuilder {
     where
         F: Future<Output = Result<T, E>> + 'static,
     {
-        self.spawn_on(&running_loop(), Fallible, future, Location::caller())
+        self.spawn_on_running(Fallible, future, Location::caller())
     }
 
     /// Like [`create_task`](TaskBuilder::create_task), with an error in place of the panic.
@@ -123,6 +123,22 @@ impl TaskBuilder {
     ) -> Result<Task<F::Output>, CreateTaskError> {
         let engine = current::running().ok_or(NoRunningLoop)?;
         Ok(self.try_spawn_on(&engine, Plain, future, Location::caller())?)
+    }
+
+    #[track_caller]
+    fn spawn_on_running<F: Future + 'static, K: Kind<F::Output, Value: 'static>>(
+        self,
+        kind: K,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> Task<K::Value, K::Error> {
+        let spawned =
+            current::with_running(|engine| self.try_spawn_on(engine, kind, future, spawned_at));
+        match spawned {
+            Some(Ok(task)) => task,
+            Some(Err(full)) => panic!("{full}"),
+            None => panic!("{NoRunningLoop}"),
+        }
     }
 
     /// With a panic if too many tasks are alive. The future is dropped before, because its destructor may panic too.

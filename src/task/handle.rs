@@ -75,7 +75,7 @@ impl<T, E> Task<T, E> {
 
 #[cold]
 fn was_taken(record: &RecordRef) -> ! {
-    let (name, at, taken) = (record.name(), record.spawned_at, ResultError::Taken);
+    let (name, at, taken) = (record.name(), record.spawned_at(), ResultError::Taken);
     panic!("task '{name}' (spawned at {at}) was awaited although {taken}")
 }
 

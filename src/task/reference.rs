@@ -138,7 +138,7 @@ impl TaskRef {
 
     /// Where the task was created.
     pub fn spawned_at(&self) -> &'static Location<'static> {
-        self.record.spawned_at
+        self.record.spawned_at()
     }
 
     /// Calls `callback` in the turn after the task has ended; in the next turn if it has ended already.
@@ -194,7 +194,7 @@ pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_
     f.debug_struct(what)
         .field("name", &record.name())
         .field("state", &format_args!("{state}"))
-        .field("spawned_at", &format_args!("{}", record.spawned_at))
+        .field("spawned_at", &format_args!("{}", record.spawned_at()))
         .finish()
 }
 
@@ -203,7 +203,7 @@ pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRe
         drop(callback);
     } else if record.has(Flag::DONE) {
         let task = TaskRef::new(record.clone());
-        record.owner.spawn_callback_or_report(async move { callback(task) }, record.spawned_at);
+        record.owner.spawn_callback_or_report(async move { callback(task) }, record.spawned_at());
     } else {
         let callback = Box::new(|record| callback(TaskRef::new(record)));
         let locals = current_locals();

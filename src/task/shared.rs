@@ -135,7 +135,7 @@ impl<O> Future for SharedTaskOf<O> {
 
 #[cold]
 fn was_taken(record: &RecordRef) -> ! {
-    let (name, at) = (record.name(), record.spawned_at);
+    let (name, at) = (record.name(), record.spawned_at());
     panic!(
         "the outcome of the shared task '{name}' (spawned at {at}) was taken before it was shared: share it first"
     )

@@ -46,7 +46,7 @@
 use std::iter::successors;
 use std::mem;
 
-use crate::base::slack::{KEPT, Slack, shrink};
+use crate::base::slack::{self, KEPT, Slack, shrink};
 
 const DIGIT_BITS: u32 = 6;
 
@@ -189,7 +189,7 @@ impl<T: Copy> Wheel<T> {
     fn push(&mut self, entry: Entry<T>) -> u32 {
         let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < FREE);
         let index = index.expect("more than four billion timers on one loop");
-        self.entries.push(entry);
+        slack::push(&mut self.entries, entry);
         index
     }
 

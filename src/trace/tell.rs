@@ -20,7 +20,7 @@ impl Engine {
     pub(crate) fn task_is_spawned(&self, record: &RecordRef) {
         self.watch_task(record, true);
         let task = self.traced_id(record);
-        let seq = self.tell(What::Spawned { task, at: record.spawned_at });
+        let seq = self.tell(What::Spawned { task, at: record.spawned_at() });
         self.with_traced(record, |traced| traced.woken = seq);
         if !self.is_traced() {
             self.watch_task(record, false); // the tracing has ended, for the tasks that are in the table

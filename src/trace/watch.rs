@@ -61,7 +61,7 @@ impl Engine {
                 continue; // it is told of when it is woken
             }
             let found =
-                What::Found { task: self.traced_id(record), at: record.spawned_at, is_queued };
+                What::Found { task: self.traced_id(record), at: record.spawned_at(), is_queued };
             let seq = self.tell(found);
             if is_queued {
                 self.with_traced(record, |traced| traced.woken = seq);

@@ -111,9 +111,9 @@ impl Engine {
         if stands_still {
             let name = |record: &RecordRef| {
                 if record.is_task() {
-                    format!("task '{}' (spawned at {})", record.name(), record.spawned_at)
+                    format!("task '{}' (spawned at {})", record.name(), record.spawned_at())
                 } else {
-                    format!("callback (scheduled at {})", record.spawned_at)
+                    format!("callback (scheduled at {})", record.spawned_at())
                 }
             };
             let polled = recorded.iter().map(name).collect();

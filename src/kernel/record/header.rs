@@ -6,7 +6,7 @@
 //! Only this folder can change the fields that memory safety rests on: `vtable`, `references` and the `Stage` bits
 //! of `state`. The kernel gives no meaning to the fields of other rings (`awaited`, `first_joiner`, `cancel_requests`).
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
@@ -17,7 +17,7 @@ use super::queued::Queued;
 use super::stage::VTable;
 use super::state::{Bits, Flag, Stage};
 use crate::base::id::TaskId;
-use crate::cold::Cold;
+use crate::cold::{Cold, ColdOrReason};
 use crate::engine::Engine;
 use crate::error::{Cancelled, TaskError};
 use crate::reason::Reason;
@@ -35,11 +35,8 @@ pub(crate) struct Header {
     pub(crate) awaited: Cell<Option<RecordRef>>,
     /// The first joiner, packed into a word; the others are in the cold part. Owned by `join/`.
     pub(crate) first_joiner: Cell<usize>,
-    pub(crate) spawned_at: &'static Location<'static>,
-    /// Allocated on first use, kept until the record is freed.
-    pub(super) cold: OnceCell<Box<Cold>>,
-    /// Why the task is cancelled, or was.
-    reason: Cell<Reason>,
+    /// The cold part, and why the task is cancelled, or was.
+    pub(super) cold: ColdOrReason,
     /// The word inside the task's wakers.
     pub(crate) id: TaskId,
     /// How many [`RecordRef`]s to this record exist (*Counted*).
@@ -49,39 +46,42 @@ pub(crate) struct Header {
     /// The bits of `state.rs`. An atomic for its width, not for threads: with a `Cell` the compiler writes one byte and reads four,
     /// and the load stalls on the partial store.
     state: AtomicU32,
+    /// The number of the line at which the task was spawned (`lines.rs`).
+    line: u16,
     /// Cancels that were requested and not taken back. Owned by `cancel/`.
-    pub(crate) cancel_requests: Cell<u16>,
+    pub(crate) cancel_requests: Cell<u8>,
     /// Whether a push is ignored: queued, or deaf. Not a bit of `state`: a wake-up and a poll would stall on each other's stores.
     pub(super) queued: Queued,
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Header>() == 80);
+const _: () = assert!(size_of::<Header>() == 64);
 
 /// The fields of a new record that the loop chooses.
-pub(crate) struct SpawnParams {
-    pub(crate) owner: Rc<Engine>,
+#[derive(Clone, Copy)]
+pub(crate) struct SpawnParams<'a> {
+    pub(crate) owner: &'a Rc<Engine>,
     pub(crate) id: TaskId,
     pub(crate) serial: u32,
-    pub(crate) spawned_at: &'static Location<'static>,
+    /// The number of the line.
+    pub(crate) line: u16,
 }
 
 impl Header {
-    pub(super) fn new(vtable: &'static VTable, params: SpawnParams) -> Header {
-        let SpawnParams { owner, id, serial, spawned_at } = params;
+    pub(super) fn new(vtable: &'static VTable, params: SpawnParams<'_>) -> Header {
+        let SpawnParams { owner, id, serial, line } = params;
         let kind = if serial == CALLBACK_SERIAL { Flag::CALLBACK } else { Flag::HANDLE };
         Header {
             vtable,
-            owner,
+            owner: owner.clone(),
             awaited: Cell::new(None),
             first_joiner: Cell::new(0),
-            spawned_at,
-            cold: OnceCell::new(),
-            reason: Cell::new(Reason::none()),
+            cold: ColdOrReason::default(),
             id,
             references: Cell::new(1),
             serial,
             state: AtomicU32::new((Stage::HOLDS_FUTURE | kind).0),
+            line,
             cancel_requests: Cell::new(0),
             queued: Queued::default(),
         }
@@ -138,13 +138,13 @@ impl Header {
     /// The cold part, allocated if there is none yet.
     #[inline]
     pub(crate) fn cold(&self) -> &Cold {
-        self.cold.get_or_init(Box::default)
+        self.cold.cold_or_new()
     }
 
     /// The cold part, if there is one.
     #[inline]
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
-        self.cold.get().map(|cold| &**cold)
+        self.cold.cold()
     }
 
     /// The name that the user gave the task, or else `Task-` and its serial.
@@ -153,17 +153,16 @@ impl Header {
         given.map_or_else(|| format!("Task-{}", self.serial), |name| name.as_ref().to_owned())
     }
 
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        self.owner.lines.line(self.line)
+    }
+
     pub(crate) fn reason(&self) -> Reason {
-        let reason = self.reason.take();
-        self.reason.set(reason.clone());
-        reason
+        self.cold.reason()
     }
 
     pub(crate) fn set_reason(&self, reason: Reason) {
-        if reason.is_counted() {
-            self.set(Flag::REASON);
-        }
-        self.reason.set(reason);
+        self.cold.set_reason(reason);
     }
 
     /// What a handle is told if the outcome is not for it: the task was cancelled, or panicked, or its group takes the error.

@@ -1,7 +1,7 @@
 //! **The task record**: what every task needs, in one heap allocation.
 //!
 //! ```text
-//!            ┌─────────────── Header, 80 bytes ───────────────┬─────── stage ─────┐
+//!            ┌─────────────── Header, 64 bytes ───────────────┬─────── stage ─────┐
 //! RecordRef ─▶ vtable · owner · state · counts · first joiner …│ future OR outcome │
 //!            └────────────────────────────────────────────────┴───────────────────┘
 //! ```
@@ -115,9 +115,8 @@ impl RecordRef {
     /// Frees the record: the last reference was dropped.
     fn free(&mut self) {
         // Most records hold nothing any more: the outcome was taken.
-        let holds_something =
-            self.has(Stage::HOLDS_FUTURE | Stage::HOLDS_OUTCOME | Flag::AWAITS | Flag::REASON);
-        if (holds_something || self.cold.get().is_some()) && !self.clear_contents() {
+        let holds_something = self.has(Stage::HOLDS_FUTURE | Stage::HOLDS_OUTCOME | Flag::AWAITS);
+        if (holds_something || self.cold.needs_drop()) && !self.clear_contents() {
             return;
         }
         let vtable = self.vtable;
@@ -247,6 +246,6 @@ impl Uncounted {
 
 impl fmt::Debug for RecordRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} spawned at {}", self.serial, self.spawned_at)
+        write!(f, "task {} spawned at {}", self.serial, self.spawned_at())
     }
 }

@@ -73,7 +73,7 @@ type OutcomeOf<F, K> = Result<ValueOf<F, K>, ErrorOf<F, K>>;
 type RecordOf<F, K> = Record<F, ValueOf<F, K>, ErrorOf<F, K>>;
 
 /// A record for a future that borrows nothing.
-pub(crate) fn owned<F, K>(_kind: K, params: SpawnParams, future: F) -> TypedOf<F, K>
+pub(crate) fn owned<F, K>(_kind: K, params: SpawnParams<'_>, future: F) -> TypedOf<F, K>
 where
     F: Future + 'static,
     K: Kind<F::Output, Value: 'static>,
@@ -86,7 +86,7 @@ where
 /// that: they find no future and no outcome in it.
 pub(crate) fn scoped<F: Future, K: Kind<F::Output>, R>(
     _kind: K,
-    params: SpawnParams,
+    params: SpawnParams<'_>,
     future: F,
     body: impl FnOnce(&TypedOf<F, K>) -> R,
 ) -> R {
@@ -108,7 +108,10 @@ pub(crate) fn scoped<F: Future, K: Kind<F::Output>, R>(
 
 /// # Safety
 /// *Borrowed*: the stage must be empty before anything that the future or its outcome borrows is gone.
-unsafe fn allocate<F: Future, K: Kind<F::Output>>(params: SpawnParams, future: F) -> TypedOf<F, K> {
+unsafe fn allocate<F: Future, K: Kind<F::Output>>(
+    params: SpawnParams<'_>,
+    future: F,
+) -> TypedOf<F, K> {
     let memory = if Functions::<F, K>::IN_A_BLOCK {
         let block = params.owner.free_lists.take(Functions::<F, K>::WORDS);
         Box::into_raw(block).cast::<RecordOf<F, K>>()

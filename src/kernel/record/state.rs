@@ -93,10 +93,8 @@ bits! { Flag {
     AWAITS_SEVERAL = 18;
     /// A cancel was delivered, and its clean-up goes on. Set by `cancel/` after a poll; cleared by the next poll, and at the end.
     UNWINDING = 19;
-    /// The header's `reason` has to be dropped, or had once. Set by `set_reason`; never cleared.
-    REASON = 20;
     /// An observer is told of the task. Set and cleared by `trace/`.
-    TRACED = 21;
+    TRACED = 20;
 }}
 
 impl Flag {
