@@ -171,6 +171,7 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+mod choices;
 mod clock;
 mod close;
 mod cold;
@@ -182,6 +183,9 @@ mod engine;
 mod error;
 mod event;
 mod exception_group;
+#[cfg(feature = "explore")]
+pub mod explore;
+mod explored;
 mod fifo;
 mod foreign;
 #[cfg(feature = "futures")]

@@ -38,6 +38,9 @@ impl Engine {
     ) -> usize {
         for polled in 1..=max_polls {
             if is_watched {
+                if self.is_explored() {
+                    self.explore_next_poll();
+                }
                 self.poll_next::<true>();
                 self.after_watched_poll();
             } else {

@@ -9,11 +9,13 @@
 //! | `wheel` | timers in the order of their deadlines, each operation O(1) |
 //! | `action` | what a timer does, in eight bytes |
 //! | `traced` | timers of which an observer is told |
+//! | `explored` | timers of the same moment in another order |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base`, the kernel, `kept_waker`, `trace`, `clock` and `time/wheel`.
+//! It stands on `base`, the kernel, `choices`, `kept_waker`, `trace`, `clock` and `time/wheel`.
 
 mod action;
+mod explored;
 mod traced;
 mod wheel;
 
@@ -94,6 +96,9 @@ impl Engine {
         let mut fired = self.time.fired.take();
         let now = self.now(); // before the borrow: a host's clock may run any code
         self.time.wheel.borrow_mut().advance(now.as_nanos(), &mut fired);
+        if fired.len() > 1 && self.is_explored() {
+            self.explore_timers(&mut fired);
+        }
         for action in fired.drain(..) {
             self.fire(action);
         }

@@ -1,0 +1,161 @@
+//! **The search**: one run after the other, until one fails.
+
+use std::env;
+
+use super::builder::{Exploration, How};
+use super::found::{Found, Summary};
+use super::one::{Failure, Fault, Record};
+use super::progress::Progress;
+use super::schedule::{Expected, Follow, Pct, Point, Random, Script, Strategy, parse};
+use crate::recorder::Recorder;
+
+/// Its value is the one schedule that is run.
+pub(super) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+
+/// How a run is made: who decides, whether it is written down in words, who records it.
+pub(super) struct Order<'a> {
+    pub(super) strategy: Box<dyn Strategy>,
+    pub(super) in_words: bool,
+    pub(super) recorder: Option<&'a Recorder>,
+}
+
+/// The search of one exploration. `once` makes a run.
+pub(super) struct Search<'a> {
+    pub(super) exploration: &'a Exploration,
+    pub(super) once: &'a dyn Fn(Order<'_>) -> Record,
+    /// The name of the test.
+    pub(super) name: &'a str,
+    summary: Summary,
+    /// What the first run has returned.
+    pub(super) first: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        exploration: &'a Exploration,
+        once: &'a dyn Fn(Order<'_>) -> Record,
+        name: &'a str,
+    ) -> Search<'a> {
+        Search { exploration, once, name, summary: Summary::default(), first: None }
+    }
+
+    pub(super) fn go(mut self) -> Result<Summary, Box<Found>> {
+        match env::var(VARIABLE) {
+            Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
+            _ => match self.exploration.how {
+                How::All { limit } => self.all(limit)?,
+                How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
+                How::Pct { depth, runs } => {
+                    let steps = self.polls_of_normal_run();
+                    self.seeds(runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))?;
+                }
+            },
+        }
+        Ok(self.summary)
+    }
+
+    pub(super) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
+        let record = (self.once)(Order { strategy, in_words: false, recorder: None });
+        self.judged(record)
+    }
+
+    /// If all results are to be equal, another one than the first is a failure.
+    pub(super) fn judged(&self, mut record: Record) -> Record {
+        if self.exploration.is_deterministic
+            && let (Some(first), Ok(outcome)) = (&self.first, &record.outcome)
+            && first != outcome
+        {
+            let message = format!(
+                "the result depends on the order: the first order gives {first}, this one {outcome}"
+            );
+            record.outcome = Err(Failure { fault: Fault::OutcomeDiffers, message });
+        }
+        record
+    }
+
+    /// Counts a run. If it has failed, that is what was found.
+    fn take(&mut self, seed: Option<u64>, record: Record) -> Result<Vec<Point>, Box<Found>> {
+        self.summary.add(&record);
+        match record.outcome {
+            Ok(outcome) => {
+                self.first.get_or_insert(outcome);
+                Ok(record.points)
+            }
+            Err(failure) => Err(self.found(self.summary.orders, seed, failure, &record.points)),
+        }
+    }
+
+    /// Depth first: the last choice that has another option takes it, and those after it begin at zero again.
+    fn all(&mut self, limit: u64) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.exploration.shows_progress, limit);
+        let mut next = Vec::new();
+        for _ in 0..limit {
+            let record = self.run(Box::new(Follow(next)));
+            next = self.take(None, record)?;
+            progress.advance();
+            while next.pop_if(|last| last.chosen + 1 == last.options).is_some() {}
+            let Some(last) = next.last_mut() else {
+                self.summary.is_complete = true;
+                break;
+            };
+            last.chosen += 1;
+        }
+        Ok(())
+    }
+
+    fn seeds(
+        &mut self,
+        runs: u64,
+        strategy: &dyn Fn(u64) -> Box<dyn Strategy>,
+    ) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.exploration.shows_progress, runs);
+        for seed in 0..runs {
+            if self.first.is_none() && self.exploration.is_deterministic {
+                let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
+                self.take(None, record)?;
+            }
+            let record = self.run(strategy(seed));
+            self.take(Some(seed), record)?;
+            progress.advance();
+        }
+        Ok(())
+    }
+
+    fn polls_of_normal_run(&self) -> u64 {
+        self.run(Box::new(Follow(Vec::new()))).polls
+    }
+
+    /// Runs the one schedule that the variable names.
+    fn again(&mut self, value: &str) -> Result<(), Box<Found>> {
+        let strategy: Box<dyn Strategy> = match value.strip_prefix("seed=").map(str::parse) {
+            Some(Ok(seed)) => match self.exploration.how {
+                How::All { .. } => panic!(
+                    "{VARIABLE}={value}: this exploration is `all`, and has no seeds: give the choices"
+                ),
+                How::Seeds { .. } => Box::new(Random::of_seed(seed)),
+                How::Pct { depth, .. } => {
+                    Box::new(Pct::of_seed(seed, depth, self.polls_of_normal_run()))
+                }
+            },
+            Some(Err(_)) => panic!("{VARIABLE}={value}: the seed is no number"),
+            None => Box::new(Script(choices_of(value))),
+        };
+        if self.exploration.is_deterministic {
+            self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
+        }
+        let recorder = self.recorder();
+        let order = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let record = self.judged((self.once)(order));
+        self.summary.add(&record);
+        match &record.outcome {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.found_again(failure, &record, &recorder)),
+        }
+    }
+}
+
+fn choices_of(value: &str) -> Vec<Expected> {
+    parse(value).unwrap_or_else(|wrong| {
+        panic!("{VARIABLE}={value}: {wrong}: it is the line that a failed exploration has printed")
+    })
+}
