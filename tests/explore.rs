@@ -14,8 +14,8 @@ use std::time::Duration;
 use loopwheel::explore::{self, Exploration, Fault, Found};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    Clock, EventLoop, TaskBuilder, TaskError, TestRun, call_soon, create_task, gather, now,
-    run_virtual, sleep, timeout, try_create_task, wait_for, yield_now,
+    Clock, EventLoop, TaskBuilder, TestRun, call_soon, create_task, now, run_virtual, sleep,
+    try_create_task, wait_for, yield_now,
 };
 
 /// Tasks with these names, each of which notes its name when it runs. Returns the order.
@@ -464,4 +464,253 @@ fn a_summary_is_one_paragraph() {
     let told = summary.to_string();
     assert!(told.starts_with("3 orders, which are all; 2 distinct results; "), "{told}");
     assert!(told.contains("\n  \"ab\": 2 orders"), "{told}");
+}
+
+#[test]
+fn a_cancel_comes_before_each_poll_of_each_task_and_of_none_but_main() {
+    // What came of the worker, which is polled three times: how far it has come.
+    let main = async || {
+        let steps = Rc::new(Cell::new(0));
+        let counted = steps.clone();
+        let worker = TaskBuilder::new().name("worker").create_task(async move {
+            for _ in 0..2 {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+            counted.set(3);
+        });
+        let ended = worker.await.is_ok();
+        (ended, steps.get())
+    };
+    let summary = explore::all(1_000).cancels(1).run(main);
+    let outcomes: Vec<&str> = summary.outcomes.keys().map(String::as_str).collect();
+    assert_eq!(outcomes, ["(false, 0)", "(false, 1)", "(false, 2)", "(true, 3)"], "{summary}");
+    assert!(summary.is_complete);
+    assert_eq!(explore::all(1_000).run(main).outcomes.len(), 1);
+    assert_eq!(explore::all(1_000).cancels(1).cancels_only("other").run(main).outcomes.len(), 1);
+    assert!(explore::all(1_000).cancels(2).cancels_only("worker").run(main).outcomes.len() == 4);
+}
+
+#[test]
+fn a_task_that_waits_is_cancelled_too_and_one_that_has_the_lock_gives_it_back() {
+    let main = async || {
+        let lock = Rc::new(Lock::new());
+        let take = |name: &str| {
+            let lock = lock.clone();
+            TaskBuilder::new().name(name).create_task(async move {
+                let _held = lock.acquire().await;
+                sleep(Duration::from_secs(1)).await;
+            })
+        };
+        let tasks = [take("a"), take("b"), take("c")];
+        let mut ended = 0;
+        for task in tasks {
+            ended += usize::from(task.await.is_ok());
+        }
+        assert!(!lock.is_locked(), "it was given back, whoever was cancelled");
+        ended
+    };
+    let summary = explore::all(20_000).cancels(1).run(main);
+    assert_eq!(summary.outcomes.keys().collect::<Vec<_>>(), ["2", "3"], "{summary}");
+    let summary = explore::seeds(300).cancels(3).run(main);
+    assert!(summary.outcomes.len() >= 3, "{summary}");
+}
+
+#[test]
+fn a_permit_that_a_cancel_loses_is_found_and_the_cancel_is_named() {
+    let main = async || {
+        let permits = Rc::new(Semaphore::new(1));
+        let worker = {
+            let permits = permits.clone();
+            TaskBuilder::new().name("worker").create_task(async move {
+                permits.acquire().await.forget();
+                yield_now().await;
+                permits.release();
+            })
+        };
+        _ = worker.await;
+        assert_eq!(permits.available(), 1);
+    };
+    let found = fault_of(explore::all(1_000).cancels(1), main);
+    assert!(
+        found.schedule.contains(&"a cancel of 'worker' before its 2nd poll".to_owned()),
+        "{found}"
+    );
+    assert!(found.shrunk.contains('c'), "{found}");
+}
+
+#[test]
+fn a_limit_expires_at_a_poll_if_time_passes_early() {
+    let main = async || {
+        let body = async {
+            yield_now().await;
+            yield_now().await;
+        };
+        let limited = wait_for(body, Duration::from_secs(1));
+        (limited.await.is_ok(), now().as_secs_f64())
+    };
+    assert_eq!(explore::all(1_000).run(main).outcomes.len(), 1);
+    let summary = explore::all(1_000).early_timers(1).run(main);
+    let outcomes: Vec<&str> = summary.outcomes.keys().map(String::as_str).collect();
+    assert_eq!(outcomes, ["(false, 1.0)", "(true, 0.0)"], "{summary}");
+}
+
+#[test]
+fn limits_of_the_same_moment_expire_in_each_order() {
+    // Each limit's timer polls its task at once, because that awaits one task: so the order of the timers is seen.
+    let main = async || {
+        let seen = Rc::new(RefCell::new(String::new()));
+        let tasks = ["a", "b", "c"].map(|name| {
+            let seen = seen.clone();
+            create_task(async move {
+                let slow = create_task(pending::<()>());
+                let body = async {
+                    struct Noted(Rc<RefCell<String>>, &'static str);
+                    impl Drop for Noted {
+                        fn drop(&mut self) {
+                            self.0.borrow_mut().push_str(self.1);
+                        }
+                    }
+                    let _noted = Noted(seen, name);
+                    _ = slow.await;
+                };
+                _ = wait_for(body, Duration::from_secs(1)).await;
+            })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        seen.take()
+    };
+    let summary = explore::seeds(400).run(main);
+    assert_eq!(summary.outcomes.len(), 6, "{summary}");
+}
+
+#[test]
+fn wake_ups_from_another_thread_are_taken_in_each_order() {
+    let main = async || {
+        let seen = Rc::new(RefCell::new(String::new()));
+        let (to_a, a) = futures::channel::oneshot::channel::<()>();
+        let (to_b, b) = futures::channel::oneshot::channel::<()>();
+        let tasks = [("a", a), ("b", b)].map(|(name, told)| {
+            let seen = seen.clone();
+            create_task(async move {
+                told.await.unwrap();
+                seen.borrow_mut().push_str(name);
+            })
+        });
+        yield_now().await;
+        yield_now().await;
+        yield_now().await;
+        // Both wake-ups are posted before the loop goes on: when they come is not left to chance.
+        std::thread::spawn(move || {
+            to_a.send(()).unwrap();
+            to_b.send(()).unwrap();
+        })
+        .join()
+        .unwrap();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        seen.take()
+    };
+    let summary = explore::all(5_000).run(main);
+    assert_eq!(summary.outcomes.len(), 2, "{summary}");
+}
+
+#[test]
+fn callbacks_and_groups_and_queues_take_any_order() {
+    let main = async || {
+        let queue = Rc::new(Queue::bounded(2));
+        let group = {
+            let queue = queue.clone();
+            loopwheel::TaskGroup::<()>::scope(async move |group| {
+                for number in 0..2 {
+                    let queue = queue.clone();
+                    group.create_task(async move { queue.put(number).await.unwrap() });
+                }
+            })
+        };
+        call_soon(|| ());
+        group.await.unwrap();
+        let mut got = [queue.get().await.unwrap(), queue.get().await.unwrap()];
+        got.sort_unstable();
+        got
+    };
+    let summary = explore::all(20_000).run(main);
+    assert!(summary.is_complete && summary.outcomes.len() == 1, "{summary}");
+    let summary =
+        explore::seeds(300).cancels(2).early_timers(1).test(|| TestRun::new()).try_run(main);
+    // A cancel of a child is no failure of the group; but then an item is missing, and main waits for ever.
+    assert_eq!(summary.unwrap_err().fault, Fault::Deadlock);
+}
+
+#[test]
+fn pct_finds_what_is_rare_and_each_seed_is_the_same() {
+    // Depth 2: the one write is to come between the two reads of the other, among many tasks that are in the way.
+    let main = async || {
+        let cell = Rc::new(Cell::new(0));
+        let reader = {
+            let cell = cell.clone();
+            create_task(async move {
+                let before = cell.get();
+                yield_now().await;
+                assert_eq!(before, cell.get(), "torn");
+            })
+        };
+        let mut tasks = vec![reader];
+        for _ in 0..10 {
+            tasks.push(create_task(async {
+                for _ in 0..5 {
+                    yield_now().await;
+                }
+            }));
+        }
+        tasks.push(create_task({
+            let cell = cell.clone();
+            async move {
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+                cell.set(1);
+            }
+        }));
+        for task in tasks {
+            task.await.unwrap();
+        }
+    };
+    run_virtual(main());
+    let found = fault_of(explore::pct(2, 3_000), main);
+    assert!(found.message.contains("torn"), "{found}");
+    let again = fault_of(explore::pct(2, 3_000), main);
+    assert_eq!((found.seed, &found.choices), (again.seed, &again.choices));
+    assert!(message_of(|| drop(explore::pct(0, 1))).contains("no fault has depth 0"));
+}
+
+#[test]
+fn a_result_that_depends_on_the_order_is_found_if_it_must_not() {
+    for exploration in [explore::all(100), explore::seeds(20), explore::pct(1, 20)] {
+        let found = fault_of(exploration.deterministic(), async || order_of(&["a", "b"]).await);
+        assert_eq!(found.fault, Fault::OutcomeDiffers);
+        let told = r#"the result depends on the order: the first order gives "ab", this one "ba""#;
+        assert!(found.message.contains(told), "{found}");
+    }
+    let same = async || order_of(&["a", "b"]).await.len();
+    assert!(explore::all(100).deterministic().run(same).is_complete);
+}
+
+#[test]
+fn a_panic_on_another_thread_is_printed_by_the_hook_before() {
+    let told = child("child_thread_panics", "");
+    assert_eq!(told.matches("of the thread").count(), 1, "{told}");
+    assert_eq!(told.matches("of the run").count(), 0, "{told}");
+}
+
+#[test]
+#[ignore = "it is run by another test"]
+fn child_thread_panics() {
+    explore::all(1).run(async || {
+        assert!(std::thread::spawn(|| panic!("of the thread")).join().is_err());
+        assert!(catch_unwind(|| panic!("of the run")).is_err());
+    });
 }

@@ -116,10 +116,10 @@ impl Exploration {
     /// # Examples
     /// ```
     /// use std::time::Duration;
-    /// use loopwheel::{explore, timeout, yield_now};
+    /// use loopwheel::{explore, wait_for, yield_now};
     ///
     /// let summary = explore::all(100).early_timers(1).run(|| async {
-    ///     timeout(Duration::from_secs(1), yield_now()).await.is_ok()
+    ///     wait_for(yield_now(), Duration::from_secs(1)).await.is_ok()
     /// });
     /// assert!(summary.outcomes.contains_key("false")); // it has expired in some order
     /// ```

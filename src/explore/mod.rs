@@ -187,22 +187,24 @@ pub fn seeds(runs: u64) -> Exploration {
 ///
 /// # Examples
 /// ```
-/// use loopwheel::{explore, gather, sync::Queue, yield_now};
+/// use std::rc::Rc;
+/// use loopwheel::{create_task, explore, sync::Queue, yield_now};
 ///
 /// explore::pct(3, 100).run(|| async {
-///     let queue = Queue::new(1);
-///     let put = async {
-///         for number in 0..3 {
-///             queue.put(number).await;
-///             yield_now().await;
+///     let queue = Rc::new(Queue::bounded(1));
+///     let putter = create_task({
+///         let queue = queue.clone();
+///         async move {
+///             for number in 0..3 {
+///                 queue.put(number).await.unwrap();
+///                 yield_now().await;
+///             }
 ///         }
-///     };
-///     let get = async {
-///         for number in 0..3 {
-///             assert_eq!(queue.get().await, number);
-///         }
-///     };
-///     futures::join!(put, get);
+///     });
+///     for number in 0..3 {
+///         assert_eq!(queue.get().await, Ok(number));
+///     }
+///     putter.await.unwrap();
 /// });
 /// ```
 ///
