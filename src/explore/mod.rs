@@ -45,7 +45,7 @@
 //! arrives is decided outside: see below.
 //!
 //! # What is looked for
-//! Each run is a [`TestRun`]. So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
+//! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
 //! what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
 //! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic).
 //!
