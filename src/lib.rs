@@ -81,6 +81,7 @@
 //! | ring | idea |
 //! |---|---|
 //! | `base` | ids, instants, slabs, free lists: nothing here knows of a loop |
+//! | `cells` | the cells of primitives, which an exploration watches |
 //! | `wait_list` | a queue of waiters that can also leave from the middle |
 //! | `reason` | why and where a task was cancelled, in one word |
 //! | `error` | all errors |
@@ -176,6 +177,7 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+mod cells;
 #[cfg_attr(not(feature = "explore"), allow(dead_code))]
 mod choices;
 mod clock;
