@@ -49,6 +49,7 @@ use std::rc::Rc;
 
 use crate::base::free_lists::FreeLists;
 use crate::base::unusual::Unusual;
+use crate::choices::Choices;
 use crate::delivery::Deliveries;
 use crate::eager::EagerStarts;
 use crate::join::Subscribers;
@@ -94,6 +95,7 @@ pub(crate) struct Engine {
 
     // One field for each ring.
     pub(crate) tracing: Tracing,
+    pub(crate) choices: Choices,
     pub(crate) mailbox: Registration,
     pub(crate) time: Time,
     pub(crate) deliveries: Deliveries,
@@ -133,6 +135,7 @@ impl Engine {
             name,
             unusual: Unusual::default(),
             tracing: Tracing::default(),
+            choices: Choices::default(),
             mailbox,
             time,
             deliveries: Deliveries::default(),

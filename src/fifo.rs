@@ -138,6 +138,56 @@ impl<T> Fifo<T> {
         Some(unsafe { value.assume_init() })
     }
 
+    /// Moves a value to the front: those before it move back by a place. No position is added or taken. Nothing happens if there are
+    /// not so many values.
+    #[cfg(any(test, feature = "explore"))]
+    pub(crate) fn bring_forward(&self, index: usize) {
+        let position = self.popped.get() + index as u64;
+        if position >= self.pushed.get() {
+            return;
+        }
+        let places = self.places_until(position);
+        for pair in places.windows(2).rev() {
+            // SAFETY: *Filled*: both places hold a value, and they are two positions, so two places. The values are only moved.
+            unsafe { ptr::swap(pair[0], pair[1]) };
+        }
+    }
+
+    /// Copies of all values, the oldest first. The clone must not use the queue.
+    #[cfg(any(test, feature = "explore"))]
+    pub(crate) fn copies(&self) -> Vec<T>
+    where
+        T: Clone,
+    {
+        let Some(last) = self.pushed.get().checked_sub(1).filter(|last| *last >= self.popped.get())
+        else {
+            return Vec::new();
+        };
+        let copy = |place: *mut MaybeUninit<T>| {
+            // SAFETY: *Filled*: it is the place of a position that holds a value.
+            let value = unsafe { &*place };
+            // SAFETY: *Filled*: as above.
+            unsafe { value.assume_init_ref() }.clone()
+        };
+        self.places_until(last).into_iter().map(copy).collect()
+    }
+
+    /// The places of the values from the first one up to this position, which holds one.
+    #[cfg(any(test, feature = "explore"))]
+    fn places_until(&self, last: u64) -> Vec<*mut MaybeUninit<T>> {
+        let mut block = self.first.get();
+        let positions = self.popped.get()..=last;
+        let places = positions.map(|position| {
+            // SAFETY: *Filled*: the blocks from `first` on are linked, up to that of `pushed`, and this position comes before it.
+            let held = unsafe { &*block };
+            if place(position + 1) == 0 {
+                block = held.next.get();
+            }
+            held.at(position)
+        });
+        places.collect()
+    }
+
     /// The last block is full: the next position is in a new one.
     #[cold]
     #[inline(never)]
@@ -208,6 +258,26 @@ mod tests {
                 assert_eq!((queue.pushed() - queue.popped()) as usize, model.len());
             }
         }
+    }
+
+    #[test]
+    fn a_value_that_is_brought_forward_is_the_next_and_the_others_stay_in_their_order() {
+        for start in [0, BLOCK as u64 - 2] {
+            let queue = Fifo::from_position(start);
+            let mut model: VecDeque<Rc<usize>> = (0..3 * BLOCK).map(Rc::new).collect();
+            for value in &model {
+                queue.push(value.clone());
+            }
+            for index in [0, 1, 5, BLOCK + 3, 3 * BLOCK - 5, 7 * BLOCK] {
+                queue.bring_forward(index);
+                if let Some(value) = model.remove(index) {
+                    model.push_front(value);
+                }
+                assert_eq!(VecDeque::from(queue.copies()), model);
+                assert_eq!(queue.pop(), model.pop_front());
+            }
+        }
+        assert!(Fifo::<u8>::default().copies().is_empty());
     }
 
     #[test]

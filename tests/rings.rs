@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 68] = [
+const RINGS: [(&str, usize); 75] = [
     ("base", 800),
+    ("cells", 450),
     ("fifo", 450),
     ("lines", 450),
     ("wait_list", 450),
@@ -18,6 +19,7 @@ const RINGS: [(&str, usize); 68] = [
     ("foreign", 450),
     ("event", 800),
     ("trace", 800),
+    ("choices", 450),
     ("kept_waker", 450),
     ("mailbox", 800),
     ("room", 800),
@@ -69,13 +71,18 @@ const RINGS: [(&str, usize); 68] = [
     ("dump/tree", 450),
     ("dump", 800),
     ("watch", 800),
+    ("explored", 450),
     ("close", 450),
     ("run", 800),
     ("start", 450),
-    ("test_run", 450),
+    ("test_run", 800),
     ("host", 800),
     ("io", 450),
     ("recorder", 800),
+    ("explore/schedule", 800),
+    ("explore/one", 800),
+    ("explore/search", 800),
+    ("explore", 800),
 ];
 
 /// The one declared circle: a record knows its loop, and a loop owns its records. So every ring may name these two structs, which

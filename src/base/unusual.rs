@@ -20,6 +20,8 @@ impl Unusual {
     pub(crate) const WILL_BE_TRACED: u8 = 8;
     /// A task that is spawned is polled at once.
     pub(crate) const STARTS_EAGERLY: u8 = 16;
+    /// The loop asks what to do at each decision, in place of doing the first.
+    pub(crate) const IS_EXPLORED: u8 = 32;
 
     /// Whether any of these bits is set.
     #[inline]

@@ -413,6 +413,17 @@ impl Engine {
     }
 }
 
+#[cfg(feature = "explore")]
+impl Engine {
+    /// The ready queue has got another order: what was at its front may run last.
+    #[cold]
+    pub(crate) fn note_reordered(&self) {
+        if self.tasks.ready.popped() < self.deliveries.interrupted_until.get() {
+            self.note_interrupted();
+        }
+    }
+}
+
 /// Whether a task of this loop that a cancel has interrupted may not have run yet.
 #[inline]
 pub(crate) fn any_is_interrupted() -> bool {

@@ -69,6 +69,18 @@ impl ReadyQueue {
         Some(task)
     }
 
+    /// The entries, in their order. Some of these tasks may have ended.
+    #[cfg(feature = "explore")]
+    pub(crate) fn entries(&self) -> Vec<RecordRef> {
+        self.0.copies()
+    }
+
+    /// Moves an entry to the front: it is popped next.
+    #[cfg(feature = "explore")]
+    pub(crate) fn bring_forward(&self, index: usize) {
+        self.0.bring_forward(index);
+    }
+
     /// The position of the next push.
     pub(crate) fn next_position(&self) -> u64 {
         self.0.pushed()

@@ -101,7 +101,10 @@ impl Engine {
     }
 
     /// Whether this position was passed. One that is ahead of the next push is of another loop, in which the future was polled before.
+    /// Where the order is explored the queue is in none: there it has waited for its wake-up, and is ready.
     fn is_past(&self, position: u64) -> bool {
-        self.tasks.ready.has_passed(position) || position > self.next_position()
+        self.tasks.ready.has_passed(position)
+            || position > self.next_position()
+            || self.is_explored()
     }
 }

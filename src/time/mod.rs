@@ -9,11 +9,14 @@
 //! | `wheel` | timers in the order of their deadlines, each operation O(1) |
 //! | `action` | what a timer does, in eight bytes |
 //! | `traced` | timers of which an observer is told |
+//! | `explored` | timers of the same moment in another order |
 //! | `mod` (this file) | the loop's side of it |
 //!
-//! It stands on `base`, the kernel, `kept_waker`, `trace`, `clock` and `time/wheel`.
+//! It stands on `base`, the kernel, `choices`, `kept_waker`, `trace`, `clock` and `time/wheel`.
 
 mod action;
+#[cfg(feature = "explore")]
+mod explored;
 mod traced;
 mod wheel;
 

@@ -225,10 +225,13 @@ impl Engine {
         self.unusual.has(Unusual::IS_TRACED)
     }
 
-    /// Whether the polls of this turn are timed, or an observer is told of them.
+    /// Whether the polls of this turn are timed, an observer is told of them, or their order is explored.
     #[inline]
     pub(crate) fn watches_polls(&self) -> bool {
-        const BITS: u8 = Unusual::TIMES_POLLS | Unusual::IS_TRACED | Unusual::WILL_BE_TRACED;
+        const BITS: u8 = Unusual::TIMES_POLLS
+            | Unusual::IS_TRACED
+            | Unusual::WILL_BE_TRACED
+            | Unusual::IS_EXPLORED;
         self.unusual.has(BITS)
     }
 

@@ -12,22 +12,32 @@
 //! There is no attribute macro. A macro needs a crate of its own and a parser of Rust, which take longer to build than this crate,
 //! and saves one line of a test.
 //!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the run |
+//! | `verdict` | how it has ended, and what was reported in it |
+//! | `guide` | what follows it from outside: an exploration |
+//!
 //! It stands on `base`, `clock`, `error`, the kernel, `report`, `dump` and `run`.
 
+mod guide;
+mod verdict;
+
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::panic::{quietly, swallow, text_of};
-use crate::clock::VirtualClock;
 use crate::engine::Engine;
 use crate::error::RunError;
-use crate::report::{ExceptionContext, Failure};
 use crate::run::{EventLoop, EventLoopBuilder};
+use guide::AsIs;
+use verdict::Reports;
+
+pub(crate) use guide::Guide;
+pub(crate) use verdict::{Ended, Wrong};
 
 /// If only a handle or a foreign waker could wake the loop, and nothing has for so long in real time, the test fails.
 const QUIET: Duration = Duration::from_secs(60);
@@ -161,7 +171,7 @@ impl TestRun {
         TestRun::default()
     }
 
-    /// The test provokes a failure: one report is to contain this text, as [`ExceptionContext`] prints it, with the name of the
+    /// The test provokes a failure: one report is to contain this text, as [`ExceptionContext`](crate::ExceptionContext) prints it, with the name of the
     /// task and what it says. That report does not fail the test. The test fails if it does not come.
     ///
     /// Each call expects one report more, in any order. If a report contains the texts of several calls, it is taken for the one
@@ -261,47 +271,68 @@ impl TestRun {
     /// As [`run_test`].
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> F::Output {
-        let reports =
-            Rc::new(Reports { expected: RefCell::new(self.expected), ..Reports::default() });
+        match self.run_to_its_end(main, &AsIs) {
+            Ended::Passed(output) => output,
+            Ended::Panicked { panic, beside } => {
+                if let Some(verdict) = beside {
+                    eprintln!("beside the panic of `main`: {verdict}");
+                }
+                panic.resume();
+            }
+            Ended::Failed { verdict, .. } => panic!("{verdict}"),
+        }
+    }
+
+    /// The same, and says how it has ended.
+    #[track_caller]
+    pub(crate) fn run_to_its_end<F: Future>(self, main: F, guide: &dyn Guide) -> Ended<F::Output> {
+        let expected = RefCell::new(self.expected);
+        let is_quiet = guide.is_quiet();
+        let reports = Rc::new(Reports { expected, is_quiet, ..Reports::default() });
         let taking = reports.clone();
         let mut settings = self.event_loop;
-        settings.clock.get_or_insert_with(|| VirtualClock::new().into());
+        settings.clock.get_or_insert_with(|| guide.clock().into());
         settings.exception_handler.get_or_insert(Rc::new(move |context| taking.take(context)));
         settings.watch.stall_after.get_or_insert(QUIET);
         let mut event_loop = settings.build();
 
         let engine = event_loop.engine().clone();
+        guide.begins(&engine);
         let jumps = Jumps::at_most(self.max_jumps.unwrap_or(MOST_JUMPS));
-        let gives_up = || reports.is_endless.get() || jumps.are_too_many(&engine, &reports);
+        let gives_up = || {
+            reports.is_endless.get() || jumps.are_too_many(&engine, &reports) || guide.gives_up()
+        };
         let ended = event_loop.run_main(main, gives_up);
         let mut problems = Vec::new();
         match &ended {
-            Ok(_) if !self.may_leave_tasks => problems.extend(event_loop.forgotten_tasks()),
+            Ok(_) if !self.may_leave_tasks => {
+                let forgotten = event_loop.forgotten_tasks();
+                problems.extend(forgotten.map(|text| (Wrong::TasksLeft, text)));
+            }
             Ok(_) | Err(RunError::Panicked(_)) => {}
             Err(RunError::Cancelled(_)) if gives_up() => {} // the report says why
-            Err(error) => problems.push(error.to_string()),
+            Err(error) => problems.push((Wrong::of(error), error.to_string())),
         }
         let goes_on = matches!(ended, Ok(_) | Err(RunError::Panicked(_) | RunError::Cancelled(_)));
         if goes_on
             && !gives_up()
             && let Err(deadlock) = event_loop.cancel_all_unless(gives_up)
         {
-            problems.push(format!("in the clean-up after `main`: {deadlock}"));
+            let text = format!("in the clean-up after `main`: {deadlock}");
+            problems.push((Wrong::of(&deadlock), text));
         }
         drop(engine);
-        problems.extend(close(event_loop));
+        problems.extend(close(event_loop).into_iter().map(|text| (Wrong::Reported, text)));
         if let Err(RunError::Panicked(panic)) = ended {
             reports.expected.take(); // `main` did not come to all
-            if let Some(verdict) = reports.verdict(problems) {
-                eprintln!("beside the panic of `main`: {verdict}");
-            }
-            panic.resume();
+            return Ended::Panicked { panic, beside: reports.verdict(problems).map(|it| it.1) };
         }
         match (ended.ok(), reports.verdict(problems)) {
-            (Some(output), None) => output,
+            (Some(output), None) => Ended::Passed(output),
             (output, verdict) => {
                 quietly(|| drop(output)); // the test fails for another reason
-                panic!("{}", verdict.unwrap_or_default());
+                let (wrong, verdict) = verdict.unwrap_or((Wrong::Reported, String::new()));
+                Ended::Failed { wrong, verdict }
             }
         }
     }
@@ -376,73 +407,4 @@ fn close(event_loop: EventLoop) -> Vec<String> {
         swallow(payload);
     }
     problems
-}
-
-/// The reports of a test's run.
-#[derive(Default)]
-struct Reports {
-    /// The texts that are still expected.
-    expected: RefCell<Vec<String>>,
-    unexpected: RefCell<Vec<String>>,
-    /// The run would not end by itself.
-    is_endless: Cell<bool>,
-    /// The verdict has been given.
-    is_over: Cell<bool>,
-}
-
-impl Reports {
-    /// The exception handler.
-    fn take(&self, context: &ExceptionContext) {
-        let text = context.to_string();
-        if self.is_over.get() {
-            return eprintln!("after the end of a test: {text}");
-        }
-        let is_expected = self.take_expected(&text);
-        match context.failure {
-            Failure::OutlivesRun { .. } => self.is_endless.set(true),
-            Failure::Livelock { .. } | Failure::Stalled { .. } if !is_expected => {
-                self.is_endless.set(true);
-            }
-            // These are no failures by themselves.
-            Failure::SlowPoll { .. } | Failure::JumpedOverOutside { .. } if !is_expected => {
-                return eprintln!("{text}");
-            }
-            _ => {}
-        }
-        if !is_expected {
-            self.unexpected.borrow_mut().push(text);
-        }
-    }
-
-    /// Whether a report with this text is expected: then one fewer is.
-    fn take_expected(&self, text: &str) -> bool {
-        let mut expected = self.expected.borrow_mut();
-        let fitting = expected.iter().enumerate().filter(|(_, part)| text.contains(part.as_str()));
-        // Of several that are equal the first would do as well as the last.
-        let longest = fitting.max_by_key(|(_, part)| part.len()).map(|(index, _)| index);
-        longest.map(|index| expected.remove(index)).is_some()
-    }
-
-    /// What the test fails with; `None` if it does not fail.
-    fn verdict(&self, others: Vec<String>) -> Option<String> {
-        self.is_over.set(true);
-        let mut problems = mem::take(&mut *self.unexpected.borrow_mut());
-        problems.extend(others);
-        let missing =
-            self.expected.take().into_iter().map(|text| {
-                format!("no report says {text:?}, which `TestRun::expect_report` expects")
-            });
-        problems.extend(missing);
-        match &problems[..] {
-            [] => None,
-            [only] => Some(only.clone()),
-            several => {
-                let mut verdict = format!("{} things went wrong in this test", several.len());
-                for problem in several {
-                    let _ = write!(verdict, "\n- {problem}"); // into a string
-                }
-                Some(verdict)
-            }
-        }
-    }
 }

@@ -1,0 +1,290 @@
+//! **What an exploration says**: a summary, or the failure that it has found.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::shrink::shrunk;
+use super::{Order, Search, VARIABLE};
+use crate::explore::one::{Failure, Fault, Record};
+use crate::explore::schedule::{Clamped, Line, Point, printed};
+use crate::recorder::Recorder;
+
+/// So many of the last lines of a schedule are shown; of the others those that deviate.
+const LAST_LINES: usize = 12;
+
+/// So much of a message is shown.
+const MOST_OF_A_RESULT: usize = 120;
+
+/// What an exploration has seen that has found no failure.
+///
+/// # In asyncio
+/// There is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// How many runs were made, each in another order.
+    pub orders: u64,
+    /// The results, by their `Debug` text, each with the number of its orders.
+    pub outcomes: BTreeMap<String, u64>,
+    /// How many choices were taken, in all runs.
+    pub choice_points: u64,
+    /// The most choices of one run.
+    pub deepest: usize,
+    /// These were all orders.
+    pub is_complete: bool,
+    /// How many orders were left out, because they differ from another only in the order of steps that do not concern each other:
+    /// see [`only_shares_objects`](crate::explore::Exploration::only_shares_objects).
+    pub pruned: u64,
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, record: &Record) {
+        self.orders += 1;
+        self.choice_points += record.points.len() as u64;
+        self.deepest = self.deepest.max(record.points.len());
+        if let Ok(outcome) = &record.outcome {
+            *self.outcomes.entry(outcome.clone()).or_default() += 1;
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = if self.is_complete { ", which are all" } else { "" };
+        let (orders, outcomes) = (counted(self.orders, "order"), self.outcomes.len() as u64);
+        write!(f, "{orders}{all}; {}; ", counted(outcomes, "distinct result"))?;
+        write!(f, "{}, at most {} in a run", counted(self.choice_points, "choice"), self.deepest)?;
+        if self.pruned > 0 {
+            write!(f, "; {} cut short", counted(self.pruned, "order"))?;
+        }
+        for (outcome, orders) in self.outcomes.iter().take(8).filter(|_| outcomes > 1) {
+            let shown: String = outcome.chars().take(MOST_OF_A_RESULT).collect();
+            let rest = if shown.len() < outcome.len() { "…" } else { "" };
+            write!(f, "\n  {shown}{rest}: {}", counted(*orders, "order"))?;
+        }
+        if outcomes > 8 {
+            write!(f, "\n  … and {} more results", outcomes - 8)?;
+        }
+        Ok(())
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A failure that an exploration has found, and how to see it again.
+///
+/// # In asyncio
+/// There is none.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// What went wrong.
+    pub fault: Fault,
+    /// What is said about it.
+    pub message: String,
+    /// The seed of the run; `None` if the exploration has none.
+    pub seed: Option<u64>,
+    /// The number of the run, from 1 on. Zero if the schedule was given by `LOOPWHEEL_EXPLORE`.
+    pub order: u64,
+    /// The choices of the run that has failed.
+    pub choices: String,
+    /// The fewest choices with which it was seen to fail in the same way. With these it is run again.
+    pub shrunk: String,
+    /// What these choices do, in words: a line for each poll, and for each choice.
+    pub schedule: Vec<String>,
+    /// The line that runs it again.
+    pub rerun: String,
+    /// The page in which this run can be stepped through, if it could be written.
+    pub page: Option<PathBuf>,
+    /// How many of its choices deviate from the normal order, before and after shrinking, and how many choices there were.
+    deviations: [(usize, usize); 2],
+    /// Some lines of the schedule, as they are printed.
+    shown: Vec<String>,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.fault {
+            Fault::Panicked => "a panic",
+            Fault::Deadlock => "a deadlock",
+            Fault::TasksLeft => "tasks that are left",
+            Fault::Reported => "a failure",
+            Fault::Endless => "a run without end",
+            Fault::OutcomeDiffers => "a result that depends on the order",
+            Fault::NotRepeatable => "a program that does not repeat itself",
+        };
+        match (self.order, self.seed) {
+            (0, None) => write!(f, "the schedule of {VARIABLE} leads to {what}")?,
+            (order, None) => write!(f, "order {order} leads to {what}")?,
+            (order, Some(seed)) => write!(f, "order {order}, of seed {seed}, leads to {what}")?,
+        }
+        write!(f, ":\n{}", indented(&self.message))?;
+        let [(before, points), (after, shrunk_points)] = self.deviations;
+        if !self.shown.is_empty() {
+            write!(f, "\nits schedule, ")?;
+            if self.order == 0 {
+                write!(f, "with {after} of {shrunk_points} choices that are not the first:")?;
+            } else {
+                write!(
+                    f,
+                    "shrunk from {before} of {points} choices that are not the first to {after} of {shrunk_points}:"
+                )?;
+            }
+        }
+        for line in &self.shown {
+            write!(f, "\n  {line}")?;
+        }
+        if !self.rerun.is_empty() {
+            write!(f, "\nagain: {}", self.rerun)?;
+        }
+        if let Some(page) = &self.page {
+            write!(f, "\nstep by step: {}", page.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Found {}
+
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
+}
+
+fn deviations(points: &[Point]) -> (usize, usize) {
+    (points.iter().filter(|point| point.chosen > 0).count(), points.len())
+}
+
+impl Search<'_> {
+    /// A run has failed: shrinks it, and runs it once more with a recorder.
+    pub(super) fn found(
+        &self,
+        order: u64,
+        seed: Option<u64>,
+        failure: Failure,
+        points: &[Point],
+    ) -> Box<Found> {
+        let choices = printed(points);
+        let before = deviations(points);
+        if failure.fault == Fault::NotRepeatable {
+            return Box::new(Found {
+                fault: failure.fault,
+                message: failure.message,
+                seed,
+                order,
+                shrunk: choices.clone(),
+                choices,
+                schedule: Vec::new(),
+                rerun: String::new(),
+                page: None,
+                deviations: [before, before],
+                shown: Vec::new(),
+            });
+        }
+        let shrunk = shrunk(self, &failure, points);
+        let recorder = self.recorder();
+        let strategy = Box::new(Clamped(shrunk));
+        let order_of_last = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let record = self.judged((self.once)(order_of_last));
+        let message = match &record.outcome {
+            Err(again) if again.is_like(&failure) => again.message.clone(),
+            _ => format!(
+                "{}\n(this run could not be repeated: with the same choices the program has done something else)",
+                failure.message
+            ),
+        };
+        let failure = Failure { message, ..failure };
+        let mut found = self.found_again(&failure, &record, &recorder);
+        (found.order, found.seed, found.choices) = (order, seed, choices);
+        found.deviations[0] = before;
+        found
+    }
+
+    /// The run of a schedule that was given has failed.
+    pub(super) fn found_again(
+        &self,
+        failure: &Failure,
+        record: &Record,
+        recorder: &Recorder,
+    ) -> Box<Found> {
+        let choices = printed(&record.points);
+        let own = deviations(&record.points);
+        let page = page(self.settings.play_to.as_deref(), self.name);
+        let page = page.and_then(|page| write(recorder, &page).ok().map(|()| page));
+        Box::new(Found {
+            fault: failure.fault,
+            message: failure.message.clone(),
+            seed: None,
+            order: 0,
+            rerun: rerun(&choices, self.name),
+            shrunk: choices.clone(),
+            choices,
+            schedule: record.lines.iter().map(|line| line.text.clone()).collect(),
+            page,
+            deviations: [own, own],
+            shown: shown(&record.lines),
+        })
+    }
+
+    pub(super) fn recorder(&self) -> Recorder {
+        Recorder::new().title(self.name, "an order that was found by exploration").with_lines()
+    }
+}
+
+/// The line that runs a schedule again.
+fn rerun(choices: &str, name: &str) -> String {
+    let what = if name == "main" {
+        "cargo run".to_owned()
+    } else {
+        format!("cargo test {name} -- --exact")
+    };
+    format!("{VARIABLE}={choices} {what}")
+}
+
+/// The lines that deviate, and the last ones, with their numbers.
+fn shown(lines: &[Line]) -> Vec<String> {
+    let from = lines.len().saturating_sub(LAST_LINES);
+    let (mut shown, mut left_out) = (Vec::new(), 0);
+    for (at, line) in lines.iter().enumerate() {
+        if at < from && !line.deviates {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            shown.push(format!("     … {}", counted(left_out, "poll")));
+            left_out = 0;
+        }
+        let mark = if line.deviates { '>' } else { ' ' };
+        shown.push(format!("{mark}{:>4}. {}", at + 1, line.text));
+    }
+    shown
+}
+
+/// Where the page of a test is written: `explore` in cargo's target directory, if the program is there, or else in the system's
+/// directory for temporary files.
+fn page(folder: Option<&Path>, name: &str) -> Option<PathBuf> {
+    let folder = if let Some(folder) = folder {
+        folder.to_owned()
+    } else {
+        let program = std::env::current_exe().ok()?;
+        let target = program.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
+        let target = target.map_or_else(|| std::env::temp_dir().join("loopwheel"), Path::to_owned);
+        target.join("explore")
+    };
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
+    let name: String = name.chars().map(|it| if is_plain(it) { it } else { '.' }).collect();
+    Some(folder.join(format!("{}.html", name.replace("..", "."))))
+}
+
+fn write(recorder: &Recorder, page: &Path) -> io::Result<()> {
+    if let Some(folder) = page.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    recorder.write_player(io::BufWriter::new(File::create(page)?))
+}

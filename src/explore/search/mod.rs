@@ -1,0 +1,220 @@
+//! **The search**: one run after the other, until one fails.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the next run |
+//! | `shrink` | the same failure with fewer choices |
+//! | `found` | what is said at the end |
+//! | `progress` | what is shown meanwhile |
+//!
+//! It stands on `recorder`, `explore/schedule` and `explore/one`.
+
+mod found;
+mod progress;
+mod shrink;
+
+use std::cell::RefCell;
+use std::env;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::explore::one::{Failure, Fault, Limits, Record};
+use crate::explore::schedule::{
+    Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
+};
+use crate::recorder::Recorder;
+
+pub use found::{Found, Summary};
+use progress::Progress;
+
+/// Its value is the one schedule that is run.
+pub(crate) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+
+/// Which orders are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    All { limit: u64 },
+    Seeds { runs: u64 },
+    Pct { depth: u32, runs: u64 },
+}
+
+/// What is to be searched.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) how: How,
+    pub(crate) limits: Limits,
+    pub(crate) is_deterministic: bool,
+    pub(crate) shows_progress: Option<bool>,
+    pub(crate) play_to: Option<PathBuf>,
+}
+
+/// How a run is made: who decides, whether it is written down in words, who records it.
+pub(crate) struct Order<'a> {
+    pub(crate) strategy: Box<dyn Strategy>,
+    pub(crate) in_words: bool,
+    pub(crate) recorder: Option<&'a Recorder>,
+}
+
+/// The search of one exploration. `once` makes a run.
+pub(crate) struct Search<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) once: &'a dyn Fn(Order<'_>) -> Record,
+    /// The name of the test.
+    pub(crate) name: &'a str,
+    summary: Summary,
+    /// What the first run has returned.
+    pub(crate) first: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(
+        settings: &'a Settings,
+        once: &'a dyn Fn(Order<'_>) -> Record,
+        name: &'a str,
+    ) -> Search<'a> {
+        Search { settings, once, name, summary: Summary::default(), first: None }
+    }
+
+    pub(crate) fn go(mut self) -> Result<Summary, Box<Found>> {
+        match env::var(VARIABLE) {
+            Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
+            _ => match self.settings.how {
+                How::All { limit } if self.settings.limits.reduces => {
+                    self.all_that_differ(limit)?
+                }
+                How::All { limit } => self.all(limit)?,
+                How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
+                How::Pct { depth, runs } => {
+                    let steps = self.polls_of_normal_run();
+                    self.seeds(runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))?;
+                }
+            },
+        }
+        Ok(self.summary)
+    }
+
+    pub(crate) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
+        let record = (self.once)(Order { strategy, in_words: false, recorder: None });
+        self.judged(record)
+    }
+
+    /// If all results are to be equal, another one than the first is a failure.
+    pub(crate) fn judged(&self, mut record: Record) -> Record {
+        if self.settings.is_deterministic
+            && let (Some(first), Ok(outcome)) = (&self.first, &record.outcome)
+            && first != outcome
+        {
+            let message = format!(
+                "the result depends on the order: the first order gives {first}, this one {outcome}"
+            );
+            record.outcome = Err(Failure { fault: Fault::OutcomeDiffers, message });
+        }
+        record
+    }
+
+    /// Counts a run. If it has failed, that is what was found.
+    fn take(&mut self, seed: Option<u64>, record: Record) -> Result<Vec<Point>, Box<Found>> {
+        self.summary.add(&record);
+        match record.outcome {
+            Ok(outcome) => {
+                self.first.get_or_insert(outcome);
+                Ok(record.points)
+            }
+            Err(failure) => Err(self.found(self.summary.orders, seed, failure, &record.points)),
+        }
+    }
+
+    /// The same with those left out that differ from another in nothing that matters.
+    fn all_that_differ(&mut self, limit: u64) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.settings.shows_progress, limit);
+        let tree = Rc::new(RefCell::new(Tree::default()));
+        for _ in 0..limit {
+            let record = self.run(Box::new(Reduced::along(&tree)));
+            if record.is_cut {
+                self.summary.pruned += 1;
+            } else {
+                self.take(None, record)?;
+            }
+            progress.advance();
+            if !tree.borrow_mut().next() {
+                self.summary.is_complete = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Depth first: the last choice that has another option takes it, and those after it begin at zero again.
+    fn all(&mut self, limit: u64) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.settings.shows_progress, limit);
+        let mut next = Vec::new();
+        for _ in 0..limit {
+            let record = self.run(Box::new(Follow(next)));
+            next = self.take(None, record)?;
+            progress.advance();
+            while next.pop_if(|last| last.chosen + 1 == last.options).is_some() {}
+            let Some(last) = next.last_mut() else {
+                self.summary.is_complete = true;
+                break;
+            };
+            last.chosen += 1;
+        }
+        Ok(())
+    }
+
+    fn seeds(
+        &mut self,
+        runs: u64,
+        strategy: &dyn Fn(u64) -> Box<dyn Strategy>,
+    ) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.settings.shows_progress, runs);
+        for seed in 0..runs {
+            if self.first.is_none() && self.settings.is_deterministic {
+                let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
+                self.take(None, record)?;
+            }
+            let record = self.run(strategy(seed));
+            self.take(Some(seed), record)?;
+            progress.advance();
+        }
+        Ok(())
+    }
+
+    fn polls_of_normal_run(&self) -> u64 {
+        self.run(Box::new(Follow(Vec::new()))).polls
+    }
+
+    /// Runs the one schedule that the variable names.
+    fn again(&mut self, value: &str) -> Result<(), Box<Found>> {
+        let strategy: Box<dyn Strategy> = match value.strip_prefix("seed=").map(str::parse) {
+            Some(Ok(seed)) => match self.settings.how {
+                How::All { .. } => panic!(
+                    "{VARIABLE}={value}: this exploration is `all`, and has no seeds: give the choices"
+                ),
+                How::Seeds { .. } => Box::new(Random::of_seed(seed)),
+                How::Pct { depth, .. } => {
+                    Box::new(Pct::of_seed(seed, depth, self.polls_of_normal_run()))
+                }
+            },
+            Some(Err(_)) => panic!("{VARIABLE}={value}: the seed is no number"),
+            None => Box::new(Script(choices_of(value))),
+        };
+        if self.settings.is_deterministic {
+            self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
+        }
+        let recorder = self.recorder();
+        let order = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let record = self.judged((self.once)(order));
+        self.summary.add(&record);
+        match &record.outcome {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.found_again(failure, &record, &recorder)),
+        }
+    }
+}
+
+fn choices_of(value: &str) -> Vec<Expected> {
+    parse(value).unwrap_or_else(|wrong| {
+        panic!("{VARIABLE}={value}: {wrong}: it is the line that a failed exploration has printed")
+    })
+}
