@@ -171,6 +171,7 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+#[cfg_attr(not(feature = "explore"), allow(dead_code))]
 mod choices;
 mod clock;
 mod close;
@@ -185,6 +186,7 @@ mod event;
 mod exception_group;
 #[cfg(feature = "explore")]
 pub mod explore;
+#[cfg(feature = "explore")]
 mod explored;
 mod fifo;
 mod foreign;

@@ -38,6 +38,7 @@ impl Engine {
     ) -> usize {
         for polled in 1..=max_polls {
             if is_watched {
+                #[cfg(feature = "explore")]
                 if self.is_explored() {
                     self.explore_next_poll();
                 }
