@@ -76,6 +76,10 @@ impl fmt::Display for Candidate {
 pub(crate) trait Chooser {
     /// Which of this many options is taken; there are two or more. `candidates` says what they are, if they are tasks.
     fn choose(&self, kind: Kind, options: usize, candidates: &[Candidate]) -> usize;
+    /// What followed from the last poll is done, and the next one is about to be chosen.
+    fn step_is_over(&self);
+    /// Each turn makes one poll, so that it does not matter how many tasks were ready when it began.
+    fn wants_short_turns(&self) -> bool;
     /// A poll begins.
     fn polls(&self, candidate: &Candidate);
     /// Whether it wants to be asked for a cancel of this task.

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 72] = [
+const RINGS: [(&str, usize); 73] = [
     ("base", 800),
+    ("cells", 450),
     ("fifo", 450),
     ("wait_list", 450),
     ("reason", 800),

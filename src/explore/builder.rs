@@ -38,6 +38,7 @@ pub struct Exploration {
     pub(super) how: How,
     limits: Limits,
     pub(super) is_deterministic: bool,
+    shares_only_objects: bool,
     pub(super) shows_progress: Option<bool>,
     pub(super) play_to: Option<PathBuf>,
     test: Option<Settings>,
@@ -50,6 +51,7 @@ impl Exploration {
             how,
             limits,
             is_deterministic: false,
+            shares_only_objects: false,
             shows_progress: None,
             play_to: None,
             test: None,
@@ -158,6 +160,48 @@ impl Exploration {
         self
     }
 
+    /// Leaves out orders that differ from another one only in polls that do not concern each other, so that [`all`](super::all) reaches
+    /// further: of two tasks that each have a lock of their own, one order is enough. It is a promise of the test's: its tasks
+    /// influence each other only by what this crate has, such as tasks, locks, queues and events. State of its own that several tasks
+    /// use, such as an `Rc<Cell>` or a channel of another crate, is to be [touched](super::touch) in each poll that uses it; or it is
+    /// as if these polls did not concern each other, and an order that matters may be left out.
+    ///
+    /// It has no effect on explorations with [`cancels`](Exploration::cancels) or [`early_timers`](Exploration::early_timers), which may
+    /// come before any poll, nor on [`seeds`](super::seeds) and [`pct`](super::pct). Time in the loop is made a little finer: each turn makes one poll.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use loopwheel::{create_task, explore, sync::Lock, yield_now};
+    ///
+    /// let main = || async {
+    ///     let tasks = [0, 1, 2].map(|_| {
+    ///         create_task(async {
+    ///             let lock = Lock::new(); // one for each task
+    ///             let _held = lock.acquire().await;
+    ///             yield_now().await;
+    ///         })
+    ///     });
+    ///     for task in tasks {
+    ///         task.await.unwrap();
+    ///     }
+    /// };
+    /// let (each, reduced) = (explore::all(10_000), explore::all(10_000).only_shares_objects());
+    /// let (each, reduced) = (each.run(main), reduced.run(main));
+    /// assert!(each.is_complete && reduced.is_complete);
+    /// assert!(reduced.orders + reduced.pruned < each.orders);
+    /// ```
+    pub fn only_shares_objects(mut self) -> Exploration {
+        self.shares_only_objects = true;
+        self
+    }
+
+    /// Whether orders are left out.
+    pub(super) fn reduces(&self) -> bool {
+        let is_plain = self.limits.cancels == 0 && self.limits.early_timers == 0;
+        self.shares_only_objects && is_plain && matches!(self.how, How::All { .. })
+    }
+
     /// A run that has not ended after so many polls fails; without this call, after a hundred thousand. A poll that does not return
     /// is not noticed.
     ///
@@ -250,7 +294,8 @@ impl Exploration {
         let called_at = Location::caller();
         let once = |order: Order<'_>| -> Record {
             let Order { strategy, in_words, recorder } = order;
-            let chooser = Rc::new(Recording::new(strategy, self.limits.clone(), in_words));
+            let limits = Limits { reduces: self.reduces(), ..self.limits.clone() };
+            let chooser = Rc::new(Recording::new(strategy, limits, in_words));
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
             run_once(&main, called_at, test, &chooser, recorder)
         };

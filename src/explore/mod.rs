@@ -45,7 +45,7 @@
 //! arrives is decided outside: see below.
 //!
 //! # What is looked for
-//! Each run is a [`TestRun`]. So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
+//! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
 //! what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
 //! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic).
 //!
@@ -98,7 +98,7 @@
 //! | `found` | what is said at the end |
 //! | `progress` | what is shown meanwhile |
 //!
-//! It stands on `base`, the kernel, `choices`, `recorder`, `test_run`, `explore/schedule` and `explore/one`.
+//! It stands on `base`, `cells`, the kernel, `choices`, `recorder`, `test_run`, `explore/schedule` and `explore/one`.
 
 mod builder;
 mod found;
@@ -108,6 +108,7 @@ mod schedule;
 mod search;
 mod shrink;
 
+use crate::cells::note;
 use crate::choices::Kind;
 use crate::engine::Engine;
 use crate::kernel::current::with_current_loop;
@@ -254,6 +255,42 @@ pub fn choose(options: usize) -> usize {
     }
     let chooser = with_current_loop(Engine::chooser).flatten();
     chooser.map_or(0, |chooser| chooser.choose(Kind::User, options, &[]))
+}
+
+/// The task that is polled uses state of the program's own that has this name: for explorations of a program that else
+/// [shares only objects](Exploration::only_shares_objects). Polls that touch the same name are explored in both orders. Without an
+/// exploration it does nothing.
+///
+/// # Examples
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use loopwheel::{create_task, explore};
+///
+/// let summary = explore::all(100).only_shares_objects().run(|| async {
+///     let last = Rc::new(Cell::new(0));
+///     let tasks = [1, 2].map(|number| {
+///         let last = last.clone();
+///         create_task(async move {
+///             explore::touch("last");
+///             last.set(number);
+///         })
+///     });
+///     for task in tasks {
+///         task.await.unwrap();
+///     }
+///     last.get()
+/// });
+/// assert_eq!(summary.outcomes.len(), 2);
+/// ```
+///
+/// # In asyncio
+/// There is none.
+pub fn touch(name: &str) {
+    // FNV-1a: of two names with the same number both orders are explored, too.
+    let number = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |number, byte| {
+        (number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    note(number | 3);
 }
 
 /// Whether the running loop is one that is explored.

@@ -1,12 +1,16 @@
 //! **The search**: one run after the other, until one fails.
 
+use std::cell::RefCell;
 use std::env;
+use std::rc::Rc;
 
 use super::builder::{Exploration, How};
 use super::found::{Found, Summary};
 use super::one::{Failure, Fault, Record};
 use super::progress::Progress;
-use super::schedule::{Expected, Follow, Pct, Point, Random, Script, Strategy, parse};
+use super::schedule::{
+    Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
+};
 use crate::recorder::Recorder;
 
 /// Its value is the one schedule that is run.
@@ -43,6 +47,7 @@ impl<'a> Search<'a> {
         match env::var(VARIABLE) {
             Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
             _ => match self.exploration.how {
+                How::All { limit } if self.exploration.reduces() => self.all_that_differ(limit)?,
                 How::All { limit } => self.all(limit)?,
                 How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
                 How::Pct { depth, runs } => {
@@ -83,6 +88,26 @@ impl<'a> Search<'a> {
             }
             Err(failure) => Err(self.found(self.summary.orders, seed, failure, &record.points)),
         }
+    }
+
+    /// The same with those left out that differ from another in nothing that matters.
+    fn all_that_differ(&mut self, limit: u64) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.exploration.shows_progress, limit);
+        let tree = Rc::new(RefCell::new(Tree::default()));
+        for _ in 0..limit {
+            let record = self.run(Box::new(Reduced::along(&tree)));
+            if record.is_cut {
+                self.summary.pruned += 1;
+            } else {
+                self.take(None, record)?;
+            }
+            progress.advance();
+            if !tree.borrow_mut().next() {
+                self.summary.is_complete = true;
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Depth first: the last choice that has another option takes it, and those after it begin at zero again.

@@ -74,6 +74,7 @@ pub fn try_current_task() -> Result<TaskRef, NoCurrentTask> {
 /// `asyncio.all_tasks()`, which returns a set.
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskRef> {
+    crate::cells::look_at_everything();
     running_loop().tasks().into_iter().map(TaskRef::new).collect()
 }
 

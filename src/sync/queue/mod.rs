@@ -13,11 +13,12 @@ mod heap;
 mod lines;
 mod store;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::RefMut;
 use std::collections::VecDeque;
 use std::fmt;
 
 use crate::base::panic::{FirstPanic, quietly};
+use crate::cells::{Cell, RefCell};
 use crate::waiting::{Wait, Waiters};
 use lines::{GETTERS, JOINERS, Of, PUTTERS};
 

@@ -20,11 +20,11 @@ mod bounded;
 mod many;
 mod owned;
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use crate::cells::{Cell, RefCell};
 use crate::object::{Line, State, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters, WouldWait};
