@@ -49,7 +49,7 @@ macro_rules! lessons {
     };
 }
 
-// All but the two that are recorded in another way: L09 has threads, and of L30 a part is recorded.
+// All but the three that are recorded in another way: L09 has threads, of L30 a part is recorded, of L33 what it explores.
 lessons! {
     l01_three_users l02_api_calls l03_weather_gathered l04_weather_grouped l05_fail_gathered_or_grouped
     l06_partial_success l07_sequential_or_concurrent l08_a_failure_cancels_the_siblings l10_named_and_cancelled

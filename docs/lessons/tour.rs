@@ -10,6 +10,8 @@
 //! cargo run -p lessons -- play L22      every step of the loop, as text
 //! cargo run -p lessons --features record -- record L22
 //!                                           a page to step through in a browser
+//! cargo run -p lessons --features explore -- L33
+//!                                           the one lesson that needs a feature
 //! ```
 //!
 //! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
@@ -43,19 +45,23 @@ mod record;
 
 /// Declares the modules of the lessons and the table of them.
 macro_rules! lessons {
-    ($($id:ident $title:literal $module:ident;)*) => {
+    ($($(#[$gate:meta])? $id:ident $title:literal $module:ident;)*) => {
         $(
+            $(#[$gate])?
             #[allow(dead_code, unreachable_pub)] // their `main` is for when they are run alone
             mod $module;
         )*
 
         const LESSONS: &[Lesson] = &[
-            $(Lesson {
-                id: stringify!($id),
-                title: $title,
-                module: stringify!($module),
-                run: || Box::pin($module::lesson()),
-            },)*
+            $(
+                $(#[$gate])?
+                Lesson {
+                    id: stringify!($id),
+                    title: $title,
+                    module: stringify!($module),
+                    run: || Box::pin($module::lesson()),
+                },
+            )*
         ];
     };
 }
@@ -94,6 +100,8 @@ lessons! {
     L30 "a crawl of a thousand"          l30_a_crawl_of_a_thousand;
     L31 "a limit beside a task"          l31_a_limit_beside_a_task;
     L32 "a handle in a select! loop"     l32_a_handle_in_a_select_loop;
+    #[cfg(feature = "explore")] // it takes some twenty crates more
+    L33 "every order"                    l33_every_order;
 }
 
 struct Lesson {
@@ -135,6 +143,7 @@ const NEXT: &str = "
 That was the tour. What next?
   one lesson, in real time     cargo run --bin l22_clean_up_on_cancel     (its source: docs/lessons)
   every step of the loop       open docs/players/index.html in a browser
+  a test in every order        cargo run -p lessons --features explore -- L33     (and docs/exploring.md)
   a program of your own        cargo new hello; cd hello; cargo add loopwheel --path <where this is>
   coming from asyncio          docs/from-asyncio.md
   how it works inside          docs/engine.md";
@@ -203,11 +212,17 @@ fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::
 
 fn find(id: &str) -> Result<&'static Lesson, lexopt::Error> {
     let found = LESSONS.iter().find(|lesson| lesson.id.eq_ignore_ascii_case(id));
+    if found.is_none() && id.eq_ignore_ascii_case("L33") {
+        return Err("L33 needs a feature: cargo run -p lessons --features explore -- L33".into());
+    }
     found.ok_or_else(|| format!("there is no lesson '{id}'").into())
 }
 
 fn list() -> String {
-    let lines: Vec<_> = LESSONS.iter().map(|l| format!("  {}  {}", l.id, l.title)).collect();
+    let mut lines: Vec<_> = LESSONS.iter().map(|l| format!("  {}  {}", l.id, l.title)).collect();
+    if cfg!(not(feature = "explore")) {
+        lines.push("  L33  every order (with `--features explore`)".to_owned());
+    }
     lines.join("\n")
 }
 

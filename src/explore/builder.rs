@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::fmt::{self, Debug};
 use std::future::Future;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread;
@@ -274,11 +275,12 @@ impl Exploration {
         let mut settings = self.settings.clone();
         settings.limits.reduces = self.reduces();
         let limits = &settings.limits;
+        let called_at = Location::caller();
         let once = |order: Order<'_>| -> Record {
             let Order { strategy, in_words, recorder } = order;
             let chooser = Rc::new(Recording::new(strategy, limits.clone(), in_words));
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
-            run_once(&main, test, &chooser, recorder)
+            run_once(&main, called_at, test, &chooser, recorder)
         };
         Search::new(&settings, &once, &name_of_test::<M>()).go()
     }

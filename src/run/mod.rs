@@ -136,20 +136,19 @@ impl EventLoop {
     /// [`RunError`].
     #[track_caller]
     pub fn try_run_until_complete<F: Future>(&mut self, main: F) -> Result<F::Output, RunError> {
-        self.run_main(main, || false)
+        self.run_main(main, Location::caller(), || false)
     }
 
     /// The same, until `gives_up` says so after a turn: then `main` is dropped, and counts as cancelled.
-    #[track_caller]
     pub(crate) fn run_main<F: Future>(
         &mut self,
         main: F,
+        called_at: &'static Location<'static>,
         gives_up: impl Fn() -> bool,
     ) -> Result<F::Output, RunError> {
         if current::running().is_some() {
             return Err(RunError::AlreadyRunning);
         }
-        let called_at = Location::caller();
         let run_over = Reason::own(Cause::RunOver, Some(called_at));
         self.engine.enter(|| {
             self.engine.spawn_main(main, called_at, |main| {

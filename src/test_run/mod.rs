@@ -24,7 +24,7 @@ mod guide;
 mod verdict;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -271,7 +271,7 @@ impl TestRun {
     /// As [`run_test`].
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> F::Output {
-        match self.run_to_its_end(main, &AsIs) {
+        match self.run_to_its_end(main, Location::caller(), &AsIs) {
             Ended::Passed(output) => output,
             Ended::Panicked { panic, beside } => {
                 if let Some(verdict) = beside {
@@ -283,9 +283,14 @@ impl TestRun {
         }
     }
 
-    /// The same, and says how it has ended.
+    /// The same, and says how it has ended. `main` is spawned at `called_at`.
     #[track_caller]
-    pub(crate) fn run_to_its_end<F: Future>(self, main: F, guide: &dyn Guide) -> Ended<F::Output> {
+    pub(crate) fn run_to_its_end<F: Future>(
+        self,
+        main: F,
+        called_at: &'static Location<'static>,
+        guide: &dyn Guide,
+    ) -> Ended<F::Output> {
         let expected = RefCell::new(self.expected);
         let is_quiet = guide.is_quiet();
         let reports = Rc::new(Reports { expected, is_quiet, ..Reports::default() });
@@ -302,7 +307,7 @@ impl TestRun {
         let gives_up = || {
             reports.is_endless.get() || jumps.are_too_many(&engine, &reports) || guide.gives_up()
         };
-        let ended = event_loop.run_main(main, gives_up);
+        let ended = event_loop.run_main(main, called_at, gives_up);
         let mut problems = Vec::new();
         match &ended {
             Ok(_) if !self.may_leave_tasks => {

@@ -16,7 +16,7 @@ pub(crate) mod panics;
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 use crate::base::panic::{swallow, text_of};
@@ -81,9 +81,10 @@ pub(crate) struct Record {
     pub(crate) is_cut: bool,
 }
 
-/// Runs `main` once.
+/// Runs `main` once. Its task is spawned at `called_at`: the exploration's call.
 pub(crate) fn run_once<F, T>(
     main: &dyn Fn() -> F,
+    called_at: &'static Location<'static>,
     test: TestRun,
     chooser: &Rc<Recording>,
     recorder: Option<&Recorder>,
@@ -95,7 +96,7 @@ where
     let guided = Guided { chooser, recorder };
     let _silent = panics::silent();
     // The call of `main` is in the run too: it may panic, or ask for the running loop.
-    let run = || test.run_to_its_end(async { main().await }, &guided);
+    let run = || test.run_to_its_end(async { main().await }, called_at, &guided);
     if chooser.reduces() {
         start_noting();
     }
