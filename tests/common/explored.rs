@@ -49,6 +49,19 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
+    let summary = explore::pct(3, 150).cancels(2).run(main);
+    println!("{summary}");
+    summary
+}
+
+/// The same, with limits that expire early.
+#[track_caller]
+pub fn samples_with_time<M, F, T>(main: M) -> Summary
+where
+    M: Fn() -> F,
+    F: Future<Output = T>,
+    T: Debug,
+{
     let summary = explore::pct(3, 150).cancels(2).early_timers(1).run(main);
     println!("{summary}");
     summary
