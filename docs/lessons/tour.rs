@@ -12,6 +12,8 @@
 //!                                           a page to step through in a browser
 //! cargo run -p lessons --features explore -- L33
 //!                                           the one lesson that needs a feature
+//! cargo run -p lessons --features explore -- explore
+//!                                           which lessons depend on the order of their tasks
 //! ```
 //!
 //! Each line of a lesson is shown with the time on the loop's clock. The lessons do not know that: they print with
@@ -22,7 +24,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{self, ExitCode};
 
@@ -40,6 +42,9 @@ macro_rules! println {
     };
 }
 
+#[cfg(feature = "explore")]
+#[path = "tour/explore.rs"]
+mod explore;
 #[path = "tour/record.rs"]
 mod record;
 
@@ -116,6 +121,7 @@ enum Request {
     Run { lessons: Vec<&'static Lesson>, real: bool },
     Play { lessons: Vec<&'static Lesson> },
     Record { lessons: Vec<&'static Lesson>, folder: PathBuf },
+    Explore { page: PathBuf },
     List,
     Help,
 }
@@ -124,16 +130,18 @@ const HELP: &str = "\
 Usage: tour [--real] [LESSON]...
        tour play [LESSON]...
        tour record [--to FOLDER] [LESSON]...
+       tour explore [--to FILE]
 
 Runs the lessons that are named (L22, l23), or all of them.
 
 Commands:
   play           shows every step of the loop, as text
   record         writes a page for each lesson, in which a browser can step through it
+  explore        runs all lessons in other orders, and writes what comes of it
 
 Options:
   --real         on the real clock; else on the virtual one, which waits for nothing
-  --to FOLDER    where to write the pages; docs/players if nothing is said
+  --to PATH      where to write; docs/players or docs/exploring/lessons.md if nothing is said
   --list         show the lessons there are
   -h, --help     show this text
 ";
@@ -172,6 +180,12 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
+        Ok(Request::Explore { page }) => {
+            if let Err(error) = write_explored(&page) {
+                eprintln!("tour: {}: {error}", page.display());
+                return ExitCode::FAILURE;
+            }
+        }
         Ok(Request::List) => print(format_args!("{}", list())),
         Ok(Request::Help) => print(format_args!("{}", HELP.trim_end())),
         Err(error) => {
@@ -184,15 +198,18 @@ fn main() -> ExitCode {
 
 fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::Error> {
     let (mut chosen, mut real, mut list) = (vec![], false, false);
-    let (mut command, mut folder) = (None, PathBuf::from("docs/players"));
+    let (mut command, mut to) = (None, None);
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("real") => real = true,
             Long("list") => list = true,
-            Long("to") => folder = parser.value()?.into(),
+            Long("to") => to = Some(PathBuf::from(parser.value()?)),
             Short('h') | Long("help") => return Ok(Request::Help),
-            Value(word) if command.is_none() && (word == "play" || word == "record") => {
+            Value(word)
+                if command.is_none()
+                    && (word == "play" || word == "record" || word == "explore") =>
+            {
                 command = Some(word);
             }
             Value(id) => chosen.push(find(&id.string()?)?),
@@ -205,7 +222,10 @@ fn request(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::
     let lessons = if chosen.is_empty() { LESSONS.iter().collect() } else { chosen };
     Ok(match command {
         Some(command) if command == "play" => Request::Play { lessons },
-        Some(_) => Request::Record { lessons, folder },
+        Some(command) if command == "explore" => {
+            Request::Explore { page: to.unwrap_or_else(|| "docs/exploring/lessons.md".into()) }
+        }
+        Some(_) => Request::Record { lessons, folder: to.unwrap_or_else(|| "docs/players".into()) },
         None => Request::Run { lessons, real },
     })
 }
@@ -226,9 +246,23 @@ fn list() -> String {
     lines.join("\n")
 }
 
+#[cfg(feature = "explore")]
+fn write_explored(page: &Path) -> io::Result<()> {
+    std::fs::write(page, explore::page(LESSONS))?;
+    print(format_args!("{}", page.display()));
+    Ok(())
+}
+
+#[cfg(not(feature = "explore"))]
+fn write_explored(_page: &Path) -> io::Result<()> {
+    Err(io::Error::other("it needs a feature: cargo run -p lessons --features explore -- explore"))
+}
+
 /// Prints a line of a lesson, with the loop's time; and tells it to the observer of the loop, if there is one.
 fn say(line: &str) {
     note(line);
+    #[cfg(feature = "explore")]
+    explore::keep(line);
     if !record::is_silent() {
         print(format_args!("{:>6.2}  {line}", loopwheel::now()));
     }

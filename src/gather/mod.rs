@@ -83,7 +83,8 @@ pub fn gather<I: IntoGather<M>, M>(futures: I) -> Gather<I::Children> {
 /// `map_err` converts. [`return_exceptions`](Gather::return_exceptions) gives every result, and no error ends it.
 ///
 /// # Cancellation
-/// As with [`gather`].
+/// As with [`gather`]. If a child had failed before, and this was not polled since, the others are cancelled and its error comes
+/// out in place of the cancel, as in asyncio.
 ///
 /// # Errors
 /// The first error of a child.

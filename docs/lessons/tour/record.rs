@@ -18,8 +18,16 @@ pub(crate) fn is_silent() -> bool {
     IS_SILENT.get()
 }
 
+/// Runs lessons whose lines are not printed.
+pub(crate) fn in_silence<T>(run: impl FnOnce() -> T) -> T {
+    IS_SILENT.set(true);
+    let output = run();
+    IS_SILENT.set(false);
+    output
+}
+
 /// The lesson; of the crawl of a thousand a hundred, which a page can show. One of them fails.
-fn shown(lesson: &Lesson) -> Pin<Box<dyn Future<Output = ()>>> {
+pub(crate) fn shown(lesson: &Lesson) -> Pin<Box<dyn Future<Output = ()>>> {
     if lesson.id == "L30" {
         return Box::pin(super::l30_a_crawl_of_a_thousand::crawl(151..=250));
     }
@@ -30,9 +38,7 @@ fn shown(lesson: &Lesson) -> Pin<Box<dyn Future<Output = ()>>> {
 fn record(lesson: &Lesson, recorder: Recorder) -> Recorder {
     let recorder = recorder.title(lesson.id, lesson.title);
     let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
-    IS_SILENT.set(true);
-    event_loop.build().run(shown(lesson));
-    IS_SILENT.set(false);
+    in_silence(|| event_loop.build().run(shown(lesson)));
     recorder
 }
 
