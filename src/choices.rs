@@ -52,7 +52,7 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn of(record: &RecordRef) -> Candidate {
         let name = record.cold_if_any().and_then(|cold| cold.name.borrow().clone());
-        let (id, serial, spawned_at) = (record.id, record.serial, record.spawned_at);
+        let (id, serial, spawned_at) = (record.id, record.serial, record.spawned_at());
         Candidate { id, serial, name, spawned_at }
     }
 
