@@ -35,7 +35,7 @@ async fn order_of(names: &'static [&'static str]) -> String {
 
 /// Where pages go that are looked at.
 fn folder(name: &str) -> PathBuf {
-    let folder = env::temp_dir().join(format!("loopwheel-explore-{}-{name}", std::process::id()));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("explore-{name}"));
     _ = fs::remove_dir_all(&folder);
     folder
 }
