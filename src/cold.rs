@@ -83,8 +83,10 @@ impl ColdOrReason {
         if word.addr() & COLD == 0 {
             return None;
         }
-        // SAFETY: *Either*: it is the pointer of a box, which stays as long as this word.
-        Some(unsafe { &*word.map_addr(|address| address - COLD).cast::<Cold>() })
+        // SAFETY: *Either*: it is the pointer of a box, with the tag. (With `map_addr` the compiler would ask whether it is null.)
+        let cold = unsafe { word.byte_sub(COLD) }.cast::<Cold>();
+        // SAFETY: *Either*: the box stays as long as this word.
+        Some(unsafe { &*cold })
     }
 
     #[inline]
