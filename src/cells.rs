@@ -8,6 +8,8 @@
 //!
 //! It stands on std.
 
+pub(crate) use std::cell::RefMut;
+
 #[cfg(not(feature = "explore"))]
 pub(crate) use std::cell::{Cell, OnceCell, RefCell};
 

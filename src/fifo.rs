@@ -265,7 +265,9 @@ mod tests {
         for start in [0, BLOCK as u64 - 2] {
             let queue = Fifo::from_position(start);
             let mut model: VecDeque<Rc<usize>> = (0..3 * BLOCK).map(Rc::new).collect();
-            model.iter().for_each(|value| queue.push(value.clone()));
+            for value in &model {
+                queue.push(value.clone());
+            }
             for index in [0, 1, 5, BLOCK + 3, 3 * BLOCK - 5, 7 * BLOCK] {
                 queue.bring_forward(index);
                 if let Some(value) = model.remove(index) {
@@ -275,7 +277,7 @@ mod tests {
                 assert_eq!(queue.pop(), model.pop_front());
             }
         }
-        assert_eq!(Fifo::<u8>::default().copies(), []);
+        assert!(Fifo::<u8>::default().copies().is_empty());
     }
 
     #[test]

@@ -147,6 +147,7 @@
 //! | `recorder` | a run that is kept, and shown |
 //! | `explore/schedule` | the decisions of an explored run, and who takes them (a feature) |
 //! | `explore/one` | one explored run |
+//! | `explore/search` | one run after the other, and what is said |
 //! | `explore` | a test in every order |
 //!
 //! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:

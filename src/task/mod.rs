@@ -10,7 +10,7 @@
 //! | `shared` | a handle that can be cloned |
 //! | `reference` | what every task can do, whatever the type of its outcome |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `task_local`, `cancel` and `join`.
+//! It stands on `base`, `cells`, `reason`, `error`, the kernel, `task_local`, `cancel` and `join`.
 
 mod handle;
 mod reference;

@@ -16,7 +16,7 @@
 //! | `mod` (this file) | the set that users hold |
 //! | `state` | its tasks, and the order in which they end |
 //!
-//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `trace`, `kept_waker`, `delivery`, `join`, `task`,
+//! It stands on `base`, `cells`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `trace`, `kept_waker`, `delivery`, `join`, `task`,
 //! `spawning`, `sync` and `limited`.
 
 mod state;

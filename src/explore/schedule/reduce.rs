@@ -155,7 +155,10 @@ fn number(id: Id) -> u64 {
 /// The observer of a run: notes the tasks that are concerned.
 pub(crate) fn note_event(event: &Event<'_>) {
     match &event.what {
-        What::Ended { task: Id::Task(1), .. } => note_all(), // the run ends
+        // With the main task the run ends; and what comes from outside may be anything.
+        What::Ended { task: Id::Task(1), .. } | What::RemoteWake { .. } | What::Reported { .. } => {
+            note_all();
+        }
         What::Ended { .. } => note(ENDS),
         What::PollBegan { task, .. }
         | What::Woken { task, .. }
@@ -175,7 +178,6 @@ pub(crate) fn note_event(event: &Event<'_>) {
             | Wait::Object { .. } => {}
             Wait::Other { .. } => note_all(),
         },
-        What::RemoteWake { .. } | What::Reported { .. } => note_all(),
         _ => {}
     }
 }

@@ -14,7 +14,7 @@
 //! | `owned` | permits that keep their semaphore |
 //! | `bounded` | a semaphore that cannot have more permits than it began with |
 //!
-//! It stands on `wait_list`, `object`, `trace` and `waiting`.
+//! It stands on `cells`, `wait_list`, `object`, `trace` and `waiting`.
 
 mod bounded;
 mod many;
