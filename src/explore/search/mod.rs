@@ -80,7 +80,7 @@ impl<'a> Search<'a> {
             Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
             _ => match self.settings.how {
                 How::All { limit } if self.settings.limits.reduces => {
-                    self.all_that_differ(limit)?
+                    self.all_that_differ(limit)?;
                 }
                 How::All { limit } => self.all(limit)?,
                 How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
