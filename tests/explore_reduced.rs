@@ -150,7 +150,7 @@ fn each_result_that_there_is_in_all_orders_is_seen() {
         let mut dice = Dice(seed);
         let tasks = 2 + dice.below(2);
         let operations: Vec<Vec<u64>> =
-            (0..tasks).map(|_| (0..1 + dice.below(2)).map(|_| dice.below(22)).collect()).collect();
+            (0..tasks).map(|_| (0..=dice.below(2)).map(|_| dice.below(22)).collect()).collect();
         let how_awaited = dice.below(3);
         let main = || program(operations.clone(), how_awaited);
         // A cancel may lose what another one waits for, so any failure is a result, too.
