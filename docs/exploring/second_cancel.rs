@@ -39,7 +39,7 @@ impl Pool {
 
 /// Never ends by itself.
 async fn serve() {
-    pending().await
+    pending::<()>().await;
 }
 
 async fn say_goodbye() {
