@@ -6,7 +6,8 @@
 //! with more than one option the chooser says which one is taken. Option zero is what the loop does by itself, so a chooser that
 //! always returns zero changes nothing.
 //!
-//! A loop without a chooser runs none of this, and tests nothing for it: the byte with the bit is tested anyway.
+//! A loop without a chooser runs none of this, and tests nothing for it: the byte with the bit is tested anyway. All that asks is
+//! compiled only with the feature `explore`.
 //!
 //! What it does not do: it takes no decision (`explore/` does), and it does not know what an option means. `explored` asks before each
 //! poll, `time` when several timers fire at once, and the program by `explore::choose`.
@@ -26,7 +27,6 @@ use crate::kernel::record::RecordRef;
 
 /// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "explore"), allow(dead_code))]
 pub(crate) enum Kind {
     /// Which of the ready tasks is polled next. The candidates are in the order of their wake-ups.
     Ready,
@@ -42,7 +42,6 @@ pub(crate) enum Kind {
 
 /// A task, or a callback, that a decision is about.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "explore"), allow(dead_code))]
 pub(crate) struct Candidate {
     pub(crate) id: TaskId,
     pub(crate) serial: u32,
@@ -58,7 +57,6 @@ impl Candidate {
     }
 
     /// Whether this is the same task in another run of the same program.
-    #[cfg(feature = "explore")]
     pub(crate) fn is_like(&self, other: &Candidate) -> bool {
         self.serial == other.serial && self.spawned_at == other.spawned_at
     }
@@ -78,6 +76,10 @@ impl fmt::Display for Candidate {
 pub(crate) trait Chooser {
     /// Which of this many options is taken; there are two or more. `candidates` says what they are, if they are tasks.
     fn choose(&self, kind: Kind, options: usize, candidates: &[Candidate]) -> usize;
+    /// What followed from the last poll is done, and the next one is about to be chosen.
+    fn step_is_over(&self);
+    /// Each turn makes one poll, so that it does not matter how many tasks were ready when it began.
+    fn wants_short_turns(&self) -> bool;
     /// A poll begins.
     fn polls(&self, candidate: &Candidate);
     /// Whether it wants to be asked for a cancel of this task.
@@ -101,7 +103,6 @@ impl Engine {
     }
 
     /// From now on this chooser takes the decisions.
-    #[cfg(feature = "explore")]
     pub(crate) fn set_chooser(&self, chooser: Rc<dyn Chooser>) {
         self.choices.chooser.replace(Some(chooser));
         self.unusual.set(Unusual::IS_EXPLORED, true);

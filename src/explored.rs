@@ -32,6 +32,7 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn explore_next_poll(self: &Rc<Self>) {
         let Some(chooser) = self.chooser() else { return };
+        chooser.step_is_over();
         if chooser.may_pass_time() {
             self.explore_time(&*chooser);
         }
@@ -56,6 +57,12 @@ impl Engine {
             self.explore_cancel(&*chooser, &next);
         }
         chooser.polls(&next);
+    }
+
+    /// How many polls a turn makes.
+    pub(crate) fn explored_polls(&self, at_most: usize) -> usize {
+        let is_short = self.chooser().is_some_and(|chooser| chooser.wants_short_turns());
+        if is_short { at_most.min(1) } else { at_most }
     }
 
     /// Asks whether a task is cancelled before the poll of `next`: that one, or one that waits. One that is ready is asked for

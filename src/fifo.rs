@@ -140,6 +140,7 @@ impl<T> Fifo<T> {
 
     /// Moves a value to the front: those before it move back by a place. No position is added or taken. Nothing happens if there are
     /// not so many values.
+    #[cfg(any(test, feature = "explore"))]
     pub(crate) fn bring_forward(&self, index: usize) {
         let position = self.popped.get() + index as u64;
         if position >= self.pushed.get() {
@@ -153,6 +154,7 @@ impl<T> Fifo<T> {
     }
 
     /// Copies of all values, the oldest first. The clone must not use the queue.
+    #[cfg(any(test, feature = "explore"))]
     pub(crate) fn copies(&self) -> Vec<T>
     where
         T: Clone,
@@ -171,6 +173,7 @@ impl<T> Fifo<T> {
     }
 
     /// The places of the values from the first one up to this position, which holds one.
+    #[cfg(any(test, feature = "explore"))]
     fn places_until(&self, last: u64) -> Vec<*mut MaybeUninit<T>> {
         let mut block = self.first.get();
         let positions = self.popped.get()..=last;
@@ -262,17 +265,19 @@ mod tests {
         for start in [0, BLOCK as u64 - 2] {
             let queue = Fifo::from_position(start);
             let mut model: VecDeque<Rc<usize>> = (0..3 * BLOCK).map(Rc::new).collect();
-            model.iter().for_each(|value| queue.push(value.clone()));
+            for value in &model {
+                queue.push(value.clone());
+            }
             for index in [0, 1, 5, BLOCK + 3, 3 * BLOCK - 5, 7 * BLOCK] {
                 queue.bring_forward(index);
                 if let Some(value) = model.remove(index) {
                     model.push_front(value);
                 }
-                assert_eq!(queue.copies(), model);
+                assert_eq!(VecDeque::from(queue.copies()), model);
                 assert_eq!(queue.pop(), model.pop_front());
             }
         }
-        assert_eq!(Fifo::<u8>::default().copies(), []);
+        assert!(Fifo::<u8>::default().copies().is_empty());
     }
 
     #[test]

@@ -32,7 +32,7 @@
 //! | use threads | [`to_thread()`] for work that blocks, [`join_threads`]; a [`thread_channel()`] for what threads send; a [`Handle`] to call functions and run tasks from them |
 //! | call a function later | [`call_soon`], [`call_later`], [`call_at`] |
 //! | see what it does | [`dump()`], [`stats`], [`mod@trace`], [`Recorder`] (feature `record`), [`set_debug`], [`set_exception_handler`], [`call_exception_handler`] |
-//! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`] |
+//! | test | [`run_test`]; with settings: [`TestRun`]; [`VirtualClock`]; in every order: `explore` (feature `explore`) |
 //! | drive a loop from another one | [`EventLoop::turn`], [`EventLoop::run_for`], [`EventLoop::drive`], [`Next`], [`Budget`] |
 //! | handle errors | [`TaskError`], [`Cancelled`], [`TimedOut`], [`ExceptionGroup`], [`RunError`], [`Deadlock`]; the others: [`errors`] |
 //!
@@ -81,6 +81,7 @@
 //! | ring | idea |
 //! |---|---|
 //! | `base` | ids, instants, slabs, free lists: nothing here knows of a loop |
+//! | `cells` | the cells of primitives, which an exploration watches |
 //! | `wait_list` | a queue of waiters that can also leave from the middle |
 //! | `reason` | why and where a task was cancelled, in one word |
 //! | `error` | all errors |
@@ -88,6 +89,7 @@
 //! | `foreign` | how the crate calls code that is not its own |
 //! | `event` | what an observer is told |
 //! | `trace` | telling an observer what the loop does, and why |
+//! | `choices` | decisions of a loop that something else may take |
 //! | `kept_waker` | what a future stores of the waker that it was polled with |
 //! | `mailbox` | wake-ups from other threads, and how a parked loop hears of them |
 //! | `room` | how many tasks fit into the table, and when memory is given back |
@@ -135,6 +137,7 @@
 //! | `dump/tree` | a dump as a tree, and its cycles |
 //! | `dump` | what each task waits for, and which tasks hold that |
 //! | `watch` | what a loop notices of itself: slow polls, quiet, livelocks |
+//! | `explored` | what is asked before each poll of a loop that is explored (a feature) |
 //! | `close` | the end of a run, and of a loop |
 //! | `run` | `EventLoop`: what happens before, between and after turns |
 //! | `start` | `run`, `try_run`, `run_virtual` |
@@ -142,6 +145,10 @@
 //! | `host` | the loop inside another loop: `turn`, `run_for`, `drive` |
 //! | `io` | the loop in async-io's reactor (a feature) |
 //! | `recorder` | a run that is kept, and shown |
+//! | `explore/schedule` | the decisions of an explored run, and who takes them (a feature) |
+//! | `explore/one` | one explored run |
+//! | `explore/search` | one run after the other, and what is said |
+//! | `explore` | a test in every order |
 //!
 //! Three ways to read it. `docs/engine.md` has them step by step, with pictures and the tests that belong to each:
 //!
@@ -171,6 +178,8 @@ mod base;
 mod callback;
 mod cancel;
 mod catch;
+mod cells;
+#[cfg_attr(not(feature = "explore"), allow(dead_code))]
 mod choices;
 mod clock;
 mod close;
@@ -185,6 +194,7 @@ mod event;
 mod exception_group;
 #[cfg(feature = "explore")]
 pub mod explore;
+#[cfg(feature = "explore")]
 mod explored;
 mod fifo;
 mod foreign;

@@ -35,7 +35,7 @@ async fn order_of(names: &'static [&'static str]) -> String {
 
 /// Where pages go that are looked at.
 fn folder(name: &str) -> PathBuf {
-    let folder = env::temp_dir().join(format!("loopwheel-explore-{}-{name}", std::process::id()));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("explore-{name}"));
     _ = fs::remove_dir_all(&folder);
     folder
 }
@@ -313,9 +313,7 @@ fn what_else_may_panic_is_a_failure_of_that_run() {
     struct NoDrop;
     impl Drop for NoDrop {
         fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("it cannot be dropped");
-            }
+            assert!(std::thread::panicking(), "it cannot be dropped");
         }
     }
     let told = fault_of(explore::all(10), async || NoDebug).to_string();
@@ -639,8 +637,7 @@ fn callbacks_and_groups_and_queues_take_any_order() {
     };
     let summary = explore::all(20_000).run(main);
     assert!(summary.is_complete && summary.outcomes.len() == 1, "{summary}");
-    let summary =
-        explore::seeds(300).cancels(2).early_timers(1).test(|| TestRun::new()).try_run(main);
+    let summary = explore::seeds(300).cancels(2).early_timers(1).test(TestRun::new).try_run(main);
     // A cancel of a child is no failure of the group; but then an item is missing, and main waits for ever.
     assert_eq!(summary.unwrap_err().fault, Fault::Deadlock);
 }

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lists a folder or a file of `src`, from the inside out, and how many lines it may have without tests.
-const RINGS: [(&str, usize); 72] = [
+const RINGS: [(&str, usize); 74] = [
     ("base", 800),
+    ("cells", 450),
     ("fifo", 450),
     ("wait_list", 450),
     ("reason", 800),
@@ -79,7 +80,8 @@ const RINGS: [(&str, usize); 72] = [
     ("recorder", 800),
     ("explore/schedule", 800),
     ("explore/one", 800),
-    ("explore", 1200),
+    ("explore/search", 800),
+    ("explore", 800),
 ];
 
 /// The one declared circle: a record knows its loop, and a loop owns its records. So every ring may name these two structs, which

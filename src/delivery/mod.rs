@@ -413,6 +413,7 @@ impl Engine {
     }
 }
 
+#[cfg(feature = "explore")]
 impl Engine {
     /// The ready queue has got another order: what was at its front may run last.
     #[cold]

@@ -19,6 +19,7 @@ use crate::time::TimerAction;
 impl Engine {
     /// What the tasks of the loop do and wait for.
     pub(crate) fn dump(&self) -> Dump {
+        crate::cells::look_at_everything();
         let now = self.time.clock.now().max(self.latest()); // first: a host's clock may run any code
         self.note_channels();
         let mut collecting = Collecting::of(self);

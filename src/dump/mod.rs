@@ -20,7 +20,7 @@
 //!
 //! Two rings of their own are inside it: `facts` (what a dump consists of) and `tree` (the same as a tree).
 //!
-//! It stands on `base`, `error`, the kernel, `event`, `trace`, `kept_waker`, `object`, `time`, `join`, `task`, `thread`, `to_thread`, `dump/facts` and
+//! It stands on `base`, `cells`, `error`, the kernel, `event`, `trace`, `kept_waker`, `object`, `time`, `join`, `task`, `thread`, `to_thread`, `dump/facts` and
 //! `dump/tree`.
 
 mod collect;

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::thread;
 
-use super::found::{Found, Summary};
 use super::one::panics::is_exploring;
 use super::one::{Limits, Record, Recording, run_once};
-use super::search::{Order, Search};
+use super::search::{Found, How, Order, Search, Settings, Summary};
 use crate::kernel::current;
 use crate::test_run::TestRun;
 
@@ -18,15 +17,7 @@ use crate::test_run::TestRun;
 const MAX_STEPS: u64 = 100_000;
 
 /// What one of the runs is made with.
-type Settings = Rc<dyn Fn() -> TestRun>;
-
-/// Which orders are run.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum How {
-    All { limit: u64 },
-    Seeds { runs: u64 },
-    Pct { depth: u32, runs: u64 },
-}
+type NewTest = Rc<dyn Fn() -> TestRun>;
 
 /// An exploration with its settings: [`all`](super::all), [`seeds`](super::seeds) or [`pct`](super::pct).
 ///
@@ -34,25 +25,17 @@ pub(super) enum How {
 /// There is none.
 #[must_use = "an exploration runs nothing before `run`"]
 pub struct Exploration {
-    pub(super) how: How,
-    limits: Limits,
-    pub(super) is_deterministic: bool,
-    pub(super) shows_progress: Option<bool>,
-    pub(super) play_to: Option<PathBuf>,
-    test: Option<Settings>,
+    settings: Settings,
+    shares_only_objects: bool,
+    test: Option<NewTest>,
 }
 
 impl Exploration {
     pub(super) fn new(how: How) -> Exploration {
         let limits = Limits { max_polls: MAX_STEPS, ..Limits::default() };
-        Exploration {
-            how,
-            limits,
-            is_deterministic: false,
-            shows_progress: None,
-            play_to: None,
-            test: None,
-        }
+        let settings =
+            Settings { how, limits, is_deterministic: false, shows_progress: None, play_to: None };
+        Exploration { settings, shares_only_objects: false, test: None }
     }
 
     /// Up to so many cancels in each run. Before each poll any one task may be cancelled: the one that is polled next, whether or not
@@ -87,7 +70,7 @@ impl Exploration {
     /// assert!(found.schedule.iter().any(|line| line == "a cancel of Task-2 before its 2nd poll"));
     /// ```
     pub fn cancels(mut self, at_most: usize) -> Exploration {
-        self.limits.cancels = at_most;
+        self.settings.limits.cancels = at_most;
         self
     }
 
@@ -105,7 +88,7 @@ impl Exploration {
     /// });
     /// ```
     pub fn cancels_only(mut self, name: impl Into<String>) -> Exploration {
-        self.limits.only.push(name.into());
+        self.settings.limits.only.push(name.into());
         self
     }
 
@@ -124,7 +107,7 @@ impl Exploration {
     /// assert!(summary.outcomes.contains_key("false")); // it has expired in some order
     /// ```
     pub fn early_timers(mut self, at_most: usize) -> Exploration {
-        self.limits.early_timers = at_most;
+        self.settings.limits.early_timers = at_most;
         self
     }
 
@@ -153,8 +136,50 @@ impl Exploration {
     /// assert_eq!(found.fault, explore::Fault::OutcomeDiffers);
     /// ```
     pub fn deterministic(mut self) -> Exploration {
-        self.is_deterministic = true;
+        self.settings.is_deterministic = true;
         self
+    }
+
+    /// Leaves out orders that differ from another one only in polls that do not concern each other, so that [`all`](super::all) reaches
+    /// further: of two tasks that each have a lock of their own, one order is enough. It is a promise of the test's: its tasks
+    /// influence each other only by what this crate has, such as tasks, locks, queues and events. State of its own that several tasks
+    /// use, such as an `Rc<Cell>` or a channel of another crate, is to be [touched](super::touch) in each poll that uses it; or it is
+    /// as if these polls did not concern each other, and an order that matters may be left out.
+    ///
+    /// It has no effect on explorations with [`cancels`](Exploration::cancels) or [`early_timers`](Exploration::early_timers), which may
+    /// come before any poll, nor on [`seeds`](super::seeds) and [`pct`](super::pct). Time in the loop is made a little finer: each turn makes one poll.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use loopwheel::{create_task, explore, sync::Lock, yield_now};
+    ///
+    /// let main = || async {
+    ///     let tasks = [0, 1, 2].map(|_| {
+    ///         create_task(async {
+    ///             let lock = Lock::new(); // one for each task
+    ///             let _held = lock.acquire().await;
+    ///             yield_now().await;
+    ///         })
+    ///     });
+    ///     for task in tasks {
+    ///         task.await.unwrap();
+    ///     }
+    /// };
+    /// let (each, reduced) = (explore::all(10_000), explore::all(10_000).only_shares_objects());
+    /// let (each, reduced) = (each.run(main), reduced.run(main));
+    /// assert!(each.is_complete && reduced.is_complete);
+    /// assert!(reduced.orders + reduced.pruned < each.orders);
+    /// ```
+    pub fn only_shares_objects(mut self) -> Exploration {
+        self.shares_only_objects = true;
+        self
+    }
+
+    /// Whether orders are left out.
+    fn reduces(&self) -> bool {
+        let is_plain = self.settings.limits.cancels == 0 && self.settings.limits.early_timers == 0;
+        self.shares_only_objects && is_plain && matches!(self.settings.how, How::All { .. })
     }
 
     /// A run that has not ended after so many polls fails; without this call, after a hundred thousand. A poll that does not return
@@ -173,14 +198,14 @@ impl Exploration {
     /// assert_eq!(found.fault, explore::Fault::Endless);
     /// ```
     pub fn max_steps(mut self, polls: u64) -> Exploration {
-        self.limits.max_polls = polls;
+        self.settings.limits.max_polls = polls;
         self
     }
 
     /// Whether a bar shows how far it is, if it takes longer than a second. Without this call it is shown if the standard error is a
     /// terminal.
     pub fn progress(mut self, is_shown: bool) -> Exploration {
-        self.shows_progress = Some(is_shown);
+        self.settings.shows_progress = Some(is_shown);
         self
     }
 
@@ -188,7 +213,7 @@ impl Exploration {
     /// the program is in one, or else `loopwheel/explore` in the system's directory for temporary files. The page is named after the
     /// test, and replaces the one before.
     pub fn play_to(mut self, folder: impl Into<PathBuf>) -> Exploration {
-        self.play_to = Some(folder.into());
+        self.settings.play_to = Some(folder.into());
         self
     }
 
@@ -246,23 +271,22 @@ impl Exploration {
             "an exploration makes its own loops, and cannot run inside a running loop: call it outside of `run`"
         );
         assert!(!is_exploring(), "an exploration cannot run inside another one");
+        let mut settings = self.settings.clone();
+        settings.limits.reduces = self.reduces();
+        let limits = &settings.limits;
         let once = |order: Order<'_>| -> Record {
             let Order { strategy, in_words, recorder } = order;
-            let chooser = Rc::new(Recording::new(strategy, self.limits.clone(), in_words));
+            let chooser = Rc::new(Recording::new(strategy, limits.clone(), in_words));
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
             run_once(&main, test, &chooser, recorder)
         };
-        Search::new(&self, &once, &name_of_test::<M>()).go()
+        Search::new(&settings, &once, &name_of_test::<M>()).go()
     }
 }
 
 impl fmt::Debug for Exploration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exploration")
-            .field("how", &self.how)
-            .field("limits", &self.limits)
-            .field("is_deterministic", &self.is_deterministic)
-            .finish_non_exhaustive()
+        f.debug_struct("Exploration").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

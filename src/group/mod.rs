@@ -14,7 +14,7 @@
 //!
 //! The children and their errors are in a ring of their own, `group/state`.
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawning`, `catch`,
+//! It stands on `base`, `cells`, `reason`, `error`, the kernel, `foreign`, `delivery`, `scope`, `task`, `spawning`, `catch`,
 //! `exception_group`, `limited` and `group/state`.
 
 mod builder;
@@ -328,6 +328,7 @@ impl<E: fmt::Debug + 'static> TaskGroup<E> {
 
     /// How many children have not ended.
     pub fn running(&self) -> usize {
+        crate::cells::look_at_everything();
         self.state.running.get()
     }
 

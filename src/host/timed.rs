@@ -18,6 +18,8 @@ impl Engine {
         time: Option<Duration>,
         is_watched: bool,
     ) -> usize {
+        #[cfg(feature = "explore")]
+        let max_polls = self.explored_polls(max_polls);
         let end = time.map(|time| self.now() + time);
         if is_watched {
             self.start_tracing(); // if an observer was set in the last turn
@@ -38,6 +40,7 @@ impl Engine {
     ) -> usize {
         for polled in 1..=max_polls {
             if is_watched {
+                #[cfg(feature = "explore")]
                 if self.is_explored() {
                     self.explore_next_poll();
                 }

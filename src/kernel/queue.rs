@@ -70,11 +70,13 @@ impl ReadyQueue {
     }
 
     /// The entries, in their order. Some of these tasks may have ended.
+    #[cfg(feature = "explore")]
     pub(crate) fn entries(&self) -> Vec<RecordRef> {
         self.0.copies()
     }
 
     /// Moves an entry to the front: it is popped next.
+    #[cfg(feature = "explore")]
     pub(crate) fn bring_forward(&self, index: usize) {
         self.0.bring_forward(index);
     }

@@ -18,7 +18,7 @@
 //! | `outside` | what virtual time has to do with sockets |
 //! | `timer_slack` | asking for a shorter sleep, because the kernel makes it longer |
 //!
-//! It stands on `base`, the kernel, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
+//! It stands on `base`, the kernel, `choices`, `trace`, `mailbox`, `clock`, `time`, `thread`, `report` and `to_thread`.
 
 mod outside;
 mod step;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::base::instant::Instant;
+use crate::base::unusual::Unusual;
 use crate::clock::{Source, VirtualClock};
 use crate::engine::Engine;
 use crate::kernel::turn::Next;
@@ -61,13 +62,26 @@ impl Engine {
     pub(crate) fn jump_to(&self, deadline: Instant) -> bool {
         match &self.time.clock.0 {
             Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => {
-                if self.is_traced() {
-                    self.tell_jump(deadline);
+                if self.unusual.has(Unusual::IS_TRACED | Unusual::IS_EXPLORED) {
+                    self.jump_watched(clock, deadline);
+                } else {
+                    clock.jump_to(deadline);
                 }
-                clock.jump_to(deadline);
                 true
             }
             _ => false,
+        }
+    }
+
+    #[cold]
+    fn jump_watched(&self, clock: &VirtualClock, deadline: Instant) {
+        if self.is_traced() {
+            self.tell_jump(deadline);
+        }
+        clock.jump_to(deadline);
+        #[cfg(feature = "explore")]
+        if self.is_explored() {
+            self.fire_in_any_order();
         }
     }
 

@@ -106,6 +106,7 @@ impl<O> TaskOf<O> {
     /// # In asyncio
     /// `task.result()` and `task.exception()` in one.
     pub fn result(&mut self) -> Result<O, ResultError> {
+        crate::cells::look_at_ends();
         if !self.is_done() {
             return Err(ResultError::Pending);
         }
@@ -151,6 +152,7 @@ impl<O> TaskOf<O> {
 
     /// See [`TaskRef::cancelled_by`].
     pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        crate::cells::look_at_everything();
         cancelled_by(&self.record)
     }
 
@@ -162,16 +164,19 @@ impl<O> TaskOf<O> {
     /// Whether the task has ended.
     #[doc(alias = "is_finished")]
     pub fn is_done(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::DONE)
     }
 
     /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::CANCELLED)
     }
 
     /// See [`TaskRef::cancelling`].
     pub fn cancelling(&self) -> usize {
+        crate::cells::look_at_everything();
         self.record.cancel_requests() as usize
     }
 

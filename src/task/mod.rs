@@ -10,7 +10,7 @@
 //! | `shared` | a handle that can be cloned |
 //! | `reference` | what every task can do, whatever the type of its outcome |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `task_local`, `cancel` and `join`.
+//! It stands on `base`, `cells`, `reason`, `error`, the kernel, `task_local`, `cancel` and `join`.
 
 mod handle;
 mod reference;
@@ -74,6 +74,7 @@ pub fn try_current_task() -> Result<TaskRef, NoCurrentTask> {
 /// `asyncio.all_tasks()`, which returns a set.
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskRef> {
+    crate::cells::look_at_everything();
     running_loop().tasks().into_iter().map(TaskRef::new).collect()
 }
 

@@ -88,6 +88,7 @@ impl TaskRef {
     /// # In asyncio
     /// There is none; the message of `task.cancel(msg)` is all that is known.
     pub fn cancelled_by(&self) -> Option<CancelledBy> {
+        crate::cells::look_at_everything();
         cancelled_by(&self.record)
     }
 
@@ -96,6 +97,7 @@ impl TaskRef {
     /// # In asyncio
     /// `task.cancelling()`.
     pub fn cancelling(&self) -> usize {
+        crate::cells::look_at_everything();
         self.record.cancel_requests() as usize
     }
 
@@ -113,11 +115,13 @@ impl TaskRef {
     /// Whether the task has ended.
     #[doc(alias = "is_finished")]
     pub fn is_done(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::DONE)
     }
 
     /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::CANCELLED)
     }
 

@@ -94,11 +94,13 @@ impl<O> SharedTaskOf<O> {
 
     /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
+        crate::cells::look_at_ends();
         self.task.is_done()
     }
 
     /// Whether the task ended as cancelled.
     pub fn is_cancelled(&self) -> bool {
+        crate::cells::look_at_ends();
         self.task.is_cancelled()
     }
 

@@ -16,7 +16,7 @@
 //! | `mod` (this file) | the set that users hold |
 //! | `state` | its tasks, and the order in which they end |
 //!
-//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `trace`, `kept_waker`, `delivery`, `join`, `task`,
+//! It stands on `base`, `cells`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `trace`, `kept_waker`, `delivery`, `join`, `task`,
 //! `spawning`, `sync` and `limited`.
 
 mod state;
@@ -193,6 +193,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
     /// ```
     #[doc(alias = "try_join_next")]
     pub fn next_nowait(&mut self) -> Option<(K, Result<T, TaskError<E>>)> {
+        crate::cells::look_at_ends();
         self.state.take_ended().map(Member::into_result)
     }
 
@@ -217,6 +218,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
 
     /// How many tasks have not been taken: those that run, and those that have ended.
     pub fn len(&self) -> usize {
+        crate::cells::look_at_everything();
         self.state.len()
     }
 
@@ -227,6 +229,7 @@ impl<K: 'static, T: 'static, E: 'static> TaskSet<K, T, E> {
 
     /// How many tasks have not ended.
     pub fn running(&self) -> usize {
+        crate::cells::look_at_everything();
         self.state.running()
     }
 

@@ -171,7 +171,7 @@ impl TestRun {
         TestRun::default()
     }
 
-    /// The test provokes a failure: one report is to contain this text, as [`ExceptionContext`] prints it, with the name of the
+    /// The test provokes a failure: one report is to contain this text, as [`ExceptionContext`](crate::ExceptionContext) prints it, with the name of the
     /// task and what it says. That report does not fail the test. The test fails if it does not come.
     ///
     /// Each call expects one report more, in any order. If a report contains the texts of several calls, it is taken for the one

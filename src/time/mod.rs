@@ -15,6 +15,7 @@
 //! It stands on `base`, the kernel, `choices`, `kept_waker`, `trace`, `clock` and `time/wheel`.
 
 mod action;
+#[cfg(feature = "explore")]
 mod explored;
 mod traced;
 mod wheel;
@@ -96,9 +97,6 @@ impl Engine {
         let mut fired = self.time.fired.take();
         let now = self.now(); // before the borrow: a host's clock may run any code
         self.time.wheel.borrow_mut().advance(now.as_nanos(), &mut fired);
-        if fired.len() > 1 && self.is_explored() {
-            self.explore_timers(&mut fired);
-        }
         for action in fired.drain(..) {
             self.fire(action);
         }

@@ -12,7 +12,7 @@
 //! | `waiters` | the word that an operation tests, and how waiters are called |
 //! | `wait` | the future that waits in a line |
 //!
-//! It stands on `wait_list`, the kernel, `kept_waker`, `delivery` and `object`.
+//! It stands on `cells`, `wait_list`, the kernel, `kept_waker`, `delivery` and `object`.
 
 mod wait;
 mod waiters;

@@ -12,12 +12,12 @@
 //!     below 1 << 32:   nothing to call, and the object is not watched
 //! ```
 
-use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::cells::{Cell, OnceCell};
 use crate::delivery::{any_is_interrupted, is_interrupted};
 use crate::kept_waker::KeptWaker;
 use crate::kernel::current::{self, with_current_loop};

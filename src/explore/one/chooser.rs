@@ -16,6 +16,8 @@ pub(crate) struct Limits {
     pub(crate) only: Vec<String>,
     pub(crate) early_timers: usize,
     pub(crate) max_polls: u64,
+    /// Orders that differ in nothing that matters are left out.
+    pub(crate) reduces: bool,
 }
 
 /// The chooser of one run.
@@ -30,6 +32,7 @@ pub(crate) struct Recording {
     /// The run is to end: why.
     trouble: RefCell<Option<Failure>>,
     is_over: Cell<bool>,
+    is_cut: Cell<bool>,
 }
 
 impl Recording {
@@ -44,11 +47,20 @@ impl Recording {
             early_timers: Cell::new(0),
             trouble: RefCell::new(None),
             is_over: Cell::new(false),
+            is_cut: Cell::new(false),
         }
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get()
+    }
+
+    /// Ends the run if its end was seen.
+    fn cut_if_seen(&self) {
+        if self.strategy.borrow().is_cut() {
+            self.is_cut.set(true);
+            self.is_over.set(true);
+        }
     }
 
     fn give_up(&self, fault: Fault, message: String) {
@@ -68,15 +80,28 @@ impl Recording {
         self.trouble.take()
     }
 
+    pub(super) fn reduces(&self) -> bool {
+        self.limits.reduces
+    }
+
     /// What came of the run, which is over.
     pub(super) fn finish(&self, outcome: Result<String, Failure>) -> Record {
         let lines = self.words.as_ref().map(|words| mem::take(&mut words.borrow_mut().lines));
         let lines = lines.unwrap_or_default();
-        Record { points: self.points.take(), polls: self.polls.get(), outcome, lines }
+        let (polls, is_cut) = (self.polls.get(), self.is_cut.get());
+        Record { points: self.points.take(), polls, outcome, lines, is_cut }
     }
 }
 
 impl Chooser for Recording {
+    fn step_is_over(&self) {
+        self.strategy.borrow_mut().step_is_over();
+    }
+
+    fn wants_short_turns(&self) -> bool {
+        self.limits.reduces
+    }
+
     fn choose(&self, kind: Kind, options: usize, candidates: &[Candidate]) -> usize {
         if self.is_over.get() || options < 2 {
             return 0;
@@ -84,6 +109,7 @@ impl Chooser for Recording {
         let number = self.points.borrow().len();
         let asked = Asked { number, kind, options, candidates, polls: self.polls.get() };
         let picked = self.strategy.borrow_mut().pick(&asked);
+        self.cut_if_seen();
         let chosen = match picked {
             Ok(chosen) => chosen.min(options - 1),
             Err(message) => {
@@ -109,6 +135,7 @@ impl Chooser for Recording {
             return;
         }
         self.strategy.borrow_mut().polls(candidate, self.polls.get());
+        self.cut_if_seen();
         self.polls.update(|polls| polls + 1);
         if let Some(words) = &self.words {
             words.borrow_mut().polls(candidate);

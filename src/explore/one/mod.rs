@@ -9,7 +9,7 @@
 //! | `chooser` | asks the strategy, and keeps what was decided |
 //! | `panics` | where the panics of the run happened |
 //!
-//! It stands on `base`, `clock`, the kernel, `choices`, `test_run`, `recorder` and `explore/schedule`.
+//! It stands on `base`, `cells`, `clock`, the kernel, `choices`, `test_run`, `recorder` and `explore/schedule`.
 
 mod chooser;
 pub(crate) mod panics;
@@ -20,9 +20,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::base::panic::{swallow, text_of};
+use crate::cells::{start_noting, stop_noting};
+use crate::choices::Chooser;
 use crate::clock::VirtualClock;
 use crate::engine::Engine;
-use crate::explore::schedule::{Line, Point};
+use crate::explore::schedule::{Line, Point, note_event};
 use crate::recorder::Recorder;
 use crate::test_run::{Ended, Guide, TestRun, Wrong};
 
@@ -75,6 +77,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Result<String, Failure>,
     /// The schedule in words, if that was asked for.
     pub(crate) lines: Vec<Line>,
+    /// It was ended because its end was seen in another run: the outcome is none.
+    pub(crate) is_cut: bool,
 }
 
 /// Runs `main` once.
@@ -92,7 +96,12 @@ where
     let _silent = panics::silent();
     // The call of `main` is in the run too: it may panic, or ask for the running loop.
     let run = || test.run_to_its_end(async { main().await }, &guided);
+    if chooser.reduces() {
+        start_noting();
+    }
     let ended = catch_unwind(AssertUnwindSafe(run));
+    chooser.step_is_over();
+    stop_noting();
     let outcome = match ended {
         Ok(ended) => outcome_of(ended),
         Err(payload) => {
@@ -181,6 +190,8 @@ impl Guide for Guided<'_> {
         );
         if let Some(recorder) = self.recorder {
             engine.set_trace(Some(Rc::new(recorder.clone())));
+        } else if self.chooser.reduces() {
+            engine.set_trace(Some(Rc::new(note_event)));
         }
         engine.set_chooser(self.chooser.clone());
     }

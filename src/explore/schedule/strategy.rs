@@ -24,6 +24,14 @@ pub(crate) trait Strategy {
     /// A poll begins, before which there were so many.
     fn polls(&mut self, _candidate: &Candidate, _polls: u64) {}
 
+    /// The next poll is about to be chosen: what has been done since the last one is done.
+    fn step_is_over(&mut self) {}
+
+    /// What this run leads to was seen in another one.
+    fn is_cut(&self) -> bool {
+        false
+    }
+
     /// The run has ended after so many decisions. An error as above.
     fn ends(&self, _taken: usize) -> Result<(), String> {
         Ok(())
@@ -49,13 +57,13 @@ const HINT: &str = "A run must do the same each time that it is given the same c
 /// The choices of an earlier run, compared with it, and the first option from there on.
 pub(crate) struct Follow(pub(crate) Vec<Point>);
 
-impl Strategy for Follow {
-    fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String> {
-        let Some(before) = self.0.get(asked.number) else { return Ok(0) };
-        let alike = before.candidates.iter().zip(asked.candidates);
+impl Follow {
+    /// The choice of an earlier run, if this is the same one.
+    pub(super) fn compare(before: &Point, asked: &Asked<'_>) -> Result<usize, String> {
+        let mut alike = before.candidates.iter().zip(asked.candidates);
         let is_the_same = before.kind == asked.kind
             && before.options == asked.options
-            && alike.clone().all(|(before, now)| before.is_like(now));
+            && alike.all(|(before, now)| before.is_like(now));
         if is_the_same {
             return Ok(before.chosen);
         }
@@ -69,13 +77,24 @@ impl Strategy for Follow {
         ))
     }
 
-    fn ends(&self, taken: usize) -> Result<(), String> {
-        if taken >= self.0.len() {
+    /// The run has ended after so many choices, of which so many were known.
+    pub(super) fn compare_end(known: usize, taken: usize) -> Result<(), String> {
+        if taken >= known {
             return Ok(());
         }
         Err(format!(
             "the run has ended after {taken} choices, and with the same choices it had more before. {HINT}"
         ))
+    }
+}
+
+impl Strategy for Follow {
+    fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String> {
+        self.0.get(asked.number).map_or(Ok(0), |before| Follow::compare(before, asked))
+    }
+
+    fn ends(&self, taken: usize) -> Result<(), String> {
+        Follow::compare_end(self.0.len(), taken)
     }
 }
 

@@ -1,8 +1,8 @@
 //! An event: a flag that tasks wait for.
 
-use std::cell::Cell;
 use std::fmt;
 
+use crate::cells::Cell;
 use crate::object::{GROUP, Line, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters};

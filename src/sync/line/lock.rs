@@ -3,11 +3,11 @@
 //! A release frees the lock and calls the first waiter; it does not hand the lock over. Until that waiter runs, new tasks queue
 //! behind it, so the lock is fair. As in asyncio, waiters that are cancelled and have not run yet do not keep a new task out.
 
-use std::cell::Cell;
 use std::fmt;
 
 use thiserror::Error;
 
+use crate::cells::Cell;
 use crate::object::{HeldBy, Line, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters, WouldWait};

@@ -8,7 +8,7 @@
 //! | `lock` | one holder at a time |
 //! | `event` | all waiters go on at once |
 //!
-//! It stands on `trace`, `object` and `waiting`.
+//! It stands on `cells`, `trace`, `object` and `waiting`.
 
 mod event;
 mod lock;

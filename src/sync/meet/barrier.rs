@@ -6,7 +6,6 @@
 //! asyncio's index is the count of waiters so far, which gives an index out twice after a waiter has given up. Here a pool of free
 //! indices, smallest first, gives out the same ones if no waiter gives up, and none twice if one does.
 
-use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
@@ -14,6 +13,7 @@ use std::mem;
 use thiserror::Error;
 
 use super::condition::{Condition, ConditionGuard};
+use crate::cells::{Cell, RefCell};
 use crate::object::What;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,7 @@
 //! | `barrier` | tasks that wait for each other |
 //! | `promise` | a value that is set once |
 //!
-//! It stands on `object`, `waiting`, `catch` and `sync/line`.
+//! It stands on `cells`, `object`, `waiting`, `catch` and `sync/line`.
 
 mod barrier;
 mod condition;

@@ -1,11 +1,11 @@
 //! A promise: a value that is set once, and waited for until then.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
 use thiserror::Error;
 
+use crate::cells::OnceCell;
 use crate::object::What;
 use crate::sync::line::Event;
 

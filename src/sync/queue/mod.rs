@@ -6,18 +6,18 @@
 //! | `lines` | the three lines in which tasks wait, and what a dump sees |
 //! | `mod` (this file), `errors` | the queue: waiting, shutting down, and a store that panics; its errors |
 //!
-//! It stands on `base`, `trace`, `object` and `waiting`.
+//! It stands on `base`, `cells`, `trace`, `object` and `waiting`.
 
 mod errors;
 mod heap;
 mod lines;
 mod store;
 
-use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 
 use crate::base::panic::{FirstPanic, quietly};
+use crate::cells::{Cell, RefCell, RefMut};
 use crate::waiting::{Wait, Waiters};
 use lines::{GETTERS, JOINERS, Of, PUTTERS};
 

@@ -14,17 +14,17 @@
 //! | `owned` | permits that keep their semaphore |
 //! | `bounded` | a semaphore that cannot have more permits than it began with |
 //!
-//! It stands on `wait_list`, `object`, `trace` and `waiting`.
+//! It stands on `cells`, `wait_list`, `object`, `trace` and `waiting`.
 
 mod bounded;
 mod many;
 mod owned;
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use crate::cells::{Cell, RefCell};
 use crate::object::{Line, State, What, because_of};
 use crate::trace;
 use crate::waiting::{Owner, Wait, Waiters, WouldWait};

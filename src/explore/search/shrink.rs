@@ -5,9 +5,9 @@
 //! is the next one to be shrunk. A choice for which there are not so many options any more is zero; what counts is what the run has
 //! really taken.
 
-use super::one::Failure;
-use super::schedule::{Clamped, Point};
-use super::search::Search;
+use super::Search;
+use crate::explore::one::Failure;
+use crate::explore::schedule::{Clamped, Point};
 
 /// So many runs are made at most.
 const MOST_RUNS: u32 = 600;

@@ -7,10 +7,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::one::{Failure, Fault, Record};
-use super::schedule::{Clamped, Line, Point, printed};
-use super::search::{Order, Search, VARIABLE};
 use super::shrink::shrunk;
+use super::{Order, Search, VARIABLE};
+use crate::explore::one::{Failure, Fault, Record};
+use crate::explore::schedule::{Clamped, Line, Point, printed};
 use crate::recorder::Recorder;
 
 /// So many of the last lines of a schedule are shown; of the others those that deviate.
@@ -215,7 +215,7 @@ impl Search<'_> {
     ) -> Box<Found> {
         let choices = printed(&record.points);
         let own = deviations(&record.points);
-        let page = page(self.exploration.play_to.as_deref(), self.name);
+        let page = page(self.settings.play_to.as_deref(), self.name);
         let page = page.and_then(|page| write(recorder, &page).ok().map(|()| page));
         Box::new(Found {
             fault: failure.fault,

@@ -1,48 +1,87 @@
 //! **The search**: one run after the other, until one fails.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `mod` (this file) | the next run |
+//! | `shrink` | the same failure with fewer choices |
+//! | `found` | what is said at the end |
+//! | `progress` | what is shown meanwhile |
+//!
+//! It stands on `recorder`, `explore/schedule` and `explore/one`.
 
+mod found;
+mod progress;
+mod shrink;
+
+use std::cell::RefCell;
 use std::env;
+use std::path::PathBuf;
+use std::rc::Rc;
 
-use super::builder::{Exploration, How};
-use super::found::{Found, Summary};
-use super::one::{Failure, Fault, Record};
-use super::progress::Progress;
-use super::schedule::{Expected, Follow, Pct, Point, Random, Script, Strategy, parse};
+use crate::explore::one::{Failure, Fault, Limits, Record};
+use crate::explore::schedule::{
+    Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
+};
 use crate::recorder::Recorder;
 
+pub use found::{Found, Summary};
+use progress::Progress;
+
 /// Its value is the one schedule that is run.
-pub(super) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+pub(crate) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+
+/// Which orders are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    All { limit: u64 },
+    Seeds { runs: u64 },
+    Pct { depth: u32, runs: u64 },
+}
+
+/// What is to be searched.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) how: How,
+    pub(crate) limits: Limits,
+    pub(crate) is_deterministic: bool,
+    pub(crate) shows_progress: Option<bool>,
+    pub(crate) play_to: Option<PathBuf>,
+}
 
 /// How a run is made: who decides, whether it is written down in words, who records it.
-pub(super) struct Order<'a> {
-    pub(super) strategy: Box<dyn Strategy>,
-    pub(super) in_words: bool,
-    pub(super) recorder: Option<&'a Recorder>,
+pub(crate) struct Order<'a> {
+    pub(crate) strategy: Box<dyn Strategy>,
+    pub(crate) in_words: bool,
+    pub(crate) recorder: Option<&'a Recorder>,
 }
 
 /// The search of one exploration. `once` makes a run.
-pub(super) struct Search<'a> {
-    pub(super) exploration: &'a Exploration,
-    pub(super) once: &'a dyn Fn(Order<'_>) -> Record,
+pub(crate) struct Search<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) once: &'a dyn Fn(Order<'_>) -> Record,
     /// The name of the test.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     summary: Summary,
     /// What the first run has returned.
-    pub(super) first: Option<String>,
+    pub(crate) first: Option<String>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(
-        exploration: &'a Exploration,
+    pub(crate) fn new(
+        settings: &'a Settings,
         once: &'a dyn Fn(Order<'_>) -> Record,
         name: &'a str,
     ) -> Search<'a> {
-        Search { exploration, once, name, summary: Summary::default(), first: None }
+        Search { settings, once, name, summary: Summary::default(), first: None }
     }
 
-    pub(super) fn go(mut self) -> Result<Summary, Box<Found>> {
+    pub(crate) fn go(mut self) -> Result<Summary, Box<Found>> {
         match env::var(VARIABLE) {
             Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
-            _ => match self.exploration.how {
+            _ => match self.settings.how {
+                How::All { limit } if self.settings.limits.reduces => {
+                    self.all_that_differ(limit)?;
+                }
                 How::All { limit } => self.all(limit)?,
                 How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
                 How::Pct { depth, runs } => {
@@ -54,14 +93,14 @@ impl<'a> Search<'a> {
         Ok(self.summary)
     }
 
-    pub(super) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
+    pub(crate) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
         let record = (self.once)(Order { strategy, in_words: false, recorder: None });
         self.judged(record)
     }
 
     /// If all results are to be equal, another one than the first is a failure.
-    pub(super) fn judged(&self, mut record: Record) -> Record {
-        if self.exploration.is_deterministic
+    pub(crate) fn judged(&self, mut record: Record) -> Record {
+        if self.settings.is_deterministic
             && let (Some(first), Ok(outcome)) = (&self.first, &record.outcome)
             && first != outcome
         {
@@ -85,9 +124,29 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// The same with those left out that differ from another in nothing that matters.
+    fn all_that_differ(&mut self, limit: u64) -> Result<(), Box<Found>> {
+        let mut progress = Progress::new(self.settings.shows_progress, limit);
+        let tree = Rc::new(RefCell::new(Tree::default()));
+        for _ in 0..limit {
+            let record = self.run(Box::new(Reduced::along(&tree)));
+            if record.is_cut {
+                self.summary.pruned += 1;
+            } else {
+                self.take(None, record)?;
+            }
+            progress.advance();
+            if !tree.borrow_mut().next() {
+                self.summary.is_complete = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Depth first: the last choice that has another option takes it, and those after it begin at zero again.
     fn all(&mut self, limit: u64) -> Result<(), Box<Found>> {
-        let mut progress = Progress::new(self.exploration.shows_progress, limit);
+        let mut progress = Progress::new(self.settings.shows_progress, limit);
         let mut next = Vec::new();
         for _ in 0..limit {
             let record = self.run(Box::new(Follow(next)));
@@ -108,9 +167,9 @@ impl<'a> Search<'a> {
         runs: u64,
         strategy: &dyn Fn(u64) -> Box<dyn Strategy>,
     ) -> Result<(), Box<Found>> {
-        let mut progress = Progress::new(self.exploration.shows_progress, runs);
+        let mut progress = Progress::new(self.settings.shows_progress, runs);
         for seed in 0..runs {
-            if self.first.is_none() && self.exploration.is_deterministic {
+            if self.first.is_none() && self.settings.is_deterministic {
                 let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
                 self.take(None, record)?;
             }
@@ -128,7 +187,7 @@ impl<'a> Search<'a> {
     /// Runs the one schedule that the variable names.
     fn again(&mut self, value: &str) -> Result<(), Box<Found>> {
         let strategy: Box<dyn Strategy> = match value.strip_prefix("seed=").map(str::parse) {
-            Some(Ok(seed)) => match self.exploration.how {
+            Some(Ok(seed)) => match self.settings.how {
                 How::All { .. } => panic!(
                     "{VARIABLE}={value}: this exploration is `all`, and has no seeds: give the choices"
                 ),
@@ -140,7 +199,7 @@ impl<'a> Search<'a> {
             Some(Err(_)) => panic!("{VARIABLE}={value}: the seed is no number"),
             None => Box::new(Script(choices_of(value))),
         };
-        if self.exploration.is_deterministic {
+        if self.settings.is_deterministic {
             self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
         }
         let recorder = self.recorder();
