@@ -15,8 +15,8 @@ use futures::FutureExt;
 use futures::future::{Either, join, select};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    Task, TaskBuilder, TimedOut, catch_cancel, create_task, finally, finally_within, now, protect,
-    shield, sleep, timeout, wait_for, yield_now,
+    Task, TaskBuilder, TimedOut, catch_cancel, create_task, explore, finally, finally_within, now,
+    protect, shield, sleep, timeout, wait_for, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -95,8 +95,8 @@ async fn limits_at_a_lock(tasks: usize) -> (usize, usize) {
 
 #[test]
 fn a_limit_that_expires_with_the_wake_up_hands_on() {
-    let summary = proves_with_time(|| limits_at_a_lock(2));
-    assert!(summary.outcomes.contains_key("(1, 1)"), "{summary}");
+    let summary = proves_with_time(|| limits_at_a_lock(3));
+    assert!(summary.outcomes.contains_key("(1, 2)"), "{summary}");
     samples_with_time(|| limits_at_a_lock(8));
 }
 
@@ -192,8 +192,8 @@ fn a_limit_around_a_task_waits_for_its_clean_up() {
 
 // ---- Shields and protections
 
-/// A shielded task goes on when what waits for it is cancelled or late.
-async fn shielded(polls: usize) -> Option<bool> {
+/// A shielded task goes on when what waits for it is cancelled or late. If no other is cancelled, it comes to its end.
+async fn shielded(polls: usize, is_spared: bool) -> Option<bool> {
     let is_saved = Rc::new(Cell::new(false));
     let saved = is_saved.clone();
     let save = TaskBuilder::new().name("save").create_task(async move {
@@ -215,14 +215,18 @@ async fn shielded(polls: usize) -> Option<bool> {
     assert_eq!(save.await.is_ok(), is_saved.get());
     assert_eq!(about.cancelling() == 0, is_saved.get(), "only its own cancel ends it");
     assert!(seen != Some(true) || is_saved.get());
+    assert!(is_saved.get() || !is_spared, "a cancel of the other has reached it");
     seen
 }
 
 #[test]
 fn a_shielded_task_is_ended_by_no_cancel_but_its_own() {
-    let summary = proves_with_time(|| shielded(1));
+    let summary = proves_with_time(|| shielded(1, false));
     assert_eq!(summary.outcomes.len(), 3, "{summary}");
-    samples_with_time(|| shielded(6));
+    samples_with_time(|| shielded(6, false));
+    let spared = explore::all(1_000).cancels(1).cancels_only("worker").early_timers(1);
+    let summary = spared.run(|| shielded(2, true));
+    assert!(summary.is_complete && summary.outcomes.len() == 3, "{summary}");
 }
 
 /// A protected future is whole when the protection has begun: whatever comes from outside comes after it.
@@ -260,7 +264,7 @@ async fn cleaned_up(workers: usize) -> usize {
         spawn("worker", &shared, |shared| async move {
             shared.0.acquire().await.forget();
             let cleaned = shared.clone();
-            let body = async { drop(wait_for(yield_now(), SECOND).await) };
+            let body = async { _ = wait_for(yield_now(), SECOND).await };
             finally_within(body, 3600 * SECOND, async move || {
                 yield_now().await;
                 yield_now().await;
@@ -283,7 +287,7 @@ async fn cleaned_up(workers: usize) -> usize {
 #[test]
 fn a_protected_clean_up_is_not_cut_by_a_second_cancel() {
     proves(|| cleaned_up(2));
-    let twice = loopwheel::explore::all(20_000).cancels(3).run(|| cleaned_up(1));
+    let twice = explore::all(20_000).cancels(3).run(|| cleaned_up(1));
     assert!(twice.is_complete, "{twice}");
     samples(|| cleaned_up(6));
 }
@@ -370,7 +374,7 @@ async fn in_several_layers() -> String {
 fn layers_of_clean_up_run_once_each_and_inside_out() {
     let summary = proves(in_several_layers);
     assert_eq!(summary.outcomes.len(), 2, "{summary}");
-    assert!(loopwheel::explore::all(20_000).cancels(2).run(in_several_layers).is_complete);
+    assert!(explore::all(20_000).cancels(2).run(in_several_layers).is_complete);
 }
 
 // ---- select! and join! of the futures crate

@@ -9,11 +9,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use explored::{Section, Thing, Things, ended, proves, samples, spawn};
+use futures::future::join_all;
 use loopwheel::sync::{
     Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, Lock, MinHeap, Promise, PutError,
     Queue, QueueOf, QueueShutDown, Semaphore, Store,
 };
-use loopwheel::{Task, TaskBuilder, TaskGroupBuilder, TaskSet, thread_channel, yield_now};
+use loopwheel::{
+    LoopReceiver, Task, TaskBuilder, TaskGroupBuilder, TaskSet, thread_channel, yield_now,
+};
 
 /// Two tasks are cancelled at most in a big program, and one in a small one.
 async fn all_ended<T: 'static>(tasks: Vec<Task<T>>) -> usize {
@@ -244,6 +247,10 @@ async fn a_barrier_for(parties: usize, tasks: usize) -> usize {
     assert!(barrier.is_broken() && barrier.waiting() == 0);
     barrier.reset().await;
     assert!(!barrier.is_broken());
+    // The next round is whole: main is all its parties.
+    let mut indices = join_all((0..parties).map(|_| barrier.wait())).await;
+    indices.sort_unstable_by_key(|index| index.unwrap());
+    assert_eq!(indices, (0..parties).map(Ok).collect::<Vec<_>>());
     values
 }
 
@@ -282,6 +289,7 @@ where
                 let thing = things.one();
                 let number = thing.number;
                 open.0.put(thing).await.unwrap();
+                assert!(open.0.len() <= capacity);
                 put.push(number);
             }
             put
@@ -368,42 +376,48 @@ fn a_shutdown_is_heard_by_all() {
     }
 }
 
-/// A channel from threads, whose senders are tasks of the same loop.
+/// The items that came, and what is set and cleared at each.
+type Got = (RefCell<Vec<(usize, usize)>>, Event);
+
+/// A channel from threads, whose senders are tasks of the same loop. A sender waits until its last item has come: so an item that stays
+/// in the channel while a task waits for it is a deadlock.
 async fn a_channel(capacity: usize, senders: usize, each: usize, receivers: usize) -> usize {
     let (sender, receiver) = thread_channel(capacity);
     let receiver = Rc::new(receiver);
+    let got = Rc::new((RefCell::new(Vec::new()), Event::new()));
     let send = |number| {
         let sender = sender.clone();
-        TaskBuilder::new().name("sender").create_task(async move {
+        spawn("sender", &got, move |got| async move {
             let mut sent = Vec::new();
             for item in 0..each {
                 sender.send_async((number, item)).await.unwrap();
                 sent.push((number, item));
             }
+            while !got.0.borrow().contains(&(number, each - 1)) {
+                got.1.wait().await;
+            }
             sent
         })
     };
-    let got = Rc::new(RefCell::new(Vec::new()));
-    let receive = |_| {
-        let got = got.clone();
-        spawn("receiver", &receiver, move |receiver| async move {
-            while let Some(item) = receiver.recv().await {
-                got.borrow_mut().push(item);
-            }
-        })
+    let receive = async |receiver: Rc<LoopReceiver<(usize, usize)>>, got: Rc<Got>| {
+        while let Some(item) = receiver.recv().await {
+            got.0.borrow_mut().push(item);
+            got.1.set();
+            got.1.clear();
+        }
     };
     let senders: Vec<_> = (0..senders).map(send).collect();
     drop(sender);
-    let receivers: Vec<_> = (0..receivers).map(receive).collect();
-    while let Some(item) = receiver.recv().await {
-        got.borrow_mut().push(item); // main is not cancelled
-    }
+    let receivers: Vec<_> = (0..receivers)
+        .map(|_| spawn("receiver", &receiver, |receiver| receive(receiver, got.clone())))
+        .collect();
+    receive(receiver, got.clone()).await; // main is not cancelled
     let mut sent = Vec::new();
     for sender in senders {
         sent.extend(ended(sender).await.unwrap_or_default());
     }
     all_ended(receivers).await;
-    let got = got.take();
+    let got = got.0.take();
     let distinct: BTreeSet<_> = got.iter().copied().collect();
     assert_eq!(distinct.len(), got.len(), "none comes twice: {got:?}");
     assert!(sent.iter().all(|item| distinct.contains(item)), "{sent:?} were sent, {got:?} came");

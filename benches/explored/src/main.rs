@@ -1,0 +1,89 @@
+//! **The same programs, explored by loopwheel and by shuttle**: what each finds, and in how many runs.
+//!
+//! ```text
+//! cargo run --release -p explored               writes docs/exploring/shuttle.md
+//! cargo run --release -p explored -- --check    compares: only the times may differ
+//! ```
+
+mod found;
+mod on_loopwheel;
+mod on_shuttle;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs, panic};
+
+use found::Strategy;
+use on_loopwheel::programs::{Fault, PROGRAMS};
+
+/// So many orders are enumerated at most.
+const MOST: usize = 20_000;
+
+const HEAD: &str = include_str!("head.md");
+
+const TIME: &str = "
+## Time
+
+One thread's time for one run that is thrown at random, in microseconds. It was measured on a busy machine: what counts is the order of
+magnitude. Most of a run of loopwheel is a fresh loop with its verdict at the end.
+
+| program | loopwheel | shuttle |
+|---|---:|---:|
+";
+
+fn main() -> ExitCode {
+    panic::set_hook(Box::new(|_| {})); // both find faults by panics
+    let page = page();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/exploring/shuttle.md");
+    if env::args().nth(1).as_deref() != Some("--check") {
+        fs::write(path, page).expect("the page can be written");
+        return ExitCode::SUCCESS;
+    }
+    let committed = fs::read_to_string(path).expect("the page is there").replace('\r', "");
+    let counts = |page: &str| page.split("\n## Time").next().unwrap_or_default().to_owned();
+    if counts(&committed) == counts(&page) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("docs/exploring/shuttle.md is not what is found now:\n{page}");
+    ExitCode::FAILURE
+}
+
+fn page() -> String {
+    let mut all = String::new();
+    let mut sampled = String::new();
+    let mut times = String::new();
+    for (ours, theirs) in PROGRAMS.iter().zip(on_shuttle::programs::PROGRAMS) {
+        // The same table, compiled twice.
+        let theirs = (theirs.0, theirs.1, theirs.2);
+        let name = ours.0;
+        eprintln!("{name}");
+        let (lw, sh) = (on_loopwheel::all(*ours, MOST), on_shuttle::all(theirs, MOST));
+        _ = writeln!(
+            all,
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            lw.deepest,
+            lw.orders(),
+            lw.first(),
+            sh.deepest,
+            sh.orders(),
+            sh.first()
+        );
+        let mut row = format!("| {name} |");
+        for (place, strategy) in
+            [Strategy::Random, Strategy::Pct(2), Strategy::Pct(3)].into_iter().enumerate()
+        {
+            let lw = on_loopwheel::sampled(*ours, strategy);
+            let sh = on_shuttle::sampled(theirs, strategy);
+            _ = write!(row, " {lw} | {sh} |");
+            if place == 0 {
+                _ = writeln!(times, "| {name} | {:.0} | {:.0} |", lw.micros, sh.micros);
+            }
+        }
+        if ours.1 != Fault::None {
+            _ = writeln!(sampled, "{row}");
+        }
+    }
+    let page = HEAD.replace("ALL\n", &all).replace("SAMPLED\n", &sampled);
+    format!("{page}{TIME}{times}")
+}
