@@ -1,0 +1,244 @@
+//! Measures how many small faults in the source the tests notice. The faults, "mutants", are those of cargo-mutants.
+//!
+//! ```sh
+//! cargo install cargo-mutants --locked               # the list of mutants is its
+//! cargo run -p mutants -- kernel time cancel         # these rings, as far as they are not done
+//! cargo run -p mutants -- --shard 2/8 sync           # an eighth of a ring
+//! cargo run -p mutants -- --again kernel             # those that survived, once more: after a test was written
+//! cargo run -p mutants -- --again --test cancel kernel # with the tests of one file
+//! cargo run -p mutants -- --long kernel              # with the tests that take more than ten seconds
+//! cargo run -p mutants -- --apart kernel             # those that need a build each
+//! cargo run -p mutants -- --print                    # only what is known
+//! ```
+//!
+//! cargo-mutants builds the tests anew for each mutant, which takes a minute. This program weaves all mutants into a copy of the
+//! source at once, each behind a switch, and then only runs the tests. It runs those that reach the mutant, the quick ones first, and
+//! stops at the first failure. All that it writes is in `target/mutants`, and a run that was stopped goes on where it was.
+
+mod mutant;
+mod store;
+mod suite;
+mod tree;
+mod weave;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use lexopt::Arg;
+
+use mutant::{Mutant, RINGS};
+use store::{Store, Verdict};
+use suite::{End, LONG, Suite};
+use tree::{Binary, Fate, Tree};
+
+struct Options {
+    rings: Vec<usize>,
+    /// Of so many parts, this one.
+    shard: (usize, usize),
+    jobs: usize,
+    again: bool,
+    long: bool,
+    apart: bool,
+    print: bool,
+    tests: Vec<String>,
+}
+
+impl Options {
+    fn read() -> Result<Options, lexopt::Error> {
+        let mut options = Options {
+            rings: Vec::new(),
+            shard: (1, 1),
+            jobs: 1,
+            again: false,
+            long: false,
+            apart: false,
+            print: false,
+            tests: Vec::new(),
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Long("shard") => {
+                    let text = parser.value()?.to_string_lossy().into_owned();
+                    let parts = text.split_once('/').ok_or("a shard is K/N")?;
+                    let number = |it: &str| {
+                        it.parse::<usize>().ok().filter(|it| *it > 0).ok_or("a shard is K/N")
+                    };
+                    options.shard = (number(parts.0)?, number(parts.1)?);
+                }
+                Arg::Long("jobs") => {
+                    options.jobs = parser
+                        .value()?
+                        .to_string_lossy()
+                        .parse()
+                        .map_err(|_| "--jobs takes a number")?;
+                }
+                Arg::Long("test") => {
+                    options.tests.push(parser.value()?.to_string_lossy().into_owned())
+                }
+                Arg::Long("long") => options.long = true,
+                Arg::Long("again") => options.again = true,
+                Arg::Long("apart") => options.apart = true,
+                Arg::Long("print") => options.print = true,
+                Arg::Value(name) => {
+                    let ring = RINGS.iter().position(|(ring, _)| name == *ring);
+                    options
+                        .rings
+                        .push(ring.ok_or_else(|| format!("no ring is called {}", name.display()))?);
+                }
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        if options.rings.is_empty() {
+            options.rings = (0..RINGS.len()).collect();
+        }
+        Ok(options)
+    }
+
+    /// Whether this mutant is to be tried now.
+    fn wants(&self, number: usize, mutant: &Mutant, verdict: Option<&Verdict>) -> bool {
+        let is_open = match verdict {
+            None => true,
+            Some(Verdict::Apart) => self.apart,
+            Some(Verdict::Survived | Verdict::Unreached) => {
+                (self.again || self.long) && !self.apart
+            }
+            Some(_) => false,
+        };
+        is_open && self.rings.contains(&mutant.ring()) && number % self.shard.1 == self.shard.0 - 1
+    }
+
+    /// Leaves only the programs of tests that are asked for.
+    fn chosen(&self, mut binaries: Vec<Binary>) -> Vec<Binary> {
+        binaries.retain(|it| self.tests.is_empty() || self.tests.contains(&it.name));
+        binaries
+    }
+}
+
+fn main() -> ExitCode {
+    let result = Options::read().map_err(|it| it.to_string()).and_then(|it| measure(&it));
+    if let Err(message) = result {
+        eprintln!("{message}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(options: &Options) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root.canonicalize().map_err(|it| it.to_string())?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let folder = target.join("mutants");
+    fs::create_dir_all(&folder).map_err(|it| it.to_string())?;
+    let mutants = mutant::list(&root)?;
+    let store = Store::open(folder.join("verdicts.jsonl"));
+    if !options.print {
+        let tree = Tree::copy(&root, &folder)?;
+        if options.apart {
+            try_apart(options, &folder, &tree, &mutants, &store)?;
+        } else {
+            try_woven(options, &folder, &tree, &mutants, &store)?;
+        }
+    }
+    store.print(&mutants);
+    Ok(())
+}
+
+/// Tries mutants that are all in the same programs.
+fn try_woven(
+    options: &Options,
+    folder: &Path,
+    tree: &Tree,
+    mutants: &[Mutant],
+    store: &Store,
+) -> Result<(), String> {
+    let known = mutants.iter().map(|it| match store.get(it) {
+        Some(Verdict::Unviable) => Fate::Unviable,
+        Some(Verdict::Apart) => Fate::Apart,
+        _ => Fate::Woven,
+    });
+    let (binaries, fates) = tree.weave(mutants, known.collect(), &|mutant, fate| match fate {
+        Fate::Woven => {}
+        Fate::Unviable => store.set(mutant, Verdict::Unviable),
+        Fate::Apart => store.set(mutant, Verdict::Apart),
+    })?;
+    let suites = suite::suites(options.chosen(binaries), folder, options.long);
+    let suites: Vec<Suite> =
+        suites.into_iter().filter(|it| options.long == (it.tier == LONG)).collect();
+    let wanted = |(number, mutant): &(usize, &Mutant)| {
+        fates[*number] == Fate::Woven && options.wants(*number, mutant, store.get(mutant).as_ref())
+    };
+    let wanted: Vec<(usize, &Mutant)> = mutants.iter().enumerate().filter(wanted).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some((number, mutant)) = wanted.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let verdict = judge(
+                        suites.iter().filter(|it| it.reaches.contains(number)),
+                        Some(*number),
+                    );
+                    eprintln!(
+                        "{} of {}: {verdict:?}: {}",
+                        next.load(Ordering::Relaxed),
+                        wanted.len(),
+                        mutant.name
+                    );
+                    // Of some of the tests, only what they catch is news.
+                    if options.tests.is_empty()
+                        || matches!(verdict, Verdict::Caught { .. } | Verdict::TimedOut { .. })
+                    {
+                        store.set(mutant, verdict);
+                    }
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Tries mutants that take a build each.
+fn try_apart(
+    options: &Options,
+    folder: &Path,
+    tree: &Tree,
+    mutants: &[Mutant],
+    store: &Store,
+) -> Result<(), String> {
+    let is_wanted = |mutant: &Mutant| store.get(mutant).filter(|it| matches!(it, Verdict::Apart));
+    let mut suites: Option<Vec<Suite>> = None;
+    for (number, mutant) in mutants.iter().enumerate() {
+        if !is_wanted(mutant).is_some_and(|it| options.wants(number, mutant, Some(&it))) {
+            continue;
+        }
+        if suites.is_none() {
+            let binaries = tree.plain()?.map_err(|_| "the plain source does not compile")?;
+            suites = Some(suite::suites(options.chosen(binaries), folder, options.long));
+        }
+        let verdict = match tree.put(mutant)? {
+            None => Verdict::Unviable,
+            Some(_) => judge(suites.iter().flatten(), None),
+        };
+        eprintln!("{verdict:?}: {}", mutant.name);
+        store.set(mutant, verdict);
+    }
+    Ok(())
+}
+
+fn judge<'a>(suites: impl Iterator<Item = &'a Suite>, number: Option<usize>) -> Verdict {
+    let mut verdict = Verdict::Unreached;
+    for suite in suites {
+        let (by, tier) = (suite.binary.name.clone(), suite.tier);
+        match suite.run(number) {
+            End::Passed => verdict = Verdict::Survived,
+            End::Failed => return Verdict::Caught { by, tier },
+            End::TimedOut => return Verdict::TimedOut { by, tier },
+        }
+    }
+    verdict
+}
