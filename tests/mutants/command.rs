@@ -190,7 +190,8 @@ fn try_woven(
                         mutant.name
                     );
                     // Of some of the tests, only what they catch is news.
-                    if options.tests.is_empty()
+                    let is_whole = options.tests.is_empty() && !options.long;
+                    if is_whole
                         || matches!(verdict, Verdict::Caught { .. } | Verdict::TimedOut { .. })
                     {
                         store.set(mutant, verdict);

@@ -10,21 +10,33 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeValLike;
 use nix::unistd::Pid;
 
 use crate::tree::Binary;
 
-/// A program that takes longer than this is in the second tier.
-const LONGEST_OF_FIRST_TIER: Duration = Duration::from_millis(1500);
+/// How much of the processor's time a program of each tier takes, but for the last.
+const TIERS: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(10)];
 
-/// These measure real time, or other threads' progress. They come last, as a machine that is busy can make them fail.
+/// The tier that is only run where it is asked for.
+pub(crate) const LONG: u8 = 3;
+
+/// These take minutes.
+const LONGEST: [&str; 2] = ["cancel_model", "fuzz"];
+
+/// These measure real time, or other threads' progress. They come late, as a machine that is busy can make them fail.
 const OF_REAL_TIME: [&str; 6] = ["host", "parking", "stress", "threads", "thread_channel", "watch"];
+
+/// A program in which no thread has run for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// A program of tests, and what a run without mutants told of it.
 pub(crate) struct Suite {
     pub(crate) binary: Binary,
-    pub(crate) took: Duration,
+    /// The processor's time.
+    took: Duration,
     pub(crate) tier: u8,
     /// The numbers of the mutants that it reaches.
     pub(crate) reaches: HashSet<usize>,
@@ -41,68 +53,61 @@ pub(crate) enum End {
 /// Runs every program once without a mutant, and notes what it reaches. The quick ones come first.
 pub(crate) fn suites(binaries: Vec<Binary>, folder: &Path, is_long: bool) -> Vec<Suite> {
     let mut suites = Vec::new();
-    for binary in binaries.into_iter().filter(|it| is_long || !LONGEST.contains(&it.name.as_str()))
-    {
+    let is_wanted = |it: &Binary| is_long || !LONGEST.contains(&it.name.as_str());
+    for binary in binaries.into_iter().filter(is_wanted) {
         let reached = folder.join("reached");
         let _ = fs::remove_file(&reached);
-        let start = Instant::now();
-        let limit = Duration::from_secs(400);
-        let end =
-            run(&binary, limit, &[("MUTANTS_REACHED", reached.to_str().expect("a path in UTF-8"))]);
-        let took = start.elapsed();
+        let before = spent();
+        let variable = reached.to_str().expect("a path in UTF-8");
+        let end = run(&binary, Duration::from_secs(300), &[("MUTANTS_REACHED", variable)]);
+        let took = spent().saturating_sub(before);
         if end != End::Passed {
             eprintln!("{} is left out: without a mutant it ended as {end:?}", binary.name);
             continue;
         }
         let reached = fs::read_to_string(&reached).unwrap_or_default();
-        let reaches: HashSet<usize> =
-            reached.split_whitespace().filter_map(|it| it.parse().ok()).collect();
-        let is_first =
-            took <= LONGEST_OF_FIRST_TIER && !OF_REAL_TIME.contains(&binary.name.as_str());
-        let tier = if is_first { 1 } else { 2 };
-        eprintln!(
-            "tier {tier}, {:5} ms, {:5} mutants reached: {}",
-            took.as_millis(),
-            reaches.len(),
-            binary.name
-        );
+        let numbers = reached.split_whitespace().filter_map(|it| it.parse().ok());
+        let reaches: HashSet<usize> = numbers.collect();
+        let is_of_real_time = u8::from(OF_REAL_TIME.contains(&binary.name.as_str()));
+        let longer_than: u8 = TIERS.iter().map(|it| u8::from(took > *it)).sum();
+        let tier = 1 + longer_than.max(is_of_real_time);
+        let (millis, count) = (took.as_millis(), reaches.len());
+        eprintln!("tier {tier}, {millis:5} ms, {count:5} mutants reached: {}", binary.name);
         suites.push(Suite { binary, took, tier, reaches });
     }
     suites.sort_by_key(|it| (it.tier, it.took));
     suites
 }
 
+/// The processor's time that all children have had that have ended.
+fn spent() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("it has no way to fail");
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(micros.cast_unsigned())
+}
+
 impl Suite {
     /// Runs it with this mutant switched on. What fails in a later tier has to fail twice.
     pub(crate) fn run(&self, mutant: Option<usize>) -> End {
         let number = mutant.map_or(String::new(), |it| it.to_string());
-        let limit = Duration::from_secs(30) + 5 * self.took;
-        let end = run(&self.binary, limit, &[("MUTANT", &number)]);
-        if end == End::Failed && self.tier > 1 {
-            run(&self.binary, limit, &[("MUTANT", &number)])
-        } else {
-            end
-        }
+        let limit = Duration::from_secs(5) + 4 * self.took;
+        let run = || run(&self.binary, limit, &[("MUTANT", &number)]);
+        let end = run();
+        if end == End::Failed && self.tier > 1 { run() } else { end }
     }
 }
 
-/// Runs a program until its end, its first failed test, or the end of this time. It gets half as much of the processor's time, and
+/// Runs a program until its end, until its first failed test, or until it had so much of the processor's time or is stuck. It gets
 /// eight gigabytes.
 fn run(binary: &Binary, limit: Duration, variables: &[(&str, &str)]) -> End {
     let mut command = Command::new("sh");
-    let seconds = limit.as_secs() / 2;
-    command
-        .arg("-c")
-        .arg(format!("ulimit -c 0 -t {seconds} -v 8388608; exec \"$0\""))
-        .arg(&binary.path);
-    command
-        .current_dir(&binary.folder)
-        .env("CARGO_MANIFEST_DIR", &binary.folder)
-        .env("RUST_BACKTRACE", "0");
+    let limits = format!("ulimit -c 0 -t {} -v 8388608; exec \"$0\"", limit.as_secs());
+    command.arg("-c").arg(limits).arg(&binary.path).current_dir(&binary.folder);
+    command.env("CARGO_MANIFEST_DIR", &binary.folder).env("RUST_BACKTRACE", "0");
     command.envs(variables.iter().copied()).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("a shell");
-    let end = watch(&mut child, limit);
+    let end = watch(&mut child, Instant::now() + Duration::from_secs(300) + 10 * limit);
     // Its own children as well.
     let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
     let status = child.wait().expect("it is our child");
@@ -115,29 +120,61 @@ fn run(binary: &Binary, limit: Duration, variables: &[(&str, &str)]) -> End {
 }
 
 /// Reads what it prints. `None` if it ended by itself.
-fn watch(child: &mut Child, limit: Duration) -> Option<End> {
-    let until = Instant::now() + limit;
+fn watch(child: &mut Child, until: Instant) -> Option<End> {
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
     let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-    });
+    let read = move || output.lines().map_while(Result::ok).try_for_each(|it| sender.send(it));
+    thread::spawn(read);
+    let mut ran = (Instant::now(), 0);
     loop {
-        match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        match lines.recv_timeout(Duration::from_secs(1)) {
             Ok(line) if line.starts_with("test ") && line.ends_with("FAILED") => {
                 return Some(End::Failed);
             }
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return Some(End::TimedOut),
+            Ok(_) => ran.0 = Instant::now(),
+            Err(RecvTimeoutError::Timeout) => {
+                let (is_running, ticks) = activity(child.id());
+                if is_running || ticks != ran.1 {
+                    ran = (Instant::now(), ticks);
+                }
+                if ran.0.elapsed() > STUCK_AFTER || Instant::now() > until {
+                    return Some(End::TimedOut);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    // It has closed its output, and should be at its end.
-    while Instant::now() < until {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(5)),
-            _ => return None,
+    // It has closed its output, and is at its end.
+    let until = Instant::now() + 3 * STUCK_AFTER;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() > until {
+            return Some(End::TimedOut);
+        }
+        thread::sleep(Duration::from_millis(3));
+    }
+    None
+}
+
+/// Whether a thread of this group of processes runs or would, and the ticks that the group has had. So a process that the machine
+/// has no time for is not taken for one that is stuck.
+fn activity(group: u32) -> (bool, u64) {
+    let (mut is_running, mut ticks) = (false, 0);
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let of_group = group_and_ticks(&process.path()).filter(|(of, _)| *of == group);
+        let Some((_, had)) = of_group else { continue };
+        ticks += had;
+        for thread in fs::read_dir(process.path().join("task")).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = text.rsplit(") ").next().and_then(|it| it.chars().next());
+            is_running |= matches!(state, Some('R' | 'D'));
         }
     }
-    Some(End::TimedOut)
+    (is_running, ticks)
+}
+
+fn group_and_ticks(process: &Path) -> Option<(u32, u64)> {
+    let text = fs::read_to_string(process.join("stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit(") ").next()?.split(' ').collect();
+    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some((fields.get(2)?.parse().ok()?, ticks))
 }
