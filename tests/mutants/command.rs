@@ -13,7 +13,7 @@
 //!
 //! cargo-mutants builds the tests anew for each mutant, which takes a minute. This program weaves all mutants into a copy of the
 //! source at once, each behind a switch, and then only runs the tests. It runs those that reach the mutant, the quick ones first, and
-//! stops at the first failure. All that it writes is in `target/mutants`, and a run that was stopped goes on where it was.
+//! stops at the first failure. While the file exists that `MUTANTS_PAUSE` names, it begins no program of tests. All that it writes is in `target/mutants`, and a run that was stopped goes on where it was.
 
 mod mutant;
 mod store;

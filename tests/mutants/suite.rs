@@ -1,6 +1,7 @@
 //! Runs programs of tests until one of them fails.
 
 use std::collections::HashSet;
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -26,6 +27,37 @@ pub(crate) const LONG: u8 = 3;
 /// These take minutes.
 const LONGEST: [&str; 2] = ["cancel_model", "fuzz"];
 
+/// Single tests that take seconds, most of them because they do something a million times. They too run only where the last tier
+/// is asked for.
+const LONG_TESTS: [&str; 26] = [
+    "a_chain_of_a_hundred_thousand_awaits_and_a_ring_need_no_recursion",
+    "a_chain_of_awaits_longer_than_the_stack_is_deep_can_be_cancelled",
+    "a_hundred_thousand_race",
+    "a_million_groups_inside_each_other",
+    "a_million_polls_at_one_moment",
+    "a_run_for_ends_also_on_a_clock_that_stands_still",
+    "a_run_until_stalled_gives_up",
+    "a_swallowed_cancel_at_the_end_fails_the_test_and_it_ends",
+    "a_task_that_swallows_the_cancel_and_goes_on_is_reported_once",
+    "a_traced_run_is_the_run",
+    "an_observer_that_asks_what_a_task_waits_for_changes_nothing",
+    "an_observer_that_panics_at_any_event_is_reported_once",
+    "eighty_thousand_handles_in_one_set",
+    "each_further_cancel_of_a_restless_set",
+    "every_place_stands_every_deed",
+    "groups_that_nest_deeper_than_the_stack",
+    "in_a_set_of_sets_each_cleans_up",
+    "in_a_set_with_restless_futures",
+    "it_is_a_sorted_map_for_a_million_operations",
+    "many_polls_are_no_livelock",
+    "memory_of_many_sleepers",
+    "nothing_is_lost_and_nothing_done_twice",
+    "of_a_million_groups_inside_each_other",
+    "tasks_in_a_cycle_beside_one_that_ticks",
+    "tasks_that_keep_virtual_time_from_passing",
+    "what_is_folded_from_the_events_is_what_a_dump_says",
+];
+
 /// These measure real time, or other threads' progress. They come late, as a machine that is busy can make them fail.
 const OF_REAL_TIME: [&str; 6] = ["host", "parking", "stress", "threads", "thread_channel", "watch"];
 
@@ -38,6 +70,8 @@ pub(crate) struct Suite {
     /// The processor's time.
     took: Duration,
     pub(crate) tier: u8,
+    /// With the long tests.
+    is_long: bool,
     /// The numbers of the mutants that it reaches.
     pub(crate) reaches: HashSet<usize>,
 }
@@ -59,7 +93,7 @@ pub(crate) fn suites(binaries: Vec<Binary>, folder: &Path, is_long: bool) -> Vec
         let _ = fs::remove_file(&reached);
         let before = spent();
         let variable = reached.to_str().expect("a path in UTF-8");
-        let end = run(&binary, Duration::from_secs(300), &[("MUTANTS_REACHED", variable)]);
+        let end = run(&binary, is_long, Duration::from_secs(300), ("MUTANTS_REACHED", variable));
         let took = spent().saturating_sub(before);
         if end != End::Passed {
             eprintln!("{} is left out: without a mutant it ended as {end:?}", binary.name);
@@ -73,7 +107,7 @@ pub(crate) fn suites(binaries: Vec<Binary>, folder: &Path, is_long: bool) -> Vec
         let tier = 1 + longer_than.max(is_of_real_time);
         let (millis, count) = (took.as_millis(), reaches.len());
         eprintln!("tier {tier}, {millis:5} ms, {count:5} mutants reached: {}", binary.name);
-        suites.push(Suite { binary, took, tier, reaches });
+        suites.push(Suite { binary, took, tier, is_long, reaches });
     }
     suites.sort_by_key(|it| (it.tier, it.took));
     suites
@@ -91,7 +125,7 @@ impl Suite {
     pub(crate) fn run(&self, mutant: Option<usize>) -> End {
         let number = mutant.map_or(String::new(), |it| it.to_string());
         let limit = Duration::from_secs(5) + 4 * self.took;
-        let run = || run(&self.binary, limit, &[("MUTANT", &number)]);
+        let run = || run(&self.binary, self.is_long, limit, ("MUTANT", &number));
         let end = run();
         if end == End::Failed && self.tier > 1 { run() } else { end }
     }
@@ -99,12 +133,18 @@ impl Suite {
 
 /// Runs a program until its end, until its first failed test, or until it had so much of the processor's time or is stuck. It gets
 /// eight gigabytes.
-fn run(binary: &Binary, limit: Duration, variables: &[(&str, &str)]) -> End {
+fn run(binary: &Binary, is_long: bool, limit: Duration, variable: (&str, &str)) -> End {
+    while env::var_os("MUTANTS_PAUSE").is_some_and(|it| Path::new(&it).exists()) {
+        thread::sleep(Duration::from_secs(1));
+    }
     let mut command = Command::new("sh");
-    let limits = format!("ulimit -c 0 -t {} -v 8388608; exec \"$0\"", limit.as_secs());
+    let limits = format!("ulimit -c 0 -t {} -v 8388608; exec \"$0\" \"$@\"", limit.as_secs());
     command.arg("-c").arg(limits).arg(&binary.path).current_dir(&binary.folder);
+    if !is_long {
+        command.args(LONG_TESTS.iter().flat_map(|it| ["--skip", it]));
+    }
     command.env("CARGO_MANIFEST_DIR", &binary.folder).env("RUST_BACKTRACE", "0");
-    command.envs(variables.iter().copied()).process_group(0);
+    command.env(variable.0, variable.1).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("a shell");
     let end = watch(&mut child, Instant::now() + Duration::from_secs(300) + 10 * limit);

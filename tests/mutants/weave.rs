@@ -225,3 +225,69 @@ pub(crate) fn put(text: &str, mutant: &Mutant) -> String {
     let (start, end) = (mutant.span.start.offset_in(text), mutant.span.end.offset_in(text));
     format!("{}{}{}", &text[..start], mutant.replacement, &text[end..])
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A mutant of the first occurrence of `of`.
+    fn mutant(text: &str, genre: &str, of: &str, replacement: &str) -> Mutant {
+        let place = |at: usize| {
+            let line = text[..at].matches('\n').count();
+            let column = at - text[..at].rfind('\n').map_or(0, |it| it + 1);
+            json!({ "line": line + 1, "column": column + 1 })
+        };
+        let start = text.find(of).unwrap();
+        let span = json!({ "start": place(start), "end": place(start + of.len()) });
+        let parts = json!({ "name": "", "file": "", "span": span, "replacement": replacement, "genre": genre });
+        serde_json::from_value(parts).unwrap()
+    }
+
+    fn woven(text: &str, mutants: &[Mutant]) -> String {
+        let mutants: Vec<(usize, &Mutant)> = mutants.iter().enumerate().collect();
+        let (woven, left) = weave(text, &mutants);
+        assert!(left.is_empty());
+        woven.text.replace("crate::mutant::is_on", "on")
+    }
+
+    #[test]
+    fn a_body_returns_before_it_begins() {
+        let text = "fn f() -> bool {\n    g();\n    h()\n}";
+        let mutants = ["true", "false"].map(|it| mutant(text, "FnValue", "g();\n    h()", it));
+        let expected = "fn f() -> bool {\n    if on(0) { return true; }\nif on(1) { return false; }\ng();\n    h()\n}";
+        assert_eq!(woven(text, &mutants), expected);
+    }
+
+    #[test]
+    fn an_operator_inside_another_is_asked_for_in_the_plain_branch_only() {
+        let text = "fn f() { x(a == b && !c) }";
+        let mutants = [
+            mutant(text, "BinaryOperator", "&&", "||"),
+            mutant(text, "BinaryOperator", "==", "!="),
+            mutant(text, "UnaryOperator", "!", ""),
+        ];
+        let expected = "fn f() { x((if on(0) { a == b || !c } else {(if on(1) { a != b } else {a == b}) && \
+                        (if on(2) { c } else {!c})})) }";
+        assert_eq!(woven(text, &mutants), expected);
+    }
+
+    #[test]
+    fn an_arm_is_deleted_by_a_guard_and_a_guard_becomes_a_constant() {
+        let text = "fn f() { match x { A(..) => 1, B if y => 2, _ => 3 } }";
+        let mutants = [
+            mutant(text, "MatchArm", "A(..) => 1,", ""),
+            mutant(text, "MatchArmGuard", "y", "true"),
+        ];
+        let expected = "fn f() { match x { A(..) if !on(0) => 1, B if (if on(1) { true } else {y}) => 2, _ => 3 } }";
+        assert_eq!(woven(text, &mutants), expected);
+    }
+
+    #[test]
+    fn a_chain_with_a_let_cannot_be_asked_for() {
+        let text = "fn f() { if a && let Some(b) = c {} }";
+        let mutant = mutant(text, "BinaryOperator", "&&", "||");
+        assert_eq!(weave(text, &[(7, &mutant)]).1, HashSet::from([7]));
+    }
+}
