@@ -6,7 +6,7 @@
 //! cargo run -p mutants -- --shard 2/8 sync           # an eighth of a ring
 //! cargo run -p mutants -- --again kernel             # those that survived, once more: after a test was written
 //! cargo run -p mutants -- --again --test cancel kernel # with the tests of one file
-//! cargo run -p mutants -- --long kernel              # with the tests that take more than ten seconds
+//! cargo run -p mutants -- --tier 1 kernel            # only with the tests that take no second; --tier 3: with the long ones too
 //! cargo run -p mutants -- --apart kernel             # those that need a build each
 //! cargo run -p mutants -- --print                    # only what is known
 //! ```
@@ -41,7 +41,8 @@ struct Options {
     shard: (usize, usize),
     jobs: usize,
     again: bool,
-    long: bool,
+    /// The last one that is run.
+    tier: u8,
     apart: bool,
     print: bool,
     tests: Vec<String>,
@@ -54,7 +55,7 @@ impl Options {
             shard: (1, 1),
             jobs: 1,
             again: false,
-            long: false,
+            tier: 2,
             apart: false,
             print: false,
             tests: Vec::new(),
@@ -80,7 +81,11 @@ impl Options {
                 Arg::Long("test") => {
                     options.tests.push(parser.value()?.to_string_lossy().into_owned())
                 }
-                Arg::Long("long") => options.long = true,
+                Arg::Long("tier") => {
+                    let tier = parser.value()?.to_string_lossy().parse().ok();
+                    options.tier =
+                        tier.filter(|it| (1..=LONG).contains(it)).ok_or("a tier is 1, 2 or 3")?;
+                }
                 Arg::Long("again") => options.again = true,
                 Arg::Long("apart") => options.apart = true,
                 Arg::Long("print") => options.print = true,
@@ -99,17 +104,9 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether this mutant is to be tried now.
-    fn wants(&self, number: usize, mutant: &Mutant, verdict: Option<&Verdict>) -> bool {
-        let is_open = match verdict {
-            None => true,
-            Some(Verdict::Apart) => self.apart,
-            Some(Verdict::Survived | Verdict::Unreached) => {
-                (self.again || self.long) && !self.apart
-            }
-            Some(_) => false,
-        };
-        is_open && self.rings.contains(&mutant.ring()) && number % self.shard.1 == self.shard.0 - 1
+    /// Whether this run is about it.
+    fn chooses(&self, number: usize, mutant: &Mutant) -> bool {
+        self.rings.contains(&mutant.ring()) && number % self.shard.1 == self.shard.0 - 1
     }
 
     /// Leaves only the programs of tests that are asked for.
@@ -166,40 +163,46 @@ fn try_woven(
         Fate::Unviable => store.set(mutant, Verdict::Unviable),
         Fate::Apart => store.set(mutant, Verdict::Apart),
     })?;
-    let suites = suite::suites(options.chosen(binaries), folder, options.long);
-    let suites: Vec<Suite> =
-        suites.into_iter().filter(|it| options.long == (it.tier == LONG)).collect();
-    let wanted = |(number, mutant): &(usize, &Mutant)| {
-        fates[*number] == Fate::Woven && options.wants(*number, mutant, store.get(mutant).as_ref())
-    };
-    let wanted: Vec<(usize, &Mutant)> = mutants.iter().enumerate().filter(wanted).collect();
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..options.jobs {
-            scope.spawn(|| {
-                while let Some((number, mutant)) = wanted.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let verdict = judge(
-                        suites.iter().filter(|it| it.reaches.contains(number)),
-                        Some(*number),
-                    );
-                    eprintln!(
-                        "{} of {}: {verdict:?}: {}",
-                        next.load(Ordering::Relaxed),
-                        wanted.len(),
-                        mutant.name
-                    );
-                    // Of some of the tests, only what they catch is news.
-                    let is_whole = options.tests.is_empty() && !options.long;
-                    if is_whole
-                        || matches!(verdict, Verdict::Caught { .. } | Verdict::TimedOut { .. })
-                    {
-                        store.set(mutant, verdict);
-                    }
-                }
-            });
-        }
+    let suites = suite::suites(options.chosen(binaries), folder, options.tier == LONG);
+    let chosen = mutants.iter().enumerate().filter(|(number, mutant)| {
+        fates[*number] == Fate::Woven && options.chooses(*number, mutant)
     });
+    let chosen: Vec<(usize, &Mutant)> = chosen.collect();
+    // What a cheap tier catches is never run against a dear one.
+    for tier in 1..=options.tier {
+        let is_open = |(_, mutant): &&(usize, &Mutant)| match store.get(mutant) {
+            None => true,
+            Some(Verdict::Survived { tiers, .. }) => tiers < tier || options.again,
+            Some(_) => false,
+        };
+        let open: Vec<(usize, &Mutant)> = chosen.iter().filter(is_open).copied().collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some((number, mutant)) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let reaching =
+                    suites.iter().filter(|it| it.tier == tier && it.reaches.contains(number));
+                let verdict = judge(reaching, Some(*number), tier);
+                let (done, all) = (next.load(Ordering::Relaxed), open.len());
+                eprintln!("tier {tier}, {done} of {all}: {verdict:?}: {}", mutant.name);
+                match (&verdict, store.get(mutant)) {
+                    // Of some of the tests, only what they catch is news.
+                    (Verdict::Survived { .. }, _) if !options.tests.is_empty() => {}
+                    (
+                        Verdict::Survived { is_reached, .. },
+                        Some(Verdict::Survived { tiers, is_reached: was }),
+                    ) => {
+                        let tiers = tiers.max(tier);
+                        store.set(
+                            mutant,
+                            Verdict::Survived { tiers, is_reached: *is_reached || was },
+                        );
+                    }
+                    _ => store.set(mutant, verdict),
+                }
+            }
+        };
+        thread::scope(|scope| (0..options.jobs).for_each(|_| drop(scope.spawn(work))));
+    }
     Ok(())
 }
 
@@ -211,19 +214,19 @@ fn try_apart(
     mutants: &[Mutant],
     store: &Store,
 ) -> Result<(), String> {
-    let is_wanted = |mutant: &Mutant| store.get(mutant).filter(|it| matches!(it, Verdict::Apart));
     let mut suites: Option<Vec<Suite>> = None;
     for (number, mutant) in mutants.iter().enumerate() {
-        if !is_wanted(mutant).is_some_and(|it| options.wants(number, mutant, Some(&it))) {
+        let is_apart = matches!(store.get(mutant), Some(Verdict::Apart));
+        if !is_apart || !options.chooses(number, mutant) {
             continue;
         }
         if suites.is_none() {
             let binaries = tree.plain()?.map_err(|_| "the plain source does not compile")?;
-            suites = Some(suite::suites(options.chosen(binaries), folder, options.long));
+            suites = Some(suite::suites(options.chosen(binaries), folder, options.tier == LONG));
         }
         let verdict = match tree.put(mutant)? {
             None => Verdict::Unviable,
-            Some(_) => judge(suites.iter().flatten(), None),
+            Some(_) => judge(suites.iter().flatten(), None, options.tier),
         };
         eprintln!("{verdict:?}: {}", mutant.name);
         store.set(mutant, verdict);
@@ -231,15 +234,16 @@ fn try_apart(
     Ok(())
 }
 
-fn judge<'a>(suites: impl Iterator<Item = &'a Suite>, number: Option<usize>) -> Verdict {
-    let mut verdict = Verdict::Unreached;
+fn judge<'a>(suites: impl Iterator<Item = &'a Suite>, number: Option<usize>, tiers: u8) -> Verdict {
+    let mut is_reached = false;
     for suite in suites {
+        is_reached = true;
         let (by, tier) = (suite.binary.name.clone(), suite.tier);
         match suite.run(number) {
-            End::Passed => verdict = Verdict::Survived,
+            End::Passed => {}
             End::Failed => return Verdict::Caught { by, tier },
             End::TimedOut => return Verdict::TimedOut { by, tier },
         }
     }
-    verdict
+    Verdict::Survived { tiers, is_reached }
 }

@@ -17,10 +17,8 @@ pub(crate) enum Verdict {
     Caught { by: String, tier: u8 },
     /// This program did not end.
     TimedOut { by: String, tier: u8 },
-    /// No test failed, though some reach it.
-    Survived,
-    /// No test reaches it.
-    Unreached,
+    /// No test of these tiers failed.
+    Survived { tiers: u8, is_reached: bool },
     /// It does not compile.
     Unviable,
     /// It cannot be switched on while a program runs, and has not been tried alone yet.
@@ -77,8 +75,8 @@ impl Store {
                     Some(Verdict::Caught { tier: 1, .. }) => 2,
                     Some(Verdict::Caught { .. }) => 3,
                     Some(Verdict::TimedOut { .. }) => 4,
-                    Some(Verdict::Survived) => 5,
-                    Some(Verdict::Unreached) => 6,
+                    Some(Verdict::Survived { is_reached: true, .. }) => 5,
+                    Some(Verdict::Survived { .. }) => 6,
                     Some(Verdict::Apart) => 7,
                     None => 8,
                 };

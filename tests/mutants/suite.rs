@@ -89,19 +89,7 @@ pub(crate) fn suites(binaries: Vec<Binary>, folder: &Path, is_long: bool) -> Vec
     let mut suites = Vec::new();
     let is_wanted = |it: &Binary| is_long || !LONGEST.contains(&it.name.as_str());
     for binary in binaries.into_iter().filter(is_wanted) {
-        let reached = folder.join("reached");
-        let _ = fs::remove_file(&reached);
-        let before = spent();
-        let variable = reached.to_str().expect("a path in UTF-8");
-        let end = run(&binary, is_long, Duration::from_secs(300), ("MUTANTS_REACHED", variable));
-        let took = spent().saturating_sub(before);
-        if end != End::Passed {
-            eprintln!("{} is left out: without a mutant it ended as {end:?}", binary.name);
-            continue;
-        }
-        let reached = fs::read_to_string(&reached).unwrap_or_default();
-        let numbers = reached.split_whitespace().filter_map(|it| it.parse().ok());
-        let reaches: HashSet<usize> = numbers.collect();
+        let Some((took, reaches)) = reach(&binary, folder, is_long) else { continue };
         let is_of_real_time = u8::from(OF_REAL_TIME.contains(&binary.name.as_str()));
         let longer_than: u8 = TIERS.iter().map(|it| u8::from(took > *it)).sum();
         let tier = 1 + longer_than.max(is_of_real_time);
@@ -111,6 +99,32 @@ pub(crate) fn suites(binaries: Vec<Binary>, folder: &Path, is_long: bool) -> Vec
     }
     suites.sort_by_key(|it| (it.tier, it.took));
     suites
+}
+
+/// How long the program takes, and what it reaches. Kept in a file until the program is another one.
+fn reach(binary: &Binary, folder: &Path, is_long: bool) -> Option<(Duration, HashSet<usize>)> {
+    let folder = folder.join(if is_long { "reach-long" } else { "reach" });
+    let file = folder.join(&binary.name);
+    let built = fs::metadata(&binary.path).and_then(|it| it.modified()).expect("it was built");
+    let is_new =
+        |it: &Path| fs::metadata(it).and_then(|it| it.modified()).is_ok_and(|it| it > built);
+    let took = file.with_extension("took");
+    if !(is_new(&file) && is_new(&took)) {
+        let _ = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, ""));
+        let before = spent();
+        let variable = file.to_str().expect("a path in UTF-8");
+        let end = run(binary, is_long, Duration::from_secs(300), ("MUTANTS_REACHED", variable));
+        if end != End::Passed {
+            eprintln!("{} is left out: without a mutant it ended as {end:?}", binary.name);
+            return None;
+        }
+        let millis = spent().saturating_sub(before).as_millis();
+        fs::write(&took, millis.to_string()).expect("the folder can be written");
+    }
+    let millis = fs::read_to_string(&took).ok()?.parse().ok()?;
+    let reached = fs::read_to_string(&file).ok()?;
+    let numbers = reached.split_whitespace().filter_map(|it| it.parse().ok());
+    Some((Duration::from_millis(millis), numbers.collect()))
 }
 
 /// The processor's time that all children have had that have ended.
