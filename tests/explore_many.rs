@@ -324,7 +324,7 @@ async fn waited_for(tasks: usize, until: loopwheel::ReturnWhen) -> String {
     let waiter = outer(async move {
         let (done, pending) = wait(tasks, until).await;
         assert_eq!(done.len() + pending.len(), number, "each handle comes back");
-        assert!(done.iter().all(|task| task.is_done()));
+        assert!(done.iter().all(Task::is_done));
         assert!(pending.iter().all(|task| !task.is_done()), "it looks when it returns");
         let failed = done.iter().any(|task| task.to_ref().is_failed());
         match until {
@@ -371,7 +371,7 @@ async fn completed(tasks: usize) -> Option<Vec<usize>> {
         })
     };
     let tasks: Vec<_> = (0..tasks).map(run).collect();
-    let names: Vec<_> = tasks.iter().map(|task| task.name()).collect();
+    let names: Vec<_> = tasks.iter().map(Task::name).collect();
     let mut completed = as_completed(tasks); // from here on it sees the ends
     let waiter = outer(async move {
         let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
