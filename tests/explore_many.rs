@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use explored::{Thing, Things, ended, proves, samples};
 use loopwheel::{
-    AllCompleted, FirstCompleted, FirstException, Task, TaskBuilder, TaskError, TaskGroup, TaskSet,
-    as_completed, create_task, finally, first_ok, gather, race, sleep, try_create_task, try_gather,
-    wait, yield_now,
+    AllCompleted, FirstCompleted, FirstException, SharedTask, Task, TaskBuilder, TaskError,
+    TaskGroup, TaskSet, as_completed, create_task, finally, first_ok, gather, race, sleep,
+    try_create_task, try_gather, wait, yield_now,
 };
 
 /// What a program owns, and how many of its children are between their beginning and the end of their clean-up.
@@ -324,7 +324,7 @@ async fn waited_for(tasks: usize, until: loopwheel::ReturnWhen) -> String {
     let waiter = outer(async move {
         let (done, pending) = wait(tasks, until).await;
         assert_eq!(done.len() + pending.len(), number, "each handle comes back");
-        assert!(done.iter().all(Task::is_done));
+        assert!(done.iter().all(SharedTask::is_done));
         assert!(pending.iter().all(|task| !task.is_done()), "it looks when it returns");
         let failed = done.iter().any(|task| task.to_ref().is_failed());
         match until {

@@ -412,15 +412,15 @@ async fn a_channel(capacity: usize, senders: usize, each: usize, receivers: usiz
         .map(|_| spawn("receiver", &receiver, |receiver| receive(receiver, got.clone())))
         .collect();
     receive(receiver, got.clone()).await; // main is not cancelled
-    let mut sent = Vec::new();
+    let mut items = Vec::new();
     for sender in senders {
-        sent.extend(ended(sender).await.unwrap_or_default());
+        items.extend(ended(sender).await.unwrap_or_default());
     }
     all_ended(receivers).await;
     let got = got.0.take();
     let distinct: BTreeSet<_> = got.iter().copied().collect();
     assert_eq!(distinct.len(), got.len(), "none comes twice: {got:?}");
-    assert!(sent.iter().all(|item| distinct.contains(item)), "{sent:?} were sent, {got:?} came");
+    assert!(items.iter().all(|item| distinct.contains(item)), "{items:?} were sent, {got:?} came");
     got.len()
 }
 
