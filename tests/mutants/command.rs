@@ -79,7 +79,7 @@ impl Options {
                         .map_err(|_| "--jobs takes a number")?;
                 }
                 Arg::Long("test") => {
-                    options.tests.push(parser.value()?.to_string_lossy().into_owned())
+                    options.tests.push(parser.value()?.to_string_lossy().into_owned());
                 }
                 Arg::Long("tier") => {
                     let tier = parser.value()?.to_string_lossy().parse().ok();

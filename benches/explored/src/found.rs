@@ -1,5 +1,7 @@
 //! What a tool says of a program.
 
+use std::time::Duration;
+
 use std::fmt;
 
 /// A median is of so many searches, each of which gives up after so many runs.
@@ -59,4 +61,10 @@ impl fmt::Display for Found {
         }
         Ok(())
     }
+}
+
+/// What one of so many runs took.
+pub(crate) fn micros_each(all: Duration, runs: usize) -> f64 {
+    let runs = u32::try_from(runs).expect("some thousands");
+    (all / runs).as_secs_f64() * 1e6
 }

@@ -10,7 +10,7 @@ use loopwheel::{TestRun, create_task, sync, wait_for};
 pub(crate) use loopwheel::sync::Permit;
 pub(crate) use loopwheel::yield_now;
 
-use crate::found::{All, Found, GIVES_UP, SEARCHES, Strategy};
+use crate::found::{self, All, Found, GIVES_UP, SEARCHES, Strategy};
 
 #[path = "../programs.rs"]
 pub(crate) mod programs;
@@ -89,7 +89,7 @@ pub(crate) fn sampled(program: programs::Program, strategy: Strategy) -> Found {
         made += seen.len();
         let searches = searches(&seen);
         if searches.len() >= SEARCHES || program.1 == programs::Fault::None {
-            let micros = began.elapsed().as_secs_f64() * 1e6 / made as f64;
+            let micros = found::micros_each(began.elapsed(), made);
             return Found::of(searches.into_iter().take(SEARCHES), micros);
         }
         number = (number * 4).min(SEARCHES * GIVES_UP);

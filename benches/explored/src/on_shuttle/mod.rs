@@ -14,8 +14,10 @@ use shuttle::scheduler::{
 };
 use shuttle::{Config, FailurePersistence, Runner};
 
-use crate::found::{All, Found, GIVES_UP, SEARCHES, Strategy};
+use crate::found::{self, All, Found, GIVES_UP, SEARCHES, Strategy};
 
+// The same text with other tasks: each executor has a copy of the programs.
+#[expect(clippy::duplicate_mod)]
 #[path = "../programs.rs"]
 pub(crate) mod programs;
 
@@ -182,6 +184,6 @@ pub(crate) fn sampled(program: programs::Program, strategy: Strategy) -> Found {
         made += runs.made;
         firsts.push(runs.first);
     }
-    let micros = began.elapsed().as_secs_f64() * 1e6 / made as f64;
+    let micros = found::micros_each(began.elapsed(), made);
     Found::of(firsts, micros)
 }
