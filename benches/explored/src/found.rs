@@ -1,8 +1,7 @@
 //! What a tool says of a program.
 
-use std::time::Duration;
-
 use std::fmt;
+use std::time::Duration;
 
 /// A median is of so many searches, each of which gives up after so many runs.
 pub(crate) const SEARCHES: usize = 20;
