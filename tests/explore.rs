@@ -185,15 +185,47 @@ fn child_deposits() {
 
 /// Runs an ignored test of this file with this schedule, and returns what it has printed.
 fn child(test: &str, schedule: &str) -> String {
-    let output: Output = Command::new(env::current_exe().unwrap())
-        .args([test, "--exact", "--ignored", "--nocapture"])
-        .env("LOOPWHEEL_EXPLORE", schedule)
-        .env("RUST_BACKTRACE", "0")
-        .output()
-        .unwrap();
+    printed_by(child_command(test, schedule).arg("--nocapture"))
+}
+
+fn child_command(test: &str, schedule: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored"]);
+    command.env("LOOPWHEEL_EXPLORE", schedule).env("RUST_BACKTRACE", "0");
+    command
+}
+
+fn printed_by(command: &mut Command) -> String {
+    let output: Output = command.output().unwrap();
     let [out, err] =
         [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned());
     out + &err
+}
+
+#[test]
+fn the_line_that_runs_it_again_has_the_package_and_its_features_or_says_that_it_lacks_them() {
+    let told_in = |package: Option<&str>| {
+        let mut command = child_command("child_deposits", "");
+        match package {
+            Some(name) => command.env("CARGO_PKG_NAME", name),
+            None => command.env_remove("CARGO_PKG_NAME"),
+        };
+        let told = printed_by(command.arg("--nocapture"));
+        told.lines().find(|line| line.starts_with("again")).unwrap().to_owned()
+    };
+    let line = "LOOPWHEEL_EXPLORE=1/2.1/2 cargo test";
+    assert_eq!(
+        told_in(Some("loopwheel")),
+        format!("again: {line} -p loopwheel --features explore child_deposits -- --exact")
+    );
+    assert_eq!(
+        told_in(Some("shop")),
+        format!("again, with the features of this run: {line} -p shop child_deposits -- --exact")
+    );
+    assert_eq!(
+        told_in(None),
+        format!("again, with the features of this run: {line} child_deposits -- --exact")
+    );
 }
 
 #[test]

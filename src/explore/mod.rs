@@ -62,7 +62,7 @@
 //!      1. 'main'
 //!   >  2. Task-3, before Task-2, which was woken first
 //!   …
-//! again: LOOPWHEEL_EXPLORE=1/2 cargo test deposits_add_up -- --exact
+//! again, with the features of this run: LOOPWHEEL_EXPLORE=1/2 cargo test -p bank deposits_add_up -- --exact
 //! step by step: target/explore/deposits_add_up.html
 //! ```
 //!

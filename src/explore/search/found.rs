@@ -1,6 +1,7 @@
 //! **What an exploration says**: a summary, or the failure that it has found.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File};
@@ -141,7 +142,10 @@ impl fmt::Display for Found {
             write!(f, "\n  {line}")?;
         }
         if !self.rerun.is_empty() {
-            write!(f, "\nagain: {}", self.rerun)?;
+            // Cargo tells a program of which package it is, and not with which features it was built.
+            let knows_all = self.rerun.contains(" --features ");
+            let with = if knows_all { "" } else { ", with the features of this run" };
+            write!(f, "\nagain{with}: {}", self.rerun)?;
         }
         if let Some(page) = &self.page {
             write!(f, "\nstep by step: {}", page.display())?;
@@ -239,12 +243,15 @@ impl Search<'_> {
 
 /// The line that runs a schedule again.
 fn rerun(choices: &str, name: &str) -> String {
-    let what = if name == "main" {
-        "cargo run".to_owned()
-    } else {
-        format!("cargo test {name} -- --exact")
+    let package = match env::var("CARGO_PKG_NAME") {
+        Ok(own) if own == env!("CARGO_PKG_NAME") => format!(" -p {own} --features explore"),
+        Ok(package) => format!(" -p {package}"),
+        Err(_) => String::new(), // it was not run by cargo
     };
-    format!("{VARIABLE}={choices} {what}")
+    if name == "main" {
+        return format!("{VARIABLE}={choices} cargo run{package}");
+    }
+    format!("{VARIABLE}={choices} cargo test{package} {name} -- --exact")
 }
 
 /// The lines that deviate, and the last ones, with their numbers.
@@ -272,9 +279,9 @@ fn page(folder: Option<&Path>, name: &str) -> Option<PathBuf> {
     let folder = if let Some(folder) = folder {
         folder.to_owned()
     } else {
-        let program = std::env::current_exe().ok()?;
+        let program = env::current_exe().ok()?;
         let target = program.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
-        let target = target.map_or_else(|| std::env::temp_dir().join("loopwheel"), Path::to_owned);
+        let target = target.map_or_else(|| env::temp_dir().join("loopwheel"), Path::to_owned);
         target.join("explore")
     };
     let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
