@@ -5,6 +5,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::future::pending;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -256,6 +257,45 @@ fn a_seed_is_run_again_too() {
     assert!(told.contains("a deposit was lost") && told.contains(&found.choices), "{told}");
     assert!(child("child_deposits", "seed=x").contains("the seed is no number"));
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn what_must_be_complete_fails_by_itself_and_is_not_asked_of_one_schedule() {
+    let main = || order_of(&["a", "b", "c"]);
+    assert!(explore::all(13).must_be_complete().run(main).is_complete);
+    let found = explore::all(12).must_be_complete().try_run(main).unwrap_err();
+    assert_eq!((found.fault, found.order), (Fault::Incomplete, 12));
+    let told = found.to_string();
+    assert!(
+        told.starts_with("not all orders were run:\n  12 runs are the limit, and there are more"),
+        "{told}"
+    );
+    assert!(told.contains("12 orders; 5 distinct results") && !told.contains("again"), "{told}");
+    // Those that differ in nothing that matters are counted with the others.
+    let reduced = explore::all(3).only_shares_objects().must_be_complete().try_run(main);
+    assert_eq!(reduced.unwrap_err().fault, Fault::Incomplete);
+    let told = message_of(|| drop(explore::seeds(1).must_be_complete()));
+    assert!(told.contains("`must_be_complete` is for `all`"), "{told}");
+
+    // Of one schedule it is not asked, and what the test counts does not fail without a word.
+    let told = printed_by(&mut child_command("child_counts", "1/2"));
+    let said = "LOOPWHEEL_EXPLORE=1/2: this schedule does not fail any more.";
+    assert_eq!(told.matches(said).count(), 1, "{told}");
+    assert!(told.contains("1 order, that of LOOPWHEEL_EXPLORE; "), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+    let told = printed_by(&mut child_command("child_counts", ""));
+    assert!(told.contains("1 passed") && !told.contains("any more"), "{told}");
+}
+
+#[test]
+#[ignore = "it is run by another test"]
+fn child_counts() {
+    let summary = explore::all(100).must_be_complete().run(|| order_of(&["a", "b"]));
+    if summary.is_rerun {
+        _ = writeln!(io::stderr(), "{summary}");
+    } else {
+        assert_eq!((summary.orders, summary.outcomes.len()), (3, 2));
+    }
 }
 
 #[test]

@@ -34,8 +34,14 @@ pub struct Exploration {
 impl Exploration {
     pub(super) fn new(how: How) -> Exploration {
         let limits = Limits { max_polls: MAX_STEPS, ..Limits::default() };
-        let settings =
-            Settings { how, limits, is_deterministic: false, shows_progress: None, play_to: None };
+        let settings = Settings {
+            how,
+            limits,
+            is_deterministic: false,
+            must_be_complete: false,
+            shows_progress: None,
+            play_to: None,
+        };
         Exploration { settings, shares_only_objects: false, test: None }
     }
 
@@ -141,6 +147,35 @@ impl Exploration {
         self
     }
 
+    /// It fails, with [`Fault::Incomplete`](super::Fault::Incomplete), if [`all`](super::all) has come to its limit and there are more
+    /// orders. The one run of `LOOPWHEEL_EXPLORE` is not asked for this: so a test that fails by it can be run again in one order.
+    ///
+    /// # Panics
+    /// On [`seeds`](super::seeds) and [`pct`](super::pct), which never know whether these were all.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{create_task, explore};
+    ///
+    /// let main = || async {
+    ///     let (one, two) = (create_task(async {}), create_task(async {}));
+    ///     one.await.unwrap();
+    ///     two.await.unwrap();
+    /// };
+    /// explore::all(3).must_be_complete().run(main);
+    /// let found = explore::all(2).must_be_complete().try_run(main).unwrap_err();
+    /// assert_eq!(found.fault, explore::Fault::Incomplete);
+    /// ```
+    #[track_caller]
+    pub fn must_be_complete(mut self) -> Exploration {
+        assert!(
+            matches!(self.settings.how, How::All { .. }),
+            "`must_be_complete` is for `all`: no number of thrown orders is known to be all of them"
+        );
+        self.settings.must_be_complete = true;
+        self
+    }
+
     /// Leaves out orders that differ from another one only in polls that do not concern each other, so that [`all`](super::all) reaches
     /// further: of two tasks that each have a lock of their own, one order is enough. It is a promise of the test's: its tasks
     /// influence each other only by what this crate has, such as tasks, locks, queues and events. State of its own that several tasks
@@ -167,9 +202,8 @@ impl Exploration {
     ///         task.await.unwrap();
     ///     }
     /// };
-    /// let (each, reduced) = (explore::all(10_000), explore::all(10_000).only_shares_objects());
-    /// let (each, reduced) = (each.run(main), reduced.run(main));
-    /// assert!(each.is_complete && reduced.is_complete);
+    /// let each = explore::all(10_000).must_be_complete().run(main);
+    /// let reduced = explore::all(10_000).only_shares_objects().must_be_complete().run(main);
     /// assert!(reduced.orders + reduced.pruned < each.orders);
     /// ```
     pub fn only_shares_objects(mut self) -> Exploration {

@@ -47,7 +47,8 @@
 //! # What is looked for
 //! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
 //! what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
-//! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic).
+//! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic), or if there are
+//! [more orders](Exploration::must_be_complete) than the limit.
 //!
 //! # What it says
 //! The failure; the seed; the schedule in words, shrunk to the fewest choices with which it was seen to fail in the same way; a line
@@ -84,7 +85,7 @@
 //! it comes. A run that is not the one it should be ends the exploration with [`Fault::NotRepeatable`].
 //!
 //! # How far it reaches
-//! [`all`] proves: if its summary says that these were all orders, none fails. Their number grows with the factorial of what is ready at
+//! [`all`] proves: if these [were all orders](Exploration::must_be_complete), none fails. Their number grows with the factorial of what is ready at
 //! once, so it is for a handful of tasks and some ten choices. A test whose tasks share nothing but this crate's objects reaches further by
 //! [`only_shares_objects`](Exploration::only_shares_objects): three tasks that take one lock have 3,339 orders, of which 149 differ; two
 //! waits for three sleeping tasks each have 3,888, of which 12 do. It helps nothing where all meet at one object: a queue with a producer and two
@@ -122,19 +123,19 @@ pub use search::{Found, Summary};
 
 /// Explores all orders, depth first, in at most `limit` runs. The first is the normal one.
 ///
-/// If the [`Summary`] says that it [is complete](Summary::is_complete), these were all, and none has failed.
+/// If the [`Summary`] says that it [is complete](Summary::is_complete), these were all, and none has failed. A test that relies on that
+/// calls [`must_be_complete`](Exploration::must_be_complete).
 ///
 /// # Examples
 /// ```
 /// use loopwheel::{create_task, explore};
 ///
-/// let summary = explore::all(1_000).run(|| async {
+/// let summary = explore::all(1_000).must_be_complete().run(|| async {
 ///     let (a, b, c) = (create_task(async {}), create_task(async {}), create_task(async {}));
 ///     a.await.unwrap();
 ///     b.await.unwrap();
 ///     c.await.unwrap();
 /// });
-/// assert!(summary.is_complete);
 /// println!("{summary}");
 /// ```
 ///

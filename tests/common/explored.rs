@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::rc::Rc;
 
-use loopwheel::explore::{self, Summary};
+use loopwheel::explore::{self, Exploration, Summary};
 use loopwheel::{Task, TaskBuilder, create_task, yield_now};
 
 /// A small program has fewer orders than this, with a cancel before each poll of each task.
@@ -20,7 +20,7 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
-    proved(explore::all(MOST).cancels(1).run(main))
+    proved(explore::all(MOST).cancels(1), main)
 }
 
 /// The same; and virtual time also passes while tasks are ready, so that limits expire at each poll.
@@ -31,12 +31,17 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
-    proved(explore::all(MOST).cancels(1).early_timers(1).run(main))
+    proved(explore::all(MOST).cancels(1).early_timers(1), main)
 }
 
 #[track_caller]
-fn proved(summary: Summary) -> Summary {
-    assert!(summary.is_complete, "these were not all: {summary}");
+fn proved<M, F, T>(exploration: Exploration, main: M) -> Summary
+where
+    M: Fn() -> F,
+    F: Future<Output = T>,
+    T: Debug,
+{
+    let summary = exploration.must_be_complete().run(main);
     println!("{summary}");
     summary
 }

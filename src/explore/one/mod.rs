@@ -46,6 +46,9 @@ pub enum Fault {
     Endless,
     /// The result is another one than in the first order: see [`deterministic`](crate::explore::Exploration::deterministic).
     OutcomeDiffers,
+    /// No run has failed, but these were not all orders: see
+    /// [`must_be_complete`](crate::explore::Exploration::must_be_complete).
+    Incomplete,
     /// The program has not done the same again when it was given the same choices.
     NotRepeatable,
 }

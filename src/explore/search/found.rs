@@ -37,6 +37,8 @@ pub struct Summary {
     pub deepest: usize,
     /// These were all orders.
     pub is_complete: bool,
+    /// Nothing was explored: this was the one run of `LOOPWHEEL_EXPLORE`.
+    pub is_rerun: bool,
     /// How many orders were left out, because they differ from another only in the order of steps that do not concern each other:
     /// see [`only_shares_objects`](crate::explore::Exploration::only_shares_objects).
     pub pruned: u64,
@@ -51,11 +53,24 @@ impl Summary {
             *self.outcomes.entry(outcome.clone()).or_default() += 1;
         }
     }
+
+    /// These were to be all orders, and are not.
+    pub(super) fn incomplete(&self, limit: u64) -> Found {
+        let text = format!(
+            "{limit} runs are the limit, and there are more: give `all` a higher one, or make the test smaller\n{self}"
+        );
+        let failure = Failure { fault: Fault::Incomplete, message: text };
+        Found::without_schedule(failure, self.orders, None, &[])
+    }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = if self.is_complete { ", which are all" } else { "" };
+        let all = match (self.is_complete, self.is_rerun) {
+            (true, _) => ", which are all",
+            (_, true) => ", that of LOOPWHEEL_EXPLORE",
+            _ => "",
+        };
         let (orders, outcomes) = (counted(self.orders, "order"), self.outcomes.len() as u64);
         write!(f, "{orders}{all}; {}; ", counted(outcomes, "distinct result"))?;
         write!(f, "{}, at most {} in a run", counted(self.choice_points, "choice"), self.deepest)?;
@@ -91,7 +106,7 @@ pub struct Found {
     pub message: String,
     /// The seed of the run; `None` if the exploration has none.
     pub seed: Option<u64>,
-    /// The number of the run, from 1 on. Zero if the schedule was given by `LOOPWHEEL_EXPLORE`.
+    /// The number of the run, from 1 on; of the last one, if these were to be all. Zero if the schedule was given by `LOOPWHEEL_EXPLORE`.
     pub order: u64,
     /// The choices of the run that has failed.
     pub choices: String,
@@ -119,8 +134,10 @@ impl fmt::Display for Found {
             Fault::Endless => "a run without end",
             Fault::OutcomeDiffers => "a result that depends on the order",
             Fault::NotRepeatable => "a program that does not repeat itself",
+            Fault::Incomplete => "other orders",
         };
         match (self.order, self.seed) {
+            _ if self.fault == Fault::Incomplete => write!(f, "not all orders were run")?,
             (0, None) => write!(f, "the schedule of {VARIABLE} leads to {what}")?,
             (order, None) => write!(f, "order {order} leads to {what}")?,
             (order, Some(seed)) => write!(f, "order {order}, of seed {seed}, leads to {what}")?,
@@ -156,6 +173,30 @@ impl fmt::Display for Found {
 
 impl Error for Found {}
 
+impl Found {
+    fn without_schedule(
+        failure: Failure,
+        order: u64,
+        seed: Option<u64>,
+        points: &[Point],
+    ) -> Found {
+        let own = deviations(points);
+        Found {
+            fault: failure.fault,
+            message: failure.message,
+            seed,
+            order,
+            choices: printed(points),
+            shrunk: printed(points),
+            schedule: Vec::new(),
+            rerun: String::new(),
+            page: None,
+            deviations: [own, own],
+            shown: Vec::new(),
+        }
+    }
+}
+
 fn indented(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
     lines.join("\n")
@@ -177,19 +218,7 @@ impl Search<'_> {
         let choices = printed(points);
         let before = deviations(points);
         if failure.fault == Fault::NotRepeatable {
-            return Box::new(Found {
-                fault: failure.fault,
-                message: failure.message,
-                seed,
-                order,
-                shrunk: choices.clone(),
-                choices,
-                schedule: Vec::new(),
-                rerun: String::new(),
-                page: None,
-                deviations: [before, before],
-                shown: Vec::new(),
-            });
+            return Box::new(Found::without_schedule(failure, order, seed, points));
         }
         let shrunk = shrunk(self, &failure, points);
         let recorder = self.recorder();
