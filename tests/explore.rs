@@ -181,7 +181,7 @@ fn the_shrunk_choices_fail_in_the_same_way() {
 #[test]
 #[ignore = "it is run by other tests, with a schedule in its environment"]
 fn child_deposits() {
-    explore::seeds(200).play_to(folder("child")).run(deposits);
+    explore::seeds(200).without_page().run(deposits);
 }
 
 /// Runs an ignored test of this file with this schedule, and returns what it has printed.
@@ -299,6 +299,57 @@ fn child_counts() {
 }
 
 #[test]
+fn two_explorations_in_a_test_have_two_names_and_two_pages_or_none() {
+    let folder = folder("names");
+    let fails = async || -> () { panic!("at once") };
+    let page_of = |found: &Found| found.page.as_ref().unwrap().file_name().unwrap().to_owned();
+    let test = "two_explorations_in_a_test_have_two_names_and_two_pages_or_none";
+    for name in ["one lock", "../no/lock"] {
+        let found = explore::all(1).name(name).play_to(&folder).try_run(fails).unwrap_err();
+        assert_eq!(
+            *page_of(&found),
+            *format!("{test}.{}.html", name.replace("../", "").replace([' ', '/'], "."))
+        );
+        let told = found.to_string();
+        assert!(told.starts_with(&format!("order 1 of '{name}' leads to a panic")), "{told}");
+        assert!(found.rerun.contains(&format!(" {test} -- --exact")), "{told}");
+    }
+    let found = explore::all(1).play_to(&folder).try_run(fails).unwrap_err();
+    assert_eq!(*page_of(&found), *format!("{test}.html"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+
+    let found = explore::all(1).play_to(&folder).without_page().try_run(fails).unwrap_err();
+    assert_eq!(found.page, None);
+    assert!(!found.to_string().contains("step by step") && found.schedule.len() == 1, "{found}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+    fs::remove_dir_all(folder).unwrap();
+
+    // The names of the others.
+    let told = explore::all(1).name("x").must_be_complete().try_run(|| order_of(&["a", "b"]));
+    let told = told.unwrap_err().to_string();
+    assert!(told.starts_with("not all orders of 'x' were run"), "{told}");
+    let told = explore::seeds(1).name("x").without_page().try_run(fails).unwrap_err().to_string();
+    assert!(told.starts_with("order 1 of 'x', of seed 0, leads to a panic"), "{told}");
+}
+
+#[test]
+fn a_page_is_where_the_report_says_whatever_folder_it_is_read_in() {
+    let folder = folder("relative");
+    fs::create_dir_all(&folder).unwrap();
+    let told = printed_by(child_command("child_pages", "0").current_dir(&folder));
+    let line = told.lines().find_map(|line| line.strip_prefix("step by step: ")).expect(&told);
+    assert_eq!(PathBuf::from(line), folder.join("pages").join("child_pages.html"));
+    assert!(fs::read_to_string(line).unwrap().contains("at once"), "{told}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+#[ignore = "it is run by another test"]
+fn child_pages() {
+    explore::all(1).play_to("pages").run(async || -> () { panic!("at once") });
+}
+
+#[test]
 fn the_panics_of_the_runs_are_not_printed_and_others_are() {
     let told = child("child_deposits", "");
     assert_eq!(told.matches("a deposit was lost").count(), 1, "only in the report: {told}");
@@ -306,10 +357,7 @@ fn the_panics_of_the_runs_are_not_printed_and_others_are() {
 }
 
 fn fault_of<T: fmt::Debug>(exploration: Exploration, main: impl AsyncFn() -> T) -> Box<Found> {
-    let folder = folder("fault");
-    let found = exploration.play_to(&folder).try_run(|| main()).unwrap_err();
-    _ = fs::remove_dir_all(folder);
-    found
+    exploration.without_page().try_run(|| main()).unwrap_err()
 }
 
 /// Two tasks that take two locks in opposite orders: a deadlock, if both have the first. Usually one is through by then.
@@ -406,7 +454,7 @@ fn what_else_may_panic_is_a_failure_of_that_run() {
         assert!(calls.get() < 3, "called for the third time");
         async { explore::choose(5) }
     };
-    let found = explore::all(10).play_to(folder("closure")).try_run(main).unwrap_err();
+    let found = explore::all(10).without_page().try_run(main).unwrap_err();
     assert!(found.message.contains("called for the third time") && found.order == 3, "{found}");
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 
 use super::one::panics::is_exploring;
 use super::one::{Limits, Record, Recording, run_once};
-use super::search::{Found, How, Order, Search, Settings, Summary};
+use super::search::{Found, How, Names, Order, Pages, Search, Settings, Summary};
 use crate::kernel::current;
 use crate::test_run::TestRun;
 
@@ -28,6 +28,7 @@ type NewTest = Rc<dyn Fn() -> TestRun>;
 pub struct Exploration {
     settings: Settings,
     shares_only_objects: bool,
+    name: Option<String>,
     test: Option<NewTest>,
 }
 
@@ -40,9 +41,9 @@ impl Exploration {
             is_deterministic: false,
             must_be_complete: false,
             shows_progress: None,
-            play_to: None,
+            pages: Pages::InTarget,
         };
-        Exploration { settings, shares_only_objects: false, test: None }
+        Exploration { settings, shares_only_objects: false, name: None, test: None }
     }
 
     /// Up to so many cancels in each run. Before each poll any one task may be cancelled: the one that is polled next, whether or not
@@ -244,11 +245,41 @@ impl Exploration {
         self
     }
 
+    /// Its name, in the report and for its page: for one of several explorations in a test, and for one that is in no test.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::explore;
+    ///
+    /// for readers in [1, 2] {
+    ///     let found = explore::all(1)
+    ///         .name(format!("{readers} readers"))
+    ///         .without_page()
+    ///         .try_run(|| async { assert_eq!(1 + 1, 3) })
+    ///         .unwrap_err();
+    ///     let told = format!("order 1 of '{readers} readers' leads to a panic");
+    ///     assert!(found.to_string().starts_with(&told));
+    /// }
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Exploration {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The folder in which the page of a run that fails is written. Without this call it is `explore` in cargo's target directory, if
-    /// the program is in one, or else `loopwheel/explore` in the system's directory for temporary files. The page is named after the
-    /// test, and replaces the one before.
+    /// the program is in one, or else `loopwheel/explore` in the system's directory for temporary files. A relative folder is one of
+    /// the current directory, which for a test is that of its package.
+    ///
+    /// The page is called after the test, and after the [name](Exploration::name) of the exploration if it has one, and replaces the
+    /// one before.
     pub fn play_to(mut self, folder: impl Into<PathBuf>) -> Exploration {
-        self.settings.play_to = Some(folder.into());
+        self.settings.pages = Pages::In(folder.into());
+        self
+    }
+
+    /// Writes no page: for a run that is expected to fail.
+    pub fn without_page(mut self) -> Exploration {
+        self.settings.pages = Pages::None;
         self
     }
 
@@ -316,7 +347,8 @@ impl Exploration {
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
             run_once(&main, called_at, test, &chooser, recorder)
         };
-        Search::new(&settings, &once, &name_of_test::<M>()).go()
+        let names = Names { test: name_of_test::<M>(), own: self.name.clone() };
+        Search::new(&settings, &once, &names).go()
     }
 }
 
@@ -327,16 +359,13 @@ impl fmt::Debug for Exploration {
 }
 
 /// The test harness names the thread after the test, unless it has only one thread. Then the closure is named after it too.
-fn name_of_test<M>() -> String {
+fn name_of_test<M>() -> Option<String> {
     let thread = thread::current();
     if let Some(name) = thread.name().filter(|name| *name != "main") {
-        return name.to_owned();
+        return Some(name.to_owned());
     }
     let path = type_name::<M>().replace("::{{closure}}", "");
-    match path.split_once("::") {
-        Some((_, path)) if path.chars().all(|it| it.is_alphanumeric() || "_:".contains(it)) => {
-            path.to_owned()
-        }
-        _ => "main".to_owned(),
-    }
+    let (_, path) = path.split_once("::")?;
+    let is_plain = path.chars().all(|it| it.is_alphanumeric() || "_:".contains(it));
+    (is_plain && path != "main").then(|| path.to_owned())
 }

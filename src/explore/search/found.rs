@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::shrink::shrunk;
 use super::{Order, Search, VARIABLE};
@@ -52,15 +50,6 @@ impl Summary {
         if let Ok(outcome) = &record.outcome {
             *self.outcomes.entry(outcome.clone()).or_default() += 1;
         }
-    }
-
-    /// These were to be all orders, and are not.
-    pub(super) fn incomplete(&self, limit: u64) -> Found {
-        let text = format!(
-            "{limit} runs are the limit, and there are more: give `all` a higher one, or make the test smaller\n{self}"
-        );
-        let failure = Failure { fault: Fault::Incomplete, message: text };
-        Found::without_schedule(failure, self.orders, None, &[])
     }
 }
 
@@ -116,8 +105,10 @@ pub struct Found {
     pub schedule: Vec<String>,
     /// The line that runs it again.
     pub rerun: String,
-    /// The page in which this run can be stepped through, if it could be written.
+    /// The page in which this run can be stepped through, if it is wanted and could be written.
     pub page: Option<PathBuf>,
+    /// Of which exploration it is.
+    of: String,
     /// How many of its choices deviate from the normal order, before and after shrinking, and how many choices there were.
     deviations: [(usize, usize); 2],
     /// Some lines of the schedule, as they are printed.
@@ -136,11 +127,12 @@ impl fmt::Display for Found {
             Fault::NotRepeatable => "a program that does not repeat itself",
             Fault::Incomplete => "other orders",
         };
+        let of = &self.of;
         match (self.order, self.seed) {
-            _ if self.fault == Fault::Incomplete => write!(f, "not all orders were run")?,
-            (0, None) => write!(f, "the schedule of {VARIABLE} leads to {what}")?,
-            (order, None) => write!(f, "order {order} leads to {what}")?,
-            (order, Some(seed)) => write!(f, "order {order}, of seed {seed}, leads to {what}")?,
+            _ if self.fault == Fault::Incomplete => write!(f, "not all orders{of} were run")?,
+            (0, None) => write!(f, "the schedule of {VARIABLE} leads{of} to {what}")?,
+            (order, None) => write!(f, "order {order}{of} leads to {what}")?,
+            (order, Some(seed)) => write!(f, "order {order}{of}, of seed {seed}, leads to {what}")?,
         }
         write!(f, ":\n{}", indented(&self.message))?;
         let [(before, points), (after, shrunk_points)] = self.deviations;
@@ -173,8 +165,28 @@ impl fmt::Display for Found {
 
 impl Error for Found {}
 
-impl Found {
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
+}
+
+fn deviations(points: &[Point]) -> (usize, usize) {
+    (points.iter().filter(|point| point.chosen > 0).count(), points.len())
+}
+
+impl Search<'_> {
+    /// No run has failed; but these were to be all orders, and are not.
+    pub(super) fn incomplete(&self, limit: u64) -> Found {
+        let summary = &self.summary;
+        let message = format!(
+            "{limit} runs are the limit, and there are more: give `all` a higher one, or make the test smaller\n{summary}"
+        );
+        let failure = Failure { fault: Fault::Incomplete, message };
+        self.without_schedule(failure, summary.orders, None, &[])
+    }
+
     fn without_schedule(
+        &self,
         failure: Failure,
         order: u64,
         seed: Option<u64>,
@@ -191,22 +203,12 @@ impl Found {
             schedule: Vec::new(),
             rerun: String::new(),
             page: None,
+            of: self.names.of_exploration(),
             deviations: [own, own],
             shown: Vec::new(),
         }
     }
-}
 
-fn indented(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
-    lines.join("\n")
-}
-
-fn deviations(points: &[Point]) -> (usize, usize) {
-    (points.iter().filter(|point| point.chosen > 0).count(), points.len())
-}
-
-impl Search<'_> {
     /// A run has failed: shrinks it, and runs it once more with a recorder.
     pub(super) fn found(
         &self,
@@ -218,12 +220,12 @@ impl Search<'_> {
         let choices = printed(points);
         let before = deviations(points);
         if failure.fault == Fault::NotRepeatable {
-            return Box::new(Found::without_schedule(failure, order, seed, points));
+            return Box::new(self.without_schedule(failure, order, seed, points));
         }
         let shrunk = shrunk(self, &failure, points);
         let recorder = self.recorder();
         let strategy = Box::new(Clamped(shrunk));
-        let order_of_last = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let order_of_last = Order { strategy, in_words: true, recorder: recorder.as_ref() };
         let record = self.judged((self.once)(order_of_last));
         let message = match &record.outcome {
             Err(again) if again.is_like(&failure) => again.message.clone(),
@@ -233,7 +235,7 @@ impl Search<'_> {
             ),
         };
         let failure = Failure { message, ..failure };
-        let mut found = self.found_again(&failure, &record, &recorder);
+        let mut found = self.found_again(&failure, &record, recorder.as_ref());
         (found.order, found.seed, found.choices) = (order, seed, choices);
         found.deviations[0] = before;
         found
@@ -244,43 +246,37 @@ impl Search<'_> {
         &self,
         failure: &Failure,
         record: &Record,
-        recorder: &Recorder,
+        recorder: Option<&Recorder>,
     ) -> Box<Found> {
-        let choices = printed(&record.points);
-        let own = deviations(&record.points);
-        let page = page(self.settings.play_to.as_deref(), self.name);
-        let page = page.and_then(|page| write(recorder, &page).ok().map(|()| page));
-        Box::new(Found {
-            fault: failure.fault,
-            message: failure.message.clone(),
-            seed: None,
-            order: 0,
-            rerun: rerun(&choices, self.name),
-            shrunk: choices.clone(),
-            choices,
-            schedule: record.lines.iter().map(|line| line.text.clone()).collect(),
-            page,
-            deviations: [own, own],
-            shown: shown(&record.lines),
-        })
+        let mut found = self.without_schedule(failure.clone(), 0, None, &record.points);
+        found.rerun = rerun(&found.choices, self.names.test.as_deref());
+        found.page = recorder.and_then(|recorder| self.settings.pages.write(self.names, recorder));
+        found.schedule = record.lines.iter().map(|line| line.text.clone()).collect();
+        found.shown = shown(&record.lines);
+        Box::new(found)
     }
 
-    pub(super) fn recorder(&self) -> Recorder {
-        Recorder::new().title(self.name, "an order that was found by exploration").with_lines()
+    /// Records the run, if a page is wanted.
+    pub(super) fn recorder(&self) -> Option<Recorder> {
+        let recorder = || {
+            let title = "an order that was found by exploration";
+            Recorder::new().title(self.names.title(), title).with_lines()
+        };
+        self.settings.pages.are_wanted().then(recorder)
     }
 }
 
 /// The line that runs a schedule again.
-fn rerun(choices: &str, name: &str) -> String {
+fn rerun(choices: &str, test: Option<&str>) -> String {
     let package = match env::var("CARGO_PKG_NAME") {
         Ok(own) if own == env!("CARGO_PKG_NAME") => format!(" -p {own} --features explore"),
         Ok(package) => format!(" -p {package}"),
         Err(_) => String::new(), // it was not run by cargo
     };
-    if name == "main" {
-        return format!("{VARIABLE}={choices} cargo run{package}");
+    match test {
+        Some(test) => format!("{VARIABLE}={choices} cargo test{package} {test} -- --exact"),
+        None => format!("{VARIABLE}={choices} cargo run{package}"),
     }
-    format!("{VARIABLE}={choices} cargo test{package} {name} -- --exact")
 }
 
 /// The lines that deviate, and the last ones, with their numbers.
@@ -300,27 +296,4 @@ fn shown(lines: &[Line]) -> Vec<String> {
         shown.push(format!("{mark}{:>4}. {}", at + 1, line.text));
     }
     shown
-}
-
-/// Where the page of a test is written: `explore` in cargo's target directory, if the program is there, or else in the system's
-/// directory for temporary files.
-fn page(folder: Option<&Path>, name: &str) -> Option<PathBuf> {
-    let folder = if let Some(folder) = folder {
-        folder.to_owned()
-    } else {
-        let program = env::current_exe().ok()?;
-        let target = program.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
-        let target = target.map_or_else(|| env::temp_dir().join("loopwheel"), Path::to_owned);
-        target.join("explore")
-    };
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
-    let name: String = name.chars().map(|it| if is_plain(it) { it } else { '.' }).collect();
-    Some(folder.join(format!("{}.html", name.replace("..", "."))))
-}
-
-fn write(recorder: &Recorder, page: &Path) -> io::Result<()> {
-    if let Some(folder) = page.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    recorder.write_player(io::BufWriter::new(File::create(page)?))
 }

@@ -5,18 +5,19 @@
 //! | `mod` (this file) | the next run |
 //! | `shrink` | the same failure with fewer choices |
 //! | `found` | what is said at the end |
+//! | `page` | where the run that has failed is written |
 //! | `progress` | what is shown meanwhile |
 //!
 //! It stands on `recorder`, `explore/schedule` and `explore/one`.
 
 mod found;
+mod page;
 mod progress;
 mod shrink;
 
 use std::cell::RefCell;
 use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::explore::one::{Failure, Fault, Limits, Record};
@@ -26,6 +27,7 @@ use crate::explore::schedule::{
 use crate::recorder::Recorder;
 
 pub use found::{Found, Summary};
+pub(crate) use page::{Names, Pages};
 use progress::Progress;
 
 /// Its value is the one schedule that is run.
@@ -47,7 +49,7 @@ pub(crate) struct Settings {
     pub(crate) is_deterministic: bool,
     pub(crate) must_be_complete: bool,
     pub(crate) shows_progress: Option<bool>,
-    pub(crate) play_to: Option<PathBuf>,
+    pub(crate) pages: Pages,
 }
 
 /// How a run is made: who decides, whether it is written down in words, who records it.
@@ -61,8 +63,7 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Search<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) once: &'a dyn Fn(Order<'_>) -> Record,
-    /// The name of the test.
-    pub(crate) name: &'a str,
+    pub(crate) names: &'a Names,
     summary: Summary,
     /// What the first run has returned.
     pub(crate) first: Option<String>,
@@ -72,9 +73,9 @@ impl<'a> Search<'a> {
     pub(crate) fn new(
         settings: &'a Settings,
         once: &'a dyn Fn(Order<'_>) -> Record,
-        name: &'a str,
+        names: &'a Names,
     ) -> Search<'a> {
-        Search { settings, once, name, summary: Summary::default(), first: None }
+        Search { settings, once, names, summary: Summary::default(), first: None }
     }
 
     pub(crate) fn go(mut self) -> Result<Summary, Box<Found>> {
@@ -94,7 +95,7 @@ impl<'a> Search<'a> {
                     self.all(limit)?;
                 }
                 if self.settings.must_be_complete && !self.summary.is_complete {
-                    return Err(Box::new(self.summary.incomplete(limit)));
+                    return Err(Box::new(self.incomplete(limit)));
                 }
                 Ok(())
             }
@@ -216,21 +217,22 @@ impl<'a> Search<'a> {
             self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
         }
         let recorder = self.recorder();
-        let order = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let order = Order { strategy, in_words: true, recorder: recorder.as_ref() };
         let record = self.judged((self.once)(order));
         self.summary.add(&record);
         self.summary.is_rerun = true;
         match &record.outcome {
             Ok(_) => {
                 // Not by `eprintln!`: the test harness does not show what a test prints that passes.
+                let of = self.names.of_exploration();
                 let _ = writeln!(
                     io::stderr(),
-                    "{VARIABLE}={value}: this schedule does not fail any more. It is the only order that was run, so a test that counts orders \
+                    "{VARIABLE}={value}{of}: this schedule does not fail any more. It is the only order that was run, so a test that counts orders \
                      or results may fail now: to explore, unset the variable."
                 );
                 Ok(())
             }
-            Err(failure) => Err(self.found_again(failure, &record, &recorder)),
+            Err(failure) => Err(self.found_again(failure, &record, recorder.as_ref())),
         }
     }
 }
