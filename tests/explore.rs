@@ -344,6 +344,22 @@ fn a_page_is_where_the_report_says_whatever_folder_it_is_read_in() {
 }
 
 #[test]
+fn the_last_note_of_a_page_says_what_has_failed() {
+    let folder = folder("last-note");
+    let found = explore::all(1_000).play_to(&folder).try_run(opposite_locks).unwrap_err();
+    let page = fs::read_to_string(found.page.as_ref().unwrap()).unwrap();
+    let (_, run) = page.split_once("id=\"run\">").unwrap();
+    let run: serde_json::Value =
+        serde_json::from_str(run.split_once("</script>").unwrap().0).unwrap();
+    let events = run["events"].as_array().unwrap();
+    let [.., before, last] = &**events else { panic!("{run}") };
+    assert_eq!(last["e"], "note", "{last}");
+    assert_eq!(last["text"], format!("the run fails:\n{}", found.message));
+    assert_eq!(last["seq"].as_u64().unwrap(), before["seq"].as_u64().unwrap() + 1);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 #[ignore = "it is run by another test"]
 fn child_pages() {
     explore::all(1).play_to("pages").run(async || -> () { panic!("at once") });

@@ -250,7 +250,10 @@ impl Search<'_> {
     ) -> Box<Found> {
         let mut found = self.without_schedule(failure.clone(), 0, None, &record.points);
         found.rerun = rerun(&found.choices, self.names.test.as_deref());
-        found.page = recorder.and_then(|recorder| self.settings.pages.write(self.names, recorder));
+        found.page = recorder.and_then(|recorder| {
+            recorder.add_note(&format_args!("the run fails:\n{}", failure.message));
+            self.settings.pages.write(self.names, recorder)
+        });
         found.schedule = record.lines.iter().map(|line| line.text.clone()).collect();
         found.shown = shown(&record.lines);
         Box::new(found)
