@@ -360,6 +360,36 @@ fn the_last_note_of_a_page_says_what_has_failed() {
 }
 
 #[test]
+fn the_report_counts_the_choices_and_says_that_it_was_shrunk_only_if_it_was() {
+    let line_of = |exploration: Exploration, fails_if: fn(usize, usize) -> bool| {
+        let found = fault_of(exploration, async || {
+            let (one, two) = (explore::choose(3), explore::choose(2));
+            assert!(!fails_if(one, two), "it fails");
+        });
+        let told = found.to_string();
+        let line = told.lines().find_map(|line| line.strip_prefix("its schedule: ")).unwrap();
+        line.to_owned()
+    };
+    let all = || explore::all(10);
+    assert_eq!(line_of(all(), |_, _| true), "2 choices, all of them the usual ones");
+    assert_eq!(line_of(all(), |_, two| two == 1), "2 choices, 1 of them not the usual one");
+    assert_eq!(
+        line_of(all(), |one, two| one * two == 1),
+        "2 choices, 2 of them not the usual ones"
+    );
+    assert_eq!(
+        line_of(explore::seeds(100), |one, two| one + two > 1),
+        "2 choices, 1 of them not the usual one (shrunk from 2 of 2)"
+    );
+    let fails = async || -> () { panic!("at once") };
+    let told = fault_of(all(), fails).to_string();
+    assert!(told.contains("\nits schedule: 0 choices\n      1. 'main'"), "{told}");
+    let fails = async || assert_eq!(explore::choose(2), 0);
+    let told = fault_of(all(), fails).to_string();
+    assert!(told.contains("\nits schedule: 1 choice, not the usual one\n"), "{told}");
+}
+
+#[test]
 #[ignore = "it is run by another test"]
 fn child_pages() {
     explore::all(1).play_to("pages").run(async || -> () { panic!("at once") });

@@ -59,7 +59,7 @@
 //! order 2 leads to a panic:
 //!   assertion `left == right` failed
 //!   …
-//! its schedule, shrunk from 1 of 4 choices that are not the first to 1 of 4:
+//! its schedule: 4 choices, 1 of them not the usual one
 //!      1. 'main'
 //!   >  2. Task-3, before Task-2, which was woken first
 //!   …

@@ -135,16 +135,11 @@ impl fmt::Display for Found {
             (order, Some(seed)) => write!(f, "order {order}{of}, of seed {seed}, leads to {what}")?,
         }
         write!(f, ":\n{}", indented(&self.message))?;
-        let [(before, points), (after, shrunk_points)] = self.deviations;
         if !self.shown.is_empty() {
-            write!(f, "\nits schedule, ")?;
-            if self.order == 0 {
-                write!(f, "with {after} of {shrunk_points} choices that are not the first:")?;
-            } else {
-                write!(
-                    f,
-                    "shrunk from {before} of {points} choices that are not the first to {after} of {shrunk_points}:"
-                )?;
+            let [before, after] = self.deviations;
+            write!(f, "\nits schedule: {}{}", counted(after.1 as u64, "choice"), unusual(after))?;
+            if before != after {
+                write!(f, " (shrunk from {} of {})", before.0, before.1)?;
             }
         }
         for line in &self.shown {
@@ -168,6 +163,18 @@ impl Error for Found {}
 fn indented(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
     lines.join("\n")
+}
+
+/// How many choices are not what the loop does by itself, in words.
+fn unusual((deviations, points): (usize, usize)) -> String {
+    match (deviations, points) {
+        (_, 0) => String::new(),
+        (0, 1) => ", the usual one".to_owned(),
+        (0, _) => ", all of them the usual ones".to_owned(),
+        (1, 1) => ", not the usual one".to_owned(),
+        (1, _) => ", 1 of them not the usual one".to_owned(),
+        (some, _) => format!(", {some} of them not the usual ones"),
+    }
 }
 
 fn deviations(points: &[Point]) -> (usize, usize) {
