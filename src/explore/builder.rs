@@ -300,7 +300,9 @@ impl Exploration {
     }
 
     /// Explores: calls `main` once for each run, and runs what it returns, on a fresh loop on virtual time that waits for nothing from
-    /// outside ([`VirtualClock::impatient`](crate::VirtualClock::impatient)). Panics in these runs are not printed.
+    /// outside ([`VirtualClock::impatient`](crate::VirtualClock::impatient)). Panics in these runs are not printed. A run that only a
+    /// [`Handle`](crate::Handle) or a foreign waker could wake fails if nothing has for a second of real time
+    /// ([`stall_after`](crate::EventLoopBuilder::stall_after) of the [test's](Exploration::test) loop sets another time).
     ///
     /// # Panics
     /// With the report of the failure, if a run fails. Inside a running loop, or inside another exploration. If `LOOPWHEEL_EXPLORE` is
