@@ -260,6 +260,26 @@ fn a_seed_is_run_again_too() {
 }
 
 #[test]
+fn the_seeds_begin_at_zero_or_where_the_environment_says() {
+    let first_line = |test: &str, from: &str| {
+        let told = child(test, from);
+        let line = told.lines().find(|line| line.starts_with("order "));
+        line.unwrap_or(&told).to_owned()
+    };
+    assert!(first_line("child_deposits", "").starts_with("order 4, of seed 3, "));
+    assert!(first_line("child_deposits", "seed=3..").starts_with("order 1, of seed 3, "));
+    let later = first_line("child_deposits", "seed=1000..");
+    assert!(later.contains(", of seed 10"), "{later}");
+    let wrapped = first_line("child_deposits", "seed=18446744073709551615..");
+    assert!(wrapped.contains(", of seed "), "{wrapped}");
+    // What throws nothing is as ever, and is asked for all that it is asked for.
+    let told = printed_by(&mut child_command("child_counts", "seed=1000.."));
+    assert!(told.contains("1 passed") && !told.contains("any more"), "{told}");
+    let told = child("child_deposits", "seed=x..");
+    assert!(told.contains("LOOPWHEEL_EXPLORE=seed=x..: the seed is no number"), "{told}");
+}
+
+#[test]
 fn what_must_be_complete_fails_by_itself_and_is_not_asked_of_one_schedule() {
     let main = || order_of(&["a", "b", "c"]);
     assert!(explore::all(13).must_be_complete().run(main).is_complete);

@@ -68,7 +68,8 @@
 //! ```
 //!
 //! With that variable an exploration makes this one run, and refuses to go on where the program does something else: it says which choice
-//! that was, and what was to be chosen there. A value of `seed=17` is that seed's run. A test has one exploration, or the variable
+//! that was, and what was to be chosen there. A value of `seed=17` is that seed's run, and
+//! `seed=17..` is no run: [`seeds`] and [`pct`] begin there. A test has one exploration, or the variable
 //! means each of them.
 //!
 //! # FIFO is the contract
@@ -148,7 +149,7 @@ pub fn all(limit: u64) -> Exploration {
 }
 
 /// Explores `runs` orders, in each of which every choice is thrown. The seeds are 0, 1, 2 …, so each call makes the same runs, and on
-/// every machine.
+/// every machine. With `LOOPWHEEL_EXPLORE=seed=1000..` they begin at 1000: for a nightly job, which is to try others each time.
 ///
 /// # Examples
 /// ```

@@ -30,8 +30,11 @@ pub use found::{Found, Summary};
 pub(crate) use page::{Names, Pages};
 use progress::Progress;
 
-/// Its value is the one schedule that is run.
+/// Its value is the one schedule that is run, or the first seed.
 pub(crate) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+
+/// A value that begins with this is about seeds: `seed=17` is the run of one, and `seed=17..` the exploration from it on.
+const SEED: &str = "seed=";
 
 /// Which orders are run.
 #[derive(Clone, Copy, Debug)]
@@ -79,14 +82,18 @@ impl<'a> Search<'a> {
     }
 
     pub(crate) fn go(mut self) -> Result<Summary, Box<Found>> {
-        match env::var(VARIABLE) {
-            Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
-            _ => self.explore()?,
+        let value = env::var(VARIABLE).unwrap_or_default();
+        let value = value.trim();
+        match value.strip_prefix(SEED).and_then(|seeds| seeds.strip_suffix("..")) {
+            Some(first) => self.explore(seed_of(value, first))?,
+            None if value.is_empty() => self.explore(0)?,
+            None => self.again(value)?,
         }
         Ok(self.summary)
     }
 
-    fn explore(&mut self) -> Result<(), Box<Found>> {
+    /// All that is wanted; of thrown orders, those from this seed on.
+    fn explore(&mut self, first: u64) -> Result<(), Box<Found>> {
         match self.settings.how {
             How::All { limit } => {
                 if self.settings.limits.reduces {
@@ -99,10 +106,10 @@ impl<'a> Search<'a> {
                 }
                 Ok(())
             }
-            How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed))),
+            How::Seeds { runs } => self.seeds(first, runs, &|seed| Box::new(Random::of_seed(seed))),
             How::Pct { depth, runs } => {
                 let steps = self.polls_of_normal_run();
-                self.seeds(runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))
+                self.seeds(first, runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))
             }
         }
     }
@@ -178,11 +185,12 @@ impl<'a> Search<'a> {
 
     fn seeds(
         &mut self,
+        first: u64,
         runs: u64,
         strategy: &dyn Fn(u64) -> Box<dyn Strategy>,
     ) -> Result<(), Box<Found>> {
         let mut progress = Progress::new(self.settings.shows_progress, runs);
-        for seed in 0..runs {
+        for seed in (0..runs).map(|number| first.wrapping_add(number)) {
             if self.first.is_none() && self.settings.is_deterministic {
                 let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
                 self.take(None, record)?;
@@ -200,8 +208,9 @@ impl<'a> Search<'a> {
 
     /// Runs the one schedule that the variable names.
     fn again(&mut self, value: &str) -> Result<(), Box<Found>> {
-        let strategy: Box<dyn Strategy> = match value.strip_prefix("seed=").map(str::parse) {
-            Some(Ok(seed)) => match self.settings.how {
+        let seed = value.strip_prefix(SEED).map(|seed| seed_of(value, seed));
+        let strategy: Box<dyn Strategy> = match seed {
+            Some(seed) => match self.settings.how {
                 How::All { .. } => panic!(
                     "{VARIABLE}={value}: this exploration is `all`, and has no seeds: give the choices"
                 ),
@@ -210,7 +219,6 @@ impl<'a> Search<'a> {
                     Box::new(Pct::of_seed(seed, depth, self.polls_of_normal_run()))
                 }
             },
-            Some(Err(_)) => panic!("{VARIABLE}={value}: the seed is no number"),
             None => Box::new(Script(choices_of(value))),
         };
         if self.settings.is_deterministic {
@@ -235,6 +243,10 @@ impl<'a> Search<'a> {
             Err(failure) => Err(self.found_again(failure, &record, recorder.as_ref())),
         }
     }
+}
+
+fn seed_of(value: &str, seed: &str) -> u64 {
+    seed.parse().unwrap_or_else(|_| panic!("{VARIABLE}={value}: the seed is no number"))
 }
 
 fn choices_of(value: &str) -> Vec<Expected> {
