@@ -12,11 +12,12 @@ use std::process::{Command, Output};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::ready;
 use loopwheel::explore::{self, Exploration, Fault, Found};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    Clock, EventLoop, TaskBuilder, TestRun, call_soon, create_task, now, run_virtual, sleep,
-    try_create_task, wait_for, yield_now,
+    Clock, EventLoop, TaskBuilder, TestRun, call_soon, catch_cancel, create_task, now, run_virtual,
+    sleep, try_create_task, wait_for, yield_now,
 };
 
 /// Tasks with these names, each of which notes its name when it runs. Returns the order.
@@ -896,4 +897,81 @@ fn child_thread_panics() {
         assert!(std::thread::spawn(|| panic!("of the thread")).join().is_err());
         assert!(catch_unwind(|| panic!("of the run")).is_err());
     });
+}
+
+// ---- What docs/exploring.md warns of
+
+#[test]
+fn a_select_with_dice_of_its_own_is_not_repeatable_and_a_biased_one_is() {
+    // Two branches are ready, and what is chosen next depends on which of them is taken.
+    let by_dice = || async {
+        for _ in 0..8 {
+            let (mut a, mut b) = (ready(()), ready(()));
+            futures::select! { () = a => explore::choose(2), () = b => explore::choose(3) };
+        }
+    };
+    let found = explore::all(1_000).without_page().try_run(by_dice).unwrap_err();
+    assert_eq!(found.fault, Fault::NotRepeatable, "{found}");
+    let biased = || async {
+        for _ in 0..8 {
+            let (mut a, mut b) = (ready(()), ready(()));
+            futures::select_biased! { () = a => explore::choose(2), () = b => explore::choose(3) };
+        }
+    };
+    assert_eq!(explore::all(1_000).must_be_complete().run(biased).orders, 256);
+}
+
+#[test]
+fn a_loop_of_yield_now_has_no_last_order_and_a_wait_has_one() {
+    async fn waits(is_in_loop: bool) {
+        let done = Rc::new(Event::new());
+        let sets = done.clone();
+        let task = create_task(async move { sets.set() });
+        while is_in_loop && !done.is_set() {
+            yield_now().await;
+        }
+        done.wait().await;
+        task.await.unwrap();
+    }
+    let found = explore::all(100).must_be_complete().without_page().try_run(|| waits(true));
+    assert_eq!(found.unwrap_err().fault, Fault::Incomplete, "each order is a poll longer");
+    let found = explore::pct(1, 20).max_steps(1_000).without_page().try_run(|| waits(true));
+    assert_eq!(found.unwrap_err().fault, Fault::Endless, "the loop has the highest priority");
+    explore::seeds(50).run(|| waits(true));
+    explore::all(100).must_be_complete().run(|| waits(false));
+}
+
+#[test]
+fn a_cancel_comes_before_a_poll_and_not_while_the_loop_is_idle() {
+    // A sleep of ten seconds: when it ends, if it is cancelled.
+    let main = |other: u64| async move {
+        let worker = TaskBuilder::new().name("worker").create_task(async {
+            let slept = catch_cancel(sleep(Duration::from_secs(10))).await;
+            (slept.is_ok(), now().as_secs_f64())
+        });
+        sleep(Duration::from_secs(other)).await;
+        worker.await.ok()
+    };
+    let outcomes = |other| explore::all(100).cancels(1).run(move || main(other)).outcomes;
+    let at_five = "Some((false, 5.0))";
+    assert!(!outcomes(10).contains_key(at_five), "then all sleep");
+    assert!(outcomes(5).contains_key(at_five), "main is polled then");
+}
+
+#[test]
+fn a_foreign_future_that_is_ready_hears_no_cancel_in_that_poll() {
+    let main = || async {
+        let (to, from) = futures::channel::oneshot::channel();
+        let seen = Rc::new(Cell::new(0));
+        let sees = seen.clone();
+        let worker = create_task(async move {
+            sees.set(from.await.unwrap());
+        });
+        yield_now().await;
+        _ = to.send(7); // if it was cancelled before, nobody takes it
+        (worker.await.is_ok(), seen.get())
+    };
+    let summary = explore::all(1_000).cancels(1).must_be_complete().run(main);
+    assert!(summary.outcomes.contains_key("(false, 7)"), "it has gone on: {summary}");
+    assert!(summary.outcomes.contains_key("(false, 0)"), "it has waited: {summary}");
 }
