@@ -41,9 +41,26 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
+    agrees(&main);
     let summary = exploration.must_be_complete().run(main);
     println!("{summary}");
     summary
+}
+
+/// Without cancels the program comes to the same results if the orders are left out that differ in nothing that matters.
+#[track_caller]
+fn agrees<M, F, T>(main: &M)
+where
+    M: Fn() -> F,
+    F: Future<Output = T>,
+    T: Debug,
+{
+    let each = explore::all(MOST).must_be_complete().run(main);
+    let reduced = explore::all(MOST).only_shares_objects().must_be_complete().run(main);
+    let results = |summary: &Summary| summary.outcomes.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(results(&each), results(&reduced), "each: {each}\nreduced: {reduced}");
+    let made = reduced.orders + reduced.pruned;
+    println!("{} orders without cancels, {made} if they are reduced", each.orders);
 }
 
 /// Runs a program that is too big for all orders in some of them, with up to two cancels in each.
