@@ -506,7 +506,7 @@ async fn waits_for_nobody(kind: usize) {
     match kind {
         0 => {
             let _handle = Handle::current();
-            pending().await
+            pending::<()>().await;
         }
         1 => {
             let (sender, receiver) = thread_channel::<()>(1);
@@ -517,9 +517,9 @@ async fn waits_for_nobody(kind: usize) {
             let mut kept = None;
             poll_fn(|cx| {
                 kept = Some(cx.waker().clone());
-                Poll::Pending
+                Poll::<()>::Pending
             })
-            .await
+            .await;
         }
     }
 }

@@ -10,7 +10,8 @@ use std::thread;
 
 use super::one::panics::is_exploring;
 use super::one::{Limits, Record, Recording, run_once};
-use super::search::{Found, How, Names, Order, Pages, Search, Settings, Summary};
+use super::page::{Names, Pages};
+use super::search::{Found, How, Order, Search, Settings, Summary};
 use crate::kernel::current;
 use crate::test_run::TestRun;
 

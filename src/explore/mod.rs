@@ -107,12 +107,14 @@
 //! | `builder` | the settings, and the call |
 //! | `schedule` | the decisions of a run, and who takes them |
 //! | `one` | one run |
+//! | `page` | where a run that has failed is written, to be stepped through |
 //! | `search` | one run after the other; shrinking; what is said |
 //!
-//! It stands on `base`, `cells`, the kernel, `choices`, `test_run`, `explore/schedule`, `explore/one` and `explore/search`.
+//! It stands on `base`, `cells`, the kernel, `choices`, `test_run`, `explore/page`, `explore/schedule`, `explore/one` and `explore/search`.
 
 mod builder;
 mod one;
+mod page;
 mod schedule;
 mod search;
 

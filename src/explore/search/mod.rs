@@ -5,13 +5,11 @@
 //! | `mod` (this file) | the next run |
 //! | `shrink` | the same failure with fewer choices |
 //! | `found` | what is said at the end |
-//! | `page` | where the run that has failed is written |
 //! | `progress` | what is shown meanwhile |
 //!
-//! It stands on `recorder`, `explore/schedule` and `explore/one`.
+//! It stands on `recorder`, `explore/page`, `explore/schedule` and `explore/one`.
 
 mod found;
-mod page;
 mod progress;
 mod shrink;
 
@@ -21,13 +19,13 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 use crate::explore::one::{Failure, Fault, Limits, Record};
+use crate::explore::page::{Names, Pages};
 use crate::explore::schedule::{
     Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
 };
 use crate::recorder::Recorder;
 
 pub use found::{Found, Summary};
-pub(crate) use page::{Names, Pages};
 use progress::Progress;
 
 /// Its value is the one schedule that is run, or the first seed.

@@ -1,4 +1,6 @@
 //! **The page of a run that has failed**: whether there is one, where, and what it is called.
+//!
+//! It stands on `recorder`.
 
 use std::env;
 use std::fs::{self, File};
@@ -20,13 +22,13 @@ pub(crate) struct Names {
 
 impl Names {
     /// For the reader of a page.
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let names: Vec<&str> = self.test.iter().chain(&self.own).map(String::as_str).collect();
         if names.is_empty() { "main".to_owned() } else { names.join(": ") }
     }
 
     /// For a sentence.
-    pub(super) fn of_exploration(&self) -> String {
+    pub(crate) fn of_exploration(&self) -> String {
         self.own.as_ref().map(|name| format!(" of '{name}'")).unwrap_or_default()
     }
 
@@ -53,12 +55,12 @@ pub(crate) enum Pages {
 }
 
 impl Pages {
-    pub(super) fn are_wanted(&self) -> bool {
+    pub(crate) fn are_wanted(&self) -> bool {
         !matches!(self, Pages::None)
     }
 
     /// Writes a page, and returns where, as seen from everywhere: a test runs in the folder of its package, and its user is in another.
-    pub(super) fn write(&self, names: &Names, recorder: &Recorder) -> Option<PathBuf> {
+    pub(crate) fn write(&self, names: &Names, recorder: &Recorder) -> Option<PathBuf> {
         let page = absolute(self.folder()?.join(format!("{}.html", names.of_file()))).ok()?;
         write(recorder, &page).ok().map(|()| page)
     }
