@@ -145,6 +145,7 @@
 //! | `host` | the loop inside another loop: `turn`, `run_for`, `drive` |
 //! | `io` | the loop in async-io's reactor (a feature) |
 //! | `recorder` | a run that is kept, and shown |
+//! | `explore/page` | the page of an explored run that has failed |
 //! | `explore/schedule` | the decisions of an explored run, and who takes them (a feature) |
 //! | `explore/one` | one explored run |
 //! | `explore/search` | one run after the other, and what is said |

@@ -6,17 +6,19 @@
 mod explored;
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use explored::{Things, ended, proves, proves_with_time, samples, samples_with_time, spawn};
 use futures::FutureExt;
 use futures::future::{Either, join, select};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    Task, TaskBuilder, TimedOut, catch_cancel, create_task, explore, finally, finally_within, now,
-    protect, shield, sleep, timeout, wait_for, yield_now,
+    EventLoop, Handle, Task, TaskBuilder, TestRun, TimedOut, catch_cancel, create_task, explore,
+    finally, finally_within, now, protect, shield, sleep, thread_channel, timeout, wait_for,
+    yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -495,4 +497,51 @@ async fn selected_by_macro() -> Option<&'static str> {
 fn a_select_of_a_task_and_a_sleep() {
     let summary = proves_with_time(selected_by_macro);
     assert_eq!(summary.outcomes.len(), 4, "{summary}");
+}
+
+// ---- What comes from outside
+
+/// Only the outside could wake such a run: by a handle, by the sender of a channel, by a waker that some code has. Nothing does.
+async fn waits_for_nobody(kind: usize) {
+    match kind {
+        0 => {
+            let _handle = Handle::current();
+            pending::<()>().await;
+        }
+        1 => {
+            let (sender, receiver) = thread_channel::<()>(1);
+            receiver.recv().await;
+            drop(sender);
+        }
+        _ => {
+            let mut kept = None;
+            poll_fn(|cx| {
+                kept = Some(cx.waker().clone());
+                Poll::<()>::Pending
+            })
+            .await;
+        }
+    }
+}
+
+#[test]
+fn a_run_that_only_the_outside_could_wake_fails_after_a_second_and_not_after_a_minute() {
+    for kind in 0..3 {
+        let began = Instant::now();
+        let exploration = explore::all(1).without_page();
+        let found = exploration.try_run(|| waits_for_nobody(kind)).unwrap_err();
+        assert_eq!(found.fault, explore::Fault::Reported, "{found}");
+        assert!(found.message.contains("'main' (Task-1), waiting"), "with the tree: {found}");
+        let took = began.elapsed(); // of two runs: that which fails, and the one that is told
+        assert!((2 * SECOND..50 * SECOND).contains(&took), "{took:?}: {found}");
+    }
+    // A test that knows better says so.
+    let began = Instant::now();
+    let settings = || {
+        let event_loop = EventLoop::builder().stall_after(Duration::from_millis(1));
+        TestRun::new().event_loop(event_loop)
+    };
+    let exploration = explore::all(1).test(settings).without_page();
+    exploration.try_run(|| waits_for_nobody(0)).unwrap_err();
+    assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
 }

@@ -10,6 +10,7 @@ use std::thread;
 
 use super::one::panics::is_exploring;
 use super::one::{Limits, Record, Recording, run_once};
+use super::page::{Names, Pages};
 use super::search::{Found, How, Order, Search, Settings, Summary};
 use crate::kernel::current;
 use crate::test_run::TestRun;
@@ -28,20 +29,28 @@ type NewTest = Rc<dyn Fn() -> TestRun>;
 pub struct Exploration {
     settings: Settings,
     shares_only_objects: bool,
+    name: Option<String>,
     test: Option<NewTest>,
 }
 
 impl Exploration {
     pub(super) fn new(how: How) -> Exploration {
         let limits = Limits { max_polls: MAX_STEPS, ..Limits::default() };
-        let settings =
-            Settings { how, limits, is_deterministic: false, shows_progress: None, play_to: None };
-        Exploration { settings, shares_only_objects: false, test: None }
+        let settings = Settings {
+            how,
+            limits,
+            is_deterministic: false,
+            must_be_complete: false,
+            shows_progress: None,
+            pages: Pages::InTarget,
+        };
+        Exploration { settings, shares_only_objects: false, name: None, test: None }
     }
 
     /// Up to so many cancels in each run. Before each poll any one task may be cancelled: the one that is polled next, whether or not
     /// it has begun, or one that waits. So each task is cancelled before its first, second, third … poll. `main` is not, and nothing
-    /// is after the end of `main`.
+    /// is after the end of `main`. No cancel comes while the loop is idle: a task that sleeps is cancelled when it or another one is
+    /// polled.
     ///
     /// The test has to take it: a task that it awaits may end [cancelled](crate::TaskError::Cancelled).
     ///
@@ -141,6 +150,35 @@ impl Exploration {
         self
     }
 
+    /// It fails, with [`Fault::Incomplete`](super::Fault::Incomplete), if [`all`](super::all) has come to its limit and there are more
+    /// orders. The one run of `LOOPWHEEL_EXPLORE` is not asked for this: so a test that fails by it can be run again in one order.
+    ///
+    /// # Panics
+    /// On [`seeds`](super::seeds) and [`pct`](super::pct), which never know whether these were all.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::{create_task, explore};
+    ///
+    /// let main = || async {
+    ///     let (one, two) = (create_task(async {}), create_task(async {}));
+    ///     one.await.unwrap();
+    ///     two.await.unwrap();
+    /// };
+    /// explore::all(3).must_be_complete().run(main);
+    /// let found = explore::all(2).must_be_complete().try_run(main).unwrap_err();
+    /// assert_eq!(found.fault, explore::Fault::Incomplete);
+    /// ```
+    #[track_caller]
+    pub fn must_be_complete(mut self) -> Exploration {
+        assert!(
+            matches!(self.settings.how, How::All { .. }),
+            "`must_be_complete` is for `all`: no number of thrown orders is known to be all of them"
+        );
+        self.settings.must_be_complete = true;
+        self
+    }
+
     /// Leaves out orders that differ from another one only in polls that do not concern each other, so that [`all`](super::all) reaches
     /// further: of two tasks that each have a lock of their own, one order is enough. It is a promise of the test's: its tasks
     /// influence each other only by what this crate has, such as tasks, locks, queues and events. State of its own that several tasks
@@ -167,9 +205,8 @@ impl Exploration {
     ///         task.await.unwrap();
     ///     }
     /// };
-    /// let (each, reduced) = (explore::all(10_000), explore::all(10_000).only_shares_objects());
-    /// let (each, reduced) = (each.run(main), reduced.run(main));
-    /// assert!(each.is_complete && reduced.is_complete);
+    /// let each = explore::all(10_000).must_be_complete().run(main);
+    /// let reduced = explore::all(10_000).only_shares_objects().must_be_complete().run(main);
     /// assert!(reduced.orders + reduced.pruned < each.orders);
     /// ```
     pub fn only_shares_objects(mut self) -> Exploration {
@@ -210,11 +247,41 @@ impl Exploration {
         self
     }
 
+    /// Its name, in the report and for its page: for one of several explorations in a test, and for one that is in no test.
+    ///
+    /// # Examples
+    /// ```
+    /// use loopwheel::explore;
+    ///
+    /// for readers in [1, 2] {
+    ///     let found = explore::all(1)
+    ///         .name(format!("{readers} readers"))
+    ///         .without_page()
+    ///         .try_run(|| async { assert_eq!(1 + 1, 3) })
+    ///         .unwrap_err();
+    ///     let told = format!("order 1 of '{readers} readers' leads to a panic");
+    ///     assert!(found.to_string().starts_with(&told));
+    /// }
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Exploration {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The folder in which the page of a run that fails is written. Without this call it is `explore` in cargo's target directory, if
-    /// the program is in one, or else `loopwheel/explore` in the system's directory for temporary files. The page is named after the
-    /// test, and replaces the one before.
+    /// the program is in one, or else `loopwheel/explore` in the system's directory for temporary files. A relative folder is one of
+    /// the current directory, which for a test is that of its package.
+    ///
+    /// The page is called after the test, and after the [name](Exploration::name) of the exploration if it has one, and replaces the
+    /// one before.
     pub fn play_to(mut self, folder: impl Into<PathBuf>) -> Exploration {
-        self.settings.play_to = Some(folder.into());
+        self.settings.pages = Pages::In(folder.into());
+        self
+    }
+
+    /// Writes no page: for a run that is expected to fail.
+    pub fn without_page(mut self) -> Exploration {
+        self.settings.pages = Pages::None;
         self
     }
 
@@ -235,7 +302,9 @@ impl Exploration {
     }
 
     /// Explores: calls `main` once for each run, and runs what it returns, on a fresh loop on virtual time that waits for nothing from
-    /// outside ([`VirtualClock::impatient`](crate::VirtualClock::impatient)). Panics in these runs are not printed.
+    /// outside ([`VirtualClock::impatient`](crate::VirtualClock::impatient)). Panics in these runs are not printed. A run that only a
+    /// [`Handle`](crate::Handle) or a foreign waker could wake fails if nothing has for a second of real time
+    /// ([`stall_after`](crate::EventLoopBuilder::stall_after) of the [test's](Exploration::test) loop sets another time).
     ///
     /// # Panics
     /// With the report of the failure, if a run fails. Inside a running loop, or inside another exploration. If `LOOPWHEEL_EXPLORE` is
@@ -282,7 +351,8 @@ impl Exploration {
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
             run_once(&main, called_at, test, &chooser, recorder)
         };
-        Search::new(&settings, &once, &name_of_test::<M>()).go()
+        let names = Names { test: name_of_test::<M>(), own: self.name.clone() };
+        Search::new(&settings, &once, &names).go()
     }
 }
 
@@ -293,16 +363,13 @@ impl fmt::Debug for Exploration {
 }
 
 /// The test harness names the thread after the test, unless it has only one thread. Then the closure is named after it too.
-fn name_of_test<M>() -> String {
+fn name_of_test<M>() -> Option<String> {
     let thread = thread::current();
     if let Some(name) = thread.name().filter(|name| *name != "main") {
-        return name.to_owned();
+        return Some(name.to_owned());
     }
     let path = type_name::<M>().replace("::{{closure}}", "");
-    match path.split_once("::") {
-        Some((_, path)) if path.chars().all(|it| it.is_alphanumeric() || "_:".contains(it)) => {
-            path.to_owned()
-        }
-        _ => "main".to_owned(),
-    }
+    let (_, path) = path.split_once("::")?;
+    let is_plain = path.chars().all(|it| it.is_alphanumeric() || "_:".contains(it));
+    (is_plain && path != "main").then(|| path.to_owned())
 }

@@ -45,9 +45,10 @@
 //! arrives is decided outside: see below.
 //!
 //! # What is looked for
-//! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of what waits for
-//! what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
-//! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic).
+//! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of
+//! what waits for what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
+//! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic), or if there are [more
+//! orders](Exploration::must_be_complete) than the limit.
 //!
 //! # What it says
 //! The failure; the seed; the schedule in words, shrunk to the fewest choices with which it was seen to fail in the same way; a line
@@ -58,42 +59,47 @@
 //! order 2 leads to a panic:
 //!   assertion `left == right` failed
 //!   …
-//! its schedule, shrunk from 1 of 4 choices that are not the first to 1 of 4:
+//! its schedule: 4 choices, 1 of them not the usual one
 //!      1. 'main'
 //!   >  2. Task-3, before Task-2, which was woken first
 //!   …
-//! again: LOOPWHEEL_EXPLORE=1/2 cargo test deposits_add_up -- --exact
+//! again, with the features of this run: LOOPWHEEL_EXPLORE=1/2 cargo test -p bank deposits_add_up -- --exact
 //! step by step: target/explore/deposits_add_up.html
 //! ```
 //!
 //! With that variable an exploration makes this one run, and refuses to go on where the program does something else: it says which choice
-//! that was, and what was to be chosen there. A value of `seed=17` is that seed's run. A test has one exploration, or the variable
+//! that was, and what was to be chosen there. A value of `seed=17` is that seed's run, and
+//! `seed=17..` is no run: [`seeds`] and [`pct`] begin there. A test has one exploration, or the variable
 //! means each of them.
 //!
 //! # FIFO is the contract
-//! A loop polls ready tasks in the order of their wake-ups, and a program may rely on that. So what is found here and not in a normal run is a
-//! mistake only if that order can be another one. It can, wherever it comes from outside: a socket that is ready a moment earlier, a
-//! thread, a timer of another length, a machine that is slow; or when somebody adds an await. A fault that rests on none of
-//! these cannot happen today, and is one refactoring away. In words: the order of wake-ups is an assumption, and this finds the
-//! tests that make it.
+//! A loop polls ready tasks in the order of their wake-ups, and a program may rely on that. So what is found here and not in a normal run is
+//! a mistake only if that order can be another one. It can, wherever it comes from outside: a socket that is ready a moment earlier, a
+//! thread, a timer of another length, a machine that is slow; or when somebody adds an await. A fault that rests on none of these cannot
+//! happen today, and is one refactoring away. In words: the order of wake-ups is an assumption, and this finds the tests that make it.
 //!
 //! # What a run must not do
 //! The same answers must give the same run. So each run makes all that it uses: `main` is called once for each, and what it shares with
 //! other runs, by an `Rc` or a `static`, makes them depend on each other. Real clocks, random numbers without a seed, the order of a
-//! `HashMap` and other threads are not decided here; work on a thread ([`to_thread`](crate::to_thread())) is waited for, and comes when
-//! it comes. A run that is not the one it should be ends the exploration with [`Fault::NotRepeatable`].
+//! `HashMap` and other threads are not decided here; work on a thread ([`to_thread`](crate::to_thread())) is waited for, and comes when it
+//! comes. `select!` of the `futures` crate throws dice of its own: `select_biased!` does not. A run that is not the one it should be ends
+//! the exploration with [`Fault::NotRepeatable`].
 //!
 //! # How far it reaches
-//! [`all`] proves: if its summary says that these were all orders, none fails. Their number grows with the factorial of what is ready at
-//! once, so it is for a handful of tasks and some ten choices. A test whose tasks share nothing but this crate's objects reaches further by
-//! [`only_shares_objects`](Exploration::only_shares_objects): three tasks that take one lock have 3,339 orders, of which 149 differ; two
-//! waits for three sleeping tasks each have 3,888, of which 12 do. It helps nothing where all meet at one object: a queue with a producer and two
-//! consumers has 12 orders, and all of them differ. [`seeds`] and [`pct`] are for the rest, and prove nothing.
+//! [`all`] proves: if these [were all orders](Exploration::must_be_complete), none fails. Their number grows with the factorial of what is
+//! ready at once, so it is for a handful of tasks and some ten choices. A test whose tasks share nothing but this crate's objects reaches
+//! further by [`only_shares_objects`](Exploration::only_shares_objects): three tasks that take one lock have 3,339 orders, of which 149
+//! differ; two waits for three sleeping tasks each have 3,888, of which 12 do. It helps nothing where all meet at one object: a queue with a
+//! producer and two consumers has 12 orders, and all of them differ. A loop of [`yield_now`](crate::yield_now()) until something has
+//! happened has orders without end, because it can always be chosen once more: wait for an event, or bound the loop. [`seeds`] and [`pct`]
+//! are for the rest, and prove nothing.
 //!
 //! # What is not explored
-//! The contents of foreign futures, and when a real thread does something. The order of calls by one [`Handle`](crate::Handle), and of waiters
-//! in one line, which are contracts of their own. Timers that a test fires by moving a [`VirtualClock`](crate::VirtualClock) itself fire in the order
-//! of their deadlines. [`yield_now`](crate::yield_now()) lets others run only if they are chosen: a test that counts on it fails, and rightly.
+//! The contents of foreign futures: one that is ready in the poll in which a cancel would come does not hear it, and the cancel comes out at
+//! the next wait. A cancel while all tasks sleep: it comes before a poll, or not. And when a real thread does something. The order of calls
+//! by one [`Handle`](crate::Handle), and of waiters in one line, which are contracts of their own. Timers that a test fires by moving a
+//! [`VirtualClock`](crate::VirtualClock) itself fire in the order of their deadlines. [`yield_now`](crate::yield_now()) lets others run only
+//! if they are chosen: a test that counts on it fails, and rightly.
 //!
 //! | file | idea |
 //! |---|---|
@@ -101,12 +107,14 @@
 //! | `builder` | the settings, and the call |
 //! | `schedule` | the decisions of a run, and who takes them |
 //! | `one` | one run |
+//! | `page` | where a run that has failed is written, to be stepped through |
 //! | `search` | one run after the other; shrinking; what is said |
 //!
-//! It stands on `base`, `cells`, the kernel, `choices`, `test_run`, `explore/schedule`, `explore/one` and `explore/search`.
+//! It stands on `base`, `cells`, the kernel, `choices`, `test_run`, `explore/page`, `explore/schedule`, `explore/one` and `explore/search`.
 
 mod builder;
 mod one;
+mod page;
 mod schedule;
 mod search;
 
@@ -122,19 +130,19 @@ pub use search::{Found, Summary};
 
 /// Explores all orders, depth first, in at most `limit` runs. The first is the normal one.
 ///
-/// If the [`Summary`] says that it [is complete](Summary::is_complete), these were all, and none has failed.
+/// If the [`Summary`] says that it [is complete](Summary::is_complete), these were all, and none has failed. A test that relies on that
+/// calls [`must_be_complete`](Exploration::must_be_complete).
 ///
 /// # Examples
 /// ```
 /// use loopwheel::{create_task, explore};
 ///
-/// let summary = explore::all(1_000).run(|| async {
+/// let summary = explore::all(1_000).must_be_complete().run(|| async {
 ///     let (a, b, c) = (create_task(async {}), create_task(async {}), create_task(async {}));
 ///     a.await.unwrap();
 ///     b.await.unwrap();
 ///     c.await.unwrap();
 /// });
-/// assert!(summary.is_complete);
 /// println!("{summary}");
 /// ```
 ///
@@ -147,7 +155,7 @@ pub fn all(limit: u64) -> Exploration {
 }
 
 /// Explores `runs` orders, in each of which every choice is thrown. The seeds are 0, 1, 2 …, so each call makes the same runs, and on
-/// every machine.
+/// every machine. With `LOOPWHEEL_EXPLORE=seed=1000..` they begin at 1000: for a nightly job, which is to try others each time.
 ///
 /// # Examples
 /// ```

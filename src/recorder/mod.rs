@@ -28,6 +28,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+#[cfg(feature = "explore")]
+use crate::trace::Text;
 use crate::trace::{Event, Observer, Run, What};
 
 /// Keeps the events of a run. A clone is the same recorder.
@@ -140,6 +142,18 @@ impl Recorder {
         let _ = stack::of_caller(); // it reads the debug information now, and not in the first poll that waits
         self.settings_mut().stack = Some(stack::of_caller);
         self
+    }
+
+    /// Adds a note after the last event: what is known of the run only when it is over.
+    #[cfg(feature = "explore")]
+    pub(crate) fn add_note(&self, text: &dyn fmt::Display) {
+        let last = self.kept.borrow().events.back().map(|last| {
+            let Event { seq, at, turn, .. } = last.event;
+            (seq, at, turn)
+        });
+        let Some((seq, at, turn)) = last else { return };
+        let what = What::Note { text: Text::of(text) };
+        self.observe(&Event { seq: seq + 1, at, turn, by: None, cause: None, what });
     }
 
     fn settings_mut(&mut self) -> &mut Settings {

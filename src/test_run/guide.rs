@@ -1,7 +1,9 @@
 //! **Guides**: what follows a test's run from outside, and may end it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use super::QUIET;
 use crate::clock::VirtualClock;
 use crate::engine::Engine;
 
@@ -9,6 +11,8 @@ use crate::engine::Engine;
 pub(crate) trait Guide {
     /// The clock of the loop, if the test gives it none.
     fn clock(&self) -> VirtualClock;
+    /// If only a handle or a foreign waker could wake the loop, and nothing has for so long in real time, the run fails.
+    fn quiet_at_most(&self) -> Duration;
     /// The loop has been made, and nothing has run.
     fn begins(&self, engine: &Rc<Engine>);
     /// The run is to end now. Asked after each turn.
@@ -23,6 +27,10 @@ pub(super) struct AsIs;
 impl Guide for AsIs {
     fn clock(&self) -> VirtualClock {
         VirtualClock::new()
+    }
+
+    fn quiet_at_most(&self) -> Duration {
+        QUIET
     }
 
     fn begins(&self, _engine: &Rc<Engine>) {}

@@ -298,7 +298,7 @@ impl TestRun {
         let mut settings = self.event_loop;
         settings.clock.get_or_insert_with(|| guide.clock().into());
         settings.exception_handler.get_or_insert(Rc::new(move |context| taking.take(context)));
-        settings.watch.stall_after.get_or_insert(QUIET);
+        settings.watch.stall_after.get_or_insert(guide.quiet_at_most());
         let mut event_loop = settings.build();
 
         let engine = event_loop.engine().clone();

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::rc::Rc;
 
-use loopwheel::explore::{self, Summary};
+use loopwheel::explore::{self, Exploration, Summary};
 use loopwheel::{Task, TaskBuilder, create_task, yield_now};
 
 /// A small program has fewer orders than this, with a cancel before each poll of each task.
@@ -20,7 +20,7 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
-    proved(explore::all(MOST).cancels(1).run(main))
+    proved(explore::all(MOST).cancels(1), main)
 }
 
 /// The same; and virtual time also passes while tasks are ready, so that limits expire at each poll.
@@ -31,14 +31,36 @@ where
     F: Future<Output = T>,
     T: Debug,
 {
-    proved(explore::all(MOST).cancels(1).early_timers(1).run(main))
+    proved(explore::all(MOST).cancels(1).early_timers(1), main)
 }
 
 #[track_caller]
-fn proved(summary: Summary) -> Summary {
-    assert!(summary.is_complete, "these were not all: {summary}");
+fn proved<M, F, T>(exploration: Exploration, main: M) -> Summary
+where
+    M: Fn() -> F,
+    F: Future<Output = T>,
+    T: Debug,
+{
+    agrees(&main);
+    let summary = exploration.must_be_complete().run(main);
     println!("{summary}");
     summary
+}
+
+/// Without cancels the program comes to the same results if the orders are left out that differ in nothing that matters.
+#[track_caller]
+fn agrees<M, F, T>(main: &M)
+where
+    M: Fn() -> F,
+    F: Future<Output = T>,
+    T: Debug,
+{
+    let each = explore::all(MOST).must_be_complete().run(main);
+    let reduced = explore::all(MOST).only_shares_objects().must_be_complete().run(main);
+    let results = |summary: &Summary| summary.outcomes.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(results(&each), results(&reduced), "each: {each}\nreduced: {reduced}");
+    let made = reduced.orders + reduced.pruned;
+    println!("{} orders without cancels, {made} if they are reduced", each.orders);
 }
 
 /// Runs a program that is too big for all orders in some of them, with up to two cancels in each.

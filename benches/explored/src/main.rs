@@ -27,7 +27,7 @@ const TIME: &str = "
 ## Time
 
 One thread's time for one run that is thrown at random, in microseconds. It was measured on a busy machine: what counts is the order of
-magnitude. Most of a run of loopwheel is a fresh loop with its verdict at the end.
+magnitude. Why a run of loopwheel takes longer was not profiled; each makes a loop of its own, with a verdict at its end.
 
 | program | loopwheel | shuttle |
 |---|---:|---:|

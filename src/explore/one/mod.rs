@@ -18,6 +18,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::panic::{swallow, text_of};
 use crate::cells::{start_noting, stop_noting};
@@ -29,6 +30,9 @@ use crate::recorder::Recorder;
 use crate::test_run::{Ended, Guide, TestRun, Wrong};
 
 pub(crate) use chooser::{Limits, Recording};
+
+/// A run that only the outside could wake fails after so long in real time. To shrink its failure takes many such runs.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What went wrong in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +50,9 @@ pub enum Fault {
     Endless,
     /// The result is another one than in the first order: see [`deterministic`](crate::explore::Exploration::deterministic).
     OutcomeDiffers,
+    /// No run has failed, but these were not all orders: see
+    /// [`must_be_complete`](crate::explore::Exploration::must_be_complete).
+    Incomplete,
     /// The program has not done the same again when it was given the same choices.
     NotRepeatable,
 }
@@ -182,6 +189,10 @@ impl Guide for Guided<'_> {
     fn clock(&self) -> VirtualClock {
         // What comes from outside comes in no order that can be repeated: so it is not waited for.
         VirtualClock::impatient()
+    }
+
+    fn quiet_at_most(&self) -> Duration {
+        QUIET
     }
 
     fn begins(&self, engine: &Rc<Engine>) {

@@ -1,11 +1,10 @@
 //! **What an exploration says**: a summary, or the failure that it has found.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::error::Error;
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::shrink::shrunk;
 use super::{Order, Search, VARIABLE};
@@ -36,6 +35,8 @@ pub struct Summary {
     pub deepest: usize,
     /// These were all orders.
     pub is_complete: bool,
+    /// Nothing was explored: this was the one run of `LOOPWHEEL_EXPLORE`.
+    pub is_rerun: bool,
     /// How many orders were left out, because they differ from another only in the order of steps that do not concern each other:
     /// see [`only_shares_objects`](crate::explore::Exploration::only_shares_objects).
     pub pruned: u64,
@@ -54,7 +55,11 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = if self.is_complete { ", which are all" } else { "" };
+        let all = match (self.is_complete, self.is_rerun) {
+            (true, _) => ", which are all",
+            (_, true) => ", that of LOOPWHEEL_EXPLORE",
+            _ => "",
+        };
         let (orders, outcomes) = (counted(self.orders, "order"), self.outcomes.len() as u64);
         write!(f, "{orders}{all}; {}; ", counted(outcomes, "distinct result"))?;
         write!(f, "{}, at most {} in a run", counted(self.choice_points, "choice"), self.deepest)?;
@@ -90,7 +95,7 @@ pub struct Found {
     pub message: String,
     /// The seed of the run; `None` if the exploration has none.
     pub seed: Option<u64>,
-    /// The number of the run, from 1 on. Zero if the schedule was given by `LOOPWHEEL_EXPLORE`.
+    /// The number of the run, from 1 on; of the last one, if these were to be all. Zero if the schedule was given by `LOOPWHEEL_EXPLORE`.
     pub order: u64,
     /// The choices of the run that has failed.
     pub choices: String,
@@ -100,8 +105,10 @@ pub struct Found {
     pub schedule: Vec<String>,
     /// The line that runs it again.
     pub rerun: String,
-    /// The page in which this run can be stepped through, if it could be written.
+    /// The page in which this run can be stepped through, if it is wanted and could be written.
     pub page: Option<PathBuf>,
+    /// Of which exploration it is.
+    of: String,
     /// How many of its choices deviate from the normal order, before and after shrinking, and how many choices there were.
     deviations: [(usize, usize); 2],
     /// Some lines of the schedule, as they are printed.
@@ -118,30 +125,31 @@ impl fmt::Display for Found {
             Fault::Endless => "a run without end",
             Fault::OutcomeDiffers => "a result that depends on the order",
             Fault::NotRepeatable => "a program that does not repeat itself",
+            Fault::Incomplete => "other orders",
         };
+        let of = &self.of;
         match (self.order, self.seed) {
-            (0, None) => write!(f, "the schedule of {VARIABLE} leads to {what}")?,
-            (order, None) => write!(f, "order {order} leads to {what}")?,
-            (order, Some(seed)) => write!(f, "order {order}, of seed {seed}, leads to {what}")?,
+            _ if self.fault == Fault::Incomplete => write!(f, "not all orders{of} were run")?,
+            (0, None) => write!(f, "the schedule of {VARIABLE} leads{of} to {what}")?,
+            (order, None) => write!(f, "order {order}{of} leads to {what}")?,
+            (order, Some(seed)) => write!(f, "order {order}{of}, of seed {seed}, leads to {what}")?,
         }
         write!(f, ":\n{}", indented(&self.message))?;
-        let [(before, points), (after, shrunk_points)] = self.deviations;
         if !self.shown.is_empty() {
-            write!(f, "\nits schedule, ")?;
-            if self.order == 0 {
-                write!(f, "with {after} of {shrunk_points} choices that are not the first:")?;
-            } else {
-                write!(
-                    f,
-                    "shrunk from {before} of {points} choices that are not the first to {after} of {shrunk_points}:"
-                )?;
+            let [before, after] = self.deviations;
+            write!(f, "\nits schedule: {}{}", counted(after.1 as u64, "choice"), unusual(after))?;
+            if before != after {
+                write!(f, " (shrunk from {} of {})", before.0, before.1)?;
             }
         }
         for line in &self.shown {
             write!(f, "\n  {line}")?;
         }
         if !self.rerun.is_empty() {
-            write!(f, "\nagain: {}", self.rerun)?;
+            // Cargo tells a program of which package it is, and not with which features it was built.
+            let knows_all = self.rerun.contains(" --features ");
+            let with = if knows_all { "" } else { ", with the features of this run" };
+            write!(f, "\nagain{with}: {}", self.rerun)?;
         }
         if let Some(page) = &self.page {
             write!(f, "\nstep by step: {}", page.display())?;
@@ -157,11 +165,57 @@ fn indented(text: &str) -> String {
     lines.join("\n")
 }
 
+/// How many choices are not what the loop does by itself, in words.
+fn unusual((deviations, points): (usize, usize)) -> String {
+    match (deviations, points) {
+        (_, 0) => String::new(),
+        (0, 1) => ", the usual one".to_owned(),
+        (0, _) => ", all of them the usual ones".to_owned(),
+        (1, 1) => ", not the usual one".to_owned(),
+        (1, _) => ", 1 of them not the usual one".to_owned(),
+        (some, _) => format!(", {some} of them not the usual ones"),
+    }
+}
+
 fn deviations(points: &[Point]) -> (usize, usize) {
     (points.iter().filter(|point| point.chosen > 0).count(), points.len())
 }
 
 impl Search<'_> {
+    /// No run has failed; but these were to be all orders, and are not.
+    pub(super) fn incomplete(&self, limit: u64) -> Found {
+        let summary = &self.summary;
+        let message = format!(
+            "{limit} runs are the limit, and there are more: give `all` a higher one, or make the test smaller\n{summary}"
+        );
+        let failure = Failure { fault: Fault::Incomplete, message };
+        self.without_schedule(failure, summary.orders, None, &[])
+    }
+
+    fn without_schedule(
+        &self,
+        failure: Failure,
+        order: u64,
+        seed: Option<u64>,
+        points: &[Point],
+    ) -> Found {
+        let own = deviations(points);
+        Found {
+            fault: failure.fault,
+            message: failure.message,
+            seed,
+            order,
+            choices: printed(points),
+            shrunk: printed(points),
+            schedule: Vec::new(),
+            rerun: String::new(),
+            page: None,
+            of: self.names.of_exploration(),
+            deviations: [own, own],
+            shown: Vec::new(),
+        }
+    }
+
     /// A run has failed: shrinks it, and runs it once more with a recorder.
     pub(super) fn found(
         &self,
@@ -173,24 +227,12 @@ impl Search<'_> {
         let choices = printed(points);
         let before = deviations(points);
         if failure.fault == Fault::NotRepeatable {
-            return Box::new(Found {
-                fault: failure.fault,
-                message: failure.message,
-                seed,
-                order,
-                shrunk: choices.clone(),
-                choices,
-                schedule: Vec::new(),
-                rerun: String::new(),
-                page: None,
-                deviations: [before, before],
-                shown: Vec::new(),
-            });
+            return Box::new(self.without_schedule(failure, order, seed, points));
         }
         let shrunk = shrunk(self, &failure, points);
         let recorder = self.recorder();
         let strategy = Box::new(Clamped(shrunk));
-        let order_of_last = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let order_of_last = Order { strategy, in_words: true, recorder: recorder.as_ref() };
         let record = self.judged((self.once)(order_of_last));
         let message = match &record.outcome {
             Err(again) if again.is_like(&failure) => again.message.clone(),
@@ -200,7 +242,7 @@ impl Search<'_> {
             ),
         };
         let failure = Failure { message, ..failure };
-        let mut found = self.found_again(&failure, &record, &recorder);
+        let mut found = self.found_again(&failure, &record, recorder.as_ref());
         (found.order, found.seed, found.choices) = (order, seed, choices);
         found.deviations[0] = before;
         found
@@ -211,40 +253,40 @@ impl Search<'_> {
         &self,
         failure: &Failure,
         record: &Record,
-        recorder: &Recorder,
+        recorder: Option<&Recorder>,
     ) -> Box<Found> {
-        let choices = printed(&record.points);
-        let own = deviations(&record.points);
-        let page = page(self.settings.play_to.as_deref(), self.name);
-        let page = page.and_then(|page| write(recorder, &page).ok().map(|()| page));
-        Box::new(Found {
-            fault: failure.fault,
-            message: failure.message.clone(),
-            seed: None,
-            order: 0,
-            rerun: rerun(&choices, self.name),
-            shrunk: choices.clone(),
-            choices,
-            schedule: record.lines.iter().map(|line| line.text.clone()).collect(),
-            page,
-            deviations: [own, own],
-            shown: shown(&record.lines),
-        })
+        let mut found = self.without_schedule(failure.clone(), 0, None, &record.points);
+        found.rerun = rerun(&found.choices, self.names.test.as_deref());
+        found.page = recorder.and_then(|recorder| {
+            recorder.add_note(&format_args!("the run fails:\n{}", failure.message));
+            self.settings.pages.write(self.names, recorder)
+        });
+        found.schedule = record.lines.iter().map(|line| line.text.clone()).collect();
+        found.shown = shown(&record.lines);
+        Box::new(found)
     }
 
-    pub(super) fn recorder(&self) -> Recorder {
-        Recorder::new().title(self.name, "an order that was found by exploration").with_lines()
+    /// Records the run, if a page is wanted.
+    pub(super) fn recorder(&self) -> Option<Recorder> {
+        let recorder = || {
+            let title = "an order that was found by exploration";
+            Recorder::new().title(self.names.title(), title).with_lines()
+        };
+        self.settings.pages.are_wanted().then(recorder)
     }
 }
 
 /// The line that runs a schedule again.
-fn rerun(choices: &str, name: &str) -> String {
-    let what = if name == "main" {
-        "cargo run".to_owned()
-    } else {
-        format!("cargo test {name} -- --exact")
+fn rerun(choices: &str, test: Option<&str>) -> String {
+    let package = match env::var("CARGO_PKG_NAME") {
+        Ok(own) if own == env!("CARGO_PKG_NAME") => format!(" -p {own} --features explore"),
+        Ok(package) => format!(" -p {package}"),
+        Err(_) => String::new(), // it was not run by cargo
     };
-    format!("{VARIABLE}={choices} {what}")
+    match test {
+        Some(test) => format!("{VARIABLE}={choices} cargo test{package} {test} -- --exact"),
+        None => format!("{VARIABLE}={choices} cargo run{package}"),
+    }
 }
 
 /// The lines that deviate, and the last ones, with their numbers.
@@ -264,27 +306,4 @@ fn shown(lines: &[Line]) -> Vec<String> {
         shown.push(format!("{mark}{:>4}. {}", at + 1, line.text));
     }
     shown
-}
-
-/// Where the page of a test is written: `explore` in cargo's target directory, if the program is there, or else in the system's
-/// directory for temporary files.
-fn page(folder: Option<&Path>, name: &str) -> Option<PathBuf> {
-    let folder = if let Some(folder) = folder {
-        folder.to_owned()
-    } else {
-        let program = std::env::current_exe().ok()?;
-        let target = program.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
-        let target = target.map_or_else(|| std::env::temp_dir().join("loopwheel"), Path::to_owned);
-        target.join("explore")
-    };
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
-    let name: String = name.chars().map(|it| if is_plain(it) { it } else { '.' }).collect();
-    Some(folder.join(format!("{}.html", name.replace("..", "."))))
-}
-
-fn write(recorder: &Recorder, page: &Path) -> io::Result<()> {
-    if let Some(folder) = page.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    recorder.write_player(io::BufWriter::new(File::create(page)?))
 }

@@ -7,7 +7,7 @@
 //! | `found` | what is said at the end |
 //! | `progress` | what is shown meanwhile |
 //!
-//! It stands on `recorder`, `explore/schedule` and `explore/one`.
+//! It stands on `recorder`, `explore/page`, `explore/schedule` and `explore/one`.
 
 mod found;
 mod progress;
@@ -15,10 +15,11 @@ mod shrink;
 
 use std::cell::RefCell;
 use std::env;
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::rc::Rc;
 
 use crate::explore::one::{Failure, Fault, Limits, Record};
+use crate::explore::page::{Names, Pages};
 use crate::explore::schedule::{
     Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
 };
@@ -27,8 +28,11 @@ use crate::recorder::Recorder;
 pub use found::{Found, Summary};
 use progress::Progress;
 
-/// Its value is the one schedule that is run.
+/// Its value is the one schedule that is run, or the first seed.
 pub(crate) const VARIABLE: &str = "LOOPWHEEL_EXPLORE";
+
+/// A value that begins with this is about seeds: `seed=17` is the run of one, and `seed=17..` the exploration from it on.
+const SEED: &str = "seed=";
 
 /// Which orders are run.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +48,9 @@ pub(crate) struct Settings {
     pub(crate) how: How,
     pub(crate) limits: Limits,
     pub(crate) is_deterministic: bool,
+    pub(crate) must_be_complete: bool,
     pub(crate) shows_progress: Option<bool>,
-    pub(crate) play_to: Option<PathBuf>,
+    pub(crate) pages: Pages,
 }
 
 /// How a run is made: who decides, whether it is written down in words, who records it.
@@ -59,8 +64,7 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Search<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) once: &'a dyn Fn(Order<'_>) -> Record,
-    /// The name of the test.
-    pub(crate) name: &'a str,
+    pub(crate) names: &'a Names,
     summary: Summary,
     /// What the first run has returned.
     pub(crate) first: Option<String>,
@@ -70,27 +74,42 @@ impl<'a> Search<'a> {
     pub(crate) fn new(
         settings: &'a Settings,
         once: &'a dyn Fn(Order<'_>) -> Record,
-        name: &'a str,
+        names: &'a Names,
     ) -> Search<'a> {
-        Search { settings, once, name, summary: Summary::default(), first: None }
+        Search { settings, once, names, summary: Summary::default(), first: None }
     }
 
     pub(crate) fn go(mut self) -> Result<Summary, Box<Found>> {
-        match env::var(VARIABLE) {
-            Ok(value) if !value.trim().is_empty() => self.again(value.trim())?,
-            _ => match self.settings.how {
-                How::All { limit } if self.settings.limits.reduces => {
-                    self.all_that_differ(limit)?;
-                }
-                How::All { limit } => self.all(limit)?,
-                How::Seeds { runs } => self.seeds(runs, &|seed| Box::new(Random::of_seed(seed)))?,
-                How::Pct { depth, runs } => {
-                    let steps = self.polls_of_normal_run();
-                    self.seeds(runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))?;
-                }
-            },
+        let value = env::var(VARIABLE).unwrap_or_default();
+        let value = value.trim();
+        match value.strip_prefix(SEED).and_then(|seeds| seeds.strip_suffix("..")) {
+            Some(first) => self.explore(seed_of(value, first))?,
+            None if value.is_empty() => self.explore(0)?,
+            None => self.again(value)?,
         }
         Ok(self.summary)
+    }
+
+    /// All that is wanted; of thrown orders, those from this seed on.
+    fn explore(&mut self, first: u64) -> Result<(), Box<Found>> {
+        match self.settings.how {
+            How::All { limit } => {
+                if self.settings.limits.reduces {
+                    self.all_that_differ(limit)?;
+                } else {
+                    self.all(limit)?;
+                }
+                if self.settings.must_be_complete && !self.summary.is_complete {
+                    return Err(Box::new(self.incomplete(limit)));
+                }
+                Ok(())
+            }
+            How::Seeds { runs } => self.seeds(first, runs, &|seed| Box::new(Random::of_seed(seed))),
+            How::Pct { depth, runs } => {
+                let steps = self.polls_of_normal_run();
+                self.seeds(first, runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))
+            }
+        }
     }
 
     pub(crate) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
@@ -164,11 +183,12 @@ impl<'a> Search<'a> {
 
     fn seeds(
         &mut self,
+        first: u64,
         runs: u64,
         strategy: &dyn Fn(u64) -> Box<dyn Strategy>,
     ) -> Result<(), Box<Found>> {
         let mut progress = Progress::new(self.settings.shows_progress, runs);
-        for seed in 0..runs {
+        for seed in (0..runs).map(|number| first.wrapping_add(number)) {
             if self.first.is_none() && self.settings.is_deterministic {
                 let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
                 self.take(None, record)?;
@@ -186,8 +206,9 @@ impl<'a> Search<'a> {
 
     /// Runs the one schedule that the variable names.
     fn again(&mut self, value: &str) -> Result<(), Box<Found>> {
-        let strategy: Box<dyn Strategy> = match value.strip_prefix("seed=").map(str::parse) {
-            Some(Ok(seed)) => match self.settings.how {
+        let seed = value.strip_prefix(SEED).map(|seed| seed_of(value, seed));
+        let strategy: Box<dyn Strategy> = match seed {
+            Some(seed) => match self.settings.how {
                 How::All { .. } => panic!(
                     "{VARIABLE}={value}: this exploration is `all`, and has no seeds: give the choices"
                 ),
@@ -196,21 +217,34 @@ impl<'a> Search<'a> {
                     Box::new(Pct::of_seed(seed, depth, self.polls_of_normal_run()))
                 }
             },
-            Some(Err(_)) => panic!("{VARIABLE}={value}: the seed is no number"),
             None => Box::new(Script(choices_of(value))),
         };
         if self.settings.is_deterministic {
             self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
         }
         let recorder = self.recorder();
-        let order = Order { strategy, in_words: true, recorder: Some(&recorder) };
+        let order = Order { strategy, in_words: true, recorder: recorder.as_ref() };
         let record = self.judged((self.once)(order));
         self.summary.add(&record);
+        self.summary.is_rerun = true;
         match &record.outcome {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(self.found_again(failure, &record, &recorder)),
+            Ok(_) => {
+                // Not by `eprintln!`: the test harness does not show what a test prints that passes.
+                let of = self.names.of_exploration();
+                let _ = writeln!(
+                    io::stderr(),
+                    "{VARIABLE}={value}{of}: this schedule does not fail any more. It is the only order that was run, so a test that counts orders \
+                     or results may fail now: to explore, unset the variable."
+                );
+                Ok(())
+            }
+            Err(failure) => Err(self.found_again(failure, &record, recorder.as_ref())),
         }
     }
+}
+
+fn seed_of(value: &str, seed: &str) -> u64 {
+    seed.parse().unwrap_or_else(|_| panic!("{VARIABLE}={value}: the seed is no number"))
 }
 
 fn choices_of(value: &str) -> Vec<Expected> {
