@@ -3,7 +3,7 @@
 //! conserved, memory is given back, the same seed gives the same trace, nothing hangs, and no panic leaves the loop.
 //!
 //! ```sh
-//! cargo test --test fuzz                                      # some twenty-five thousand small programs
+//! cargo test --test fuzz                                      # some eight thousand small programs
 //! FUZZ_OPERATIONS=10000000 cargo test --release --test fuzz   # some hundred thousand
 //! FUZZ_FIRST_SEED=5000000 cargo test --test fuzz              # other ones
 //! FUZZ_SEED=17 cargo test --test fuzz -- --nocapture programs # one of them, line by line
@@ -95,8 +95,8 @@ use child::Job;
 use program::Program;
 use switches::Switches;
 
-/// Runs some twenty-five thousand programs.
-const OPERATIONS: u64 = 300_000;
+/// Runs some eight thousand programs.
+const OPERATIONS: u64 = 100_000;
 const FIRST_SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {
