@@ -962,14 +962,14 @@ fn a_cancel_comes_before_a_poll_and_not_while_the_loop_is_idle() {
 fn a_foreign_future_that_is_ready_hears_no_cancel_in_that_poll() {
     let main = || async {
         let (to, from) = futures::channel::oneshot::channel();
-        let seen = Rc::new(Cell::new(0));
-        let sees = seen.clone();
+        let got = Rc::new(Cell::new(0));
+        let seen = got.clone();
         let worker = create_task(async move {
-            sees.set(from.await.unwrap());
+            seen.set(from.await.unwrap());
         });
         yield_now().await;
         _ = to.send(7); // if it was cancelled before, nobody takes it
-        (worker.await.is_ok(), seen.get())
+        (worker.await.is_ok(), got.get())
     };
     let summary = explore::all(1_000).cancels(1).must_be_complete().run(main);
     assert!(summary.outcomes.contains_key("(false, 7)"), "it has gone on: {summary}");
