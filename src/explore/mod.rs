@@ -180,8 +180,8 @@ pub fn seeds(runs: u64) -> Exploration {
     Exploration::new(How::Seeds { runs })
 }
 
-/// Probabilistic concurrency testing, `runs` times: each task has a random priority, and the ready task with the highest is polled; at
-/// `depth - 1` random polls the one that would be next falls below all others.
+/// Probabilistic concurrency testing, `runs` times: each task has a random priority, and the ready task with the highest is polled.
+/// `depth - 1` random polls are drawn, each with a low priority of its own; the task that would be polled there falls to it.
 ///
 /// # The guarantee
 /// Let a run have at most `n` tasks and callbacks and `k` polls, and let the fault have *depth* `d`: there are `d` conditions of the
