@@ -42,7 +42,7 @@ pub(crate) trait Strategy {
 fn listed(kind: Kind, options: usize, candidates: &[Candidate]) -> String {
     let what = match kind {
         Kind::Ready => "ready",
-        Kind::Cancel => "to be cancelled, or none",
+        Kind::Cancel | Kind::IdleCancel => "to be cancelled, or none",
         Kind::EarlyTimer => return "whether time passes".to_owned(),
         Kind::Timers => "timers of",
         Kind::User => return format!("of `choose({options})`"),
@@ -173,8 +173,10 @@ impl Random {
     fn pick_option(&mut self, asked: &Asked<'_>) -> usize {
         let options = asked.options as u64;
         match asked.kind {
-            Kind::Cancel | Kind::EarlyTimer if self.dice.below(self.one_in) > 0 => 0,
-            Kind::Cancel | Kind::EarlyTimer => 1 + self.dice.below(options - 1) as usize,
+            Kind::Cancel | Kind::IdleCancel | Kind::EarlyTimer => {
+                let is_none = self.dice.below(self.one_in) > 0;
+                if is_none { 0 } else { 1 + self.dice.below(options - 1) as usize }
+            }
             Kind::Ready | Kind::Timers | Kind::User => self.dice.below(options) as usize,
         }
     }
@@ -186,35 +188,37 @@ impl Strategy for Random {
     }
 }
 
+/// A task that has not fallen has this priority at least: it is above each low one.
+const LOWEST_OF_ITS_OWN: u64 = 1 << 32;
+
 /// Probabilistic concurrency testing: each task has a random priority, the ready task with the highest is polled, and before some
-/// thrown polls the one that would be next falls below all others.
+/// thrown polls the one that would be next falls to a low priority. Each of these polls is thrown with a low priority of its own: so of
+/// two tasks that fall, either may be the lower one, whichever falls first.
 pub(crate) struct Pct {
     random: Random,
     /// By the word of the task's id. The higher, the sooner.
     priorities: BTreeMap<usize, u64>,
-    /// Before which polls it falls, the last one first.
-    falls: Vec<u64>,
-    /// The next priority below all others.
-    lowest: u64,
+    /// Before which poll one falls, and to which priority: the last one first.
+    falls: Vec<(u64, u64)>,
 }
 
 impl Pct {
-    /// `steps`: how many polls a run has, about.
+    /// `steps`: how many polls a run has, about. More falls than polls are of no use.
     pub(crate) fn of_seed(seed: u64, depth: u32, steps: u64) -> Pct {
         let mut random = Random::of_seed(seed);
-        let mut falls: Vec<u64> = (1..depth).map(|_| random.dice.below(steps)).collect();
+        let lows = 1..=u64::from(depth - 1).min(steps);
+        let mut falls: Vec<(u64, u64)> = lows.map(|low| (random.dice.below(steps), low)).collect();
         falls.sort_unstable_by(|a, b| b.cmp(a));
-        Pct { random, priorities: BTreeMap::new(), falls, lowest: 1 << 32 }
+        Pct { random, priorities: BTreeMap::new(), falls }
     }
 
-    /// Whether a fall is due before the poll before which there were so many. Then it is counted.
-    fn is_to_fall(&mut self, polls: u64) -> bool {
-        self.falls.pop_if(|at| *at <= polls).is_some()
-    }
-
-    fn fall(&mut self, task: &Candidate) {
-        self.lowest -= 1;
-        self.priorities.insert(task.id.word(), self.lowest);
+    /// Lets this task fall if a fall is due before the poll before which there were so many.
+    fn falls(&mut self, task: &Candidate, polls: u64) -> bool {
+        let due = self.falls.pop_if(|(at, _)| *at <= polls);
+        due.is_some_and(|(_, low)| {
+            self.priorities.insert(task.id.word(), low);
+            true
+        })
     }
 
     fn best(&self, candidates: &[Candidate]) -> usize {
@@ -231,13 +235,11 @@ impl Strategy for Pct {
         }
         for candidate in asked.candidates {
             let dice = &mut self.random.dice;
-            self.priorities
-                .entry(candidate.id.word())
-                .or_insert_with(|| (1 << 33) + (dice.next() >> 1));
+            let of_task = self.priorities.entry(candidate.id.word());
+            of_task.or_insert_with(|| LOWEST_OF_ITS_OWN + (dice.next() >> 1));
         }
         let mut best = self.best(asked.candidates);
-        while self.is_to_fall(asked.polls) {
-            self.fall(&asked.candidates[best]);
+        while self.falls(&asked.candidates[best], asked.polls) {
             best = self.best(asked.candidates);
         }
         Ok(best)
@@ -245,8 +247,6 @@ impl Strategy for Pct {
 
     fn polls(&mut self, candidate: &Candidate, polls: u64) {
         // It was the only one that was ready. It falls behind those that come later.
-        while self.is_to_fall(polls) {
-            self.fall(candidate);
-        }
+        while self.falls(candidate, polls) {}
     }
 }

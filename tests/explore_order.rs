@@ -1,0 +1,198 @@
+//! Exploration: which order is run next, and what can come between two polls.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use loopwheel::explore::{self, Exploration, Found};
+use loopwheel::sync::Event;
+use loopwheel::{
+    Sleep, TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
+    yield_now,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn fault_of<T: fmt::Debug>(exploration: Exploration, main: impl AsyncFn() -> T) -> Box<Found> {
+    exploration.without_page().try_run(|| main()).unwrap_err()
+}
+
+// ---- Priorities
+
+#[test]
+fn pct_lets_a_task_that_falls_later_run_before_one_that_fell_earlier() {
+    // Depth 3: a1 before b1, and a2 before b2 before b3. So the last task falls after a1, and another one falls after that, and must
+    // still run before it.
+    let main = async || {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let note = |what: &'static str| {
+            let log = log.clone();
+            move || log.borrow_mut().push(what)
+        };
+        let (v, g) = (Rc::new(Event::new()), Rc::new(Event::new()));
+        let middle = create_task({
+            let (v, g, b2) = (v.clone(), g.clone(), note("b2"));
+            async move {
+                v.set();
+                g.wait().await;
+                yield_now().await;
+                b2();
+            }
+        });
+        let first = create_task({
+            let (b1, a2) = (note("b1"), note("a2"));
+            async move {
+                b1();
+                g.set();
+                yield_now().await;
+                a2();
+            }
+        });
+        let last = create_task({
+            let (a1, b3) = (note("a1"), note("b3"));
+            async move {
+                v.wait().await;
+                a1();
+                yield_now().await;
+                b3();
+            }
+        });
+        for task in [middle, first, last] {
+            task.await.unwrap();
+        }
+        let log = log.take();
+        let at = |what| log.iter().position(|it| *it == what);
+        let is_met = at("a1") < at("b1") && at("a2") < at("b2") && at("b2") < at("b3");
+        assert!(!is_met, "{log:?}");
+    };
+    run_virtual(main());
+    let found = fault_of(explore::pct(3, 3_000), main);
+    assert!(found.message.contains("a1"), "{found}");
+    let summary = explore::pct(2, 3_000).run(main);
+    assert_eq!(summary.orders, 3_000, "two conditions are too few");
+}
+
+#[test]
+fn pct_of_a_depth_beyond_all_steps_is_one_in_which_each_step_falls() {
+    let main = async || {
+        let tasks = [1, 2, 3].map(|number| create_task(async move { number }));
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        sum
+    };
+    // As many falls as that have no room in memory.
+    assert_eq!(explore::pct(u32::MAX, 20).run(main).outcomes["6"], 20);
+}
+
+// ---- Cancels while nothing is ready
+
+/// A resource is lost if the worker is cancelled in its sleep.
+async fn leaks_if_cancelled_asleep() {
+    let is_free = Rc::new(Cell::new(true));
+    let worker = {
+        let is_free = is_free.clone();
+        TaskBuilder::new().name("worker").create_task(async move {
+            is_free.set(false);
+            let slept = catch_cancel(sleep(SECOND)).await;
+            is_free.set(slept.is_ok() || now().as_secs_f64() >= 1.0);
+        })
+    };
+    _ = worker.await;
+    assert!(is_free.get(), "it leaks");
+}
+
+#[test]
+fn a_task_that_sleeps_alone_is_cancelled_in_its_sleep() {
+    let found = fault_of(explore::all(100).cancels(1), async || leaks_if_cancelled_asleep().await);
+    let line = "a cancel of 'worker' before its 2nd poll, while nothing is ready";
+    assert!(found.schedule.contains(&line.to_owned()), "{found}");
+    assert!(found.message.contains("it leaks") && found.shrunk.contains('i'), "{found}");
+    for exploration in [explore::seeds(200), explore::pct(1, 200)] {
+        let found = fault_of(exploration.cancels(1), async || leaks_if_cancelled_asleep().await);
+        assert_eq!(found.schedule.iter().filter(|it| **it == line).count(), 1, "{found}");
+    }
+    // The others are spared, and without cancels there is none.
+    explore::all(100).must_be_complete().run(leaks_if_cancelled_asleep);
+    let other = explore::all(100).cancels(1).cancels_only("other");
+    other.must_be_complete().run(leaks_if_cancelled_asleep);
+}
+
+#[test]
+fn a_cancel_while_nothing_is_ready_is_asked_for_once_and_comes_before_time_moves() {
+    // Of two limits the first is taken back: there the clock stands still once more, and nothing is due.
+    let main = || async {
+        let worker = create_task(async {
+            let first = wait_for(yield_now(), SECOND).await.is_ok();
+            let slept = catch_cancel(sleep(2 * SECOND)).await.is_ok();
+            (first, slept, now().as_secs_f64())
+        });
+        worker.await.ok()
+    };
+    let summary = explore::all(100).cancels(1).must_be_complete().run(main);
+    let outcomes: Vec<_> = summary.outcomes.iter().map(|it| (&**it.0, *it.1)).collect();
+    let expected = [
+        ("None", 2), // before it begins, and at its `yield_now`
+        ("Some((true, false, 0.0))", 1),
+        ("Some((true, false, 2.0))", 1),
+        ("Some((true, true, 2.0))", 1),
+    ];
+    assert_eq!(outcomes, expected, "{summary}");
+}
+
+#[test]
+fn what_hears_no_cancel_is_cancelled_while_it_sleeps_and_sleeps_on() {
+    let main = || async {
+        let worker = create_task(async {
+            protect(sleep(10 * SECOND), 3600 * SECOND).await.unwrap();
+        });
+        (worker.await.is_ok(), now().as_secs_f64())
+    };
+    for cancels in [1, 2] {
+        let summary = explore::all(500).cancels(cancels).must_be_complete().run(main);
+        let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
+        assert_eq!(outcomes, ["(false, 0.0)", "(false, 10.0)", "(true, 10.0)"], "{summary}");
+    }
+}
+
+// ---- Early timers
+
+thread_local! {
+    /// A timer that sets itself again, by a waker that is no task's.
+    static TICK: RefCell<Option<Pin<Box<Sleep>>>> = const { RefCell::new(None) };
+    static TICKS: Cell<u32> = const { Cell::new(0) };
+}
+
+struct Ticks;
+
+impl Wake for Ticks {
+    fn wake(self: Arc<Self>) {
+        TICKS.set(TICKS.get() + 1);
+        let mut next = (TICKS.get() < 1_000).then(|| Box::pin(sleep(SECOND)));
+        if let Some(next) = &mut next {
+            let waker = Waker::from(self);
+            assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop(TICK.replace(next));
+    }
+}
+
+#[test]
+fn an_early_timer_is_one_moment_although_its_waker_sets_the_next() {
+    let main = async || {
+        TICKS.set(0);
+        Arc::new(Ticks).wake();
+        yield_now().await;
+        yield_now().await;
+        drop(TICK.take());
+        now().as_secs_f64()
+    };
+    let summary = explore::all(10).early_timers(1).must_be_complete().run(main);
+    let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
+    assert_eq!(outcomes, ["0.0", "1.0"], "{summary}");
+}
