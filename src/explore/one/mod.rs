@@ -200,10 +200,11 @@ impl Guide for Guided<'_> {
             engine.is_virtual(),
             "an exploration needs virtual time: give the loop of `test` no other clock"
         );
+        // Beside an observer of the test's own, which it may replace or stop.
         if let Some(recorder) = self.recorder {
-            engine.set_trace(Some(Rc::new(recorder.clone())));
+            engine.trace_beside(Rc::new(recorder.clone()));
         } else if self.chooser.reduces() {
-            engine.set_trace(Some(Rc::new(note_event)));
+            engine.trace_beside(Rc::new(note_event));
         }
         engine.set_chooser(self.chooser.clone());
     }
