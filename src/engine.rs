@@ -32,6 +32,7 @@
 //! | `trace` | `latest`, `real_time`, `kind_of_clock` | when an observer is told of something | `time` |
 //! | `trace` | `runner` | when the tracing of a loop begins | `thread` |
 //! | `trace` | `report_panic_of` | when an observer panics, or uses its loop | `report` |
+//! | `trace` | `watch_task`, `tell_beside`, `has_beside`, `stop_tracing` | when something is told, and when an observer has panicked | `trace/watch` |
 //! | `trace` | `watch_checkpoints`, `watch_objects` | when the tracing of a loop begins or ends | `delivery`, `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
 //! | `cancel` | `poll_begins`, `poll_ends` | around a watched poll | `watch` |

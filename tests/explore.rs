@@ -964,9 +964,9 @@ fn a_foreign_future_that_is_ready_hears_no_cancel_in_that_poll() {
     let main = || async {
         let (to, from) = futures::channel::oneshot::channel();
         let got = Rc::new(Cell::new(0));
-        let seen = got.clone();
+        let noted = got.clone();
         let worker = create_task(async move {
-            seen.set(from.await.unwrap());
+            noted.set(from.await.unwrap());
         });
         yield_now().await;
         _ = to.send(7); // if it was cancelled before, nobody takes it

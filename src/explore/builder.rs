@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::thread;
 
 use super::one::panics::is_exploring;
-use super::one::{Limits, Record, Recording, run_once};
+use super::one::{Limits, RunChooser, RunResult, run_once};
 use super::page::{Names, Pages};
 use super::search::{Found, How, Order, Search, Settings, Summary};
 use crate::kernel::current;
@@ -47,12 +47,12 @@ impl Exploration {
         Exploration { settings, shares_only_objects: false, name: None, test: None }
     }
 
-    /// Up to so many cancels in each run. Before each poll any one task may be cancelled: the one that is polled next, whether or not
-    /// it has begun, or one that waits; and while nothing is ready, before virtual time moves, one that waits. So each task is
+    /// Adds at most this many cancels to each run. Before each poll any one task may be cancelled: the one that is polled next, whether
+    /// or not it has begun, or one that waits; and while nothing is ready, before virtual time moves, one that waits. So each task is
     /// cancelled before its first, second, third … poll, and in each of its sleeps. `main` is not, and nothing is after the end of
     /// `main`.
     ///
-    /// The test has to take it: a task that it awaits may end [cancelled](crate::TaskError::Cancelled).
+    /// The test must cope with it: a task that it awaits may end [cancelled](crate::TaskError::Cancelled).
     ///
     /// # Examples
     /// A permit that is lost if its task is cancelled at the wrong moment is found:
@@ -102,7 +102,7 @@ impl Exploration {
         self
     }
 
-    /// Up to so many times in each run, virtual time passes to the next deadline although tasks are ready. Usually it does not: a
+    /// At most this many times in each run, virtual time passes to the next deadline although tasks are ready. Usually it does not: a
     /// program on virtual time is infinitely fast, and a time limit never expires while there is anything to do. On a slow machine it
     /// does: then the limit and what it limits are done at the same moment.
     ///
@@ -173,7 +173,7 @@ impl Exploration {
     pub fn must_be_complete(mut self) -> Exploration {
         assert!(
             matches!(self.settings.how, How::All { .. }),
-            "`must_be_complete` is for `all`: no number of thrown orders is known to be all of them"
+            "`must_be_complete` is for `all`: no number of random orders is known to be all of them"
         );
         self.settings.must_be_complete = true;
         self
@@ -186,7 +186,8 @@ impl Exploration {
     /// as if these polls did not concern each other, and an order that matters may be left out.
     ///
     /// It has no effect on explorations with [`cancels`](Exploration::cancels) or [`early_timers`](Exploration::early_timers), which may
-    /// come before any poll, nor on [`seeds`](super::seeds) and [`pct`](super::pct). Time in the loop is made a little finer: each turn makes one poll.
+    /// come before any poll, nor on [`seeds`](super::seeds) and [`pct`](super::pct). Where
+    /// it has one, each turn makes one poll, so the loop looks at its clock and mailbox after every poll.
     ///
     /// # Examples
     /// ```
@@ -285,7 +286,8 @@ impl Exploration {
         self
     }
 
-    /// The settings of each run: which failures the test provokes, whether it leaves tasks, its loop. Its clock is virtual.
+    /// The settings of each run: which failures the test provokes, whether it leaves tasks, its loop. Its clock is virtual. An observer of
+    /// that loop is told of each run, also of those that shrink a failure.
     ///
     /// # Examples
     /// ```
@@ -345,9 +347,9 @@ impl Exploration {
         settings.limits.reduces = self.reduces();
         let limits = &settings.limits;
         let called_at = Location::caller();
-        let once = |order: Order<'_>| -> Record {
+        let once = |order: Order<'_>| -> RunResult {
             let Order { strategy, in_words, recorder } = order;
-            let chooser = Rc::new(Recording::new(strategy, limits.clone(), in_words));
+            let chooser = Rc::new(RunChooser::new(strategy, limits.clone(), in_words));
             let test = self.test.as_ref().map_or_else(TestRun::new, |settings| settings());
             run_once(&main, called_at, test, &chooser, recorder)
         };

@@ -1,12 +1,12 @@
 //! **Exploration**: a test in every order in which its tasks can run.
 //!
-//! A test of concurrent code runs in one order, each time in the same one, and a mistake that needs another order stays. The naive
-//! answer is to run it often, with sleeps of random length: that is slow, finds little, and what it has found does not happen again.
+//! A concurrent test runs in the same order every time, so a mistake that needs another order is never seen. The naive answer is to run
+//! it often, with sleeps of random length: that is slow, finds little, and what it has found does not happen again.
 //! Another is a model of the program for a checker with types of its own: then it is the model that is tested.
 //!
-//! A loop on one thread takes every decision itself. So here the same loop, with the same tasks and the same primitives, *asks* at
-//! each decision what to do, in place of doing the first; and a test is run again and again with other answers, on virtual time, until
-//! one run fails or there is no other. A run is its list of answers: a line of text, which makes the same run again, on any machine.
+//! A loop on one thread makes every choice itself. So here the same loop, with the same tasks and the same primitives, *asks* at each
+//! choice what to do, in place of doing the first; and a test is run again and again with other choices, on virtual time, until one run
+//! fails or there is no other. A run is its list of choices: a line of text, which makes the same run again, on any machine.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc};
@@ -32,7 +32,7 @@
 //! assert!(found.message.contains("left: 10"));
 //! ```
 //!
-//! # What is decided
+//! # What is chosen
 //! | choice | options |
 //! |---|---|
 //! | the next poll | each task and callback that is ready, also one that was woken just now |
@@ -42,12 +42,12 @@
 //! | the test's own ([`choose`]) | what it wants: a fake of a network that answers, fails, or is cut off |
 //!
 //! Wake-ups from other threads and loops make tasks ready, and in which order those are polled is the first row. *When* such a wake-up
-//! arrives is decided outside: see below.
+//! arrives is not chosen here: see below.
 //!
 //! # What is looked for
 //! Each run is a [`TestRun`](crate::TestRun). So it fails by a panic of `main`, a failure that no code took, a deadlock (with the tree of
 //! what waits for what), tasks that are left, and all else by which a [`run_test`](crate::run_test) fails; by a run that does not
-//! [end](Exploration::max_steps); and, on wish, by a [result that depends on the order](Exploration::deterministic), or if there are [more
+//! [end](Exploration::max_steps); and, if asked for, by a [result that depends on the order](Exploration::deterministic), or if there are [more
 //! orders](Exploration::must_be_complete) than the limit.
 //!
 //! # What it says
@@ -69,8 +69,8 @@
 //!
 //! With that variable an exploration makes this one run, and refuses to go on where the program does something else: it says which choice
 //! that was, and what was to be chosen there. A value of `seed=17` is that seed's run, and
-//! `seed=17..` is no run: [`seeds`] and [`pct`] begin there. A test has one exploration, or the variable
-//! means each of them.
+//! `seed=17..` is no run: [`seeds`] and [`pct`] begin there. Keep one exploration to a test: the variable
+//! applies to all of them.
 //!
 //! # FIFO is the contract
 //! A loop polls ready tasks in the order of their wake-ups, and a program may rely on that. So what is found here and not in a normal run is
@@ -79,11 +79,13 @@
 //! happen today, and is one refactoring away. In words: the order of wake-ups is an assumption, and this finds the tests that make it.
 //!
 //! # What a run must not do
-//! The same answers must give the same run. So each run makes all that it uses: `main` is called once for each, and what it shares with
+//! The same choices must give the same run. So each run makes all that it uses: `main` is called once for each, and what it shares with
 //! other runs, by an `Rc` or a `static`, makes them depend on each other. Real clocks, random numbers without a seed, the order of a
-//! `HashMap` and other threads are not decided here; work on a thread ([`to_thread`](crate::to_thread())) is waited for, and comes when it
-//! comes. `select!` of the `futures` crate throws dice of its own: `select_biased!` does not. A run that is not the one it should be ends
-//! the exploration with [`Fault::NotRepeatable`].
+//! `HashMap` and other threads are not chosen here. `select!` of the `futures` crate draws random numbers of its own: `select_biased!` does
+//! not. A run that is not the one it should be ends the exploration with [`Fault::NotRepeatable`].
+//!
+//! Work of [`to_thread`](crate::to_thread()) is waited for before time jumps. But when it arrives differs from run to run; if other
+//! tasks are ready then, [`all`] ends with [`NotRepeatable`](Fault::NotRepeatable). Put a fake in its place, or use [`seeds`].
 //!
 //! # How far it reaches
 //! [`all`] proves: if these [were all orders](Exploration::must_be_complete), none fails. Their number grows with the factorial of what is
@@ -106,7 +108,7 @@
 //! |---|---|
 //! | `mod` (this file) | what is explored, and how |
 //! | `builder` | the settings, and the call |
-//! | `schedule` | the decisions of a run, and who takes them |
+//! | `schedule` | the choices of a run, and who makes them |
 //! | `one` | one run |
 //! | `page` | where a run that has failed is written, to be stepped through |
 //! | `search` | one run after the other; shrinking; what is said |
@@ -155,7 +157,7 @@ pub fn all(limit: u64) -> Exploration {
     Exploration::new(How::All { limit })
 }
 
-/// Explores `runs` orders, in each of which every choice is thrown. The seeds are 0, 1, 2 …, so each call makes the same runs, and on
+/// Explores `runs` orders, in each of which every choice is random. The seeds are 0, 1, 2 …, so each call makes the same runs, and on
 /// every machine. With `LOOPWHEEL_EXPLORE=seed=1000..` they begin at 1000: for a nightly job, which is to try others each time.
 ///
 /// # Examples
@@ -192,7 +194,7 @@ pub fn seeds(runs: u64) -> Exploration {
 /// run in a thousand, or a better share.
 ///
 /// `k` is measured by a run in the normal order; the polls of a longer run that come after these never change a priority. Choices that are
-/// not about the next poll are thrown as those of [`seeds`], and are not in this guarantee.
+/// not about the next poll are random as those of [`seeds`], and are not in this guarantee.
 ///
 /// # Panics
 /// If `depth` is zero.
@@ -268,8 +270,8 @@ pub fn choose(options: usize) -> usize {
     chooser.map_or(0, |chooser| chooser.choose(Kind::User, options, &[]))
 }
 
-/// The task that is polled uses state of the program's own that has this name: for explorations of a program that else
-/// [shares only objects](Exploration::only_shares_objects). Polls that touch the same name are explored in both orders. Without an
+/// The task that is polled uses state of the program's own that has this name: for explorations of a program that
+/// otherwise [shares only objects](Exploration::only_shares_objects). Polls that touch the same name are explored in both orders. Without an
 /// exploration it does nothing.
 ///
 /// # Examples

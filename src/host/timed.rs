@@ -1,7 +1,7 @@
-//! **Watched polls**: in a turn with a budget of time, while slow polls are reported, or while the loop is traced.
+//! **Watched polls**: in a turn with a budget of time, while slow polls are reported, while the loop is traced, or while it is explored.
 //!
-//! The first two need the clock, which costs as much as several polls; the third calls an observer. So the turn has a plain loop of
-//! polls, and this one in its place only when one of the three is asked for.
+//! The first two need the clock, which costs as much as several polls; the third calls an observer, and the fourth asks which
+//! task is next. So the turn has a plain loop of polls, and this one in its place only when one of the four is asked for.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | `mod` (this file) | the observer, and how it is told |
 //! | `tell` | what each ring tells |
-//! | `watch` | how the tracing of a loop begins and ends |
+//! | `watch` | how the tracing of a loop begins and ends, and whom it is for |
 //!
 //! It stands on `base`, `reason`, `error`, the kernel, `foreign` and `event`.
 
@@ -166,6 +166,9 @@ pub(crate) struct Tracing {
     observer: RefCell<Option<Rc<dyn Observer>>>,
     /// The observer that is told from the next turn on.
     next: RefCell<Option<Rc<dyn Observer>>>,
+    /// That of an exploration, which the program does not replace.
+    #[cfg(feature = "explore")]
+    beside: RefCell<Option<Rc<dyn Observer>>>,
     /// The number of the run that is traced, among those of this thread.
     run: Cell<u64>,
     /// The number of the last event.
@@ -247,7 +250,10 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn tell_because_of(&self, cause: u64, what: What<'_>) -> u64 {
         let tracing = &self.tracing;
-        let Some(observer) = tracing.observer.borrow().clone() else { return 0 };
+        let observer = tracing.observer.borrow().clone();
+        if observer.is_none() && !tracing.has_beside() {
+            return 0;
+        }
         if tracing.is_telling.get() {
             tracing.is_misused.set(true); // by the observer that is being called
             return 0;
@@ -258,8 +264,12 @@ impl Engine {
         let (at, turn) = (self.time_of_event(), tracing.turn.get());
         let by = self.current.with_hidden(|task| self.traced_id(task));
         let event = Event { seq, at, turn, by, cause: (cause > 0).then_some(cause), what };
-        self.call_observer(|| observer.observe(&event));
-        drop_reported(observer); // it may be the last reference
+        #[cfg(feature = "explore")]
+        self.tell_beside(&event);
+        if let Some(observer) = observer {
+            self.call_observer(|| observer.observe(&event));
+            drop_reported(observer); // it may be the last reference
+        }
         if tracing.run.get() == run { seq } else { 0 } // else the numbers have begun anew meanwhile
     }
 

@@ -1,12 +1,20 @@
-//! How the tracing of a loop begins and ends.
+//! **How the tracing of a loop begins and ends**, and whom it is for.
 //!
 //! Tracing that begins in the middle of a poll would tell of the end of a poll whose beginning nothing knows. So it begins with the
 //! next turn, unless the loop does not run. It ends at once.
+//!
+//! An exploration observes its runs too: it needs each event to know which polls concern each other, and its page shows a whole run. So
+//! it has an observer *beside* the program's own. It is told first, and from the beginning to the end: the program replaces and stops
+//! only its own. A new one of these goes on with the numbers of that run, and is not told of the tasks that are there already.
+//!
+//! It stands on `base`, the kernel, `foreign` and `trace`.
 
 use std::cell::Cell;
 use std::ptr;
 use std::rc::Rc;
 
+#[cfg(feature = "explore")]
+use super::Event;
 use super::{Observer, Run, TracedTask, Tracing, What};
 use crate::base::unusual::Unusual;
 use crate::engine::Engine;
@@ -34,6 +42,26 @@ impl Engine {
         }
     }
 
+    /// Tells this observer too, whatever the program does with its own. The loop is new: nothing has been spawned.
+    #[cfg(feature = "explore")]
+    pub(crate) fn trace_beside(&self, observer: Rc<dyn Observer>) {
+        let run = Run { name: self.name(), clock: self.kind_of_clock() };
+        observer.begins(&run);
+        if !self.is_traced() {
+            self.tracing.forget_run();
+            self.watch_all();
+        }
+        self.tracing.beside.replace(Some(observer));
+    }
+
+    #[cfg(feature = "explore")]
+    pub(super) fn tell_beside(&self, event: &Event<'_>) {
+        let observer = self.tracing.beside.borrow().clone();
+        if let Some(observer) = observer {
+            self.call_observer(|| observer.observe(event));
+        }
+    }
+
     /// Whether an observer is told, or is to be told from the next turn on.
     pub(crate) fn has_observer(&self) -> bool {
         self.tracing.observer.borrow().is_some() || self.tracing.next.borrow().is_some()
@@ -43,13 +71,17 @@ impl Engine {
     pub(crate) fn start_tracing(&self) {
         self.unusual.set(Unusual::WILL_BE_TRACED, false);
         let Some(observer) = self.tracing.next.take() else { return };
-        self.tracing.forget_run();
         self.tracing.observer.replace(Some(observer.clone()));
-        self.unusual.set(Unusual::IS_TRACED, true);
-        self.watch_checkpoints(true);
-        self.watch_objects();
+        let goes_on = self.tracing.has_beside();
+        if !goes_on {
+            self.tracing.forget_run();
+            self.watch_all();
+        }
         let run = Run { name: self.name(), clock: self.kind_of_clock() };
         self.call_observer(|| observer.begins(&run));
+        if goes_on {
+            return;
+        }
         let mut records: Vec<RecordRef> = self.tasks.table.borrow().iter().cloned().collect();
         records.sort_by_key(|record| record.serial);
         let queued = records.iter().filter(|record| record.is_queued()).count();
@@ -73,15 +105,24 @@ impl Engine {
         }
     }
 
-    pub(super) fn stop_tracing(&self) {
-        self.unusual.set(Unusual::IS_TRACED, false);
-        self.unusual.set(Unusual::WILL_BE_TRACED, false);
-        self.watch_checkpoints(false);
+    fn watch_all(&self) {
+        self.unusual.set(Unusual::IS_TRACED, true);
+        self.watch_checkpoints(true);
         self.watch_objects();
-        for record in self.tasks.table.borrow().iter() {
-            self.watch_task(record, false);
+    }
+
+    /// Ends that of the program's own observer.
+    pub(super) fn stop_tracing(&self) {
+        self.unusual.set(Unusual::WILL_BE_TRACED, false);
+        if !self.tracing.has_beside() {
+            self.unusual.set(Unusual::IS_TRACED, false);
+            self.watch_checkpoints(false);
+            self.watch_objects();
+            for record in self.tasks.table.borrow().iter() {
+                self.watch_task(record, false);
+            }
+            self.tracing.turn_ends();
         }
-        self.tracing.turn_ends();
         let (observer, next) = (self.tracing.observer.take(), self.tracing.next.take());
         drop_reported((observer, next)); // it may run any code
     }
@@ -97,6 +138,17 @@ impl Engine {
 }
 
 impl Tracing {
+    /// Whether an exploration observes the loop.
+    #[inline]
+    #[cfg_attr(not(feature = "explore"), allow(clippy::unused_self))]
+    pub(super) fn has_beside(&self) -> bool {
+        #[cfg(feature = "explore")]
+        let has = self.beside.borrow().is_some();
+        #[cfg(not(feature = "explore"))]
+        let has = false;
+        has
+    }
+
     fn turn_ends(&self) {
         self.turn_is_open.set(false);
         self.cause.set(0);

@@ -26,7 +26,7 @@ const HEAD: &str = include_str!("head.md");
 const TIME: &str = "
 ## Time
 
-One thread's time for one run that is thrown at random, in microseconds. It was measured on a busy machine: what counts is the order of
+One thread's time for one run that is made at random, in microseconds. It was measured on a busy machine: what counts is the order of
 magnitude. Why a run of loopwheel takes longer was not profiled; each makes a loop of its own, with a verdict at its end.
 
 | program | loopwheel | shuttle |

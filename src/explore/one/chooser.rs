@@ -1,9 +1,9 @@
-//! **The chooser of a run**: asks a strategy, and keeps what was decided.
+//! **The chooser of a run**: asks a strategy, and keeps what was chosen.
 
 use std::cell::{Cell, RefCell};
 use std::mem;
 
-use super::{Failure, Fault, Record};
+use super::{Failure, Fault, RunResult};
 use crate::choices::{Candidate, Chooser, Kind};
 use crate::explore::schedule::{Asked, Point, Strategy, Words};
 use crate::kernel::current::with_current_loop;
@@ -21,7 +21,7 @@ pub(crate) struct Limits {
 }
 
 /// The chooser of one run.
-pub(crate) struct Recording {
+pub(crate) struct RunChooser {
     strategy: RefCell<Box<dyn Strategy>>,
     points: RefCell<Vec<Point>>,
     words: Option<RefCell<Words>>,
@@ -35,9 +35,9 @@ pub(crate) struct Recording {
     is_cut: Cell<bool>,
 }
 
-impl Recording {
-    pub(crate) fn new(strategy: Box<dyn Strategy>, limits: Limits, in_words: bool) -> Recording {
-        Recording {
+impl RunChooser {
+    pub(crate) fn new(strategy: Box<dyn Strategy>, limits: Limits, in_words: bool) -> RunChooser {
+        RunChooser {
             strategy: RefCell::new(strategy),
             points: RefCell::default(),
             words: in_words.then(RefCell::default),
@@ -65,11 +65,11 @@ impl Recording {
 
     fn give_up(&self, fault: Fault, message: String) {
         self.is_over.set(true);
-        self.trouble.borrow_mut().get_or_insert(Failure { fault, message });
+        self.trouble.borrow_mut().get_or_insert(Failure::new(fault, message));
     }
 
     /// Why the run was given up, or is not the one that the strategy is for: if it has passed, it must have come to all choices. From
-    /// here on nothing is decided.
+    /// here on nothing is chosen.
     pub(super) fn take_trouble(&self, has_passed: bool) -> Option<Failure> {
         if !self.is_over.replace(true)
             && has_passed
@@ -85,15 +85,15 @@ impl Recording {
     }
 
     /// What came of the run, which is over.
-    pub(super) fn finish(&self, outcome: Result<String, Failure>) -> Record {
+    pub(super) fn finish(&self, outcome: Result<String, Failure>) -> RunResult {
         let lines = self.words.as_ref().map(|words| mem::take(&mut words.borrow_mut().lines));
         let lines = lines.unwrap_or_default();
         let (polls, is_cut) = (self.polls.get(), self.is_cut.get());
-        Record { points: self.points.take(), polls, outcome, lines, is_cut }
+        RunResult { points: self.points.take(), polls, outcome, lines, is_cut }
     }
 }
 
-impl Chooser for Recording {
+impl Chooser for RunChooser {
     fn step_is_over(&self) {
         self.strategy.borrow_mut().step_is_over();
     }

@@ -1,4 +1,4 @@
-//! **One explored run**: a test on a fresh loop, whose decisions a *strategy* takes, and what came of it.
+//! **One explored run**: a test on a fresh loop, whose choices a *strategy* makes, and what came of it.
 //!
 //! Thousands of runs must not print thousands of panics, and no run may see anything of another. So the panic hook of the process is
 //! silent on this thread while a run is explored (`panics`), and everything that a run has is made for it: loop, clock, chooser.
@@ -6,10 +6,10 @@
 //! | file | idea |
 //! |---|---|
 //! | `mod` (this file) | the run, and what came of it |
-//! | `chooser` | asks the strategy, and keeps what was decided |
+//! | `chooser` | asks the strategy, and keeps what was chosen |
 //! | `panics` | where the panics of the run happened |
 //!
-//! It stands on `base`, `cells`, `clock`, the kernel, `choices`, `test_run`, `recorder` and `explore/schedule`.
+//! It stands on `base`, `cells`, `clock`, the kernel, `trace`, `choices`, `test_run`, `recorder` and `explore/schedule`.
 
 mod chooser;
 pub(crate) mod panics;
@@ -29,7 +29,7 @@ use crate::explore::schedule::{Line, Point, note_event};
 use crate::recorder::Recorder;
 use crate::test_run::{Ended, Guide, TestRun, Wrong};
 
-pub(crate) use chooser::{Limits, Recording};
+pub(crate) use chooser::{Limits, RunChooser};
 
 /// A run that only the outside could wake fails after so long in real time. To shrink its failure takes many such runs.
 const QUIET: Duration = Duration::from_secs(1);
@@ -62,29 +62,38 @@ pub enum Fault {
 pub(crate) struct Failure {
     pub(crate) fault: Fault,
     pub(crate) message: String,
+    /// Where the panic happened of which the message speaks first.
+    pub(crate) place: Option<String>,
 }
 
 impl Failure {
-    /// Whether it is the same one as in another run: numbers may differ, such as those of tasks.
+    pub(crate) fn new(fault: Fault, message: String) -> Failure {
+        Failure { fault, message, place: None }
+    }
+
+    /// Whether it is the same one as in another run: numbers may differ, such as those of tasks. All `assert_eq!` without a text begin
+    /// with the same line: so the place counts too.
     pub(crate) fn is_like(&self, other: &Failure) -> bool {
         let first_line = |failure: &Failure| -> String {
             let line = failure.message.lines().next().unwrap_or_default();
             line.chars().filter(|it| !it.is_ascii_digit()).collect()
         };
-        self.fault == other.fault && first_line(self) == first_line(other)
+        self.fault == other.fault
+            && self.place == other.place
+            && first_line(self) == first_line(other)
     }
 }
 
 /// What came of a run.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct RunResult {
     pub(crate) points: Vec<Point>,
     pub(crate) polls: u64,
     /// The `Debug` text of what `main` has returned.
     pub(crate) outcome: Result<String, Failure>,
     /// The schedule in words, if that was asked for.
     pub(crate) lines: Vec<Line>,
-    /// It was ended because its end was seen in another run: the outcome is none.
+    /// It was ended because its end was seen in another run: the outcome means nothing.
     pub(crate) is_cut: bool,
 }
 
@@ -93,9 +102,9 @@ pub(crate) fn run_once<F, T>(
     main: &dyn Fn() -> F,
     called_at: &'static Location<'static>,
     test: TestRun,
-    chooser: &Rc<Recording>,
+    chooser: &Rc<RunChooser>,
     recorder: Option<&Recorder>,
-) -> Record
+) -> RunResult
 where
     F: Future<Output = T>,
     T: Debug,
@@ -115,7 +124,7 @@ where
         Err(payload) => {
             let message = format!("the test panicked outside of its run: {}", text_of(&*payload));
             swallow(payload);
-            Err(Failure { fault: Fault::Panicked, message })
+            Err(Failure::new(Fault::Panicked, message))
         }
     };
     let outcome = match chooser.take_trouble(outcome.is_ok()) {
@@ -145,7 +154,7 @@ fn outcome_of<T: Debug>(ended: Ended<T>) -> Result<String, Failure> {
             let beside = beside.map(|text| format!("\nbeside that: {text}"));
             let message = format!("{}{}", panic.message(), beside.unwrap_or_default());
             drop(panic);
-            Err(Failure { fault: Fault::Panicked, message })
+            Err(Failure::new(Fault::Panicked, message))
         }
         Ended::Failed { wrong, verdict } => {
             let fault = match wrong {
@@ -153,7 +162,7 @@ fn outcome_of<T: Debug>(ended: Ended<T>) -> Result<String, Failure> {
                 Wrong::TasksLeft => Fault::TasksLeft,
                 Wrong::Reported => Fault::Reported,
             };
-            Err(Failure { fault, message: verdict })
+            Err(Failure::new(fault, verdict))
         }
     }
 }
@@ -162,26 +171,33 @@ fn failure_of_output(what: &str, payload: crate::base::panic::Payload) -> Failur
     let message =
         format!("the {what} of what `main` has returned panicked: {}", text_of(&*payload));
     swallow(payload);
-    Failure { fault: Fault::Panicked, message }
+    Failure::new(Fault::Panicked, message)
 }
 
-/// Adds where the panics of which the message speaks happened.
+/// Adds where the panics of which the message speaks happened. A deadlock speaks of none, whatever was caught before it.
 fn with_places(failure: Failure, panics: &[panics::Seen]) -> Failure {
-    let mut places: Vec<&str> = Vec::new();
-    for seen in panics.iter().filter(|seen| !seen.message.is_empty()) {
-        if failure.message.contains(&seen.message) && !places.contains(&&*seen.place) {
-            places.push(&seen.place);
-        }
-    }
-    if places.is_empty() {
+    if !matches!(failure.fault, Fault::Panicked | Fault::Reported) {
         return failure;
     }
+    let mut places: Vec<&str> = Vec::new();
+    let mut first: Option<(usize, &str)> = None;
+    for seen in panics {
+        let Some(at) = seen.place_in(&failure.message) else { continue };
+        if !places.contains(&&*seen.place) {
+            places.push(&seen.place);
+        }
+        // Of equal texts the last one counts: those before it were caught.
+        if first.is_none_or(|(before, _)| at <= before) {
+            first = Some((at, &seen.place));
+        }
+    }
+    let Some((_, first)) = first else { return failure };
     let message = format!("{}\npanicked at {}", failure.message, places.join(", and at "));
-    Failure { message, ..failure }
+    Failure { message, place: Some(first.to_owned()), ..failure }
 }
 
 struct Guided<'a> {
-    chooser: &'a Rc<Recording>,
+    chooser: &'a Rc<RunChooser>,
     recorder: Option<&'a Recorder>,
 }
 
@@ -200,10 +216,11 @@ impl Guide for Guided<'_> {
             engine.is_virtual(),
             "an exploration needs virtual time: give the loop of `test` no other clock"
         );
+        // Beside an observer of the test's own, which it may replace or stop.
         if let Some(recorder) = self.recorder {
-            engine.set_trace(Some(Rc::new(recorder.clone())));
+            engine.trace_beside(Rc::new(recorder.clone()));
         } else if self.chooser.reduces() {
-            engine.set_trace(Some(Rc::new(note_event)));
+            engine.trace_beside(Rc::new(note_event));
         }
         engine.set_chooser(self.chooser.clone());
     }

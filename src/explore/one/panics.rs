@@ -22,6 +22,20 @@ pub(crate) struct Seen {
     pub(super) place: String,
 }
 
+impl Seen {
+    /// Where a failure's message speaks of it: there its text is whole lines, the first of which may begin behind other words, as in
+    /// "task 'a' panicked: …". A text of one word may be a part of anything.
+    pub(super) fn place_in(&self, message: &str) -> Option<usize> {
+        let text = self.message.trim_end_matches('\n');
+        let is_whole = |at: &usize| {
+            let (before, after) = (&message[..*at], &message[at + text.len()..]);
+            (before.is_empty() || before.ends_with('\n') || before.ends_with(": "))
+                && (after.is_empty() || after.starts_with('\n'))
+        };
+        message.match_indices(text).map(|(at, _)| at).find(is_whole).filter(|_| !text.is_empty())
+    }
+}
+
 /// How many are kept of a run.
 const MOST: usize = 64;
 

@@ -7,15 +7,25 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::shrink::shrunk;
-use super::{Order, Search, VARIABLE};
-use crate::explore::one::{Failure, Fault, Record};
+use super::{Order, SEED, Search, VARIABLE};
+use crate::explore::one::{Failure, Fault, RunResult};
 use crate::explore::schedule::{Clamped, Line, Point, printed};
 use crate::recorder::Recorder;
 
-/// So many of the last lines of a schedule are shown; of the others those that deviate.
+/// So many of the last lines of a schedule are shown.
 const LAST_LINES: usize = 12;
 
-/// So much of a message is shown.
+/// So many of the others that deviate.
+const MOST_DEVIATIONS: usize = 30;
+
+/// So many events a page has; and if the run has no end, so many. Of more it has the last ones.
+const MOST_EVENTS: usize = 100_000;
+const EVENTS_OF_AN_ENDLESS_RUN: usize = 2_000;
+
+/// A schedule that is longer is not printed, if the seed says it too.
+const LONGEST_SCHEDULE: usize = 2_000;
+
+/// So much of a result is shown.
 const MOST_OF_A_RESULT: usize = 120;
 
 /// What an exploration has seen that has found no failure.
@@ -25,11 +35,11 @@ const MOST_OF_A_RESULT: usize = 120;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How many runs were made, each in another order.
+    /// How many runs were made; with [`seeds`](crate::explore::seeds) and [`pct`](crate::explore::pct) two may have the same order.
     pub orders: u64,
     /// The results, by their `Debug` text, each with the number of its orders.
     pub outcomes: BTreeMap<String, u64>,
-    /// How many choices were taken, in all runs.
+    /// How many choices were made, in all runs.
     pub choice_points: u64,
     /// The most choices of one run.
     pub deepest: usize,
@@ -37,17 +47,17 @@ pub struct Summary {
     pub is_complete: bool,
     /// Nothing was explored: this was the one run of `LOOPWHEEL_EXPLORE`.
     pub is_rerun: bool,
-    /// How many orders were left out, because they differ from another only in the order of steps that do not concern each other:
-    /// see [`only_shares_objects`](crate::explore::Exploration::only_shares_objects).
+    /// How many runs were cut short because another run had shown how they go on. Orders left out without being begun are not counted.
+    /// See [`only_shares_objects`](crate::explore::Exploration::only_shares_objects).
     pub pruned: u64,
 }
 
 impl Summary {
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(super) fn add(&mut self, result: &RunResult) {
         self.orders += 1;
-        self.choice_points += record.points.len() as u64;
-        self.deepest = self.deepest.max(record.points.len());
-        if let Ok(outcome) = &record.outcome {
+        self.choice_points += result.points.len() as u64;
+        self.deepest = self.deepest.max(result.points.len());
+        if let Ok(outcome) = &result.outcome {
             *self.outcomes.entry(outcome.clone()).or_default() += 1;
         }
     }
@@ -103,7 +113,7 @@ pub struct Found {
     pub shrunk: String,
     /// What these choices do, in words: a line for each poll, and for each choice.
     pub schedule: Vec<String>,
-    /// The line that runs it again.
+    /// The line that runs it again: with these choices; if they are too many for a line, and it has a seed, with that.
     pub rerun: String,
     /// The page in which this run can be stepped through, if it is wanted and could be written.
     pub page: Option<PathBuf>,
@@ -188,7 +198,7 @@ impl Search<'_> {
         let message = format!(
             "{limit} runs are the limit, and there are more: give `all` a higher one, or make the test smaller\n{summary}"
         );
-        let failure = Failure { fault: Fault::Incomplete, message };
+        let failure = Failure::new(Fault::Incomplete, message);
         self.without_schedule(failure, summary.orders, None, &[])
     }
 
@@ -230,11 +240,11 @@ impl Search<'_> {
             return Box::new(self.without_schedule(failure, order, seed, points));
         }
         let shrunk = shrunk(self, &failure, points);
-        let recorder = self.recorder();
+        let recorder = self.recorder(Some(failure.fault));
         let strategy = Box::new(Clamped(shrunk));
         let order_of_last = Order { strategy, in_words: true, recorder: recorder.as_ref() };
-        let record = self.judged((self.once)(order_of_last));
-        let message = match &record.outcome {
+        let result = self.judged((self.once)(order_of_last));
+        let message = match &result.outcome {
             Err(again) if again.is_like(&failure) => again.message.clone(),
             _ => format!(
                 "{}\n(this run could not be repeated: with the same choices the program has done something else)",
@@ -242,9 +252,12 @@ impl Search<'_> {
             ),
         };
         let failure = Failure { message, ..failure };
-        let mut found = self.found_again(&failure, &record, recorder.as_ref());
+        let mut found = self.found_again(&failure, &result, recorder.as_ref());
         (found.order, found.seed, found.choices) = (order, seed, choices);
         found.deviations[0] = before;
+        if let Some(seed) = seed.filter(|_| found.shrunk.len() > LONGEST_SCHEDULE) {
+            found.rerun = rerun(&format!("{SEED}{seed}"), self.names.test.as_deref());
+        }
         found
     }
 
@@ -252,25 +265,27 @@ impl Search<'_> {
     pub(super) fn found_again(
         &self,
         failure: &Failure,
-        record: &Record,
+        result: &RunResult,
         recorder: Option<&Recorder>,
     ) -> Box<Found> {
-        let mut found = self.without_schedule(failure.clone(), 0, None, &record.points);
+        let mut found = self.without_schedule(failure.clone(), 0, None, &result.points);
         found.rerun = rerun(&found.choices, self.names.test.as_deref());
         found.page = recorder.and_then(|recorder| {
             recorder.add_note(&format_args!("the run fails:\n{}", failure.message));
             self.settings.pages.write(self.names, recorder)
         });
-        found.schedule = record.lines.iter().map(|line| line.text.clone()).collect();
-        found.shown = shown(&record.lines);
+        found.schedule = result.lines.iter().map(|line| line.text.clone()).collect();
+        found.shown = shown(&result.lines);
         Box::new(found)
     }
 
-    /// Records the run, if a page is wanted.
-    pub(super) fn recorder(&self) -> Option<Recorder> {
-        let recorder = || {
-            let title = "an order that was found by exploration";
-            Recorder::new().title(self.names.title(), title).with_lines()
+    /// Records the run, which is known to have this fault, if a page is wanted. Of a run without end the beginning is of no use, and
+    /// to look for the lines takes long.
+    pub(super) fn recorder(&self, known: Option<Fault>) -> Option<Recorder> {
+        let (title, name) = ("an order that was found by exploration", self.names.title());
+        let recorder = || match known {
+            Some(Fault::Endless) => Recorder::last(EVENTS_OF_AN_ENDLESS_RUN).title(name, title),
+            _ => Recorder::last(MOST_EVENTS).title(name, title).with_lines(),
         };
         self.settings.pages.are_wanted().then(recorder)
     }
@@ -289,13 +304,21 @@ fn rerun(choices: &str, test: Option<&str>) -> String {
     }
 }
 
-/// The lines that deviate, and the last ones, with their numbers.
+/// The first lines that deviate, and the last ones of all, with their numbers.
 fn shown(lines: &[Line]) -> Vec<String> {
     let from = lines.len().saturating_sub(LAST_LINES);
+    let deviating = lines[..from].iter().enumerate().filter(|(_, line)| line.deviates);
+    // From here on those that deviate are only counted.
+    let cut = deviating.clone().nth(MOST_DEVIATIONS).map_or(from, |(at, _)| at);
+    let more = deviating.count().saturating_sub(MOST_DEVIATIONS);
     let (mut shown, mut left_out) = (Vec::new(), 0);
     for (at, line) in lines.iter().enumerate() {
-        if at < from && !line.deviates {
-            left_out += 1;
+        if at == cut && more > 0 {
+            shown.push(format!("     … and {more} more lines with `>` (`found.schedule` has all)"));
+            left_out = 0;
+        }
+        if at < from && (!line.deviates || at >= cut) {
+            left_out += u64::from(at < cut);
             continue;
         }
         if left_out > 0 {

@@ -18,7 +18,7 @@ use std::env;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use crate::explore::one::{Failure, Fault, Limits, Record};
+use crate::explore::one::{Failure, Fault, Limits, RunResult};
 use crate::explore::page::{Names, Pages};
 use crate::explore::schedule::{
     Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
@@ -53,7 +53,7 @@ pub(crate) struct Settings {
     pub(crate) pages: Pages,
 }
 
-/// How a run is made: who decides, whether it is written down in words, who records it.
+/// How a run is made: who chooses, whether it is written down in words, who records it.
 pub(crate) struct Order<'a> {
     pub(crate) strategy: Box<dyn Strategy>,
     pub(crate) in_words: bool,
@@ -63,7 +63,7 @@ pub(crate) struct Order<'a> {
 /// The search of one exploration. `once` makes a run.
 pub(crate) struct Search<'a> {
     pub(crate) settings: &'a Settings,
-    pub(crate) once: &'a dyn Fn(Order<'_>) -> Record,
+    pub(crate) once: &'a dyn Fn(Order<'_>) -> RunResult,
     pub(crate) names: &'a Names,
     summary: Summary,
     /// What the first run has returned.
@@ -73,7 +73,7 @@ pub(crate) struct Search<'a> {
 impl<'a> Search<'a> {
     pub(crate) fn new(
         settings: &'a Settings,
-        once: &'a dyn Fn(Order<'_>) -> Record,
+        once: &'a dyn Fn(Order<'_>) -> RunResult,
         names: &'a Names,
     ) -> Search<'a> {
         Search { settings, once, names, summary: Summary::default(), first: None }
@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         Ok(self.summary)
     }
 
-    /// All that is wanted; of thrown orders, those from this seed on.
+    /// All that is wanted; of random orders, those from this seed on.
     fn explore(&mut self, first: u64) -> Result<(), Box<Found>> {
         match self.settings.how {
             How::All { limit } => {
@@ -104,42 +104,47 @@ impl<'a> Search<'a> {
                 }
                 Ok(())
             }
-            How::Seeds { runs } => self.seeds(first, runs, &|seed| Box::new(Random::of_seed(seed))),
+            How::Seeds { runs } => {
+                if self.settings.is_deterministic {
+                    self.normal_run()?;
+                }
+                self.seeds(first, runs, &|seed| Box::new(Random::of_seed(seed)))
+            }
             How::Pct { depth, runs } => {
-                let steps = self.polls_of_normal_run();
+                let steps = self.normal_run()?;
                 self.seeds(first, runs, &|seed| Box::new(Pct::of_seed(seed, depth, steps)))
             }
         }
     }
 
-    pub(crate) fn run(&self, strategy: Box<dyn Strategy>) -> Record {
-        let record = (self.once)(Order { strategy, in_words: false, recorder: None });
-        self.judged(record)
+    pub(crate) fn run(&self, strategy: Box<dyn Strategy>) -> RunResult {
+        let result = (self.once)(Order { strategy, in_words: false, recorder: None });
+        self.judged(result)
     }
 
     /// If all results are to be equal, another one than the first is a failure.
-    pub(crate) fn judged(&self, mut record: Record) -> Record {
+    pub(crate) fn judged(&self, mut result: RunResult) -> RunResult {
         if self.settings.is_deterministic
-            && let (Some(first), Ok(outcome)) = (&self.first, &record.outcome)
+            && let (Some(first), Ok(outcome)) = (&self.first, &result.outcome)
             && first != outcome
         {
             let message = format!(
                 "the result depends on the order: the first order gives {first}, this one {outcome}"
             );
-            record.outcome = Err(Failure { fault: Fault::OutcomeDiffers, message });
+            result.outcome = Err(Failure::new(Fault::OutcomeDiffers, message));
         }
-        record
+        result
     }
 
     /// Counts a run. If it has failed, that is what was found.
-    fn take(&mut self, seed: Option<u64>, record: Record) -> Result<Vec<Point>, Box<Found>> {
-        self.summary.add(&record);
-        match record.outcome {
+    fn take(&mut self, seed: Option<u64>, result: RunResult) -> Result<Vec<Point>, Box<Found>> {
+        self.summary.add(&result);
+        match result.outcome {
             Ok(outcome) => {
                 self.first.get_or_insert(outcome);
-                Ok(record.points)
+                Ok(result.points)
             }
-            Err(failure) => Err(self.found(self.summary.orders, seed, failure, &record.points)),
+            Err(failure) => Err(self.found(self.summary.orders, seed, failure, &result.points)),
         }
     }
 
@@ -148,11 +153,11 @@ impl<'a> Search<'a> {
         let mut progress = Progress::new(self.settings.shows_progress, limit);
         let tree = Rc::new(RefCell::new(Tree::default()));
         for _ in 0..limit {
-            let record = self.run(Box::new(Reduced::along(&tree)));
-            if record.is_cut {
+            let result = self.run(Box::new(Reduced::along(&tree)));
+            if result.is_cut {
                 self.summary.pruned += 1;
             } else {
-                self.take(None, record)?;
+                self.take(None, result)?;
             }
             progress.advance();
             if !tree.borrow_mut().next() {
@@ -168,8 +173,8 @@ impl<'a> Search<'a> {
         let mut progress = Progress::new(self.settings.shows_progress, limit);
         let mut next = Vec::new();
         for _ in 0..limit {
-            let record = self.run(Box::new(Follow(next)));
-            next = self.take(None, record)?;
+            let result = self.run(Box::new(Follow(next)));
+            next = self.take(None, result)?;
             progress.advance();
             while next.pop_if(|last| last.chosen + 1 == last.options).is_some() {}
             let Some(last) = next.last_mut() else {
@@ -189,19 +194,22 @@ impl<'a> Search<'a> {
     ) -> Result<(), Box<Found>> {
         let mut progress = Progress::new(self.settings.shows_progress, runs);
         for seed in (0..runs).map(|number| first.wrapping_add(number)) {
-            if self.first.is_none() && self.settings.is_deterministic {
-                let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
-                self.take(None, record)?;
-            }
-            let record = self.run(strategy(seed));
-            self.take(Some(seed), record)?;
+            let result = self.run(strategy(seed));
+            self.take(Some(seed), result)?;
             progress.advance();
         }
         Ok(())
     }
 
-    fn polls_of_normal_run(&self) -> u64 {
-        self.run(Box::new(Follow(Vec::new()))).polls
+    /// The run that the others are measured by, and compared with. It is counted only if it fails. Returns its number of polls.
+    fn normal_run(&mut self) -> Result<u64, Box<Found>> {
+        let result = self.run(normal());
+        let polls = result.polls;
+        match &result.outcome {
+            Ok(outcome) => self.first = Some(outcome.clone()),
+            Err(_) => _ = self.take(None, result)?,
+        }
+        Ok(polls)
     }
 
     /// Runs the one schedule that the variable names.
@@ -214,20 +222,20 @@ impl<'a> Search<'a> {
                 ),
                 How::Seeds { .. } => Box::new(Random::of_seed(seed)),
                 How::Pct { depth, .. } => {
-                    Box::new(Pct::of_seed(seed, depth, self.polls_of_normal_run()))
+                    Box::new(Pct::of_seed(seed, depth, self.run(normal()).polls))
                 }
             },
             None => Box::new(Script(choices_of(value))),
         };
         if self.settings.is_deterministic {
-            self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
+            self.first = self.run(normal()).outcome.ok();
         }
-        let recorder = self.recorder();
+        let recorder = self.recorder(None); // its fault is not known yet
         let order = Order { strategy, in_words: true, recorder: recorder.as_ref() };
-        let record = self.judged((self.once)(order));
-        self.summary.add(&record);
+        let result = self.judged((self.once)(order));
+        self.summary.add(&result);
         self.summary.is_rerun = true;
-        match &record.outcome {
+        match &result.outcome {
             Ok(_) => {
                 // Not by `eprintln!`: the test harness does not show what a test prints that passes.
                 let of = self.names.of_exploration();
@@ -238,9 +246,14 @@ impl<'a> Search<'a> {
                 );
                 Ok(())
             }
-            Err(failure) => Err(self.found_again(failure, &record, recorder.as_ref())),
+            Err(failure) => Err(self.found_again(failure, &result, recorder.as_ref())),
         }
     }
+}
+
+/// The order that the loop has by itself.
+fn normal() -> Box<dyn Strategy> {
+    Box::new(Follow(Vec::new()))
 }
 
 fn seed_of(value: &str, seed: &str) -> u64 {
