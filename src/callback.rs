@@ -159,6 +159,7 @@ impl CallbackHandle {
 
     /// Whether the callback was cancelled.
     pub fn is_cancelled(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::CANCELLED)
     }
 

@@ -121,6 +121,12 @@ mod noted {
         }
     }
 
+    impl<T> Noted<cell::RefCell<T>> {
+        pub(crate) fn new(value: T) -> Noted<cell::RefCell<T>> {
+            Noted::of(cell::RefCell::new(value))
+        }
+    }
+
     impl<T> Noted<cell::OnceCell<T>> {
         pub(crate) fn new() -> Noted<cell::OnceCell<T>> {
             Noted::of(cell::OnceCell::new())

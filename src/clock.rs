@@ -9,7 +9,7 @@
 //!   hand, and held: see [`VirtualClock`].
 //! - *host*: a function of the host, for frame time, simulated time, or a machine without `std::time`.
 //!
-//! It stands on `base`, the kernel and `foreign`.
+//! It stands on `base`, `cells`, the kernel and `foreign`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant as StdInstant};
 
 use crate::base::instant::Instant;
+use crate::cells::look_at_everything;
 use crate::foreign;
 
 /// Where a loop's time comes from. Given to [`EventLoopBuilder::clock`](crate::EventLoopBuilder::clock).
@@ -186,6 +187,7 @@ impl VirtualClock {
 
     /// Moves the clock by hand. Timers that become due fire in the loop's next turn.
     pub fn advance(&self, by: Duration) {
+        look_at_everything(); // what reads the time need not say so, and most polls do
         self.jump_to(self.now() + by);
     }
 
@@ -195,6 +197,7 @@ impl VirtualClock {
     /// deadlines. A loop on a held clock that waits for nothing but time can never go on: `run` reports a deadlock.
     #[must_use = "the clock is held until the guard is dropped"]
     pub fn hold(&self) -> HeldClock {
+        look_at_everything();
         self.shared.holds.set(self.shared.holds.get() + 1);
         HeldClock { clock: self.clone() }
     }
@@ -225,6 +228,7 @@ pub struct HeldClock {
 
 impl Drop for HeldClock {
     fn drop(&mut self) {
+        look_at_everything();
         self.clock.shared.holds.set(self.clock.shared.holds.get() - 1);
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use loopwheel::explore::{self, Summary};
 use loopwheel::sync::{Barrier, Condition, Event, Lock, Promise, Queue, Semaphore};
 use loopwheel::{
-    FirstCompleted, Task, TaskBuilder, TaskGroup, TaskRef, TaskSet, create_task, sleep, wait,
-    wait_for, yield_now,
+    FirstCompleted, Handle, Task, TaskBuilder, TaskGroup, TaskRef, TaskSet, call_exception_handler,
+    create_task, set_exception_handler, sleep, wait, wait_for, yield_now,
 };
 
 struct Dice(u64);
@@ -296,4 +296,70 @@ fn a_barrier_of_two_is_complete() {
         (explore::all(5_000).run(main), explore::all(5_000).only_shares_objects().run(main));
     assert_eq!(results(&each), results(&reduced));
     assert_eq!(each.outcomes.len(), 2);
+}
+
+/// Both explorations see the same results, which are so many.
+fn has_results<T: std::fmt::Debug>(results_of_all: usize, main: impl AsyncFn() -> T) -> Summary {
+    let each = explore::all(50_000).must_be_complete().run(|| main());
+    let reduced = explore::all(50_000).only_shares_objects().must_be_complete().run(|| main());
+    assert_eq!(results(&each), results(&reduced));
+    assert_eq!(each.outcomes.len(), results_of_all, "{each}");
+    reduced
+}
+
+#[test]
+fn whether_a_remote_task_has_ended_depends_on_the_order() {
+    has_results(2, async || {
+        let remote = Rc::new(Handle::current().create_task(async || ()).unwrap());
+        let asks = {
+            let remote = remote.clone();
+            create_task(async move {
+                let is_done = remote.is_done();
+                sleep(Duration::from_millis(1)).await;
+                is_done
+            })
+        };
+        asks.await.unwrap()
+    });
+}
+
+#[test]
+fn of_two_exception_handlers_the_last_one_counts() {
+    has_results(2, async || {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let tasks = [1, 2].map(|number| {
+            let log = log.clone();
+            create_task(async move {
+                set_exception_handler(move |_| log.borrow_mut().push(number));
+                sleep(Duration::from_millis(1)).await;
+            })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        call_exception_handler("it is not there");
+        log.take()
+    });
+}
+
+#[test]
+fn to_wait_for_a_group_is_not_to_look_at_everything() {
+    let reduced = has_results(1, async || {
+        let beside = [0, 1].map(|_| create_task(yield_now()));
+        let group = TaskGroup::<String>::scope(async |group| {
+            group.create_task(yield_now());
+        });
+        group.await.unwrap();
+        for task in beside {
+            task.await.unwrap();
+        }
+    });
+    assert!(reduced.orders + reduced.pruned < 100, "{reduced}");
+}
+
+#[test]
+fn a_choice_of_very_many_options_costs_no_memory() {
+    let main = async || explore::choose(usize::MAX);
+    let reduced = explore::all(3).only_shares_objects().run(main);
+    assert_eq!(reduced.outcomes.into_keys().collect::<Vec<_>>(), ["0", "1", "2"]);
 }

@@ -67,6 +67,7 @@ pub fn stats() -> Stats {
 
 impl Engine {
     pub(crate) fn stats(&self) -> Stats {
+        crate::cells::look_at_everything();
         let traced = self.traced_times();
         Stats {
             alive: self.tasks.table.borrow().len(),

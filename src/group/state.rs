@@ -9,15 +9,15 @@
 //!                                    └──the scope ends────────────────────────────────────────────────▲
 //! ```
 //!
-//! It stands on `base`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `kept_waker`, `delivery`, `cancel`, `join`,
+//! It stands on `base`, `cells`, `wait_list`, `reason`, `error`, the kernel, `foreign`, `kept_waker`, `delivery`, `cancel`, `join`,
 //! `report`, `callback`, `sync` and `exception_group`.
 
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::Context;
 
+use crate::cells::{Cell, RefCell};
 use crate::error::TaskError;
 use crate::exception_group::{IntoRaised, Raised};
 use crate::foreign;

@@ -57,6 +57,8 @@ impl What {
 
 /// The kind of the event on which a scope waits for its children. It has no number: a dump shows the children in its place.
 pub(crate) const GROUP: &str = "group";
+/// What an observer is told that such a scope waits for.
+pub(crate) const WAITS_FOR_A_GROUP: &str = "the tasks of a group";
 
 /// The state of a semaphore, a queue or a channel, as it was noted last.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{GROUP, Line, State};
+use super::{GROUP, Line, State, WAITS_FOR_A_GROUP};
 use crate::engine::Engine;
 use crate::kernel::current;
 use crate::trace::{Wait, What};
@@ -13,7 +13,7 @@ impl Line {
     pub(crate) fn tell_wait(&self) {
         let Some(engine) = current::running().filter(|engine| engine.is_traced()) else { return };
         if self.what.kind == GROUP {
-            return engine.tell_wait(Wait::Other { what: "the tasks of a group" });
+            return engine.tell_wait(Wait::Other { what: WAITS_FOR_A_GROUP });
         }
         let object = self.introduce(&engine);
         let (of, kind) = (self.what.of, self.what.kind);

@@ -159,6 +159,7 @@ impl Engine {
 /// `loop.set_exception_handler(handler)`.
 #[track_caller]
 pub fn set_exception_handler(handler: impl Fn(&ExceptionContext) + 'static) {
+    crate::cells::look_at_everything();
     running_loop().set_exception_handler(Rc::new(handler));
 }
 

@@ -127,6 +127,7 @@ impl TaskRef {
 
     /// Whether the task ended with an error or a panic.
     pub fn is_failed(&self) -> bool {
+        crate::cells::look_at_ends();
         self.record.has(Flag::FAILED | Flag::PANICKED)
     }
 
@@ -168,6 +169,7 @@ impl fmt::Debug for TaskRef {
 
 pub(super) fn set_name_of(record: &RecordRef, name: impl Into<String>) {
     let name: String = name.into(); // first: a caller's `into` may run anything
+    crate::cells::look_at_everything(); // so that no place that reads a name has to say so
     give_name(record, name.into());
 }
 
@@ -186,6 +188,7 @@ pub(super) fn cancelled_by(record: &RecordRef) -> Option<CancelledBy> {
 }
 
 pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    crate::cells::look_at_ends();
     let state = if !record.has(Flag::DONE) {
         "pending"
     } else if record.has(Flag::CANCELLED) {
@@ -203,6 +206,7 @@ pub(super) fn describe(what: &str, record: &RecordRef, f: &mut fmt::Formatter<'_
 }
 
 pub(super) fn add_done_callback(record: &RecordRef, callback: impl FnOnce(TaskRef) + 'static) {
+    crate::cells::look_at_ends(); // callbacks are called in the order in which they were added
     if record.owner.is_closed() {
         drop(callback);
     } else if record.has(Flag::DONE) {

@@ -18,7 +18,7 @@
 //! | `sender` | the end for threads, and for tasks of other loops |
 //! | `mod` (this file), `errors` | the end on the loop; the errors of both |
 //!
-//! It stands on `base`, the kernel, `kept_waker`, `delivery`, `object`, `trace`, `waiting`, `task`, `sleep` and `thread`.
+//! It stands on `base`, `cells`, the kernel, `kept_waker`, `delivery`, `object`, `trace`, `waiting`, `task`, `sleep` and `thread`.
 
 mod errors;
 mod sender;

@@ -10,12 +10,13 @@
 //!
 //! No foreign code runs under the lock. `tests/loom.rs` runs this file under every interleaving.
 //!
-//! It stands on `base` and `kept_waker`.
+//! It stands on `base`, `cells` and `kept_waker`.
 
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::base::sync::{Arc, Mutex, Thread, current, park};
+use crate::base::sync::{Arc, Mutex, MutexGuard, Thread, current, park};
+use crate::cells::look_at_everything;
 use crate::kept_waker::GuardedWaker;
 
 pub(crate) struct Shared<T> {
@@ -113,6 +114,14 @@ pub(crate) struct Look {
     pub(crate) is_closed: bool,
 }
 
+impl<T> Shared<T> {
+    /// All uses of the channel go through this: an exploration has to know of each.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        look_at_everything();
+        self.state.lock()
+    }
+}
+
 /// The side of the senders.
 impl<T> Shared<T> {
     /// With one sender.
@@ -135,7 +144,7 @@ impl<T> Shared<T> {
 
     /// Puts an item in, if there is room.
     pub(crate) fn push(&self, item: T) -> Result<IsAwaited, Refused<T>> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.is_closed {
             return Err(Refused::Closed(item));
         }
@@ -147,7 +156,7 @@ impl<T> Shared<T> {
 
     /// Puts an item in, or into the line of those that wait for room. It comes back if the channel is closed.
     pub(crate) fn push_or_wait(&self, item: T, wakes: Wakes) -> Result<Placed, T> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.is_closed {
             return Err(item);
         }
@@ -162,7 +171,7 @@ impl<T> Shared<T> {
 
     /// Where the item is that was put into the line. It comes back if the channel was closed meanwhile.
     pub(crate) fn look_after(&self, wait: u64, wakes: Option<Wakes>) -> Result<Placed, T> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let Some(index) = state.index_of(wait) else {
             return Ok(Placed::Inside(IsAwaited(false))); // the loop poked itself
         };
@@ -179,7 +188,7 @@ impl<T> Shared<T> {
 
     /// Takes an item out of the line; `None` if it is in the channel.
     pub(crate) fn withdraw(&self, wait: u64) -> Option<T> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let index = state.index_of(wait)?;
         let blocked = state.blocked.remove(index);
         drop(state);
@@ -205,11 +214,11 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn add_sender(&self) {
-        self.state.lock().senders += 1;
+        self.lock().senders += 1;
     }
 
     pub(crate) fn remove_sender(&self) -> IsAwaited {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.senders -= 1;
         let is_last = state.senders == 0;
         IsAwaited(is_last && mem::take(&mut state.is_awaited))
@@ -219,14 +228,14 @@ impl<T> Shared<T> {
 /// The side of the loop.
 impl<T> Shared<T> {
     pub(crate) fn look(&self) -> Look {
-        let state = self.state.lock();
+        let state = self.lock();
         let (items, senders, blocked) = (state.items.len(), state.senders, state.blocked.len());
         Look { items, senders, blocked, is_closed: state.is_closed }
     }
 
     /// Takes the first item, and lets the item in that has waited longest for room.
     pub(crate) fn take(&self) -> Result<(T, IsAwaited), Nothing> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let item = state.items.pop_front();
         state.arrived = state.arrived.min(state.items.len());
         let Some(item) = item else {
@@ -244,7 +253,7 @@ impl<T> Shared<T> {
 
     /// A task is about to wait. True if it has something to look at already; otherwise the next sender pokes the loop.
     pub(crate) fn begin_wait(&self) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let has_news = state.is_over() || state.arrived > 0;
         state.is_awaited = !has_news;
         has_news
@@ -253,7 +262,7 @@ impl<T> Shared<T> {
     /// How many tasks are to be called: one for each item that has come, or all if none will come any more. With zero, the next
     /// sender pokes the loop.
     pub(crate) fn take_arrived(&self) -> usize {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.is_over() {
             return usize::MAX;
         }
@@ -264,7 +273,7 @@ impl<T> Shared<T> {
 
     /// From now on nothing is taken from senders, and those that wait for room go on. What is in the channel stays.
     pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.is_closed = true;
         let all: Vec<_> = state.blocked.iter_mut().filter_map(|it| it.wakes.take()).collect();
         drop(state);
@@ -273,6 +282,6 @@ impl<T> Shared<T> {
 
     /// What is left in the channel.
     pub(crate) fn take_all(&self) -> VecDeque<T> {
-        mem::take(&mut self.state.lock().items)
+        mem::take(&mut self.lock().items)
     }
 }

@@ -13,7 +13,7 @@
 //! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
 //! | `body`, `at_once` | what is given as a body; a limit of zero around a task |
 //!
-//! It stands on `base`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `open_limits`, `scope`, `cancel`, `task`,
+//! It stands on `base`, `cells`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `open_limits`, `scope`, `cancel`, `task`,
 //! `catch`, `sleep` and `given`.
 
 mod at_once;
@@ -28,6 +28,7 @@ use std::rc::Rc;
 
 use crate::base::instant::Instant;
 use crate::catch::Held;
+use crate::cells::look_at_everything;
 use crate::error::{DeadlineOver, TimedOut};
 use crate::given::{IntoDeadline, IntoLimit};
 pub use body::LimitBody;
@@ -178,6 +179,7 @@ impl Deadline {
     /// The moment at which the time is up; `None` is no limit. If the time has not begun to run, it begins now; after a body that
     /// has ended without waiting it never does, and this is `None`.
     pub fn when(&self) -> Option<Instant> {
+        look_at_everything();
         self.limit.when()
     }
 
@@ -186,11 +188,13 @@ impl Deadline {
     /// # Errors
     /// If the time was up already, or the body has ended.
     pub fn reschedule(&self, when: impl IntoDeadline) -> Result<(), DeadlineOver> {
+        look_at_everything();
         self.limit.reschedule(when.given())
     }
 
     /// Whether the time is up, or was up when the body ended.
     pub fn expired(&self) -> bool {
+        look_at_everything();
         self.limit.is_up()
     }
 }

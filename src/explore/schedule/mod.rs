@@ -7,7 +7,7 @@
 //! | `strategy` | who decides: a prefix, a script, a die, priorities |
 //! | `reduce` | of orders that differ in nothing that matters, one |
 //!
-//! It stands on `cells`, `choices` and `trace`.
+//! It stands on `cells`, `choices`, `object` and `trace`.
 
 mod reduce;
 mod strategy;

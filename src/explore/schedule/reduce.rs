@@ -19,6 +19,7 @@ use super::strategy::{Asked, Follow, Strategy};
 use super::text::Point;
 use crate::cells::{ENDS, Footprint, note, note_all, take_noted};
 use crate::choices::{Candidate, Kind};
+use crate::object::WAITS_FOR_A_GROUP;
 use crate::trace::{Event, Id, Wait, What};
 
 /// A task that is the same in each run that has begun in the same way.
@@ -38,11 +39,28 @@ struct Asleep {
     footprint: Footprint,
 }
 
+/// The options of a decision that are worth exploring.
+enum Awake {
+    /// All: it is not about polls. They may be very many, so they are not listed.
+    All,
+    /// Those of these indices, in order.
+    These(Vec<usize>),
+}
+
+impl Awake {
+    /// The first one that is not before this one, of so many options.
+    fn from(&self, index: usize, options: usize) -> Option<usize> {
+        match self {
+            Awake::All => Some(index).filter(|index| *index < options),
+            Awake::These(indices) => indices.iter().copied().find(|it| *it >= index),
+        }
+    }
+}
+
 /// A decision of the run that was made last.
 struct Node {
     point: Point,
-    /// Those that are worth exploring.
-    awake: Vec<usize>,
+    awake: Awake,
     /// Those that were explored before.
     done: Vec<Asleep>,
     /// That of the poll which the choice has led to.
@@ -64,8 +82,8 @@ impl Tree {
                 let footprint = footprint.take().unwrap_or_default();
                 done.push(Asleep { task: key(task), footprint });
             }
-            if let Some(next) = awake.iter().find(|index| **index > point.chosen) {
-                point.chosen = *next;
+            if let Some(next) = awake.from(point.chosen + 1, point.options) {
+                point.chosen = next;
                 return true;
             }
             self.nodes.pop();
@@ -105,9 +123,12 @@ impl Strategy for Reduced {
             note_all(); // the poll in which it is asked is not one but several
         }
         if number >= self.known {
-            let is_awake = |index: &usize| !is_about_polls || !self.sleeps(&candidates[*index]);
-            let awake: Vec<usize> = (0..options).filter(is_awake).collect();
-            let chosen = awake.first().copied();
+            let is_awake = |index: &usize| !self.sleeps(&candidates[*index]);
+            let awake = match kind {
+                Kind::Ready => Awake::These((0..options).filter(is_awake).collect()),
+                _ => Awake::All,
+            };
+            let chosen = awake.from(0, options);
             self.is_cut = chosen.is_none();
             let chosen = chosen.unwrap_or(0);
             let point = Point { kind, options, chosen, candidates: candidates.to_vec() };
@@ -172,7 +193,7 @@ pub(crate) fn note_event(event: &Event<'_>) {
                 tasks.iter().for_each(|task| note(number(*task)));
             }
             // The event on which a group waits is a primitive like any other.
-            Wait::Other { what: "the tasks of a group" }
+            Wait::Other { what: WAITS_FOR_A_GROUP }
             | Wait::Sleep { .. }
             | Wait::NextTurn
             | Wait::Object { .. } => {}
