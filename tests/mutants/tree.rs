@@ -30,6 +30,7 @@ pub(crate) struct Tree {
     target: PathBuf,
     /// The text of each file of `src`, without mutants.
     source: BTreeMap<String, String>,
+    all_features: bool,
 }
 
 /// A program of tests.
@@ -80,7 +81,7 @@ pub(crate) type Built = Result<Vec<Binary>, Vec<Diagnostic>>;
 
 impl Tree {
     /// Copies what Git knows of the repository, but for `src`.
-    pub(crate) fn copy(from: &Path, folder: &Path) -> Result<Tree, String> {
+    pub(crate) fn copy(from: &Path, folder: &Path, all_features: bool) -> Result<Tree, String> {
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(from);
@@ -107,7 +108,12 @@ impl Tree {
         write(&wrapper, b"#!/bin/sh\nexec \"$@\" --cap-lints=allow\n")?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
             .map_err(|it| it.to_string())?;
-        Ok(Tree { root, target: folder.parent().unwrap_or(folder).to_owned(), source })
+        Ok(Tree {
+            root,
+            target: folder.parent().unwrap_or(folder).to_owned(),
+            source,
+            all_features,
+        })
     }
 
     /// Builds all tests, without mutants.
@@ -123,6 +129,7 @@ impl Tree {
         command
             .args(arguments)
             .args(["--message-format=json", "--offline"])
+            .args(self.all_features.then_some("--all-features"))
             .current_dir(&self.root);
         command
             .env("RUSTC_WORKSPACE_WRAPPER", self.target.join("mutants/wrapper"))
