@@ -177,7 +177,7 @@ fn try_woven(
     // What a cheap tier catches is never run against a dear one.
     for tier in 1..=options.tier {
         let is_open = |(_, mutant): &&(usize, &Mutant)| match store.get(mutant) {
-            None => true,
+            None => !options.again,
             Some(Verdict::Survived { tiers, .. }) => tiers < tier || options.again,
             Some(_) => false,
         };
