@@ -12,6 +12,8 @@
 //! cargo run -p mutants -- --print                    # only what is known
 //! ```
 //!
+//! What came out of it is in `docs/mutants.md`.
+//!
 //! cargo-mutants builds the tests anew for each mutant, which takes a minute. This program weaves all mutants into a copy of the
 //! source at once, each behind a switch, and then only runs the tests. It runs those that reach the mutant, the quick ones first, and
 //! stops at the first failure. While the file exists that `MUTANTS_PAUSE` names, it begins no program of tests. All that it writes is in `target/mutants`, and a run that was stopped goes on where it was.
@@ -140,7 +142,7 @@ fn measure(options: &Options) -> Result<(), String> {
     let mutants = mutant::list(&root)?;
     let store = Store::open(folder.join("verdicts.jsonl"));
     if !options.print {
-        let tree = Tree::copy(&root, &folder, options.all_features)?;
+        let tree = Tree::copy(&root, &folder, options.all_features, &options.tests)?;
         if options.apart {
             try_apart(options, &folder, &tree, &mutants, &store)?;
         } else {

@@ -31,6 +31,8 @@ pub(crate) struct Tree {
     /// The text of each file of `src`, without mutants.
     source: BTreeMap<String, String>,
     all_features: bool,
+    /// Builds only these programs of tests, if there are any here.
+    tests: Vec<String>,
 }
 
 /// A program of tests.
@@ -81,7 +83,12 @@ pub(crate) type Built = Result<Vec<Binary>, Vec<Diagnostic>>;
 
 impl Tree {
     /// Copies what Git knows of the repository, but for `src`.
-    pub(crate) fn copy(from: &Path, folder: &Path, all_features: bool) -> Result<Tree, String> {
+    pub(crate) fn copy(
+        from: &Path,
+        folder: &Path,
+        all_features: bool,
+        tests: &[String],
+    ) -> Result<Tree, String> {
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(from);
@@ -113,6 +120,7 @@ impl Tree {
             target: folder.parent().unwrap_or(folder).to_owned(),
             source,
             all_features,
+            tests: tests.to_owned(),
         })
     }
 
@@ -129,6 +137,8 @@ impl Tree {
         command
             .args(arguments)
             .args(["--message-format=json", "--offline"])
+            // The tests are run thousands of times; the other crates can stay as they are.
+            .args(["--config", "profile.dev.package.loopwheel.opt-level=1"])
             .args(self.all_features.then_some("--all-features"))
             .current_dir(&self.root);
         command
@@ -159,7 +169,14 @@ impl Tree {
     }
 
     fn build(&self) -> Result<Built, String> {
-        self.cargo(&["test", "--no-run", "-p", "loopwheel", "-p", "conformance"])
+        let mut arguments = vec!["test", "--no-run", "-p", "loopwheel", "-p", "conformance"];
+        for name in &self.tests {
+            match name.as_str() {
+                "loopwheel" => arguments.push("--lib"),
+                name => arguments.extend(["--test", name]),
+            }
+        }
+        self.cargo(&arguments)
     }
 
     /// Weaves all mutants in, builds the tests, and says which mutants are in them.
