@@ -66,6 +66,16 @@ fn a_duration_that_overflows_waits_for_the_last_moment_there_is() {
 }
 
 #[test]
+fn an_instant_and_an_interval_say_what_they_were_given() {
+    run_virtual(async {
+        let mut moment = Instant::START;
+        moment += ms(7);
+        assert_eq!(moment, Instant::START + ms(7));
+        assert_eq!(interval(ms(7)).period(), ms(7));
+    });
+}
+
+#[test]
 fn a_task_that_awaits_itself_panics_with_one_clear_sentence() {
     run_virtual(async {
         let slot: Rc<RefCell<Option<Task<()>>>> = Rc::default();

@@ -260,6 +260,18 @@ fn virtual_time_goes_on_if_nothing_comes() {
 }
 
 #[test]
+fn virtual_time_that_is_impatient_waits_for_nothing() {
+    let mut event_loop = EventLoop::builder()
+        .clock(VirtualClock::impatient())
+        .park_with(|at_most| assert_eq!(at_most, Some(Duration::ZERO), "it only looks"))
+        .build();
+    event_loop.run(async {
+        let _handle = Handle::current(); // so another thread could wake the loop
+        sleep(HOUR).await;
+    });
+}
+
+#[test]
 fn virtual_time_does_not_wait_again_and_again_before_narrow_jumps() {
     let _watchdog = Watchdog::new("a thousand seconds in narrow jumps");
     run_virtual(async {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use common::ms;
 use futures::FutureExt;
 use loopwheel::{
-    EventLoop, TaskGroup, VirtualClock, catch_cancel, create_task, gather, run_virtual, sleep,
-    wait_for, yield_now,
+    EventLoop, TaskError, TaskGroup, VirtualClock, catch_cancel, create_task, gather, run_virtual,
+    sleep, wait_for, yield_now,
 };
 
 /// The reason that is known where this is cancelled.
@@ -99,5 +99,25 @@ fn what_was_said_is_the_reason_and_not_what_the_crate_does_of_itself() {
         yield_now().await;
         task.cancel();
         assert_eq!(task.await, Ok(None), "nothing was said");
+    });
+}
+
+#[test]
+fn two_cancels_are_equal_if_they_say_the_same_wherever_they_come_from() {
+    run_virtual(async {
+        let cancelled = |reason: Option<&str>| {
+            let task = create_task(pending::<()>());
+            match reason {
+                Some(reason) => task.cancel_with_reason(reason),
+                None => task.cancel(),
+            };
+            task
+        };
+        let said = cancelled(Some("shutting down")).await;
+        assert!(matches!(said, Err(TaskError::Cancelled(_))));
+        assert_eq!(said, cancelled(Some("shutting down")).await);
+        assert_ne!(said, cancelled(Some("too slow")).await);
+        assert_ne!(said, cancelled(None).await);
+        assert_eq!(cancelled(None).await, cancelled(None).await);
     });
 }

@@ -111,6 +111,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_generations_of_a_slot_go_round_and_none_is_zero() {
+        let last = GENERATIONS - 1;
+        for (seed, first) in [(0, 1), (1, 2), (CYCLE - 1, last), (CYCLE, 1), (CYCLE + 1, 2)] {
+            assert_eq!(first_generation_from(seed), first);
+        }
+        assert_eq!([1, last - 1, last].map(next_generation), [2, last, 1]);
+    }
+
+    #[test]
     fn an_id_gives_back_what_was_packed() {
         for loop_index in [0, 1, MAX_LOOPS - 1] {
             for slot in [0, 1, 77, (MAX_SLOTS - 1) as u32] {

@@ -74,3 +74,28 @@ impl<T> Slab<T> {
         self.entries[key as usize].take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_used_again_and_a_trim_gives_back_those_behind_the_last_value() {
+        let mut slab = Slab::new();
+        for key in 0..8 {
+            assert_eq!(slab.insert(key), key);
+        }
+        for key in [3, 4, 5, 6, 7, 1] {
+            assert_eq!(slab.remove(key), Some(key));
+        }
+        slab.trim();
+        assert_eq!([slab.insert(10), slab.insert(11), slab.insert(12)], [1, 3, 4]);
+        assert_eq!(slab.iter().copied().collect::<Vec<_>>(), [0, 10, 2, 11, 12]);
+    }
+
+    #[test]
+    fn no_key_reaches_the_limit() {
+        let mut slab = Slab::new();
+        assert_eq!([slab.insert_below(1, 'a'), slab.insert_below(1, 'b')], [Some(0), None]);
+    }
+}

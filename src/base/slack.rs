@@ -94,6 +94,67 @@ mod tests {
         assert!(slack.wanted(50_000, 5).is_some(), "half of the entries in use are gone");
     }
 
+    /// Of a table of 50,000 entries in which this many are in use, the last one among them: it was tried for the second time.
+    fn delayed(in_use: usize) -> Slack {
+        let mut slack = Slack::default();
+        for _ in 0..2 {
+            while slack.wanted(50_000, in_use).is_none() {}
+            slack.was_cut(KEPT, 50_000, in_use);
+        }
+        slack
+    }
+
+    #[test]
+    fn a_delay_ends_when_half_is_gone_or_the_length_is_another() {
+        assert_eq!(delayed(10).wanted(50_000, 9), None);
+        assert_eq!(delayed(10).wanted(50_000, 5), Some(KEPT));
+        assert_eq!(delayed(10).wanted(50_001, 10), Some(KEPT));
+        assert_eq!(delayed(0).wanted(50_000, 0), None);
+    }
+
+    #[test]
+    fn no_delay_is_longer_than_the_table() {
+        let (mut slack, at_most) = (Slack::default(), 50_000 / TRIM_EVERY);
+        for _ in 0..20 {
+            let skipped = (0..).find(|_| slack.wanted(50_000, 10).is_some()).unwrap();
+            assert!(skipped <= at_most, "{skipped} questions were skipped");
+            slack.was_cut(KEPT, 50_000, 10);
+        }
+    }
+
+    /// A list that is full, with room for so many.
+    fn full(capacity: usize) -> Vec<u8> {
+        let mut list = Vec::with_capacity(capacity);
+        list.resize(capacity, 0);
+        list
+    }
+
+    #[test]
+    fn a_small_table_doubles_and_a_large_one_grows_by_an_eighth() {
+        for (before, after) in [(KEPT / 2, KEPT), (KEPT, KEPT / 8 * 9), (8 * KEPT, 9 * KEPT)] {
+            let mut table = full(before);
+            push(&mut table, 0);
+            assert_eq!(table.capacity(), after);
+        }
+        let mut has_room = full(KEPT + 1);
+        has_room.pop();
+        push(&mut has_room, 0);
+        assert_eq!(has_room.capacity(), KEPT + 1);
+    }
+
+    #[test]
+    fn a_list_that_needs_no_more_than_a_quarter_of_its_room_gives_back_half_of_it_or_more() {
+        let capacity = 8 * KEPT;
+        for (most, after) in [(0, KEPT), (2 * KEPT, 4 * KEPT), (2 * KEPT + 1, capacity)] {
+            let mut list = Vec::<u8>::with_capacity(capacity);
+            shrink(&mut list, most);
+            assert_eq!(list.capacity(), after);
+        }
+        let mut small = Vec::<u8>::with_capacity(KEPT - 1);
+        shrink(&mut small, 0);
+        assert_eq!(small.capacity(), KEPT - 1);
+    }
+
     #[test]
     fn a_table_that_is_used_or_small_is_left_alone() {
         let mut slack = Slack::default();

@@ -8,8 +8,11 @@
 //! cargo run -p mutants -- --again --test cancel kernel # with the tests of one file
 //! cargo run -p mutants -- --tier 1 kernel            # only with the tests that take no second; --tier 3: with the long ones too
 //! cargo run -p mutants -- --apart kernel             # those that need a build each
+//! cargo run -p mutants -- --again --all-features kernel # with every feature: what exists only there, and the tests of `explore`
 //! cargo run -p mutants -- --print                    # only what is known
 //! ```
+//!
+//! What came out of it is in `docs/mutants.md`.
 //!
 //! cargo-mutants builds the tests anew for each mutant, which takes a minute. This program weaves all mutants into a copy of the
 //! source at once, each behind a switch, and then only runs the tests. It runs those that reach the mutant, the quick ones first, and
@@ -44,6 +47,8 @@ struct Options {
     /// The last one that is run.
     tier: u8,
     apart: bool,
+    /// Builds the crate with every feature.
+    all_features: bool,
     print: bool,
     tests: Vec<String>,
 }
@@ -57,6 +62,7 @@ impl Options {
             again: false,
             tier: 2,
             apart: false,
+            all_features: false,
             print: false,
             tests: Vec::new(),
         };
@@ -88,6 +94,7 @@ impl Options {
                 }
                 Arg::Long("again") => options.again = true,
                 Arg::Long("apart") => options.apart = true,
+                Arg::Long("all-features") => options.all_features = true,
                 Arg::Long("print") => options.print = true,
                 Arg::Value(name) => {
                     let ring = RINGS.iter().position(|(ring, _)| name == *ring);
@@ -109,10 +116,11 @@ impl Options {
         self.rings.contains(&mutant.ring()) && number % self.shard.1 == self.shard.0 - 1
     }
 
-    /// Leaves only the programs of tests that are asked for.
-    fn chosen(&self, mut binaries: Vec<Binary>) -> Vec<Binary> {
+    /// The programs of tests that are asked for, with what each reaches.
+    fn suites(&self, mut binaries: Vec<Binary>, folder: &Path) -> Vec<Suite> {
         binaries.retain(|it| self.tests.is_empty() || self.tests.contains(&it.name));
-        binaries
+        let build = if self.all_features { "all-features" } else { "default" };
+        suite::suites(binaries, &folder.join(build), self.tier == LONG)
     }
 }
 
@@ -134,7 +142,7 @@ fn measure(options: &Options) -> Result<(), String> {
     let mutants = mutant::list(&root)?;
     let store = Store::open(folder.join("verdicts.jsonl"));
     if !options.print {
-        let tree = Tree::copy(&root, &folder)?;
+        let tree = Tree::copy(&root, &folder, options.all_features, &options.tests)?;
         if options.apart {
             try_apart(options, &folder, &tree, &mutants, &store)?;
         } else {
@@ -163,7 +171,7 @@ fn try_woven(
         Fate::Unviable => store.set(mutant, Verdict::Unviable),
         Fate::Apart => store.set(mutant, Verdict::Apart),
     })?;
-    let suites = suite::suites(options.chosen(binaries), folder, options.tier == LONG);
+    let suites = options.suites(binaries, folder);
     let chosen = mutants.iter().enumerate().filter(|(number, mutant)| {
         fates[*number] == Fate::Woven && options.chooses(*number, mutant)
     });
@@ -171,7 +179,7 @@ fn try_woven(
     // What a cheap tier catches is never run against a dear one.
     for tier in 1..=options.tier {
         let is_open = |(_, mutant): &&(usize, &Mutant)| match store.get(mutant) {
-            None => true,
+            None => !options.again,
             Some(Verdict::Survived { tiers, .. }) => tiers < tier || options.again,
             Some(_) => false,
         };
@@ -222,7 +230,7 @@ fn try_apart(
         }
         if suites.is_none() {
             let binaries = tree.plain()?.map_err(|_| "the plain source does not compile")?;
-            suites = Some(suite::suites(options.chosen(binaries), folder, options.tier == LONG));
+            suites = Some(options.suites(binaries, folder));
         }
         let verdict = match tree.put(mutant)? {
             None => Verdict::Unviable,

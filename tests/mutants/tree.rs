@@ -30,6 +30,9 @@ pub(crate) struct Tree {
     target: PathBuf,
     /// The text of each file of `src`, without mutants.
     source: BTreeMap<String, String>,
+    all_features: bool,
+    /// Builds only these programs of tests, if there are any here.
+    tests: Vec<String>,
 }
 
 /// A program of tests.
@@ -80,7 +83,12 @@ pub(crate) type Built = Result<Vec<Binary>, Vec<Diagnostic>>;
 
 impl Tree {
     /// Copies what Git knows of the repository, but for `src`.
-    pub(crate) fn copy(from: &Path, folder: &Path) -> Result<Tree, String> {
+    pub(crate) fn copy(
+        from: &Path,
+        folder: &Path,
+        all_features: bool,
+        tests: &[String],
+    ) -> Result<Tree, String> {
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(from);
@@ -107,7 +115,13 @@ impl Tree {
         write(&wrapper, b"#!/bin/sh\nexec \"$@\" --cap-lints=allow\n")?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
             .map_err(|it| it.to_string())?;
-        Ok(Tree { root, target: folder.parent().unwrap_or(folder).to_owned(), source })
+        Ok(Tree {
+            root,
+            target: folder.parent().unwrap_or(folder).to_owned(),
+            source,
+            all_features,
+            tests: tests.to_owned(),
+        })
     }
 
     /// Builds all tests, without mutants.
@@ -123,6 +137,9 @@ impl Tree {
         command
             .args(arguments)
             .args(["--message-format=json", "--offline"])
+            // The tests are run thousands of times; the other crates can stay as they are.
+            .args(["--config", "profile.dev.package.loopwheel.opt-level=1"])
+            .args(self.all_features.then_some("--all-features"))
             .current_dir(&self.root);
         command
             .env("RUSTC_WORKSPACE_WRAPPER", self.target.join("mutants/wrapper"))
@@ -152,7 +169,14 @@ impl Tree {
     }
 
     fn build(&self) -> Result<Built, String> {
-        self.cargo(&["test", "--no-run", "-p", "loopwheel", "-p", "conformance"])
+        let mut arguments = vec!["test", "--no-run", "-p", "loopwheel", "-p", "conformance"];
+        for name in &self.tests {
+            match name.as_str() {
+                "loopwheel" => arguments.push("--lib"),
+                name => arguments.extend(["--test", name]),
+            }
+        }
+        self.cargo(&arguments)
     }
 
     /// Weaves all mutants in, builds the tests, and says which mutants are in them.

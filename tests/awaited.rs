@@ -1,0 +1,115 @@
+//! Tests that a cancel is counted in the call itself on every task that the cancelled one awaits, and on no other.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+
+use common::ms;
+use futures::{join, poll};
+use loopwheel::{
+    SharedTask, Task, TaskRef, catch_cancel, create_task, gather, run_virtual, sleep, yield_now,
+};
+
+/// The time after which the tests do not wait for anything.
+const LONG: u64 = 60_000;
+
+fn sleepers<const N: usize>() -> ([Task<()>; N], [TaskRef; N]) {
+    let tasks = [(); N].map(|()| create_task(sleep(ms(LONG))));
+    let refs = tasks.each_ref().map(Task::to_ref);
+    (tasks, refs)
+}
+
+fn requests<const N: usize>(tasks: &[TaskRef; N]) -> [usize; N] {
+    tasks.each_ref().map(TaskRef::cancelling)
+}
+
+#[test]
+fn the_children_of_the_awaited_gathering_are_cancelled_at_once() {
+    run_virtual(async {
+        let (children, refs) = sleepers::<3>();
+        let task = create_task(async { drop(gather(children).await) });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(requests(&refs), [1, 1, 1]);
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_gathering_in_a_gathering_passes_the_cancel_on_at_once() {
+    run_virtual(async {
+        let (children, refs) = sleepers::<2>();
+        let task = create_task(async { drop(gather([gather(children)]).await) });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(requests(&refs), [1, 1]);
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_gathering_that_is_kept_and_polled_no_more_is_not_awaited() {
+    run_virtual(async {
+        let ([one, two, three], refs) = sleepers();
+        let task = create_task(async move {
+            let mut kept = pin!(gather([one]));
+            let mut also_kept = pin!(gather([two]));
+            assert!(poll!(&mut kept).is_pending() && poll!(&mut also_kept).is_pending());
+            yield_now().await;
+            gather([three]).await;
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(requests(&refs), [0, 0, 1]);
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_task_whose_handle_is_kept_and_polled_no_more_is_not_awaited() {
+    run_virtual(async {
+        let ([mut one, mut two, three], refs) = sleepers();
+        let task = create_task(async move {
+            assert!(poll!(&mut one).is_pending() && poll!(&mut two).is_pending());
+            yield_now().await;
+            three.await.unwrap();
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(requests(&refs), [0, 0, 1]);
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+/// A cancel goes from each to the other, as each awaits the other, and would go round for ever.
+#[test]
+fn a_cancel_goes_once_round_a_circle_of_tasks_that_await_several_things() {
+    run_virtual(async {
+        let of_first: Rc<RefCell<Option<SharedTask<()>>>> = Rc::default();
+        let was_whole = Rc::new(Cell::new(false));
+        let (place, is_whole) = (of_first.clone(), was_whole.clone());
+        let second = create_task(async move {
+            yield_now().await;
+            let first = place.take().unwrap();
+            _ = join!(first, sleep(ms(LONG)));
+        });
+        let (other, second_ref) = (create_task(sleep(ms(LONG))), second.to_ref());
+        let first = create_task(async move {
+            let cleans_up = async {
+                catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                is_whole.set(catch_cancel(sleep(ms(10))).await.is_ok());
+            };
+            _ = join!(other, second, cleans_up);
+        });
+        let refs = [first.to_ref(), second_ref];
+        *of_first.borrow_mut() = Some(first.shared());
+        sleep(ms(1)).await;
+        refs[0].cancel();
+        sleep(ms(5)).await;
+        assert_eq!(requests(&refs), [1, 1]);
+        sleep(ms(50)).await;
+        assert!(refs.iter().all(TaskRef::is_done) && was_whole.get());
+    });
+}
