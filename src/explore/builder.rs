@@ -303,8 +303,12 @@ impl Exploration {
         self
     }
 
-    /// Explores: calls `main` once for each run, and runs what it returns, on a fresh loop on virtual time that waits for nothing from
-    /// outside ([`VirtualClock::impatient`](crate::VirtualClock::impatient)). Panics in these runs are not printed. A run that only a
+    /// Explores: calls `main` once for each run, and runs what it returns, on a fresh loop on virtual time, whose clock is
+    /// [impatient](crate::VirtualClock::impatient). Work of [`to_thread`](crate::to_thread()) is waited for before time jumps. But when
+    /// it arrives differs from run to run; if other tasks are ready then, [`all`](super::all) ends with
+    /// [`NotRepeatable`](super::Fault::NotRepeatable). Put a fake in its place, or use [`seeds`](super::seeds).
+    ///
+    /// Panics in these runs are not printed. A run that only a
     /// [`Handle`](crate::Handle) or a foreign waker could wake fails if nothing has for a second of real time
     /// ([`stall_after`](crate::EventLoopBuilder::stall_after) of the [test's](Exploration::test) loop sets another time).
     ///
