@@ -10,11 +10,11 @@
 //! compiled only with the feature `explore`.
 //!
 //! What it does not do: it takes no decision (`explore/` does), and it does not know what an option means. `explored` asks before each
-//! poll, `time` when several timers fire at once, and the program by `explore::choose`.
+//! poll and before a jump of the clock, `time` when several timers fire at once, and the program by `explore::choose`.
 //!
 //! It stands on `base` and the kernel.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Ready,
     /// Whether a task is cancelled now: option zero is none, and the others are the candidates.
     Cancel,
+    /// The same while nothing is ready, before virtual time jumps.
+    IdleCancel,
     /// Whether virtual time passes to the next deadline, although tasks are ready: 0 is no.
     EarlyTimer,
     /// Which of the timers that are due is next.
@@ -94,6 +96,8 @@ pub(crate) trait Chooser {
 #[derive(Default)]
 pub(crate) struct Choices {
     chooser: RefCell<Option<Rc<dyn Chooser>>>,
+    /// Nothing is ready, and it was asked already whether a task is cancelled now: none is.
+    pub(crate) no_cancel_while_idle: Cell<bool>,
 }
 
 impl Engine {

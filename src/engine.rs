@@ -35,6 +35,7 @@
 //! | `trace` | `watch_checkpoints`, `watch_objects` | when the tracing of a loop begins or ends | `delivery`, `watch` |
 //! | `time` | `scope_is_to_be_polled` | when the timer of a limit fires | `cancel` |
 //! | `cancel` | `poll_begins`, `poll_ends` | around a watched poll | `watch` |
+//! | `parking` | `explore_idle` | before the clock of an explored loop jumps | `explored` |
 //! | `join` | `spawn_done_callback` | when a task with done-callbacks ends | `callback` |
 //! | `task` | `spawn_callback_or_report` | when a done-callback is added to a task that has ended | `callback` |
 //! | `task_local` | `choose_start` | when a task is about to be queued on a loop that starts them eagerly | `eager` |

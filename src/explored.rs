@@ -10,6 +10,9 @@
 //!  3. is a task cancelled before that poll?                     that one, or one that waits
 //! ```
 //!
+//! When nothing is ready virtual time jumps. Before that it is asked once more whether a task is cancelled, one that waits: what sleeps
+//! alone is polled only when its time has come, and would never be cancelled in its sleep.
+//!
 //! The positions of the queue stay as they are, so a turn has as many polls as ever, and if each answer is zero the run is the one
 //! that it is without a chooser.
 //!
@@ -32,12 +35,12 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn explore_next_poll(self: &Rc<Self>) {
         let Some(chooser) = self.chooser() else { return };
+        self.choices.no_cancel_while_idle.set(false);
         chooser.step_is_over();
         if chooser.may_pass_time() {
             self.explore_time(&*chooser);
         }
         let entries = self.tasks.ready.entries();
-        // The entry of a task that has ended is popped in its turn, and polls nothing.
         let Some(first) = entries.first().filter(|first| !first.has(Flag::DONE)) else { return };
         let alive: Vec<(usize, &RecordRef)> =
             entries.iter().enumerate().filter(|(_, record)| !record.has(Flag::DONE)).collect();
@@ -54,7 +57,7 @@ impl Engine {
             }
         }
         if chooser.may_cancel_any() {
-            self.explore_cancel(&*chooser, &next);
+            self.explore_cancel(&*chooser, Some(&next));
         }
         chooser.polls(&next);
     }
@@ -65,40 +68,64 @@ impl Engine {
         if is_short { at_most.min(1) } else { at_most }
     }
 
+    /// Asks whether a task is cancelled before the clock jumps, if nothing is ready. True if one is: then the clock does not jump now.
+    ///
+    /// If none is, it is not asked again before something has happened: a jump may lead to the deadline of a timer that was removed,
+    /// and then it is followed by another.
+    pub(crate) fn explore_idle(&self) -> bool {
+        let Some(chooser) = self.chooser().filter(|chooser| chooser.may_cancel_any()) else {
+            return false;
+        };
+        if self.choices.no_cancel_while_idle.get() || !self.has_nothing_ready() {
+            return false;
+        }
+        let is_cancelled = self.explore_cancel(&*chooser, None);
+        self.choices.no_cancel_while_idle.set(!is_cancelled);
+        is_cancelled
+    }
+
+    /// The entry of a task that has ended is popped in its turn, and polls nothing.
+    fn has_nothing_ready(&self) -> bool {
+        self.tasks.ready.entries().iter().all(|record| record.has(Flag::DONE))
+    }
+
     /// Asks whether a task is cancelled before the poll of `next`: that one, or one that waits. One that is ready is asked for
-    /// before its own poll. After the end of main no cancel is asked for: the end of the run cancels them all.
-    fn explore_cancel(&self, chooser: &dyn Chooser, next: &Candidate) {
+    /// before its own poll. After the end of main no cancel is asked for: the end of the run cancels them all. True if one is cancelled.
+    fn explore_cancel(&self, chooser: &dyn Chooser, next: Option<&Candidate>) -> bool {
+        let is_next = |record: &RecordRef| next.is_some_and(|next| record.id == next.id);
         let mut tasks: Vec<RecordRef> = {
             let table = self.tasks.table.borrow();
             if !table.iter().any(|record| record.serial == MAIN) {
-                return;
+                return false;
             }
             let is_wanted = |record: &&RecordRef| {
                 record.is_task()
                     && record.serial != MAIN
-                    && (record.id == next.id || !record.is_queued())
+                    && (is_next(record) || !record.is_queued())
             };
             table.iter().filter(is_wanted).cloned().collect()
         };
-        tasks.sort_by_key(|record| (record.id != next.id, record.serial));
+        tasks.sort_by_key(|record| (!is_next(record), record.serial));
         tasks.retain(|record| chooser.may_cancel(&Candidate::of(record)));
         if tasks.is_empty() {
-            return;
+            return false;
         }
         let candidates: Vec<Candidate> = tasks.iter().map(Candidate::of).collect();
-        let chosen = chooser.choose(Kind::Cancel, candidates.len() + 1, &candidates);
-        if let Some(record) = chosen.checked_sub(1).and_then(|index| tasks.get(index)) {
-            let reason = Reason::said("the exploration cancels it".to_owned(), Location::caller());
-            record.cancel(&reason);
-        }
+        let kind = if next.is_some() { Kind::Cancel } else { Kind::IdleCancel };
+        let chosen = chooser.choose(kind, candidates.len() + 1, &candidates);
+        let Some(record) = chosen.checked_sub(1).and_then(|index| tasks.get(index)) else {
+            return false;
+        };
+        let reason = Reason::said("the exploration cancels it".to_owned(), Location::caller());
+        record.cancel(&reason)
     }
 
     /// Asks whether virtual time passes to the next deadline, although tasks are ready.
     fn explore_time(self: &Rc<Self>, chooser: &dyn Chooser) {
         let pending = || self.time.wheel.borrow().pending();
         let before = pending();
-        let is_idle = self.tasks.ready.entries().iter().all(|record| record.has(Flag::DONE));
-        if before == 0 || is_idle || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0 {
+        if before == 0 || self.has_nothing_ready() || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0
+        {
             return;
         }
         // A moment at which the wheel has work may come before the first deadline.

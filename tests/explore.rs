@@ -942,7 +942,7 @@ fn a_loop_of_yield_now_has_no_last_order_and_a_wait_has_one() {
 }
 
 #[test]
-fn a_cancel_comes_before_a_poll_and_not_while_the_loop_is_idle() {
+fn a_cancel_in_a_sleep_comes_when_it_has_begun_and_when_something_else_happens() {
     // A sleep of ten seconds: when it ends, if it is cancelled.
     let main = |other: u64| async move {
         let worker = TaskBuilder::new().name("worker").create_task(async {
@@ -953,8 +953,9 @@ fn a_cancel_comes_before_a_poll_and_not_while_the_loop_is_idle() {
         worker.await.ok()
     };
     let outcomes = |other| explore::all(100).cancels(1).run(move || main(other)).outcomes;
-    let at_five = "Some((false, 5.0))";
-    assert!(!outcomes(10).contains_key(at_five), "then all sleep");
+    let (at_five, at_once) = ("Some((false, 5.0))", "Some((false, 0.0))");
+    assert!(outcomes(10).contains_key(at_once), "before time moves");
+    assert!(!outcomes(10).contains_key(at_five), "nothing happens then");
     assert!(outcomes(5).contains_key(at_five), "main is polled then");
 }
 

@@ -1,11 +1,18 @@
 //! Exploration: which order is run next, and what can come between two polls.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use loopwheel::explore::{self, Exploration, Found};
 use loopwheel::sync::Event;
-use loopwheel::{create_task, run_virtual, yield_now};
+use loopwheel::{
+    TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
+    yield_now,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn fault_of<T: fmt::Debug>(exploration: Exploration, main: impl AsyncFn() -> T) -> Box<Found> {
     exploration.without_page().try_run(|| main()).unwrap_err()
@@ -18,7 +25,7 @@ fn pct_lets_a_task_that_falls_later_run_before_one_that_fell_earlier() {
     // Depth 3: a1 before b1, and a2 before b2 before b3. So the last task falls after a1, and another one falls after that, and must
     // still run before it.
     let main = async || {
-        let log = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let log = Rc::new(RefCell::new(Vec::new()));
         let note = |what: &'static str| {
             let log = log.clone();
             move || log.borrow_mut().push(what)
@@ -78,4 +85,70 @@ fn pct_of_a_depth_beyond_all_steps_is_one_in_which_each_step_falls() {
     };
     // As many falls as that have no room in memory.
     assert_eq!(explore::pct(u32::MAX, 20).run(main).outcomes["6"], 20);
+}
+
+// ---- Cancels while nothing is ready
+
+/// A resource is lost if the worker is cancelled in its sleep.
+async fn leaks_if_cancelled_asleep() {
+    let is_free = Rc::new(Cell::new(true));
+    let worker = {
+        let is_free = is_free.clone();
+        TaskBuilder::new().name("worker").create_task(async move {
+            is_free.set(false);
+            let slept = catch_cancel(sleep(SECOND)).await;
+            is_free.set(slept.is_ok() || now().as_secs_f64() >= 1.0);
+        })
+    };
+    _ = worker.await;
+    assert!(is_free.get(), "it leaks");
+}
+
+#[test]
+fn a_task_that_sleeps_alone_is_cancelled_in_its_sleep() {
+    let found = fault_of(explore::all(100).cancels(1), async || leaks_if_cancelled_asleep().await);
+    let line = "a cancel of 'worker' before its 2nd poll, while nothing is ready";
+    assert!(found.schedule.contains(&line.to_owned()), "{found}");
+    assert!(found.message.contains("it leaks") && found.shrunk.contains('i'), "{found}");
+    for exploration in [explore::seeds(200), explore::pct(1, 200)] {
+        let found = fault_of(exploration.cancels(1), async || leaks_if_cancelled_asleep().await);
+        assert_eq!(found.schedule.iter().filter(|it| **it == line).count(), 1, "{found}");
+    }
+    // The others are spared, and without cancels there is none.
+    explore::all(100).must_be_complete().run(leaks_if_cancelled_asleep);
+    let other = explore::all(100).cancels(1).cancels_only("other");
+    other.must_be_complete().run(leaks_if_cancelled_asleep);
+}
+
+#[test]
+fn a_cancel_while_nothing_is_ready_is_asked_for_once_and_comes_before_time_moves() {
+    // The clock also jumps to the deadline of a limit that was taken back, because it is so near to the next one: nothing is due there.
+    let main = || async {
+        let worker = create_task(async {
+            let slept = catch_cancel(sleep(SECOND + Duration::from_millis(1))).await;
+            (slept.is_ok(), now().as_secs_f64())
+        });
+        yield_now().await;
+        wait_for(yield_now(), SECOND).await.unwrap();
+        worker.await.ok()
+    };
+    let summary = explore::all(100).cancels(1).must_be_complete().run(main);
+    let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
+    let (asleep, is_over) = ("Some((false, 0.0))", "Some((false, 1.001))");
+    assert_eq!(outcomes, ["None", asleep, is_over, "Some((true, 1.001))"], "{summary}");
+}
+
+#[test]
+fn what_hears_no_cancel_is_cancelled_while_it_sleeps_and_sleeps_on() {
+    let main = || async {
+        let worker = create_task(async {
+            protect(sleep(10 * SECOND), 3600 * SECOND).await.unwrap();
+        });
+        (worker.await.is_ok(), now().as_secs_f64())
+    };
+    for cancels in [1, 2] {
+        let summary = explore::all(500).cancels(cancels).must_be_complete().run(main);
+        let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
+        assert_eq!(outcomes, ["(false, 0.0)", "(false, 10.0)", "(true, 10.0)"], "{summary}");
+    }
 }

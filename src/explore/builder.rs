@@ -48,9 +48,9 @@ impl Exploration {
     }
 
     /// Up to so many cancels in each run. Before each poll any one task may be cancelled: the one that is polled next, whether or not
-    /// it has begun, or one that waits. So each task is cancelled before its first, second, third … poll. `main` is not, and nothing
-    /// is after the end of `main`. No cancel comes while the loop is idle: a task that sleeps is cancelled when it or another one is
-    /// polled.
+    /// it has begun, or one that waits; and while nothing is ready, before virtual time moves, one that waits. So each task is
+    /// cancelled before its first, second, third … poll, and in each of its sleeps. `main` is not, and nothing is after the end of
+    /// `main`.
     ///
     /// The test has to take it: a task that it awaits may end [cancelled](crate::TaskError::Cancelled).
     ///

@@ -37,7 +37,7 @@
 //! |---|---|
 //! | the next poll | each task and callback that is ready, also one that was woken just now |
 //! | timers of the same moment | if one of them is a time limit or wakes foreign code: which fires first |
-//! | a cancel ([`cancels`](Exploration::cancels)) | none; of the task before its next poll; of one that waits |
+//! | a cancel ([`cancels`](Exploration::cancels)) | none; of the task before its next poll; of one that waits, before a poll and before virtual time moves |
 //! | an early timer ([`early_timers`](Exploration::early_timers)) | virtual time passes to the next deadline although tasks are ready: a limit expires at that poll |
 //! | the test's own ([`choose`]) | what it wants: a fake of a network that answers, fails, or is cut off |
 //!
@@ -96,10 +96,10 @@
 //!
 //! # What is not explored
 //! The contents of foreign futures: one that is ready in the poll in which a cancel would come does not hear it, and the cancel comes out at
-//! the next wait. A cancel while all tasks sleep: it comes before a poll, or not. And when a real thread does something. The order of calls
-//! by one [`Handle`](crate::Handle), and of waiters in one line, which are contracts of their own. Timers that a test fires by moving a
-//! [`VirtualClock`](crate::VirtualClock) itself fire in the order of their deadlines. [`yield_now`](crate::yield_now()) lets others run only
-//! if they are chosen: a test that counts on it fails, and rightly.
+//! the next wait. A cancel in the middle of a sleep in which nothing else happens: it comes at the beginning, or at the end. And when a
+//! real thread does something. The order of calls by one [`Handle`](crate::Handle), and of waiters in one line, which are contracts of
+//! their own. Timers that a test fires by moving a [`VirtualClock`](crate::VirtualClock) itself fire in the order of their deadlines.
+//! [`yield_now`](crate::yield_now()) lets others run only if they are chosen: a test that counts on it fails, and rightly.
 //!
 //! | file | idea |
 //! |---|---|

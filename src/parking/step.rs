@@ -75,6 +75,10 @@ impl Engine {
 
     #[cold]
     fn jump_watched(&self, clock: &VirtualClock, deadline: Instant) {
+        #[cfg(feature = "explore")]
+        if self.is_explored() && self.explore_idle() {
+            return; // something else happens first
+        }
         if self.is_traced() {
             self.tell_jump(deadline);
         }

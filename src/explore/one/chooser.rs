@@ -120,7 +120,7 @@ impl Chooser for Recording {
         let point = Point { kind, options, chosen, candidates: candidates.to_vec() };
         self.points.borrow_mut().push(point);
         match kind {
-            Kind::Cancel if chosen > 0 => self.cancels.update(|cancels| cancels + 1),
+            Kind::Cancel | Kind::IdleCancel if chosen > 0 => self.cancels.update(|it| it + 1),
             Kind::EarlyTimer if chosen > 0 => self.early_timers.update(|timers| timers + 1),
             _ => {}
         }

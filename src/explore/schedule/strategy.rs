@@ -42,7 +42,7 @@ pub(crate) trait Strategy {
 fn listed(kind: Kind, options: usize, candidates: &[Candidate]) -> String {
     let what = match kind {
         Kind::Ready => "ready",
-        Kind::Cancel => "to be cancelled, or none",
+        Kind::Cancel | Kind::IdleCancel => "to be cancelled, or none",
         Kind::EarlyTimer => return "whether time passes".to_owned(),
         Kind::Timers => "timers of",
         Kind::User => return format!("of `choose({options})`"),
@@ -173,8 +173,10 @@ impl Random {
     fn pick_option(&mut self, asked: &Asked<'_>) -> usize {
         let options = asked.options as u64;
         match asked.kind {
-            Kind::Cancel | Kind::EarlyTimer if self.dice.below(self.one_in) > 0 => 0,
-            Kind::Cancel | Kind::EarlyTimer => 1 + self.dice.below(options - 1) as usize,
+            Kind::Cancel | Kind::IdleCancel | Kind::EarlyTimer => {
+                let is_none = self.dice.below(self.one_in) > 0;
+                if is_none { 0 } else { 1 + self.dice.below(options - 1) as usize }
+            }
             Kind::Ready | Kind::Timers | Kind::User => self.dice.below(options) as usize,
         }
     }

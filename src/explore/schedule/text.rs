@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A word for each choice, joined by dots: which option, and of how many. A letter says that it is not about the next task: `c` a
-//! cancel, `t` an early timer, `o` the order of timers, `u` a choice of the program's own. Zeros are what a loop does by itself: they
+//! cancel, `i` one while nothing is ready, `t` an early timer, `o` the order of timers, `u` a choice of the program's own. Zeros are what a loop does by itself: they
 //! are counted, and those at the end are left out. A word without `/` is not compared with how many options there are.
 
 use std::fmt::Write;
@@ -29,9 +29,10 @@ pub(crate) struct Expected {
     pub(crate) of: Option<(Kind, usize)>,
 }
 
-const LETTERS: [(Kind, &str); 5] = [
+const LETTERS: [(Kind, &str); 6] = [
     (Kind::Ready, ""),
     (Kind::Cancel, "c"),
+    (Kind::IdleCancel, "i"),
     (Kind::EarlyTimer, "t"),
     (Kind::Timers, "o"),
     (Kind::User, "u"),

@@ -34,14 +34,15 @@ impl Words {
                 self.instead_of = of.first().map(Candidate::to_string);
                 return; // the poll that follows is the line
             }
-            Kind::Cancel => {
+            Kind::Cancel | Kind::IdleCancel => {
                 let Some(task) = of.get(chosen - 1) else { return };
-                match self.polls.get(&task.id.word()) {
-                    None => format!("a cancel of {task} before it begins"),
-                    Some(polls) => {
-                        format!("a cancel of {task} before its {} poll", ordinal(polls + 1))
-                    }
-                }
+                let moment = match self.polls.get(&task.id.word()) {
+                    None => "it begins".to_owned(),
+                    Some(polls) => format!("its {} poll", ordinal(polls + 1)),
+                };
+                let is_idle = kind == Kind::IdleCancel;
+                let meanwhile = if is_idle { ", while nothing is ready" } else { "" };
+                format!("a cancel of {task} before {moment}{meanwhile}")
             }
             Kind::EarlyTimer => {
                 "time passes to the next deadline, although tasks are ready".to_owned()
