@@ -98,6 +98,8 @@ pub(crate) struct Choices {
     chooser: RefCell<Option<Rc<dyn Chooser>>>,
     /// Nothing is ready, and it was asked already whether a task is cancelled now: none is.
     pub(crate) no_cancel_while_idle: Cell<bool>,
+    /// How many timers jumps of the clock have fired.
+    pub(crate) fired: Cell<usize>,
 }
 
 impl Engine {

@@ -122,18 +122,17 @@ impl Engine {
 
     /// Asks whether virtual time passes to the next deadline, although tasks are ready.
     fn explore_time(self: &Rc<Self>, chooser: &dyn Chooser) {
-        let pending = || self.time.wheel.borrow().pending();
-        let before = pending();
-        if before == 0 || self.has_nothing_ready() || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0
+        let has_timers = self.time.wheel.borrow().pending() > 0;
+        if !has_timers || self.has_nothing_ready() || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0
         {
             return;
         }
-        // A moment at which the wheel has work may come before the first deadline.
-        while pending() == before
+        // The first jump may lead to the deadline of a timer that was removed: it fires nothing. One that fires is the last, whatever
+        // its timers have set.
+        let fired = self.choices.fired.get();
+        while self.choices.fired.get() == fired
             && let Some(deadline) = self.next_deadline()
             && self.jump_to(deadline)
-        {
-            self.fire_timers();
-        }
+        {}
     }
 }

@@ -2,13 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use loopwheel::explore::{self, Exploration, Found};
 use loopwheel::sync::Event;
 use loopwheel::{
-    TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
+    Sleep, TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
     yield_now,
 };
 
@@ -151,4 +154,41 @@ fn what_hears_no_cancel_is_cancelled_while_it_sleeps_and_sleeps_on() {
         let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
         assert_eq!(outcomes, ["(false, 0.0)", "(false, 10.0)", "(true, 10.0)"], "{summary}");
     }
+}
+
+// ---- Early timers
+
+thread_local! {
+    /// A timer that sets itself again, by a waker that is no task's.
+    static TICK: RefCell<Option<Pin<Box<Sleep>>>> = const { RefCell::new(None) };
+    static TICKS: Cell<u32> = const { Cell::new(0) };
+}
+
+struct Ticks;
+
+impl Wake for Ticks {
+    fn wake(self: Arc<Self>) {
+        TICKS.set(TICKS.get() + 1);
+        let mut next = (TICKS.get() < 1_000).then(|| Box::pin(sleep(SECOND)));
+        if let Some(next) = &mut next {
+            let waker = Waker::from(self);
+            assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop(TICK.replace(next));
+    }
+}
+
+#[test]
+fn an_early_timer_is_one_moment_although_its_waker_sets_the_next() {
+    let main = async || {
+        TICKS.set(0);
+        Arc::new(Ticks).wake();
+        yield_now().await;
+        yield_now().await;
+        drop(TICK.take());
+        now().as_secs_f64()
+    };
+    let summary = explore::all(10).early_timers(1).must_be_complete().run(main);
+    let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
+    assert_eq!(outcomes, ["0.0", "1.0"], "{summary}");
 }

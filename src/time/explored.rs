@@ -21,6 +21,10 @@ impl Engine {
         let only_wakes = |action: &TimerAction| {
             matches!(self.plain_action(*action), TimerAction::WakeTask { .. })
         };
+        if !fired.is_empty() {
+            self.choices.fired.update(|before| before + fired.len());
+            self.choices.no_cancel_while_idle.set(false); // a timer may poll its task here
+        }
         let is_asked = !fired.iter().all(only_wakes);
         while !fired.is_empty() {
             let next = if is_asked { self.next_of(&fired) } else { 0 };
