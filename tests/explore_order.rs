@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use loopwheel::explore::{self, Exploration, Found};
+use loopwheel::explore::{self, Exploration, Fault, Found};
 use loopwheel::sync::Event;
 use loopwheel::{
     Sleep, TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
@@ -153,6 +153,54 @@ fn what_hears_no_cancel_is_cancelled_while_it_sleeps_and_sleeps_on() {
         let summary = explore::all(500).cancels(cancels).must_be_complete().run(main);
         let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
         assert_eq!(outcomes, ["(false, 0.0)", "(false, 10.0)", "(true, 10.0)"], "{summary}");
+    }
+}
+
+#[test]
+fn a_task_that_is_cancelled_before_it_begins_is_not_polled() {
+    let worker = || TaskBuilder::new().name("worker").create_task(async {});
+    let main = async || worker().await.unwrap();
+    let found = fault_of(explore::all(10).cancels(1), main);
+    assert_eq!(found.schedule, ["'main'", "a cancel of 'worker' before it begins", "'main'"]);
+    // Neither is one that the program cancels.
+    let cancels = async || {
+        let worker = worker();
+        worker.cancel();
+        worker.await.unwrap();
+    };
+    let found = fault_of(explore::all(10).max_steps(2), cancels);
+    assert_eq!(found.fault, Fault::Panicked, "it has two polls: {found}");
+    assert_eq!(found.schedule, ["'main'", "'main'"]);
+}
+
+#[test]
+fn the_end_of_a_task_that_is_not_polled_is_told_if_it_is_not_in_its_turn() {
+    // The one that is cancelled before it begins drops what it has before the other one has run.
+    let main = async || {
+        let first = Rc::new(Cell::new(""));
+        let note = |name: &'static str| {
+            let first = first.clone();
+            move || first.set(if first.get().is_empty() { name } else { first.get() })
+        };
+        let (a, b) = (note("a"), Noted(note("b")));
+        let a = TaskBuilder::new().name("a").create_task(async move { a() });
+        let b = TaskBuilder::new().name("b").create_task(async move { drop(b) });
+        b.cancel();
+        a.await.unwrap();
+        _ = b.await;
+        assert_eq!(first.get(), "a");
+    };
+    let found = fault_of(explore::all(100), main);
+    let line = "'b' ends without a poll, before 'a', which was woken first";
+    assert_eq!(found.schedule, ["'main'", line, "'a'", "'main'"], "{found}");
+}
+
+/// Does something when it is dropped.
+struct Noted<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Noted<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }
 

@@ -130,16 +130,19 @@ impl Chooser for Recording {
         chosen
     }
 
-    fn polls(&self, candidate: &Candidate) {
+    fn steps(&self, candidate: &Candidate, is_poll: bool) {
         if self.is_over.get() {
             return;
         }
-        self.strategy.borrow_mut().polls(candidate, self.polls.get());
+        self.strategy.borrow_mut().steps(candidate, is_poll, self.polls.get());
         self.cut_if_seen();
-        self.polls.update(|polls| polls + 1);
         if let Some(words) = &self.words {
-            words.borrow_mut().polls(candidate);
+            words.borrow_mut().steps(candidate, is_poll);
         }
+        if !is_poll {
+            return;
+        }
+        self.polls.update(|polls| polls + 1);
         if self.polls.get() > self.limits.max_polls {
             let tree = with_current_loop(|engine| engine.stuck_tasks().1).unwrap_or_default();
             let text = format!(

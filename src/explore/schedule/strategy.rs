@@ -21,8 +21,8 @@ pub(crate) trait Strategy {
     /// An option; or why there is none, because the run is not the one that it is for.
     fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String>;
 
-    /// A poll begins, before which there were so many.
-    fn polls(&mut self, _candidate: &Candidate, _polls: u64) {}
+    /// A poll begins, before which there were so many; or a task ends without one.
+    fn steps(&mut self, _candidate: &Candidate, _is_poll: bool, _polls: u64) {}
 
     /// The next poll is about to be chosen: what has been done since the last one is done.
     fn step_is_over(&mut self) {}
@@ -245,8 +245,8 @@ impl Strategy for Pct {
         Ok(best)
     }
 
-    fn polls(&mut self, candidate: &Candidate, polls: u64) {
+    fn steps(&mut self, candidate: &Candidate, is_poll: bool, polls: u64) {
         // It was the only one that was ready. It falls behind those that come later.
-        while self.falls(candidate, polls) {}
+        while is_poll && self.falls(candidate, polls) {}
     }
 }
