@@ -1,5 +1,8 @@
 //! Exploration: which order is run next, and what can come between two polls.
 
+#[path = "common/counting.rs"]
+mod counting;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
@@ -239,4 +242,25 @@ fn an_early_timer_is_one_moment_although_its_waker_sets_the_next() {
     let summary = explore::all(10).early_timers(1).must_be_complete().run(main);
     let outcomes: Vec<_> = summary.outcomes.keys().map(String::as_str).collect();
     assert_eq!(outcomes, ["0.0", "1.0"], "{summary}");
+}
+
+// ---- Memory
+
+#[test]
+fn what_compares_no_choices_keeps_none_of_their_candidates() {
+    // Each of so many polls is chosen from all tasks that are left.
+    const TASKS: usize = 1_000;
+    let most = Cell::new(0);
+    let main = async || {
+        let before = counting::counts().live_bytes;
+        let tasks: Vec<_> = (0..TASKS).map(|_| create_task(async {})).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let more = counting::counts().live_bytes - before;
+        most.set(more.max(most.get()));
+    };
+    explore::seeds(1).run(main);
+    explore::pct(3, 1).run(main); // and a run in the normal order before it
+    assert!(most.get() < 1 << 20, "{most:?} bytes more");
 }

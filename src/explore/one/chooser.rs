@@ -117,8 +117,9 @@ impl Chooser for Recording {
                 return 0;
             }
         };
-        let point = Point { kind, options, chosen, candidates: candidates.to_vec() };
-        self.points.borrow_mut().push(point);
+        let is_compared = self.strategy.borrow().is_compared();
+        let kept = if is_compared { candidates.to_vec() } else { Vec::new() };
+        self.points.borrow_mut().push(Point { kind, options, chosen, candidates: kept });
         match kind {
             Kind::Cancel | Kind::IdleCancel if chosen > 0 => self.cancels.update(|it| it + 1),
             Kind::EarlyTimer if chosen > 0 => self.early_timers.update(|timers| timers + 1),

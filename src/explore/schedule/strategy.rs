@@ -27,6 +27,11 @@ pub(crate) trait Strategy {
     /// The next poll is about to be chosen: what has been done since the last one is done.
     fn step_is_over(&mut self) {}
 
+    /// Whether the next run is compared with this one.
+    fn is_compared(&self) -> bool {
+        false
+    }
+
     /// What this run leads to was seen in another one.
     fn is_cut(&self) -> bool {
         false
@@ -91,6 +96,10 @@ impl Follow {
 impl Strategy for Follow {
     fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String> {
         self.0.get(asked.number).map_or(Ok(0), |before| Follow::compare(before, asked))
+    }
+
+    fn is_compared(&self) -> bool {
+        true
     }
 
     fn ends(&self, taken: usize) -> Result<(), String> {

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use crate::explore::one::{Failure, Fault, Limits, Record};
 use crate::explore::page::{Names, Pages};
 use crate::explore::schedule::{
-    Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
+    Clamped, Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
 };
 use crate::recorder::Recorder;
 
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
         let mut progress = Progress::new(self.settings.shows_progress, runs);
         for seed in (0..runs).map(|number| first.wrapping_add(number)) {
             if self.first.is_none() && self.settings.is_deterministic {
-                let record = self.run(Box::new(Follow(Vec::new()))); // the normal order is what the others are compared with
+                let record = self.run(normal()); // the normal order is what the others are compared with
                 self.take(None, record)?;
             }
             let record = self.run(strategy(seed));
@@ -201,7 +201,7 @@ impl<'a> Search<'a> {
     }
 
     fn polls_of_normal_run(&self) -> u64 {
-        self.run(Box::new(Follow(Vec::new()))).polls
+        self.run(normal()).polls
     }
 
     /// Runs the one schedule that the variable names.
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
             None => Box::new(Script(choices_of(value))),
         };
         if self.settings.is_deterministic {
-            self.first = self.run(Box::new(Follow(Vec::new()))).outcome.ok();
+            self.first = self.run(normal()).outcome.ok();
         }
         let recorder = self.recorder();
         let order = Order { strategy, in_words: true, recorder: recorder.as_ref() };
@@ -241,6 +241,11 @@ impl<'a> Search<'a> {
             Err(failure) => Err(self.found_again(failure, &record, recorder.as_ref())),
         }
     }
+}
+
+/// The normal order, with which no run is compared choice by choice.
+fn normal() -> Box<dyn Strategy> {
+    Box::new(Clamped(Vec::new()))
 }
 
 fn seed_of(value: &str, seed: &str) -> u64 {
