@@ -82,8 +82,8 @@ pub(crate) trait Chooser {
     fn step_is_over(&self);
     /// Each turn makes one poll, so that it does not matter how many tasks were ready when it began.
     fn wants_short_turns(&self) -> bool;
-    /// A poll begins.
-    fn polls(&self, candidate: &Candidate);
+    /// A poll begins; or a task ends without one (`is_poll` is false), because it was cancelled before it began.
+    fn steps(&self, candidate: &Candidate, is_poll: bool);
     /// Whether it wants to be asked for a cancel of this task.
     fn may_cancel(&self, candidate: &Candidate) -> bool;
     /// Whether it wants to be asked for any cancel.

@@ -44,7 +44,7 @@ impl Engine {
         let Some(first) = entries.first().filter(|first| !first.has(Flag::DONE)) else { return };
         let alive: Vec<(usize, &RecordRef)> =
             entries.iter().enumerate().filter(|(_, record)| !record.has(Flag::DONE)).collect();
-        let mut next = Candidate::of(first);
+        let mut next = first;
         if alive.len() > 1 {
             let candidates: Vec<Candidate> =
                 alive.iter().map(|(_, record)| Candidate::of(record)).collect();
@@ -53,13 +53,14 @@ impl Engine {
             if index > 0 {
                 self.tasks.ready.bring_forward(index);
                 self.note_reordered();
-                next = Candidate::of(record);
+                next = record;
             }
         }
+        let candidate = Candidate::of(next);
         if chooser.may_cancel_any() {
-            self.explore_cancel(&*chooser, Some(&next));
+            self.explore_cancel(&*chooser, Some(&candidate));
         }
-        chooser.polls(&next);
+        chooser.steps(&candidate, next.has(Flag::STARTED) || !next.has(Flag::CANCEL_PENDING));
     }
 
     /// How many polls a turn makes.

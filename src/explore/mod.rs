@@ -99,10 +99,9 @@
 //! # What is not explored
 //! The contents of foreign futures: one that is ready in the poll in which a cancel would come does not hear it, and the cancel comes out at
 //! the next wait. A cancel in the middle of a sleep in which nothing else happens: it comes at the beginning, or at the end. And when a
-//! real thread does something. The order of calls
-//! by one [`Handle`](crate::Handle), and of waiters in one line, which are contracts of their own. Timers that a test fires by moving a
-//! [`VirtualClock`](crate::VirtualClock) itself fire in the order of their deadlines. [`yield_now`](crate::yield_now()) lets others run only
-//! if they are chosen: a test that counts on it fails, and rightly.
+//! real thread does something. The order of calls by one [`Handle`](crate::Handle), and of waiters in one line, which are contracts of
+//! their own. Timers that a test fires by moving a [`VirtualClock`](crate::VirtualClock) itself fire in the order of their deadlines.
+//! [`yield_now`](crate::yield_now()) lets others run only if they are chosen: a test that counts on it fails, and rightly.
 //!
 //! | file | idea |
 //! |---|---|

@@ -117,12 +117,11 @@ impl Chooser for RunChooser {
                 return 0;
             }
         };
-        let point = Point { kind, options, chosen, candidates: candidates.to_vec() };
-        self.points.borrow_mut().push(point);
+        let is_compared = self.strategy.borrow().is_compared();
+        let kept = if is_compared { candidates.to_vec() } else { Vec::new() };
+        self.points.borrow_mut().push(Point { kind, options, chosen, candidates: kept });
         match kind {
-            Kind::Cancel | Kind::IdleCancel if chosen > 0 => {
-                self.cancels.update(|cancels| cancels + 1)
-            }
+            Kind::Cancel | Kind::IdleCancel if chosen > 0 => self.cancels.update(|it| it + 1),
             Kind::EarlyTimer if chosen > 0 => self.early_timers.update(|timers| timers + 1),
             _ => {}
         }
@@ -132,16 +131,19 @@ impl Chooser for RunChooser {
         chosen
     }
 
-    fn polls(&self, candidate: &Candidate) {
+    fn steps(&self, candidate: &Candidate, is_poll: bool) {
         if self.is_over.get() {
             return;
         }
-        self.strategy.borrow_mut().polls(candidate, self.polls.get());
+        self.strategy.borrow_mut().steps(candidate, is_poll, self.polls.get());
         self.cut_if_seen();
-        self.polls.update(|polls| polls + 1);
         if let Some(words) = &self.words {
-            words.borrow_mut().polls(candidate);
+            words.borrow_mut().steps(candidate, is_poll);
         }
+        if !is_poll {
+            return;
+        }
+        self.polls.update(|polls| polls + 1);
         if self.polls.get() > self.limits.max_polls {
             let tree = with_current_loop(|engine| engine.stuck_tasks().1).unwrap_or_default();
             let text = format!(

@@ -145,7 +145,7 @@ impl Strategy for Reduced {
         Ok(chosen)
     }
 
-    fn polls(&mut self, candidate: &Candidate, _polls: u64) {
+    fn steps(&mut self, candidate: &Candidate, _is_poll: bool, _polls: u64) {
         self.is_cut |= self.sleeps(candidate);
     }
 

@@ -21,11 +21,16 @@ pub(crate) trait Strategy {
     /// An option; or why there is none, because the run is not the one that it is for.
     fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String>;
 
-    /// A poll begins, before which there were so many.
-    fn polls(&mut self, _candidate: &Candidate, _polls: u64) {}
+    /// A poll begins, before which there were so many; or a task ends without one.
+    fn steps(&mut self, _candidate: &Candidate, _is_poll: bool, _polls: u64) {}
 
     /// The next poll is about to be chosen: what has been done since the last one is done.
     fn step_is_over(&mut self) {}
+
+    /// Whether the next run is compared with this one.
+    fn is_compared(&self) -> bool {
+        false
+    }
 
     /// What this run leads to was seen in another one.
     fn is_cut(&self) -> bool {
@@ -91,6 +96,10 @@ impl Follow {
 impl Strategy for Follow {
     fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String> {
         self.0.get(asked.number).map_or(Ok(0), |before| Follow::compare(before, asked))
+    }
+
+    fn is_compared(&self) -> bool {
+        true
     }
 
     fn ends(&self, taken: usize) -> Result<(), String> {
@@ -245,8 +254,8 @@ impl Strategy for Pct {
         Ok(best)
     }
 
-    fn polls(&mut self, candidate: &Candidate, polls: u64) {
+    fn steps(&mut self, candidate: &Candidate, is_poll: bool, polls: u64) {
         // It was the only one that was ready. It falls behind those that come later.
-        while self.falls(candidate, polls) {}
+        while is_poll && self.falls(candidate, polls) {}
     }
 }

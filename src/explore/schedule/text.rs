@@ -18,6 +18,7 @@ pub(crate) struct Point {
     pub(crate) kind: Kind,
     pub(crate) options: usize,
     pub(crate) chosen: usize,
+    /// Kept only if the next run is compared with this one: all of a run take space with the square of its tasks.
     pub(crate) candidates: Vec<Candidate>,
 }
 

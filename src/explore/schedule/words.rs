@@ -32,7 +32,7 @@ impl Words {
         let text = match kind {
             Kind::Ready => {
                 self.instead_of = of.first().map(Candidate::to_string);
-                return; // the poll that follows is the line
+                return; // the step that follows is the line
             }
             Kind::Cancel | Kind::IdleCancel => {
                 let Some(task) = of.get(chosen - 1) else { return };
@@ -58,12 +58,18 @@ impl Words {
         self.deviates(text);
     }
 
-    /// A poll begins.
-    pub(crate) fn polls(&mut self, task: &Candidate) {
-        *self.polls.entry(task.id.word()).or_default() += 1;
+    /// A poll begins, or a task ends without one.
+    pub(crate) fn steps(&mut self, task: &Candidate, is_poll: bool) {
+        if is_poll {
+            *self.polls.entry(task.id.word()).or_default() += 1;
+        }
+        let ends = if is_poll { "" } else { " ends without a poll" };
         match self.instead_of.take() {
-            Some(first) => self.deviates(format!("{task}, before {first}, which was woken first")),
-            None => self.lines.push(Line { text: task.to_string(), deviates: false }),
+            Some(first) => {
+                self.deviates(format!("{task}{ends}, before {first}, which was woken first"));
+            }
+            None if is_poll => self.lines.push(Line { text: task.to_string(), deviates: false }),
+            None => {}
         }
     }
 

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use crate::explore::one::{Failure, Fault, Limits, RunResult};
 use crate::explore::page::{Names, Pages};
 use crate::explore::schedule::{
-    Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
+    Clamped, Expected, Follow, Pct, Point, Random, Reduced, Script, Strategy, Tree, parse,
 };
 use crate::recorder::Recorder;
 
@@ -251,9 +251,9 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The order that the loop has by itself.
+/// The normal order, with which no run is compared choice by choice.
 fn normal() -> Box<dyn Strategy> {
-    Box::new(Follow(Vec::new()))
+    Box::new(Clamped(Vec::new()))
 }
 
 fn seed_of(value: &str, seed: &str) -> u64 {
