@@ -1,5 +1,5 @@
 //! Two editors in one task, each with a text that is to be saved when the task is cancelled. The longer text takes longer. And one
-//! editor that begins to print its text while it saves it, and keeps the rest of that for later.
+//! editor, with a time limit, that begins to print its text while it saves it, and keeps the rest of that for later.
 
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
-use loopwheel::{catch_cancel, create_task, finally, now, sleep};
+use loopwheel::{catch_cancel, create_task, finally, now, sleep, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,22 +47,21 @@ async fn each_text_is_saved() {
 type Printing = Pin<Box<dyn Future<Output = ()>>>;
 
 async fn what_is_kept_is_not_waited_for() {
-    let kept = Rc::new(RefCell::new(None));
-    let editor = create_task({
-        let kept = kept.clone();
-        finally(sleep(HOUR), async move || {
-            let printing: Printing = Box::pin(finally(sleep(HOUR), async || ()));
-            if let Either::Right(((), rest)) = select(printing, pin!(sleep(SECOND))).await {
-                kept.replace(Some(rest));
-            }
-        })
+    let (kept, began) = (RefCell::new(None), now());
+    let editor = finally(sleep(HOUR), async || {
+        let printing: Printing =
+            Box::pin(finally(sleep(HOUR), async || sleep(Duration::ZERO).await));
+        if let Either::Right(((), rest)) = select(printing, pin!(sleep(SECOND))).await {
+            kept.replace(Some(rest));
+        }
     });
-    sleep(SECOND).await;
-    let cancelled_at = now();
-    editor.cancel();
-    assert!(editor.await.unwrap_err().is_cancelled());
-    let took = now() - cancelled_at;
-    assert_eq!(took, SECOND, "the task was kept after the text was saved, and nothing was awaited");
+    assert!(wait_for(editor, SECOND).await.is_err());
+    let took = now() - began;
+    assert_eq!(
+        took,
+        2 * SECOND,
+        "the limit waited for a text that was saved, and for nothing else"
+    );
 }
 
 #[test]
