@@ -5,7 +5,7 @@
 //! became ready. The price is an allocation as large as that of a small task. A callback has no serial, no name and no handle that
 //! can be awaited.
 //!
-//! It stands on `base`, `error`, the kernel, `foreign`, `room`, `task_local`, `time`, `task`, `report` and `sleep`.
+//! It stands on `base`, `cells`, `error`, the kernel, `foreign`, `room`, `task_local`, `time`, `task`, `report` and `sleep`.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -345,16 +345,40 @@ fn of_two_exception_handlers_the_last_one_counts() {
 #[test]
 fn to_wait_for_a_group_is_not_to_look_at_everything() {
     let reduced = has_results(1, async || {
-        let beside = [0, 1].map(|_| create_task(yield_now()));
-        let group = TaskGroup::<String>::scope(async |group| {
-            group.create_task(yield_now());
+        let tasks = [0, 1].map(|_| {
+            create_task(TaskGroup::<String>::scope(async |group| {
+                group.create_task(sleep(Duration::from_millis(1)));
+                yield_now().await; // so that the poll that begins to wait does nothing else
+            }))
         });
-        group.await.unwrap();
-        for task in beside {
-            task.await.unwrap();
+        for task in tasks {
+            task.await.unwrap().unwrap();
         }
     });
     assert!(reduced.orders + reduced.pruned < 100, "{reduced}");
+}
+
+#[test]
+fn done_callbacks_are_called_in_the_order_in_which_they_were_added() {
+    has_results(2, async || {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let late = Rc::new(create_task(sleep(Duration::from_millis(2))));
+        let tasks = [1, 2].map(|number| {
+            let (log, late) = (log.clone(), late.to_ref());
+            create_task(async move {
+                late.add_done_callback(move |_| {
+                    explore::touch("log");
+                    log.borrow_mut().push(number);
+                });
+                sleep(Duration::from_millis(1)).await;
+            })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        sleep(Duration::from_millis(3)).await;
+        log.take()
+    });
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn check_copy(exercise: &Exercise) -> Result<bool, Failure> {
     if !copy.exists() {
         return Err(format!("first: cargo run -p exercises -- {}", exercise.number).into());
     }
+    println!("Building your copy (the first time takes a minute or two).");
     let tests = build(&copy)?;
     let (_, test) = tests.first().ok_or("the test is gone: --again brings it back")?;
     match run_in_time(test)?.0 {

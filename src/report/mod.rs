@@ -12,7 +12,7 @@
 //!
 //! Rings further inside report through the methods of the engine here. So the kernel can report without knowing what a report is.
 //!
-//! It stands on `base`, `error`, the kernel, `trace` and `task`.
+//! It stands on `base`, `cells`, `error`, the kernel, `trace` and `task`.
 
 mod context;
 

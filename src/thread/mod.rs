@@ -8,10 +8,9 @@
 //! loop alive: a call that the loop no longer runs is lost, and the sender, or the exception handler, is told. A sender of a channel
 //! (`thread_channel/`) *pokes* it by the same runner, which lets it look.
 //!
-//! - `handle`: the call queue, its runner, and the handle.
-//! - `remote`: a task that was sent to a loop, and the way back of its outcome.
+//! In `handle` are the call queue, its runner, and the handle; in `remote` a task that was sent to a loop, and its outcome's way back.
 //!
-//! It stands on `base`, `foreign`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
+//! It stands on `base`, `cells`, `foreign`, `reason`, `error`, the kernel, `trace`, `kept_waker`, `mailbox`, `task_local`, `delivery`, `cancel`,
 //! `join`, `task`, `spawning`, `report` and `callback`.
 
 mod handle;

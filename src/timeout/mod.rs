@@ -10,8 +10,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `limit` | one limit: its phases, its cancel request, its frame |
-//! | `told` | what a limit says: as the cause of a cancel, and when it is misused |
-//! | `body`, `at_once` | what is given as a body; a limit of zero around a task |
+//! | `told`, `body`, `at_once` | what a limit says of itself; what is given as a body; a limit of zero around a task |
 //!
 //! It stands on `base`, `cells`, `reason`, `error`, the kernel, `kept_waker`, `delivery`, `time`, `open_limits`, `scope`, `cancel`, `task`,
 //! `catch`, `sleep` and `given`.
@@ -41,15 +40,12 @@ pub(crate) use limit::{Limit, Limited, Phase, Until};
 ///
 /// # Cancellation
 /// When the time is up the future is *cancelled*: it may clean up, and `wait_for` waits for that. Results that it had not returned
-/// by then are lost. If it swallows the cancel and returns a value, `wait_for` returns that value, late. A [`Task`] passed by value
-/// is cancelled too; pass `&mut task` to keep its handle, or [`shield`] to keep it running.
+/// by then are lost. If it swallows the cancel and returns a value, `wait_for` returns that value, late. A [`Task`](crate::Task)
+/// passed by value is cancelled too; pass `&mut task` to keep its handle, or [`shield`](crate::shield()) to keep it running.
 ///
 /// Only `future` is cancelled: in a `join!` the other branches go on. A limit that has lost a `select!` and is kept does nothing
 /// while it is not polled. If it is polled after its time, it cancels `future` then, even if `future` could have ended in time: the
 /// moment of the poll counts. If `future` waits for a timer that is due at the same moment, the limit wins.
-///
-/// [`Task`]: crate::Task
-/// [`shield`]: crate::shield()
 ///
 /// # Errors
 /// [`TimedOut`].

@@ -1,4 +1,4 @@
-//! A host sleeps until the wake hook rings, and then takes a turn. A thread loads a picture, and wakes the task that waits for it.
+//! A host sleeps until the wake hook notifies it, and then takes a turn. A thread loads a picture, and wakes the task that waits for it.
 //! In the hook the thread pauses until the host has taken its turn, so that it comes to the worst each time.
 
 use std::future::poll_fn;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use loopwheel::{Budget, EventLoop};
 
 #[test]
-fn when_the_hook_rings_the_wake_up_is_in_the_inbox() {
-    let (ring, bell) = mpsc::channel();
+fn when_the_hook_is_called_the_wake_up_is_in_the_inbox() {
+    let (notify, notified) = mpsc::channel();
     let turned = Arc::new(Barrier::new(2));
     let hook = {
         let turned = turned.clone();
         move || {
-            ring.send(()).unwrap();
+            notify.send(()).unwrap();
             turned.wait();
         }
     };
@@ -42,10 +42,10 @@ fn when_the_hook_rings_the_wake_up_is_in_the_inbox() {
         is_loaded.store(true, Ordering::Release);
         waker.wake();
     });
-    bell.recv_timeout(Duration::from_secs(10)).expect("the hook rings");
+    notified.recv_timeout(Duration::from_secs(10)).expect("the hook is called");
     event_loop.turn(Budget::unlimited());
     let is_shown = show.is_done();
     turned.wait();
     loader.join().unwrap();
-    assert!(is_shown, "the host was rung for, and found nothing; now it sleeps again");
+    assert!(is_shown, "the host was notified, and found nothing; now it sleeps again");
 }
