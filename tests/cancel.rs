@@ -601,6 +601,27 @@ fn a_foreign_future_that_was_ready_at_that_moment_completes_first() {
     });
 }
 
+#[test]
+fn a_value_that_comes_in_spite_of_a_cancel_is_none_whatever_another_task_has_caught() {
+    run_virtual(async {
+        let catches = create_task(catch_cancel(sleep(ms(60_000))));
+        let flag = Rc::new(Cell::new(false));
+        let of_task = flag.clone();
+        let task =
+            create_task(poll_fn(
+                move |_| {
+                    if of_task.get() { Poll::Ready(()) } else { Poll::Pending }
+                },
+            ));
+        yield_now().await;
+        flag.set(true);
+        catches.cancel();
+        task.cancel(); // its poll comes right after the one in which the other catches
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(catches.await.unwrap().is_err());
+    });
+}
+
 thread_local! {
     static TO_BE_CANCELLED: Cell<Option<TaskRef>> = const { Cell::new(None) };
 }

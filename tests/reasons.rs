@@ -9,8 +9,8 @@ use std::rc::Rc;
 use common::ms;
 use futures::FutureExt;
 use loopwheel::{
-    EventLoop, TaskError, TaskGroup, VirtualClock, catch_cancel, create_task, gather, run_virtual,
-    sleep, wait_for, yield_now,
+    Cancelled, EventLoop, TaskError, TaskGroup, VirtualClock, catch_cancel, create_task, gather,
+    run_virtual, sleep, wait_for, yield_now,
 };
 
 /// The reason that is known where this is cancelled.
@@ -120,4 +120,11 @@ fn two_cancels_are_equal_if_they_say_the_same_wherever_they_come_from() {
         assert_ne!(said, cancelled(None).await);
         assert_eq!(cancelled(None).await, cancelled(None).await);
     });
+}
+
+#[test]
+fn the_default_cancel_says_nothing() {
+    let nothing = Cancelled::default();
+    assert_eq!((nothing.reason(), nothing.cancelled_by().is_none()), (None, true));
+    assert_eq!(nothing.to_string(), "cancelled");
 }

@@ -225,6 +225,7 @@ fn a_deadline_can_be_moved_by_the_body_and_by_others() {
             }
         });
         let ended = timeout(ms(10), async |deadline: Deadline| {
+            assert!(!deadline.expired());
             *shared.borrow_mut() = Some(deadline);
             sleep(ms(100)).await;
         });
