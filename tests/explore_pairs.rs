@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use loopwheel::explore::{self, Exploration};
 use loopwheel::sync::{
-    Barrier, BoundedSemaphore, Condition, Event, Lock, Promise, Queue, Semaphore,
+    Barrier, BoundedSemaphore, Condition, Event, Lock, LockGuard, Permit, Promise, Queue, Semaphore,
 };
 use loopwheel::{
     CallbackHandle, Deadline, EventLoop, Handle, LoopReceiver, SharedTask, TaskBuilder, TaskError,
-    TaskGroup, TaskRef, TestRun, ThreadSender, VirtualClock, call_later, call_soon, create_task,
-    dump, now, sleep, stats, thread_channel, timeout, wait_for, yield_now,
+    TaskGroup, TaskOf, TaskRef, TestRun, ThreadSender, VirtualClock, call_later, call_soon,
+    create_task, dump, now, sleep, stats, thread_channel, timeout, wait_for, yield_now,
 };
 
 thread_local! {
@@ -104,7 +104,7 @@ async fn limited<T: Debug>(waits: impl Future<Output = T>) -> Option<T> {
 const LOCKS: &[Operation] = operations! { world, own;
     "Lock::acquire": limited(async { drop(world.lock.acquire().await) }).await;
     "Lock::acquire, held": limited(async { world.lock.acquire().await.forget() }).await;
-    "Lock::acquire_nowait": world.lock.acquire_nowait().map(|held| held.forget()).is_ok();
+    "Lock::acquire_nowait": world.lock.acquire_nowait().map(LockGuard::forget).is_ok();
     "Lock::release": world.lock.release().is_ok();
     "Lock::is_locked": world.lock.is_locked();
     "Lock::waiting": world.lock.waiting();
@@ -138,7 +138,7 @@ const CONDITIONS: &[Operation] = operations! { world, own;
 const SEMAPHORES: &[Operation] = operations! { world, own;
     "Semaphore::acquire": limited(async { world.semaphore.get().unwrap().acquire().await.forget() }).await;
     "Semaphore::acquire_many": limited(async { world.semaphore.get().unwrap().acquire_many(2).await.forget() }).await;
-    "Semaphore::acquire_nowait": world.semaphore.get().unwrap().acquire_nowait().map(|permit| permit.forget()).is_ok();
+    "Semaphore::acquire_nowait": world.semaphore.get().unwrap().acquire_nowait().map(Permit::forget).is_ok();
     "Semaphore::release": world.semaphore.get().unwrap().release();
     "Semaphore::is_locked": world.semaphore.get().unwrap().is_locked();
     "Semaphore::available": world.semaphore.get().unwrap().available();
@@ -336,7 +336,7 @@ async fn program(operations: [&'static Operation; 2], beside: Beside) -> String 
             Ok(seen)
         })
     });
-    world.tasks.borrow_mut().extend(tasks.iter().map(|task| task.to_ref()));
+    world.tasks.borrow_mut().extend(tasks.iter().map(TaskOf::to_ref));
     let mut seen = Vec::new();
     for task in tasks {
         seen.push(match task.await {
