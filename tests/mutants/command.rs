@@ -5,8 +5,8 @@
 //! cargo run -p mutants -- kernel time cancel         # these rings, as far as they are not done
 //! cargo run -p mutants -- --shard 2/8 sync           # an eighth of a ring
 //! cargo run -p mutants -- --again kernel             # those that survived, once more: after a test was written
-//! cargo run -p mutants -- --again --test cancel kernel # with the tests of one file
-//! cargo run -p mutants -- --tier 1 kernel            # only with the tests that take no second; --tier 3: with the long ones too
+//! cargo run -p mutants -- --again --test cancel kernel # with the tests of one file, which alone are built
+//! cargo run -p mutants -- --tier 1 kernel            # only with the tests that take less than 0.3 s; --tier 3: with the long ones too
 //! cargo run -p mutants -- --apart kernel             # those that need a build each
 //! cargo run -p mutants -- --again --all-features kernel # with every feature: what exists only there, and the tests of `explore`
 //! cargo run -p mutants -- --print                    # only what is known
@@ -38,6 +38,7 @@ use store::{Store, Verdict};
 use suite::{End, LONG, Suite};
 use tree::{Binary, Fate, Tree};
 
+#[allow(clippy::struct_excessive_bools)] // one for each option that is a word
 struct Options {
     rings: Vec<usize>,
     /// Of so many parts, this one.
