@@ -18,7 +18,8 @@ use loopwheel::sync::{
     Queue, QueueOf, QueueShutDown, Semaphore, Store,
 };
 use loopwheel::{
-    LoopReceiver, Task, TaskBuilder, TaskGroupBuilder, TaskSet, thread_channel, yield_now,
+    LoopReceiver, Task, TaskBuilder, TaskGroupBuilder, TaskSet, TestRun, explore, thread_channel,
+    yield_now,
 };
 
 /// Two tasks are cancelled at most in a big program, and one in a small one.
@@ -432,6 +433,26 @@ fn a_channel_loses_nothing_and_doubles_nothing() {
     proves(|| a_channel(1, 1, 2, 1));
     proves(|| a_channel(1, 1, 1, 2));
     samples(|| a_channel(8, 3, 2, 2));
+}
+
+/// Who was called and is cancelled has not taken the item: the next in line is called.
+#[test]
+fn an_item_goes_to_the_next_when_the_receiver_that_was_called_is_cancelled() {
+    let main = || async {
+        let (sender, receiver) = thread_channel(1);
+        let got = Rc::new((receiver, Event::new()));
+        let receive = |got: Rc<(LoopReceiver<u32>, Event)>| async move {
+            if got.0.recv().await.is_some() {
+                got.1.set();
+            }
+        };
+        let _receivers = ["first", "second"].map(|name| spawn(name, &got, receive));
+        yield_now().await;
+        sender.send_async(7).await.unwrap();
+        got.1.wait().await;
+    };
+    let all = explore::all(1_000).cancels(1).cancels_only("first").must_be_complete();
+    all.test(|| TestRun::new().allow_tasks_left()).run(main);
 }
 
 // ---- Limits on how many run at once
