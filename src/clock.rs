@@ -81,7 +81,7 @@ impl Clock {
                  `EventLoopBuilder::clock`"
             );
         }
-        Clock(Source::Monotonic { start: StdInstant::now() })
+        Clock(Source::Monotonic { start: StdInstant::now() }) // this clock is the real one
     }
 
     /// A clock of the host: `now` is called whenever the loop needs the time.

@@ -31,6 +31,20 @@ pub(crate) struct Machine {
     pub(crate) limits: Option<String>,
 }
 
+/// The arguments that say what was measured. Those that name a file are of the machine, and say nothing of the run.
+fn without_files(mut arguments: impl Iterator<Item = String>) -> String {
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let name = argument.split('=').next().unwrap_or_default();
+        if !["--json", "--against", "--from", "--svg"].contains(&name) {
+            kept.push(argument);
+        } else if name == argument {
+            arguments.next(); // its value is an argument of its own
+        }
+    }
+    kept.join(" ")
+}
+
 impl Machine {
     pub(crate) fn of_run(peers: &[Peer], rounds: usize) -> Result<Machine> {
         let uname = rustix::system::uname();
@@ -38,7 +52,7 @@ impl Machine {
             (uname.sysname().to_string_lossy(), uname.release().to_string_lossy());
         Ok(Machine {
             date: languages::first_line("date", "+%F").unwrap_or_default(),
-            command: env::args().skip(1).collect::<Vec<_>>().join(" "),
+            command: without_files(env::args().skip(1)),
             cpu: cpu_model(),
             cores: available_parallelism()?.get(),
             kernel: format!("{name} {release}"),
@@ -100,4 +114,17 @@ fn versions(peers: &[Peer]) -> Result<Vec<String>> {
     };
     let packages = names.iter().filter_map(newest);
     Ok(packages.map(|package| format!("{} {}", package.name, package.version)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_keeps_no_path_of_the_machine_it_was_made_on() {
+        let arguments =
+            "--quick --json /a/run.json --rounds 5 --svg=/a --docs --against /b --only yield";
+        let kept = without_files(arguments.split(' ').map(str::to_owned));
+        assert_eq!(kept, "--quick --rounds 5 --docs --only yield");
+    }
 }

@@ -20,7 +20,8 @@ impl Progress {
     /// `is_wanted`: `None` is if there is a terminal.
     pub(super) fn new(is_wanted: Option<bool>, of: u64) -> Progress {
         let may_show = is_wanted.unwrap_or_else(|| stderr().is_terminal());
-        Progress { began: Instant::now(), runs: 0, of, may_show, bar: None }
+        let began = Instant::now(); // of the real clock: it shows a person how fast it goes, and decides nothing
+        Progress { began, runs: 0, of, may_show, bar: None }
     }
 
     /// A run has ended.
