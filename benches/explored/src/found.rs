@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const SEARCHES: usize = 20;
 pub(crate) const GIVES_UP: usize = 2_000;
 
-/// How the order of a run is thrown.
+/// How the order of a run is chosen.
 #[derive(Clone, Copy)]
 pub(crate) enum Strategy {
     Random,

@@ -19,7 +19,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("L33", "it is an exploration itself, which finds a fault"),
 ];
 
-/// So many orders are thrown for a lesson; for those with files or hundreds of tasks fewer.
+/// So many random orders are run of a lesson; for those with files or hundreds of tasks fewer.
 fn seeds_for(lesson: &Lesson) -> u64 {
     if ["L15", "L18", "L30"].contains(&lesson.id) { 10 } else { 200 }
 }
@@ -31,8 +31,9 @@ const HEAD: &str = "\
 # The lessons in other orders
 
 A loop polls ready tasks in the order of their wake-ups. Which of the lessons would print something else if it did not? Each was run in
-all orders, or if there are more than a thousand in a thousand of them and in two hundred that were thrown (L15, L18 and L30 in the normal
-one and in ten that were thrown; L30 with a hundred pages in place of a thousand). No cancels and no early timers: only what is ready at the same moment changes its place.
+all orders, or if there are more than a thousand in a thousand of them and in two hundred random ones (L15, L18 and L30 in the normal
+one and in ten random ones; L30 with a hundred pages in place of a thousand). No cancels and no early timers: only what is ready at the
+same moment changes its place.
 
 ```text
 cargo run -p lessons --features explore -- explore

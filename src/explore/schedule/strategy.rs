@@ -165,8 +165,8 @@ impl Dice {
     }
 }
 
-/// Each choice is thrown. What is injected is rare, and how rare differs from run to run: thrown evenly, each cancel would come
-/// before one of the first polls.
+/// Each choice is drawn at random. What is injected is rare, and how rare differs from run to run: if each place were as likely,
+/// each cancel would come before one of the first polls.
 pub(crate) struct Random {
     dice: Dice,
     one_in: u64,
@@ -201,8 +201,8 @@ impl Strategy for Random {
 const LOWEST_OF_ITS_OWN: u64 = 1 << 32;
 
 /// Probabilistic concurrency testing: each task has a random priority, the ready task with the highest is polled, and before some
-/// thrown polls the one that would be next falls to a low priority. Each of these polls is thrown with a low priority of its own: so of
-/// two tasks that fall, either may be the lower one, whichever falls first.
+/// polls, drawn at random, the one that would be next falls to a low priority. Each of these polls is drawn with a low priority of its
+/// own: so of two tasks that fall, either may be the lower one, whichever falls first.
 pub(crate) struct Pct {
     random: Random,
     /// By the word of the task's id. The higher, the sooner.
