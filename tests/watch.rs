@@ -1,4 +1,7 @@
 //! Tests what a loop notices of itself: slow polls, quiet, livelocks, and tasks that outlive the run.
+//!
+//! Slow polls and quiet are measured by the real clock, so these tests sleep for real. They assert that it took so long at least, and
+//! never that it took no longer.
 
 mod common;
 
