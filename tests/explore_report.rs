@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::env;
 use std::fs;
-use std::panic::{Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -117,6 +117,23 @@ fn choices_of_many_options_are_shrunk() {
     };
     let found = explore::seeds(1).without_page().try_run(main).unwrap_err();
     assert_eq!((found.fault, found.schedule.len()), (Fault::Panicked, 2), "{found}");
+}
+
+#[test]
+fn a_name_of_tasks_to_cancel_that_no_task_has_is_no_silent_one() {
+    let of = |exploration: explore::Exploration, name: &'static str| {
+        let main = async move || _ = TaskBuilder::new().name("worker").create_task(async {}).await;
+        let run = || exploration.cancels_only(name).cancels_only("worker").run(main).orders;
+        catch_unwind(AssertUnwindSafe(run)).map_err(|it| {
+            it.downcast::<String>()
+                .map_or_else(|it| (*it.downcast::<&str>().unwrap()).to_owned(), |it| *it)
+        })
+    };
+    assert_eq!(of(explore::all(100).cancels(1), "worker"), Ok(2));
+    let told = of(explore::all(100).cancels(1), "typo").unwrap_err();
+    assert!(told.contains("in none of the 2 orders could a task of the name [\"typo\"]"), "{told}");
+    let told = of(explore::all(100), "worker").unwrap_err();
+    assert!(told.contains("add `.cancels(1)`"), "{told}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! **The settings of an exploration**, and its call.
 
 use std::any::type_name;
+use std::cell::RefCell;
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::Location;
@@ -84,7 +85,8 @@ impl Exploration {
         self
     }
 
-    /// Only tasks of this name are cancelled; with several calls, of these names.
+    /// Only tasks of this name are cancelled; with several calls, of these names. [`run`](Exploration::run) panics if no task has such a
+    /// name when a cancel could come.
     ///
     /// # Examples
     /// ```
@@ -313,8 +315,7 @@ impl Exploration {
     /// ([`stall_after`](crate::EventLoopBuilder::stall_after) of the [test's](Exploration::test) loop sets another time).
     ///
     /// # Panics
-    /// With the report of the failure, if a run fails. Inside a running loop, or inside another exploration. If `LOOPWHEEL_EXPLORE` is
-    /// no schedule.
+    /// With the report of the failure, if a run fails; and where [`try_run`](Exploration::try_run) does.
     #[track_caller]
     pub fn run<M, F, T>(self, main: M) -> Summary
     where
@@ -334,7 +335,8 @@ impl Exploration {
     /// The first failure, shrunk.
     ///
     /// # Panics
-    /// Inside a running loop, or inside another exploration. If `LOOPWHEEL_EXPLORE` is no schedule.
+    /// Inside a running loop, or inside another exploration. If `LOOPWHEEL_EXPLORE` is no schedule. If
+    /// [`cancels_only`](Exploration::cancels_only) names a task that there is not, or no cancel is asked for.
     #[track_caller]
     pub fn try_run<M, F, T>(self, main: M) -> Result<Summary, Box<Found>>
     where
@@ -349,7 +351,12 @@ impl Exploration {
         assert!(!is_exploring(), "an exploration cannot run inside another one");
         let mut settings = self.settings.clone();
         settings.limits.reduces = self.reduces();
+        settings.limits.unmet = Rc::new(RefCell::new(settings.limits.only.clone()));
         let limits = &settings.limits;
+        assert!(
+            limits.only.is_empty() || limits.cancels > 0,
+            "`cancels_only` says which tasks are cancelled, and no cancel is asked for: add `.cancels(1)`"
+        );
         let called_at = Location::caller();
         let once = |order: Order<'_>| -> RunResult {
             let Order { strategy, in_words, recorder } = order;
@@ -358,7 +365,16 @@ impl Exploration {
             run_once(&main, called_at, test, &chooser, recorder)
         };
         let names = Names { test: name_of_test::<M>(), own: self.name.clone() };
-        Search::new(&settings, &once, &names).go()
+        let summary = Search::new(&settings, &once, &names).go()?;
+        let unmet = limits.unmet.borrow();
+        assert!(
+            unmet.is_empty() || summary.is_rerun,
+            "`cancels_only`: in none of the {} orders could a task of the name {unmet:?} be cancelled: is it the name that \
+             `TaskBuilder::name` gives it?",
+            summary.orders
+        );
+        drop(unmet);
+        Ok(summary)
     }
 }
 

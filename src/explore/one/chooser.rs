@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem;
+use std::rc::Rc;
 
 use super::{Failure, Fault, RunResult};
 use crate::choices::{Candidate, Chooser, Kind};
@@ -14,6 +15,8 @@ pub(crate) struct Limits {
     pub(crate) cancels: usize,
     /// The names of the tasks that are cancelled. None: all are.
     pub(crate) only: Vec<String>,
+    /// Those of them that no task has had yet, in any run.
+    pub(crate) unmet: Rc<RefCell<Vec<String>>>,
     pub(crate) early_timers: usize,
     pub(crate) max_polls: u64,
     /// Orders that differ in nothing that matters are left out.
@@ -156,7 +159,12 @@ impl Chooser for RunChooser {
 
     fn may_cancel(&self, candidate: &Candidate) -> bool {
         let only = &self.limits.only;
-        only.is_empty() || only.iter().any(|name| candidate.name.as_deref() == Some(name))
+        let has = |name: &String| candidate.name.as_deref() == Some(name);
+        let is_meant = only.iter().any(has);
+        if is_meant {
+            self.limits.unmet.borrow_mut().retain(|name| !has(name));
+        }
+        is_meant || only.is_empty()
     }
 
     fn may_cancel_any(&self) -> bool {
