@@ -21,6 +21,7 @@
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::base::instant::Instant;
 use crate::choices::{Candidate, Chooser, Kind};
 use crate::engine::Engine;
 use crate::kernel::record::{Flag, RecordRef};
@@ -123,16 +124,17 @@ impl Engine {
 
     /// Asks whether virtual time passes to the next deadline, although tasks are ready.
     fn explore_time(self: &Rc<Self>, chooser: &dyn Chooser) {
-        let has_timers = self.time.wheel.borrow().pending() > 0;
-        if !has_timers || self.has_nothing_ready() || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0
-        {
+        // The end of time comes on no machine.
+        let has_next = self.next_deadline().is_some_and(|deadline| deadline < Instant::MAX);
+        let may_jump = has_next && self.clock_that_jumps().is_some() && !self.has_nothing_ready();
+        if !may_jump || chooser.choose(Kind::EarlyTimer, 2, &[]) == 0 {
             return;
         }
         // The first jump may lead to the deadline of a timer that was removed: it fires nothing. One that fires is the last, whatever
         // its timers have set.
         let fired = self.choices.fired.get();
         while self.choices.fired.get() == fired
-            && let Some(deadline) = self.next_deadline()
+            && let Some(deadline) = self.next_deadline().filter(|deadline| *deadline < Instant::MAX)
             && self.jump_to(deadline)
         {}
     }

@@ -153,6 +153,17 @@ fn a_schedule_of_another_program_is_refused_at_the_first_choice_that_does_not_fi
     assert!(told.contains("ready: 'ann', 'bob'") || told.contains("ready: 'bob'"), "{told}");
     let told = child("child_deposits", "c1/2");
     assert!(told.contains("choice 1 is to be option 1 of 2"), "{told}");
+    let told = child("child_deposits", "u1/2");
+    assert!(told.contains("and about a `choose` of the test, but here it is one of 2"), "{told}");
+    assert!(
+        !told.contains("again: "),
+        "a schedule that does not fit is no line to run again: {told}"
+    );
+    let told = child("child_deposits", "t1");
+    assert!(
+        told.contains("choice 1 is to be option 1, counted from zero, and about time"),
+        "{told}"
+    );
     let told = child("child_deposits", "0*900.1/2");
     assert!(told.contains("the schedule has 901 choices, but the run has ended after"), "{told}");
     let told = child("child_deposits", "nonsense");

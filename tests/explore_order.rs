@@ -14,8 +14,8 @@ use std::time::Duration;
 use loopwheel::explore::{self, Exploration, Fault, Found};
 use loopwheel::sync::Event;
 use loopwheel::{
-    Sleep, TaskBuilder, catch_cancel, create_task, now, protect, run_virtual, sleep, wait_for,
-    yield_now,
+    EventLoop, Instant, Sleep, TaskBuilder, TestRun, VirtualClock, catch_cancel, create_task, now,
+    protect, run_virtual, sleep, wait_for, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,8 +122,12 @@ fn a_task_that_sleeps_alone_is_cancelled_in_its_sleep() {
     }
     // The others are spared, and without cancels there is none.
     explore::all(100).must_be_complete().run(leaks_if_cancelled_asleep);
-    let other = explore::all(100).cancels(1).cancels_only("other");
-    other.must_be_complete().run(leaks_if_cancelled_asleep);
+    let other = explore::all(1_000).cancels(1).cancels_only("other");
+    other.must_be_complete().run(async || {
+        let other = TaskBuilder::new().name("other").create_task(async {});
+        leaks_if_cancelled_asleep().await;
+        _ = other.await;
+    });
 }
 
 #[test]
@@ -263,4 +267,36 @@ fn what_compares_no_choices_keeps_none_of_their_candidates() {
     explore::seeds(1).run(main);
     explore::pct(3, 1).run(main); // and a run in the normal order before it
     assert!(most.get() < 1 << 20, "{most:?} bytes more");
+}
+
+#[test]
+fn no_early_timer_is_at_the_end_of_time() {
+    let summary = explore::all(100).early_timers(1).must_be_complete().run(async || {
+        let forever = create_task(async { sleep(Duration::MAX).await });
+        let limit = wait_for(yield_now(), Duration::MAX).await;
+        forever.cancel();
+        _ = forever.await;
+        (limit.is_ok(), now() == Instant::START)
+    });
+    assert_eq!(summary.outcomes.keys().collect::<Vec<_>>(), ["(true, true)"]);
+}
+
+#[test]
+fn no_early_timer_is_asked_for_on_a_clock_that_is_held() {
+    thread_local!(static CLOCK: RefCell<Option<VirtualClock>> = const { RefCell::new(None) });
+    let orders = |is_held: bool| {
+        let test = || {
+            let clock = VirtualClock::new();
+            CLOCK.set(Some(clock.clone()));
+            TestRun::new().event_loop(EventLoop::builder().clock(clock))
+        };
+        let main = move || async move {
+            let held = CLOCK.with_borrow(|clock| is_held.then(|| clock.as_ref().unwrap().hold()));
+            _ = wait_for(yield_now(), Duration::from_secs(1)).await;
+            drop(held);
+        };
+        explore::all(100).early_timers(1).must_be_complete().test(test).run(main).orders
+    };
+    assert_eq!(orders(true), 1);
+    assert!(orders(false) > 1);
 }

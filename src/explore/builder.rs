@@ -307,8 +307,8 @@ impl Exploration {
 
     /// Explores: calls `main` once for each run, and runs what it returns, on a fresh loop on virtual time, whose clock is
     /// [impatient](crate::VirtualClock::impatient). Work of [`to_thread`](crate::to_thread()) is waited for before time jumps. But when
-    /// it arrives differs from run to run; if other tasks are ready then, [`all`](super::all) ends with
-    /// [`NotRepeatable`](super::Fault::NotRepeatable). Put a fake in its place, or use [`seeds`](super::seeds).
+    /// it arrives differs from run to run, so [`all`](super::all) may end with [`NotRepeatable`](super::Fault::NotRepeatable), now and
+    /// then even if nothing else is ready. Put a fake in its place, or use [`seeds`](super::seeds).
     ///
     /// Panics in these runs are not printed. A run that only a
     /// [`Handle`](crate::Handle) or a foreign waker could wake fails if nothing has for a second of real time

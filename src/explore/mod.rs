@@ -84,8 +84,9 @@
 //! `HashMap` and other threads are not chosen here. `select!` of the `futures` crate draws random numbers of its own: `select_biased!` does
 //! not. A run that is not the one it should be ends the exploration with [`Fault::NotRepeatable`].
 //!
-//! Work of [`to_thread`](crate::to_thread()) is waited for before time jumps. But when it arrives differs from run to run; if other
-//! tasks are ready then, [`all`] ends with [`NotRepeatable`](Fault::NotRepeatable). Put a fake in its place, or use [`seeds`].
+//! Work of [`to_thread`](crate::to_thread()) is waited for before time jumps. But when it arrives differs from run to run, so
+//! [`all`] may end with [`NotRepeatable`](Fault::NotRepeatable), now and then even if nothing else is ready. Put a fake in its place, or use
+//! [`seeds`].
 //!
 //! # How far it reaches
 //! [`all`] proves: if these [were all orders](Exploration::must_be_complete), none fails. Their number grows with the factorial of what is

@@ -60,16 +60,20 @@ impl Engine {
 
     /// Moves a virtual clock to this moment, unless it is held, or blocking work is out, which takes real time.
     pub(crate) fn jump_to(&self, deadline: Instant) -> bool {
+        let Some(clock) = self.clock_that_jumps() else { return false };
+        if self.unusual.has(Unusual::IS_TRACED | Unusual::IS_EXPLORED) {
+            self.jump_watched(clock, deadline);
+        } else {
+            clock.jump_to(deadline);
+        }
+        true
+    }
+
+    /// The virtual clock, unless something keeps it from jumping.
+    pub(crate) fn clock_that_jumps(&self) -> Option<&VirtualClock> {
         match &self.time.clock.0 {
-            Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => {
-                if self.unusual.has(Unusual::IS_TRACED | Unusual::IS_EXPLORED) {
-                    self.jump_watched(clock, deadline);
-                } else {
-                    clock.jump_to(deadline);
-                }
-                true
-            }
-            _ => false,
+            Source::Virtual(clock) if !clock.is_held() && !self.has_work_out() => Some(clock),
+            _ => None,
         }
     }
 

@@ -221,8 +221,8 @@ impl TestRun {
         self
     }
 
-    /// So often may virtual time jump to the next timer in this test; without this call, a million times. A test that takes more
-    /// fails, with what each task waits for: some of its tasks are stuck, and another one that sleeps in a loop hides that. In a real
+    /// So often may virtual time jump to the next timer in this test; without this call, a million times. If it jumps once more and the
+    /// test has not ended by that, it fails, with what each task waits for: some of its tasks are stuck, and another one that sleeps in a loop hides that. In a real
     /// second time jumps some million times.
     ///
     /// # Examples

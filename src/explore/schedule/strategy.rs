@@ -43,6 +43,18 @@ pub(crate) trait Strategy {
     }
 }
 
+/// What a decision is about, for a message.
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ready => "the next task,",
+        Kind::Cancel => "a cancel,",
+        Kind::IdleCancel => "a cancel while nothing is ready,",
+        Kind::EarlyTimer => "time that passes,",
+        Kind::Timers => "the next timer,",
+        Kind::User => "a `choose` of the test,",
+    }
+}
+
 /// The tasks of a decision, for a message.
 fn listed(kind: Kind, options: usize, candidates: &[Candidate]) -> String {
     let what = match kind {
@@ -113,13 +125,15 @@ pub(crate) struct Script(pub(crate) Vec<Expected>);
 impl Strategy for Script {
     fn pick(&mut self, asked: &Asked<'_>) -> Result<usize, String> {
         let Some(expected) = self.0.get(asked.number) else { return Ok(0) };
-        let is_other = expected.of.is_some_and(|of| of != (asked.kind, asked.options));
+        let about = expected.kind.filter(|kind| *kind != asked.kind);
+        let is_other = about.is_some() || expected.options.is_some_and(|it| it != asked.options);
         if !is_other && expected.chosen < asked.options {
             return Ok(expected.chosen);
         }
-        let of = expected.of.map(|(_, options)| format!(" of {options}")).unwrap_or_default();
+        let of = expected.options.map(|options| format!(" of {options}")).unwrap_or_default();
+        let about = about.map(|kind| format!(" and about {}", words(kind))).unwrap_or_default();
         Err(format!(
-            "choice {} is to be option {}{of}, counted from zero, but here it is one of {} ({}). The schedule is that of another \
+            "choice {} is to be option {}{of}, counted from zero,{about} but here it is one of {} ({}). The schedule is that of another \
              program, or of another exploration in this test. {HINT}",
             asked.number + 1,
             expected.chosen,

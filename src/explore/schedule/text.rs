@@ -26,8 +26,10 @@ pub(crate) struct Point {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) chosen: usize,
-    /// What it is about, and how many options there are, if that is known.
-    pub(crate) of: Option<(Kind, usize)>,
+    /// What it is about, if that is known.
+    pub(crate) kind: Option<Kind>,
+    /// How many options there are, if that is known.
+    pub(crate) options: Option<usize>,
 }
 
 const LETTERS: [(Kind, &str); 6] = [
@@ -80,7 +82,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Expected>, String> {
             if times > 10_000_000 {
                 return Err(wrong());
             }
-            all.extend((0..times).map(|_| Expected { chosen: 0, of: None }));
+            all.extend((0..times).map(|_| Expected { chosen: 0, kind: None, options: None }));
             continue;
         }
         let letter = word.chars().next().filter(char::is_ascii_lowercase);
@@ -92,7 +94,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Expected>, String> {
             None => (numbers, None),
         };
         let chosen: usize = chosen.parse().map_err(|_| wrong())?;
-        all.push(Expected { chosen, of: options.map(|options| (*kind, options)) });
+        let kind = Some(*kind).filter(|_| options.is_some() || !letter.is_empty());
+        all.push(Expected { chosen, kind, options });
     }
     Ok(all)
 }
@@ -116,10 +119,11 @@ mod tests {
         assert_eq!(text, "0*3.2/3.0.c1/2");
         let read = parse(&text).unwrap();
         assert_eq!(read.len(), 6);
-        assert_eq!(read[3], Expected { chosen: 2, of: Some((Kind::Ready, 3)) });
-        assert_eq!(read[5], Expected { chosen: 1, of: Some((Kind::Cancel, 2)) });
+        assert_eq!(read[3], Expected { chosen: 2, kind: Some(Kind::Ready), options: Some(3) });
+        assert_eq!(read[5], Expected { chosen: 1, kind: Some(Kind::Cancel), options: Some(2) });
         assert_eq!(printed(&points[..2]), "0");
-        assert_eq!(parse("0.0.2.1").unwrap().len(), 4);
+        assert_eq!(parse("0.0.2.1").unwrap()[2], Expected { chosen: 2, kind: None, options: None });
+        assert_eq!(parse("c1").unwrap()[0].kind, Some(Kind::Cancel));
     }
 
     #[test]

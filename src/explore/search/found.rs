@@ -269,7 +269,9 @@ impl Search<'_> {
         recorder: Option<&Recorder>,
     ) -> Box<Found> {
         let mut found = self.without_schedule(failure.clone(), 0, None, &result.points);
-        found.rerun = rerun(&found.choices, self.names.test.as_deref());
+        if failure.fault != Fault::NotRepeatable {
+            found.rerun = rerun(&found.choices, self.names.test.as_deref());
+        }
         found.page = recorder.and_then(|recorder| {
             recorder.add_note(&format_args!("the run fails:\n{}", failure.message));
             self.settings.pages.write(self.names, recorder)
