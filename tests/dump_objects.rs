@@ -368,6 +368,25 @@ fn a_queue_that_is_joined_says_how_much_is_not_done_whatever_happens_meanwhile()
 }
 
 #[test]
+fn a_queue_with_a_line_is_dumped_as_it_is_now() {
+    run_virtual(async {
+        let queue = Rc::new(Queue::bounded(2));
+        let puts = [1, 2, 3, 4].map(|item| {
+            let queue = queue.clone();
+            create_task(async move { queue.put(item).await.unwrap() })
+        });
+        turns(2).await;
+        assert_eq!(object().items, Some(2));
+        queue.get_nowait().unwrap();
+        assert_eq!((object().items, object().unfinished), (Some(1), Some(2)));
+        queue.get_nowait().unwrap();
+        for task in puts {
+            task.await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_queue_has_one_number_however_many_lines_it_has() {
     run_virtual(async {
         let queue = Rc::new(Queue::bounded(1));
