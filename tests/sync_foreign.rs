@@ -493,6 +493,17 @@ fn a_shutdown_drops_every_item_though_their_destructors_panic() {
 }
 
 #[test]
+fn a_shutdown_in_the_middle_of_a_panic_adds_none_to_it() {
+    let queue = Queue::unbounded();
+    queue.put_nowait(HookOnDrop(Box::new(|| panic!("an item")))).ok().unwrap();
+    let message = panic_of(|| {
+        let _shuts_down = HookOnDrop(Box::new(move || queue.shutdown(true)));
+        panic!("the first");
+    });
+    assert_eq!(message, "the first");
+}
+
+#[test]
 fn a_shutdown_wakes_putters_though_the_destructor_of_an_item_panics() {
     run_virtual(async {
         let queue = Rc::new(Queue::bounded(1));

@@ -462,6 +462,24 @@ fn a_note_is_told_and_is_not_even_formatted_without_an_observer() {
 }
 
 #[test]
+fn on_a_real_clock_an_event_has_its_own_time_and_a_sleep_of_the_thread_its_length() {
+    let recorder = Recorder::new();
+    EventLoop::builder().trace(recorder.clone()).build().run(async {
+        trace::note("before");
+        thread::sleep(ms(2));
+        trace::note("after");
+        sleep(ms(2)).await;
+    });
+    let events = recorder.events();
+    let notes = events.iter().filter(|event| matches!(event.what, What::Note { .. }));
+    let [before, after] = notes.map(|event| event.at).collect::<Vec<_>>()[..] else {
+        panic!("two notes")
+    };
+    assert!(after - before >= ms(2), "{before:?}, {after:?}");
+    find(&events, |what| matches!(what, What::Parked { .. }));
+}
+
+#[test]
 fn an_observer_that_counts_costs_no_allocation_an_event() {
     let (mut event_loop, _) = watched_loop();
     let seen = Rc::new(Cell::new(0_u64));
