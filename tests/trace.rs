@@ -548,6 +548,8 @@ fn a_second_run_of_the_same_loop_tells_nothing_of_the_numbers_of_the_first() {
             _ => None,
         })
         .collect();
+    let is_fired = |event: &&Event<'_>| matches!(event.what, What::TimerFired { .. });
+    assert_eq!(events.iter().filter(is_fired).count(), set.len());
     for event in &events {
         if let What::TimerFired { timer, .. } | What::TimerRemoved { timer } = event.what {
             assert!(set.contains(&timer), "{event}");
@@ -620,6 +622,21 @@ fn what_is_told_of_tasks_as_they_complete_grows_with_the_tasks_and_not_with_thei
         events.iter().map(listed).sum::<usize>()
     };
     assert!(told(2_000) < 10 * told(250));
+}
+
+#[test]
+fn as_tasks_complete_an_observer_is_told_of_each_at_first_and_when_few_are_left() {
+    let events = traced(async {
+        let tasks: Vec<_> = (1..=70).map(|n| create_task(sleep(ms(n)))).collect();
+        let mut completed = as_completed(tasks);
+        while completed.next().await.is_some() {}
+    });
+    let listed = events.iter().filter_map(|event| match &event.what {
+        What::Waits { on: Wait::Tasks { tasks, .. } } => Some(tasks.len()),
+        _ => None,
+    });
+    let few = (1..=64).rev();
+    assert!(listed.eq([70].into_iter().chain(few)));
 }
 
 #[test]
