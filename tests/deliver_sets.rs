@@ -12,7 +12,9 @@ use common::{Watchdog, ms};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::{FuturesOrdered, FuturesUnordered};
-use loopwheel::{Instant, catch_cancel, create_task, finally, now, run_virtual, sleep, wait_for};
+use loopwheel::{
+    Instant, catch_cancel, create_task, finally, gather, now, run_virtual, sleep, wait_for,
+};
 
 /// The time after which the tests do not wait for anything.
 const LONG: u64 = 60_000;
@@ -86,6 +88,14 @@ fn in_a_set_each_task_is_cancelled() {
     each_cleans_up(|millis, cleaned| {
         let task = create_task(counts(millis, cleaned));
         Box::pin(async move { drop(task.await) })
+    });
+}
+
+#[test]
+fn in_a_set_each_gathering_is_cancelled() {
+    each_cleans_up(|millis, cleaned| {
+        let gathering = gather([counts(millis, cleaned)]);
+        Box::pin(async move { drop(gathering.await) })
     });
 }
 
