@@ -123,15 +123,18 @@ fn those_who_await_a_task_go_on_in_the_order_in_which_they_came_though_one_is_po
         for is_cancelled in [false, true] {
             let (log, woken) = (Rc::new(RefCell::new(vec![])), Rc::new(RefCell::new(None)));
             let awaited = create_task(async move {
-                _ = finally(sleep(ms(5)), async || sleep(ms(5)).await).await;
+                finally(sleep(ms(5)), async || sleep(ms(5)).await).await;
             });
             let awaited = awaited.shared();
             let waits = |name| {
                 let (awaited, log, woken) = (awaited.clone(), log.clone(), woken.clone());
                 create_task(async move {
                     if name == "first" {
-                        poll_fn(|cx| Poll::Ready(*woken.borrow_mut() = Some(cx.waker().clone())))
-                            .await;
+                        poll_fn(|cx| {
+                            *woken.borrow_mut() = Some(cx.waker().clone());
+                            Poll::Ready(())
+                        })
+                        .await;
                     }
                     _ = catch_cancel(awaited).await;
                     log.borrow_mut().push(name);

@@ -173,25 +173,25 @@ async fn is_cancelled_at_once(
 
 #[test]
 fn what_the_body_awaits_is_cancelled_before_any_other_task_runs() {
-    let sees = |awaited: &TaskRef, turns: usize| {
+    let watch = |awaited: &TaskRef, turns: usize| {
         let (seen, awaited) = (Rc::new(Cell::new(false)), awaited.clone());
-        let sees = seen.clone();
+        let result = seen.clone();
         drop(create_task(async move {
             common::turns(turns).await;
-            sees.set(awaited.cancelling() > 0);
+            result.set(awaited.cancelling() > 0);
         }));
         seen
     };
     run_virtual(async {
         let by_itself = is_cancelled_at_once(async |group, awaited| {
-            let seen = sees(awaited, 0);
+            let seen = watch(awaited, 0);
             group.cancel();
             seen
         });
         assert!(by_itself.await.get(), "by a group that its own body cancels");
         let by_a_child = is_cancelled_at_once(async |group, awaited| {
             group.create_task(async { Err::<(), _>("one") });
-            sees(awaited, 1)
+            watch(awaited, 1)
         });
         assert!(by_a_child.await.get(), "by the failure of a child");
     });

@@ -29,7 +29,11 @@ fn panic_text(action: impl FnOnce()) -> String {
 #[test]
 fn a_yield_of_a_task_that_is_woken_already_lets_the_others_run_first() {
     let main = async || {
-        poll_fn(|cx| Poll::Ready(cx.waker().wake_by_ref())).await;
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        })
+        .await;
         let other = create_task(async {});
         yield_now().await;
         assert!(other.is_done());
