@@ -159,6 +159,31 @@ fn a_limit_around_a_set_of_sets_reaches_each() {
     }
 }
 
+/// The same where each in the set passes the cancel on to a task, and holds until that has cleaned up.
+#[test]
+fn a_limit_around_a_set_of_tasks_and_gatherings_waits_for_each() {
+    let _watchdog = Watchdog::new("a limit around a set of gatherings");
+    for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
+        for is_gathered in [false, true] {
+            run_virtual(async {
+                let cleaned = Rc::new(Cell::new(0));
+                let held = (0..40).map(|n| {
+                    let cleans_up = counts(n % 7 + 1, cleaned.clone());
+                    if is_gathered {
+                        let gathering = gather([cleans_up]);
+                        Box::pin(async move { drop(gathering.await) }) as Boxed
+                    } else {
+                        let task = create_task(cleans_up);
+                        Box::pin(async move { drop(task.await) })
+                    }
+                });
+                assert!(wait_for(all_of(set, held.collect()), ms(5)).await.is_err());
+                assert_eq!((cleaned.get(), now() - Instant::START), (40, ms(12)), "{set:?}");
+            });
+        }
+    }
+}
+
 fn clean_boxed(millis: u64, cleaned: Rc<Cell<usize>>) -> Boxed {
     Box::pin(counts(millis, cleaned))
 }
