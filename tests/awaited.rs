@@ -3,13 +3,16 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
-use common::ms;
+use common::{ms, turns};
 use futures::{join, poll};
 use loopwheel::{
-    SharedTask, Task, TaskRef, catch_cancel, create_task, gather, run_virtual, sleep, yield_now,
+    SharedTask, Task, TaskRef, catch_cancel, create_task, finally, gather, run_virtual, sleep,
+    yield_now,
 };
 
 /// The time after which the tests do not wait for anything.
@@ -111,5 +114,43 @@ fn a_cancel_goes_once_round_a_circle_of_tasks_that_await_several_things() {
         assert_eq!(requests(&refs), [1, 1]);
         sleep(ms(50)).await;
         assert!(refs.iter().all(TaskRef::is_done) && was_whole.get());
+    });
+}
+
+#[test]
+fn those_who_await_a_task_go_on_in_the_order_in_which_they_came_though_one_is_polled_again() {
+    run_virtual(async {
+        for is_cancelled in [false, true] {
+            let (log, woken) = (Rc::new(RefCell::new(vec![])), Rc::new(RefCell::new(None)));
+            let awaited = create_task(async move {
+                finally(sleep(ms(5)), async || sleep(ms(5)).await).await;
+            });
+            let awaited = awaited.shared();
+            let waits = |name| {
+                let (awaited, log, woken) = (awaited.clone(), log.clone(), woken.clone());
+                create_task(async move {
+                    if name == "first" {
+                        poll_fn(|cx| {
+                            *woken.borrow_mut() = Some(cx.waker().clone());
+                            Poll::Ready(())
+                        })
+                        .await;
+                    }
+                    _ = catch_cancel(awaited).await;
+                    log.borrow_mut().push(name);
+                })
+            };
+            let tasks = ["first", "second", "third"].map(waits);
+            turns(2).await;
+            if is_cancelled {
+                tasks[0].cancel();
+            } else {
+                woken.take().unwrap().wake();
+            }
+            for task in tasks {
+                _ = task.await;
+            }
+            assert_eq!(log.take(), ["first", "second", "third"]);
+        }
     });
 }

@@ -12,7 +12,9 @@ use common::{Watchdog, ms};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::{FuturesOrdered, FuturesUnordered};
-use loopwheel::{Instant, catch_cancel, create_task, finally, now, run_virtual, sleep, wait_for};
+use loopwheel::{
+    Instant, catch_cancel, create_task, finally, gather, now, run_virtual, sleep, wait_for,
+};
 
 /// The time after which the tests do not wait for anything.
 const LONG: u64 = 60_000;
@@ -90,6 +92,14 @@ fn in_a_set_each_task_is_cancelled() {
 }
 
 #[test]
+fn in_a_set_each_gathering_is_cancelled() {
+    each_cleans_up(|millis, cleaned| {
+        let gathering = gather([counts(millis, cleaned)]);
+        Box::pin(async move { drop(gathering.await) })
+    });
+}
+
+#[test]
 fn in_a_set_what_each_time_limit_holds_is_cancelled() {
     each_cleans_up(|millis, cleaned| {
         Box::pin(async move {
@@ -146,6 +156,31 @@ fn a_limit_around_a_set_of_sets_reaches_each() {
             assert!(limited.is_err());
             assert_eq!((cleaned.get(), now() - Instant::START), (31 * 31, ms(39)), "{set:?}");
         });
+    }
+}
+
+/// The same where each in the set passes the cancel on to a task, and holds until that has cleaned up.
+#[test]
+fn a_limit_around_a_set_of_tasks_and_gatherings_waits_for_each() {
+    let _watchdog = Watchdog::new("a limit around a set of gatherings");
+    for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
+        for is_gathered in [false, true] {
+            run_virtual(async {
+                let cleaned = Rc::new(Cell::new(0));
+                let held = (0..40).map(|n| {
+                    let cleans_up = counts(n % 7 + 1, cleaned.clone());
+                    if is_gathered {
+                        let gathering = gather([cleans_up]);
+                        Box::pin(async move { drop(gathering.await) }) as Boxed
+                    } else {
+                        let task = create_task(cleans_up);
+                        Box::pin(async move { drop(task.await) })
+                    }
+                });
+                assert!(wait_for(all_of(set, held.collect()), ms(5)).await.is_err());
+                assert_eq!((cleaned.get(), now() - Instant::START), (40, ms(12)), "{set:?}");
+            });
+        }
     }
 }
 

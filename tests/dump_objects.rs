@@ -13,8 +13,8 @@ use loopwheel::sync::{
     Semaphore,
 };
 use loopwheel::{
-    EventLoop, TaskBuilder, TaskRef, VirtualClock, create_task, dump, run_virtual, sleep, wait_for,
-    yield_now,
+    EventLoop, TaskBuilder, TaskRef, VirtualClock, create_task, dump, run_virtual, set_debug,
+    sleep, wait_for, yield_now,
 };
 
 fn words(task: &TaskRef) -> String {
@@ -364,6 +364,50 @@ fn a_queue_that_is_joined_says_how_much_is_not_done_whatever_happens_meanwhile()
         turns(1).await;
         assert!(joins.is_done());
         assert!(dump().objects.is_empty());
+    });
+}
+
+#[test]
+fn an_object_that_was_used_before_the_debug_mode_has_holders_from_its_first_waiter_on() {
+    run_virtual(async {
+        let permits = Rc::new(Semaphore::new(1));
+        let permit = permits.acquire().await;
+        set_debug(true);
+        let waits = || {
+            let permits = permits.clone();
+            create_task(async move {
+                let _permit = permits.acquire().await;
+                sleep(ms(5)).await;
+            })
+        };
+        let (first, second) = (waits(), waits());
+        yield_now().await;
+        drop(permit);
+        yield_now().await;
+        let said = words(&second.to_ref());
+        assert!(said.ends_with("held by Task-2"), "{said}");
+        set_debug(false);
+        first.await.unwrap();
+        second.await.unwrap();
+    });
+}
+
+#[test]
+fn a_queue_with_a_line_is_dumped_as_it_is_now() {
+    run_virtual(async {
+        let queue = Rc::new(Queue::bounded(2));
+        let puts = [1, 2, 3, 4].map(|item| {
+            let queue = queue.clone();
+            create_task(async move { queue.put(item).await.unwrap() })
+        });
+        turns(2).await;
+        assert_eq!(object().items, Some(2));
+        queue.get_nowait().unwrap();
+        assert_eq!((object().items, object().unfinished), (Some(1), Some(2)));
+        queue.get_nowait().unwrap();
+        for task in puts {
+            task.await.unwrap();
+        }
     });
 }
 

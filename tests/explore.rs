@@ -409,6 +409,43 @@ fn limits_of_the_same_moment_expire_in_each_order() {
     assert_eq!(summary.outcomes.len(), 6, "{summary}");
 }
 
+/// Limits that were set one after the other, and are up at the same moment: which were up, in their order.
+async fn limits_of_one_moment() -> String {
+    let seen = Rc::new(RefCell::new(String::new()));
+    let tasks = [(1, "a"), (2, "b"), (3, "c")].map(|(millis, name)| {
+        let seen = seen.clone();
+        TaskBuilder::new().name(name).create_task(async move {
+            sleep(Duration::from_millis(millis)).await;
+            let slow = create_task(pending::<()>());
+            let body = async {
+                let _noted = Noted(seen, name);
+                _ = slow.await;
+            };
+            _ = wait_for(body, Duration::from_millis(10 - millis)).await;
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    return seen.take();
+
+    struct Noted(Rc<RefCell<String>>, &'static str);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push_str(self.1);
+        }
+    }
+}
+
+#[test]
+fn limits_that_were_set_in_one_order_expire_in_each_and_a_schedule_names_their_tasks() {
+    let summary = explore::seeds(400).run(limits_of_one_moment);
+    assert_eq!(summary.outcomes.len(), 6, "{summary}");
+    let main = async || assert_ne!(limits_of_one_moment().await, "cab");
+    let found = fault_of(explore::seeds(400), main);
+    assert!(found.schedule.iter().any(|step| step.contains("timer of 'c'")), "{found}");
+}
+
 #[test]
 fn wake_ups_from_another_thread_are_taken_in_each_order() {
     let main = async || {

@@ -12,9 +12,9 @@ use std::task::Poll;
 use common::{Log, OnDrop, ms, watched_loop};
 use futures::FutureExt;
 use loopwheel::{
-    EventLoop, Task, TaskError, TaskLocal, TimedOut, VirtualClock, all_tasks, call_later,
-    catch_cancel, create_task, current_task, finally, gather, now, run_virtual, sleep,
-    try_create_task, try_gather, wait_for, yield_now,
+    EventLoop, Task, TaskError, TaskLocal, TaskRef, TimedOut, VirtualClock, all_tasks,
+    as_completed, call_later, catch_cancel, create_task, current_task, finally, gather, now,
+    run_virtual, sleep, try_create_task, try_gather, wait_for, yield_now,
 };
 
 /// Returns the same number after that many milliseconds.
@@ -221,6 +221,46 @@ fn given_tasks_are_cancelled_with_the_gather_too() {
         task.cancel();
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(given.is_cancelled());
+    });
+}
+
+#[test]
+fn a_given_task_that_is_cancelled_with_the_gather_is_no_error_of_it() {
+    run_virtual(async {
+        let given = try_create_task(pending::<Result<(), u8>>());
+        let task = create_task(async move { try_gather([given]).await.is_err() });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_gather_is_told_of_its_children_beside_more_sets_than_a_task_can_name() {
+    const NAMES: usize = 1 << 16;
+    run_virtual(async {
+        let awaited = create_task(pending::<()>()).shared();
+        let _sets: Vec<_> = (0..NAMES).map(|_| as_completed([awaited.clone()])).collect();
+        assert_eq!(wait_for(gather([after(1)]), ms(9)).await, Ok(vec![1]));
+    });
+}
+
+#[test]
+fn a_cancel_that_comes_when_all_children_have_ended_leaves_their_values_there() {
+    run_virtual(async {
+        let task = create_task(async {
+            let mut gathering = gather([after(0), after(0)]);
+            assert!(catch_cancel(&mut gathering).await.is_err());
+            gathering.await
+        });
+        yield_now().await;
+        let children = all_tasks().split_off(2);
+        assert_eq!(children.len(), 2);
+        while !children.iter().all(TaskRef::is_done) {
+            yield_now().await;
+        }
+        assert!(task.cancel());
+        assert_eq!(task.await, Ok(vec![0, 0]));
     });
 }
 

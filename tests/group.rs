@@ -13,12 +13,13 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use common::{Log, OnDrop, ms, watched_loop};
+use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::errors::GroupClosed;
 use loopwheel::sync::Event;
 use loopwheel::{
     Budget, EventLoop, ExceptionGroup, Panic, Raised, TaskError, TaskGroup, TaskGroupBuilder,
-    VirtualClock, catch_cancel, create_task, current_task, finally, now, run_virtual, sleep,
-    wait_for, yield_now,
+    TaskRef, VirtualClock, call_later, catch_cancel, create_task, current_task, finally, now,
+    run_virtual, sleep, wait_for, yield_now,
 };
 
 type Group = TaskGroup<&'static str>;
@@ -151,6 +152,103 @@ fn the_first_failure_cancels_siblings_and_body() {
         log.expect(&[(10, "sibling cancelled"), (10, "body cancelled"), (10, "over")]);
         assert_eq!(current_task().cancelling(), 0, "the group has taken its request back");
         sleep(ms(1)).await;
+    });
+}
+
+/// Whether what the body awaits is cancelled before a task runs that is queued behind what cancels it.
+async fn is_cancelled_at_once(
+    in_body: impl AsyncFnOnce(&Group, &TaskRef) -> Rc<Cell<bool>>,
+) -> Rc<Cell<bool>> {
+    let outside = create_task(pending::<()>());
+    let mut seen = None;
+    let scope = TaskGroup::scope(async |group: &Group| {
+        let awaited = outside.to_ref();
+        seen = Some(in_body(group, &awaited).await);
+        _ = outside.await;
+        Ok::<_, &str>(())
+    });
+    _ = wait_for(scope, ms(50)).await.expect("the body is cancelled");
+    seen.expect("the body ran")
+}
+
+#[test]
+fn what_the_body_awaits_is_cancelled_before_any_other_task_runs() {
+    let watch = |awaited: &TaskRef, turns: usize| {
+        let (seen, awaited) = (Rc::new(Cell::new(false)), awaited.clone());
+        let result = seen.clone();
+        drop(create_task(async move {
+            common::turns(turns).await;
+            result.set(awaited.cancelling() > 0);
+        }));
+        seen
+    };
+    run_virtual(async {
+        let by_itself = is_cancelled_at_once(async |group, awaited| {
+            let seen = watch(awaited, 0);
+            group.cancel();
+            seen
+        });
+        assert!(by_itself.await.get(), "by a group that its own body cancels");
+        let by_a_child = is_cancelled_at_once(async |group, awaited| {
+            group.create_task(async { Err::<(), _>("one") });
+            watch(awaited, 1)
+        });
+        assert!(by_a_child.await.get(), "by the failure of a child");
+    });
+}
+
+#[test]
+fn a_scope_in_a_set_of_futures_is_woken_by_a_failure_and_by_a_cancel() {
+    run_virtual(async {
+        for is_cancelled in [false, true] {
+            let scope = TaskGroup::scope(async |group: &Group| {
+                if is_cancelled {
+                    let group = group.clone();
+                    call_later(ms(5), move || group.cancel());
+                } else {
+                    group.create_task(fails(5, "one"));
+                }
+                pending::<()>().await;
+                Ok::<_, &str>(())
+            });
+            let mut set: FuturesUnordered<_> = [scope].into_iter().collect();
+            let begun = now();
+            let ended = wait_for(set.next(), ms(50)).await.expect("it is woken").unwrap();
+            assert_eq!(now() - begun, ms(5));
+            assert_eq!(
+                ended.err().map(|errors| leaves(&errors)).unwrap_or_default().len(),
+                usize::from(!is_cancelled)
+            );
+        }
+    });
+}
+
+#[test]
+fn a_cancel_of_a_scope_that_goes_to_another_task_goes_with_it() {
+    run_virtual(async {
+        let kept = Rc::new(RefCell::new(None));
+        let keep = kept.clone();
+        let scope = TaskGroup::scope(async move |group: &Group| {
+            *keep.borrow_mut() = Some(group.clone());
+            pending::<()>().await;
+            Ok::<_, &str>(())
+        });
+        let scope = Rc::new(RefCell::new(Box::pin(scope)));
+        let (polls, is_first) = (scope.clone(), Cell::new(true));
+        let first = create_task(poll_fn(move |cx| {
+            if is_first.take() {
+                assert!(polls.borrow_mut().as_mut().poll(cx).is_pending());
+            }
+            Poll::<()>::Pending
+        }));
+        yield_now().await;
+        let group: Group = kept.take().unwrap();
+        group.cancel();
+        assert_eq!((first.to_ref().cancelling(), current_task().cancelling()), (1, 0));
+        let ended = poll_fn(|cx| scope.borrow_mut().as_mut().poll(cx)).await;
+        assert!(ended.unwrap_err().is_empty(), "it ends quietly");
+        assert_eq!(first.to_ref().cancelling(), 0);
+        assert!(!first.is_done());
     });
 }
 
@@ -885,6 +983,31 @@ fn a_child_that_drops_its_own_scope_is_dropped_at_the_end_of_its_poll() {
 }
 
 #[test]
+fn a_child_that_drops_its_own_scope_and_fails_is_reported() {
+    let (mut event_loop, reports) = watched_loop();
+    event_loop.run(async {
+        let held: Rc<RefCell<Option<Scenario>>> = Rc::default();
+        let drops = held.clone();
+        let scope = TaskGroup::scope(async move |group: &Group| {
+            group.create_task(async move {
+                sleep(ms(5)).await;
+                drop(drops.take());
+                Err::<(), _>("nobody else takes it")
+            });
+            pending::<()>().await;
+            Ok::<_, &str>(())
+        });
+        let mut scope: Scenario = Box::pin(async move { _ = scope.await });
+        assert!(poll_fn(|cx| Poll::Ready(scope.as_mut().poll(cx))).await.is_pending());
+        *held.borrow_mut() = Some(scope);
+        sleep(ms(50)).await;
+    });
+    let reports = reports.borrow();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("nobody else takes it"), "{reports:?}");
+}
+
+#[test]
 fn a_scope_in_a_task_that_is_cancelled_before_its_first_poll_spawns_nothing() {
     run_virtual(async {
         let log = Log::new();
@@ -1101,7 +1224,15 @@ fn a_failure_of_a_child_on_another_loop_cancels_the_body_on_its_own() {
         let parent = current_task();
         let scope = TaskGroup::scope(async |group| {
             *kept.borrow_mut() = Some(group.clone());
-            let ended = catch_cancel(create_task(pending::<()>())).await;
+            let mut awaited = create_task(pending::<()>());
+            let mut is_first = true;
+            let polled = poll_fn(|cx| {
+                let on_its_own_loop = now().as_nanos() == if is_first { 0 } else { 20_000_000 };
+                assert!(on_its_own_loop);
+                is_first = false;
+                Pin::new(&mut awaited).poll(cx)
+            });
+            let ended = catch_cancel(polled).await;
             assert!(current_task() == parent, "its task polls it");
             seen.add(format!("interrupted: {}", ended.is_err()));
             yield_now().await;

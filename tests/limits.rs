@@ -3,16 +3,17 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{ms, watched_loop};
+use futures::FutureExt;
 use loopwheel::errors::{CreateTaskError, RemoteError};
 use loopwheel::{
-    CallbackHandle, EventLoop, Instant, RunError, Task, TaskBuilder, TaskGroup, TaskRef,
+    CallbackHandle, EventLoop, Instant, Recorder, RunError, Task, TaskBuilder, TaskGroup, TaskRef,
     VirtualClock, call_later, call_soon, create_task, gather, interval, now, run, run_virtual,
     sleep, sleep_until, timeout_at, try_create_task, try_now, try_run, wait_for, yield_now,
 };
@@ -23,6 +24,54 @@ fn panic_text(action: impl FnOnce()) -> String {
         Ok(text) => *text,
         Err(payload) => (*payload.downcast::<&'static str>().unwrap()).to_owned(),
     }
+}
+
+#[test]
+fn a_yield_of_a_task_that_is_woken_already_lets_the_others_run_first() {
+    let main = async || {
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        })
+        .await;
+        let other = create_task(async {});
+        yield_now().await;
+        assert!(other.is_done());
+    };
+    run_virtual(main());
+    EventLoop::builder().clock(VirtualClock::new()).trace(Recorder::new()).build().run(main());
+}
+
+#[test]
+fn a_sleep_that_is_over_stays_ready() {
+    run_virtual(async {
+        for mut over in [sleep(ms(5)), sleep(ms(0)), sleep_until(now())] {
+            (&mut over).await;
+            assert_eq!((&mut over).now_or_never(), Some(()));
+        }
+    });
+}
+
+#[test]
+fn a_sleep_that_is_polled_with_the_waker_of_a_task_of_another_loop_wakes_that_task() {
+    let (mut one, mut other) = (watched_loop().0, watched_loop().0);
+    let (waker, polls) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+    let (sees, counts) = (waker.clone(), polls.clone());
+    let _task = one.create_task(poll_fn(move |cx| {
+        *sees.borrow_mut() = Some(cx.waker().clone());
+        counts.set(counts.get() + 1);
+        Poll::<()>::Pending
+    }));
+    one.run_until_stalled();
+    other.run(async move {
+        let waker: Waker = waker.take().expect("it was polled");
+        let mut moved = Box::pin(sleep(ms(5)));
+        assert!(moved.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        sleep(ms(9)).await;
+    });
+    assert_eq!(polls.get(), 1);
+    one.run_until_stalled();
+    assert_eq!(polls.get(), 2);
 }
 
 #[test]

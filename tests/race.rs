@@ -56,6 +56,30 @@ fn the_first_that_ends_wins() {
 }
 
 #[test]
+fn a_race_that_leaves_none_behind_takes_no_turn_more() {
+    run_virtual(async {
+        for without_waiting in [false, true] {
+            let turns_seen = Rc::new(Cell::new(0));
+            let counts = turns_seen.clone();
+            let counter = create_task(async move {
+                loop {
+                    counts.set(counts.get() + 1);
+                    yield_now().await;
+                }
+            });
+            let mut race = race([ready(1), ready(2)]);
+            if without_waiting {
+                race = race.without_waiting();
+            }
+            assert!(format!("{race:?}").contains("running: 2, is_decided: false"), "{race:?}");
+            assert_eq!(race.await, 1);
+            assert_eq!(turns_seen.get(), 2, "the racers, and the race");
+            counter.cancel();
+        }
+    });
+}
+
+#[test]
 fn a_tuple_of_eight_races() {
     run_virtual(async {
         let all = (after(8), after(7), after(6), after(5), after(4), after(3), after(2), after(1));
@@ -308,6 +332,16 @@ fn if_all_are_cancelled_from_elsewhere_the_await_is_cancelled() {
             raced.await
         });
         assert!(raced.await.unwrap_err().is_cancelled());
+
+        let raced = create_task(async {
+            let raced = race([after(5), after(9)]);
+            let racers = all_tasks();
+            racers[3].cancel_with_reason("first");
+            yield_now().await;
+            racers[2].cancel_with_reason("last");
+            raced.await
+        });
+        assert_eq!(raced.await.unwrap_err().to_string(), "cancelled: last");
     });
 }
 

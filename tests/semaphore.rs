@@ -28,6 +28,7 @@ fn several_permits_are_taken_at_once_and_given_back_at_once() {
         let two = five.acquire_many_nowait(2).unwrap();
         assert!(five.is_locked());
         assert_eq!(five.acquire_many(0).await.count(), 0, "no permits are always there");
+        assert_eq!(five.acquire_many_nowait(0).unwrap().count(), 0);
         drop(three);
         assert_eq!(five.available(), 3);
         two.forget();
@@ -126,6 +127,23 @@ fn permits_that_were_granted_to_a_task_that_gives_up_go_on() {
 }
 
 #[test]
+fn permits_that_come_free_before_a_task_takes_its_own_go_to_the_next() {
+    run_virtual(async {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let wants = semaphore.clone();
+        let big = create_task(async move { wants.acquire_many(2).await.forget() });
+        yield_now().await;
+        for _ in 0..3 {
+            semaphore.release(); // two for the big one, whose turn comes
+        }
+        assert_eq!((semaphore.available(), semaphore.is_locked()), (1, true));
+        semaphore.acquire().await.forget();
+        big.await.unwrap();
+        assert_eq!(semaphore.available(), 0);
+    });
+}
+
+#[test]
 fn a_task_that_catches_its_cancel_may_wait_on_for_many() {
     run_virtual(async {
         let semaphore = Rc::new(Semaphore::new(1));
@@ -155,6 +173,23 @@ fn a_bounded_semaphore_refuses_what_it_can_never_give() {
         drop(permits); // one of them was released by hand
         assert_eq!(three.available(), 3);
         assert_eq!(three.release(), Err(ReleasedTooOften));
+    });
+}
+
+#[test]
+fn a_permit_of_a_bounded_semaphore_that_was_released_by_hand_gives_none_back() {
+    run_virtual(async {
+        let one = Rc::new(BoundedSemaphore::new(1));
+        let permit = one.acquire().await;
+        assert_eq!((one.is_locked(), one.waiting()), (true, 0));
+        let waits = one.clone();
+        let waits = create_task(async move { drop(waits.acquire().await) });
+        turns(1).await;
+        assert_eq!(one.waiting(), 1);
+        assert_eq!(one.release(), Ok(()));
+        waits.await.unwrap();
+        drop(permit);
+        assert_eq!((one.available(), one.is_locked()), (1, false));
     });
 }
 
@@ -245,6 +280,24 @@ fn holders_of_several_permits_are_known_in_debug_mode() {
         assert!(text.contains("semaphore 1: 2 permits free, held by 'main' (Task-1), "), "{text}");
         drop(owned);
         assert_eq!(task.await, Ok(3));
+    });
+}
+
+#[test]
+fn who_has_no_permits_is_no_holder() {
+    let mut event_loop = EventLoop::builder().clock(VirtualClock::new()).debug(true).build();
+    event_loop.run(async {
+        let semaphore = Rc::new(Semaphore::new(1));
+        let none = semaphore.acquire_many(0).await;
+        let one = semaphore.acquire().await;
+        let wants = semaphore.clone();
+        let task = create_task(async move { drop(wants.acquire().await) });
+        yield_now().await;
+        let text = dump().to_string();
+        let said = "waits for a permit of semaphore 1, held by 'main' (Task-1)\n";
+        assert!(text.contains(said), "{text}");
+        drop((none, one));
+        task.await.unwrap();
     });
 }
 

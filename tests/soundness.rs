@@ -435,12 +435,13 @@ fn eighty_thousand_handles_in_one_set_are_awaited_in_linear_time() {
     });
 }
 
-/// Makes another of its kind when it is dropped.
-struct MakesItsLike;
+/// Makes another of its kind when it is dropped, and counts.
+struct MakesItsLike(Rc<Cell<u32>>);
 
 impl Drop for MakesItsLike {
     fn drop(&mut self) {
-        let again = MakesItsLike;
+        self.0.set(self.0.get() + 1);
+        let again = MakesItsLike(self.0.clone());
         drop(create_task(async move {
             let _again = again;
             pending::<()>().await;
@@ -450,21 +451,28 @@ impl Drop for MakesItsLike {
 
 #[test]
 fn a_destructor_that_makes_its_like_does_not_keep_a_loop_from_its_end() {
-    let (mut event_loop, reports) = watched_loop();
+    let (drops, reports) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(vec![])));
+    let (count, sink) = (drops.clone(), reports.clone());
+    let mut event_loop = EventLoop::builder()
+        .clock(VirtualClock::impatient())
+        .exception_handler(move |context| {
+            sink.borrow_mut().push((context.to_string(), count.get()));
+        })
+        .build();
+    let makes = MakesItsLike(drops.clone());
     event_loop.run(async {
         drop(create_task(async {
-            let _makes = MakesItsLike;
+            let _makes = makes;
             pending::<()>().await;
         }));
         yield_now().await;
     });
     drop(event_loop);
     let reports = reports.borrow();
-    assert!(
-        reports.iter().any(|it| it.contains("rounds of")),
-        "it is said what it was: {reports:?}"
-    );
-    assert!(reports[0].contains("tests/soundness.rs"), "and where it was made: {reports:?}");
+    let (last, dropped) = reports.last().expect("it is said what it was");
+    assert!(last.contains("rounds of dropping"), "{reports:?}");
+    assert!(reports[0].0.contains("tests/soundness.rs"), "and where it was made: {reports:?}");
+    assert_eq!(drops.get(), *dropped, "the last is forgotten: its destructor does not run");
 }
 
 #[test]

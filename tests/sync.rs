@@ -4,17 +4,17 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 use common::{Log, ms, outcomes, turns};
 use futures::FutureExt;
 use loopwheel::sync::{
     AlreadySet, Barrier, BoundedSemaphore, BrokenBarrier, Condition, Event, GetNowaitError,
-    LifoQueue, Lock, NotLocked, PriorityQueue, Promise, PutError, PutNowaitError, Queue, QueueOf,
-    QueueShutDown, ReleasedTooOften, Semaphore, Store, TooManyTasksDone,
+    LifoQueue, Lock, MinHeap, NotLocked, PriorityQueue, Promise, PutError, PutNowaitError, Queue,
+    QueueOf, QueueShutDown, ReleasedTooOften, Semaphore, Store, TooManyTasksDone,
 };
-use loopwheel::{create_task, gather, now, run_virtual, sleep, yield_now};
+use loopwheel::{Task, create_task, gather, now, run_virtual, sleep, yield_now};
 
 // ---- Order
 
@@ -85,7 +85,103 @@ fn queues_give_in_their_order() {
         assert_eq!(drain(&Queue::unbounded()), [2, 3, 1]);
         assert_eq!(drain(&LifoQueue::unbounded()), [1, 3, 2]);
         assert_eq!(drain(&PriorityQueue::unbounded()), [1, 2, 3]);
-        assert_eq!(drain(&QueueOf::<BinaryHeap<Reverse<i32>>>::unbounded()), [1, 2, 3]);
+        let heap = QueueOf::<BinaryHeap<Reverse<i32>>>::unbounded();
+        assert_eq!(drain(&heap), [1, 2, 3]);
+        assert!(heap.is_empty());
+        heap.put_nowait(1).unwrap();
+        heap.put_nowait(1).unwrap();
+        assert_eq!(heap.len(), 2);
+    });
+}
+
+#[test]
+fn a_store_takes_an_item_back_as_the_next_and_can_be_emptied_in_any_order() {
+    fn takes_back<S: Store<Item = i32>>(mut store: S) {
+        for item in [2, 3, 1] {
+            store.keep(item);
+        }
+        let next = store.next().unwrap();
+        store.put_back(next);
+        assert_eq!(store.next(), Some(next));
+        let mut left: Vec<_> = std::iter::from_fn(|| store.next_unordered()).collect();
+        left.push(next);
+        left.sort_unstable();
+        assert_eq!((left, store.count()), (vec![1, 2, 3], 0));
+    }
+    takes_back(VecDeque::new());
+    takes_back(Vec::new());
+    takes_back(BinaryHeap::<Reverse<i32>>::new());
+    takes_back(MinHeap::default());
+}
+
+/// Tasks that get from a queue, and say who got what.
+fn getters<const N: usize>(queue: &Rc<Queue<i32>>, log: &Log) -> [Task<()>; N] {
+    std::array::from_fn(|number| {
+        let (queue, log) = (queue.clone(), log.clone());
+        create_task(async move {
+            let item = queue.get().await.unwrap();
+            log.add(format!("{number} got {item}"));
+        })
+    })
+}
+
+#[test]
+fn a_getter_that_gives_up_costs_no_other_its_place_if_there_is_nothing_to_hand_on() {
+    run_virtual(async {
+        let (queue, log) = (Rc::new(Queue::unbounded()), Log::new());
+        // The item that the first was called for is gone.
+        let [first, _second, _third] = getters(&queue, &log);
+        turns(2).await;
+        queue.put_nowait(1).unwrap();
+        first.cancel();
+        assert_eq!(queue.get_nowait(), Ok(1));
+        turns(3).await;
+        assert!(first.is_cancelled());
+        queue.put_nowait(2).unwrap();
+        queue.put_nowait(3).unwrap();
+        turns(3).await;
+        log.expect(&[(0, "1 got 2"), (0, "2 got 3")]);
+    });
+    run_virtual(async {
+        let (queue, log) = (Rc::new(Queue::unbounded()), Log::new());
+        // The item is there for the first. The second was not called for it.
+        let [_first, second, _third, _fourth] = getters(&queue, &log);
+        turns(2).await;
+        second.cancel();
+        let late = queue.clone();
+        let puts = create_task(async move { late.put(1).await.unwrap() });
+        turns(3).await;
+        assert!(second.is_cancelled() && puts.is_done());
+        queue.put_nowait(2).unwrap();
+        queue.put_nowait(3).unwrap();
+        turns(3).await;
+        log.expect(&[(0, "0 got 1"), (0, "2 got 2"), (0, "3 got 3")]);
+    });
+}
+
+#[test]
+fn a_task_that_gives_up_a_join_lets_no_other_go_before_the_work_is_done() {
+    run_virtual(async {
+        let queue = Rc::new(Queue::bounded(1));
+        let join = || {
+            let queue = queue.clone();
+            create_task(async move { queue.join().await })
+        };
+        queue.put_nowait(1).unwrap();
+        let first = join();
+        turns(2).await;
+        queue.get_nowait().unwrap();
+        queue.task_done().unwrap(); // the first is called
+        queue.put_nowait(2).unwrap();
+        let second = join();
+        first.cancel();
+        turns(3).await;
+        assert!(first.is_done() && !second.is_done());
+        queue.get_nowait().unwrap();
+        turns(3).await;
+        assert!(!second.is_done(), "the work goes on");
+        queue.task_done().unwrap();
+        second.await.unwrap();
     });
 }
 
@@ -101,6 +197,12 @@ fn releasing_what_is_not_held_is_an_error() {
         drop(guard); // has nothing left to release
         assert_eq!(lock.release(), Err(NotLocked));
         assert!(NotLocked.to_string().contains("acquire it first"));
+
+        let late = lock.acquire().await;
+        assert_eq!(lock.release(), Ok(()));
+        let _other = lock.acquire().await;
+        drop(late);
+        assert!(lock.is_locked(), "a guard releases its own acquisition only");
 
         let bounded = BoundedSemaphore::new(2);
         assert_eq!(bounded.release(), Err(ReleasedTooOften));

@@ -419,6 +419,30 @@ fn a_store_that_panics_leaves_no_task_waiting_for_what_is_there() {
 }
 
 #[test]
+fn a_store_that_loses_an_item_costs_no_getter_its_place() {
+    run_virtual(async {
+        let queue = Rc::new(QueueOf::<Touchy>::unbounded());
+        let got = Rc::new(RefCell::new(vec![]));
+        let get = |name| {
+            let (queue, got) = (queue.clone(), got.clone());
+            create_task(async move {
+                let item = queue.get().await.unwrap();
+                got.borrow_mut().push((name, item));
+            })
+        };
+        let _getters = [get("first"), get("second")];
+        turns(2).await;
+        Touchy::on("before keep", || panic!("touched"));
+        assert_eq!(panic_of(|| queue.put_nowait(1)), "touched");
+        turns(3).await;
+        queue.put_nowait(2).unwrap();
+        queue.put_nowait(3).unwrap();
+        turns(3).await;
+        assert_eq!(got.take(), [("first", 2), ("second", 3)]);
+    });
+}
+
+#[test]
 fn a_store_that_comes_back_to_its_queue_is_told_the_truth_or_what_to_do_instead() {
     run_virtual(async {
         for method in ["before keep", "after keep", "count"] {
@@ -469,6 +493,17 @@ fn a_shutdown_drops_every_item_though_their_destructors_panic() {
 }
 
 #[test]
+fn a_shutdown_in_the_middle_of_a_panic_adds_none_to_it() {
+    let queue = Queue::unbounded();
+    queue.put_nowait(HookOnDrop(Box::new(|| panic!("an item")))).ok().unwrap();
+    let message = panic_of(|| {
+        let _shuts_down = HookOnDrop(Box::new(move || queue.shutdown(true)));
+        panic!("the first");
+    });
+    assert_eq!(message, "the first");
+}
+
+#[test]
 fn a_shutdown_wakes_putters_though_the_destructor_of_an_item_panics() {
     run_virtual(async {
         let queue = Rc::new(Queue::bounded(1));
@@ -516,6 +551,12 @@ struct CountingWaker {
     panics: bool,
 }
 
+impl CountingWaker {
+    fn new(panics: bool) -> CountingWaker {
+        CountingWaker { woken: AtomicUsize::new(0), panics }
+    }
+}
+
 impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
         self.woken.fetch_add(1, atomic::Ordering::Relaxed);
@@ -531,7 +572,7 @@ struct ByHand<'a, T> {
 
 impl<'a, T> ByHand<'a, T> {
     fn new(panics: bool, future: impl Future<Output = T> + 'a) -> ByHand<'a, T> {
-        let waker = Arc::new(CountingWaker { woken: AtomicUsize::new(0), panics });
+        let waker = Arc::new(CountingWaker::new(panics));
         let mut by_hand = ByHand { future: Box::pin(future), waker };
         assert!(by_hand.poll().is_pending(), "it has to wait");
         by_hand
@@ -545,6 +586,20 @@ impl<'a, T> ByHand<'a, T> {
     fn is_woken(&self) -> bool {
         self.waker.woken.load(atomic::Ordering::Relaxed) > 0
     }
+}
+
+#[test]
+fn a_waiter_that_is_polled_with_another_waker_waits_on_and_that_one_is_woken() {
+    let semaphore = Semaphore::new(0);
+    let mut waits = ByHand::new(false, semaphore.acquire());
+    let before = std::mem::replace(&mut waits.waker, Arc::new(CountingWaker::new(false)));
+    for _ in 0..2 {
+        assert!(waits.poll().is_pending());
+    }
+    assert_eq!(semaphore.waiting(), 1);
+    semaphore.release();
+    assert!(waits.is_woken() && before.woken.load(atomic::Ordering::Relaxed) == 0);
+    assert!(waits.poll().is_ready());
 }
 
 #[test]

@@ -677,6 +677,7 @@ fn an_observer_is_told_what_next_waits_for_and_changes_nothing() {
         let events = events.borrow();
         let told = |text: &str| events.iter().filter(|event| event.contains(text)).count();
         assert!(told("waits for the first of") > 0, "{events:#?}");
-        assert_eq!(told("waits for the tasks of a set") > 0, count == 100);
+        let at_once = if count == 100 { 36 } else { 0 }; // while more than 64 run
+        assert_eq!(told("waits for the tasks of a set"), at_once);
     }
 }

@@ -4,14 +4,16 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
+use futures::FutureExt;
 use loopwheel::{
     Budget, Clock, Deadline, EventLoop, Instant, TaskError, TimedOut, call_later, catch_cancel,
-    create_task, current_task, finally, now, run_virtual, shield, sleep, timeout, timeout_at,
+    create_task, current_task, dump, finally, now, run_virtual, shield, sleep, timeout, timeout_at,
     try_create_task, wait_for, yield_now,
 };
 
@@ -331,6 +333,19 @@ fn a_yield_after_a_limit_still_lets_all_other_tasks_go_first() {
         let task = create_task(async {});
         yield_now().await;
         assert!(task.is_done());
+    });
+}
+
+#[test]
+fn a_limit_whose_body_panics_at_once_is_over() {
+    run_virtual(async {
+        let panics = wait_for(async { panic!("at once") }, ms(50));
+        let caught: Result<Result<(), _>, _> = AssertUnwindSafe(panics).catch_unwind().await;
+        assert!(caught.is_err());
+        sleep(ms(5)).await; // it is not that limit's
+        assert_eq!(dump().timers, 0);
+        assert_eq!(wait_for(wait_for(sleep(ms(9)), ms(2)), ms(4)).await, Ok(Err(TimedOut)));
+        assert_eq!(now().as_nanos(), 7_000_000);
     });
 }
 

@@ -462,6 +462,24 @@ fn a_note_is_told_and_is_not_even_formatted_without_an_observer() {
 }
 
 #[test]
+fn on_a_real_clock_an_event_has_its_own_time_and_a_sleep_of_the_thread_its_length() {
+    let recorder = Recorder::new();
+    EventLoop::builder().trace(recorder.clone()).build().run(async {
+        trace::note("before");
+        thread::sleep(ms(2));
+        trace::note("after");
+        sleep(ms(2)).await;
+    });
+    let events = recorder.events();
+    let notes = events.iter().filter(|event| matches!(event.what, What::Note { .. }));
+    let [before, after] = notes.map(|event| event.at).collect::<Vec<_>>()[..] else {
+        panic!("two notes")
+    };
+    assert!(after - before >= ms(2), "{before:?}, {after:?}");
+    find(&events, |what| matches!(what, What::Parked { .. }));
+}
+
+#[test]
 fn an_observer_that_counts_costs_no_allocation_an_event() {
     let (mut event_loop, _) = watched_loop();
     let seen = Rc::new(Cell::new(0_u64));
@@ -530,6 +548,8 @@ fn a_second_run_of_the_same_loop_tells_nothing_of_the_numbers_of_the_first() {
             _ => None,
         })
         .collect();
+    let is_fired = |event: &&Event<'_>| matches!(event.what, What::TimerFired { .. });
+    assert_eq!(events.iter().filter(is_fired).count(), set.len());
     for event in &events {
         if let What::TimerFired { timer, .. } | What::TimerRemoved { timer } = event.what {
             assert!(set.contains(&timer), "{event}");
@@ -602,6 +622,21 @@ fn what_is_told_of_tasks_as_they_complete_grows_with_the_tasks_and_not_with_thei
         events.iter().map(listed).sum::<usize>()
     };
     assert!(told(2_000) < 10 * told(250));
+}
+
+#[test]
+fn as_tasks_complete_an_observer_is_told_of_each_at_first_and_when_few_are_left() {
+    let events = traced(async {
+        let tasks: Vec<_> = (1..=70).map(|n| create_task(sleep(ms(n)))).collect();
+        let mut completed = as_completed(tasks);
+        while completed.next().await.is_some() {}
+    });
+    let listed = events.iter().filter_map(|event| match &event.what {
+        What::Waits { on: Wait::Tasks { tasks, .. } } => Some(tasks.len()),
+        _ => None,
+    });
+    let few = (1..=64).rev();
+    assert!(listed.eq([70].into_iter().chain(few)));
 }
 
 #[test]

@@ -2,16 +2,15 @@
 
 use std::rc::Rc;
 
-use loopwheel::sync::Lock;
-use loopwheel::trace::{Event, What};
+use loopwheel::sync::{Event, Lock};
+use loopwheel::trace::{Event as Told, What};
 use loopwheel::{EventLoop, Recorder, VirtualClock, create_task, set_trace, yield_now};
 
 /// The objects that this run tells of, in words, and how often it tells of a lock being taken or released.
 fn objects_in(recorder: &Recorder) -> (Vec<String>, usize) {
     let events = recorder.events();
     let objects = events.iter().filter(|event| matches!(event.what, What::Object { .. }));
-    let taken =
-        |event: &&Event<'_>| matches!(event.what, What::Held { .. } | What::Released { .. });
+    let taken = |event: &&Told<'_>| matches!(event.what, What::Held { .. } | What::Released { .. });
     (objects.map(|event| event.what.to_string()).collect(), events.iter().filter(taken).count())
 }
 
@@ -67,4 +66,25 @@ fn an_object_that_was_used_before_the_tracing_is_told_of_from_its_first_waiter_o
         });
         assert_eq!(objects_in(&recorder).1, 3); // released, and then held and released
     }
+}
+
+#[test]
+fn an_event_is_told_of_when_it_changes_and_only_then() {
+    let recorder = Recorder::new();
+    let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(recorder.clone());
+    event_loop.build().run(async {
+        let event = Event::new();
+        event.clear(); // it is not set
+        event.set();
+        event.set();
+        event.clear();
+        event.clear();
+    });
+    let events = recorder.events();
+    let changes = events.iter().filter_map(|event| match event.what {
+        What::Set { .. } => Some("set"),
+        What::Cleared { .. } => Some("cleared"),
+        _ => None,
+    });
+    assert_eq!(changes.collect::<Vec<_>>(), ["set", "cleared"]);
 }

@@ -251,3 +251,21 @@ fn as_completed_keeps_nothing_of_what_it_has_given_back() {
         drop(completed);
     });
 }
+
+#[test]
+fn it_says_how_many_are_left_and_takes_a_turn_for_the_first_though_that_has_ended() {
+    run_virtual(async {
+        let tasks = sleepers([0, 0, 5]);
+        sleep(ms(1)).await;
+        let mut completed = as_completed(tasks);
+        assert_eq!(completed.left(), 3);
+        let other = create_task(async {});
+        completed.next().await.unwrap();
+        assert!(other.is_done(), "as in asyncio");
+        let other = create_task(async {});
+        completed.next().await.unwrap();
+        assert_eq!((completed.left(), other.is_done()), (1, false));
+        completed.next().await.unwrap();
+        assert_eq!((completed.left(), completed.next().await.is_none()), (0, true));
+    });
+}

@@ -733,3 +733,29 @@ fn wakers_of_many_tasks_whose_slots_were_given_back_stay_stale_when_the_slots_ar
         }
     });
 }
+
+#[test]
+fn a_waker_whose_destructor_panics_is_reported_and_harms_nobody() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let (mut event_loop, reports) = common::watched_loop();
+    event_loop.run(async {
+        let lock = loopwheel::sync::Lock::new();
+        let _guard = lock.acquire().await;
+        let mut waits = Box::pin(lock.acquire());
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        drop(waits);
+        assert_eq!(lock.waiting(), 0);
+    });
+    let reports = reports.borrow();
+    assert!(matches!(&reports[..], [one] if one.contains("dropped")), "{reports:?}");
+}
