@@ -6,10 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
-use common::ms;
+use common::{Watchdog, ms};
 use futures::{join, poll};
 use loopwheel::{
-    SharedTask, Task, TaskRef, catch_cancel, create_task, gather, run_virtual, sleep, yield_now,
+    Instant, SharedTask, Task, TaskRef, catch_cancel, create_task, gather, now, run_virtual, sleep,
+    yield_now,
 };
 
 /// The time after which the tests do not wait for anything.
@@ -111,5 +112,88 @@ fn a_cancel_goes_once_round_a_circle_of_tasks_that_await_several_things() {
         assert_eq!(requests(&refs), [1, 1]);
         sleep(ms(50)).await;
         assert!(refs.iter().all(TaskRef::is_done) && was_whole.get());
+    });
+}
+
+#[test]
+fn a_child_that_has_ended_takes_no_cancel() {
+    run_virtual(async {
+        let child = create_task(sleep(ms(5)));
+        let child_ref = child.to_ref();
+        let task = create_task(async { join!(child, sleep(ms(LONG))) });
+        let task_ref = task.to_ref();
+        yield_now().await;
+        // It runs after the child has ended, and before the task hears of it.
+        create_task(async move {
+            sleep(ms(5) - (now() - Instant::START)).await;
+            task_ref.cancel();
+        });
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!((now() - Instant::START, child_ref.cancelling()), (ms(5), 0));
+    });
+}
+
+#[test]
+fn a_cancel_goes_once_round_a_circle_of_three() {
+    let _watchdog = Watchdog::new("a circle of three");
+    run_virtual(async {
+        let place: Rc<RefCell<Option<SharedTask<()>>>> = Rc::default();
+        let of_first = place.clone();
+        let third = create_task(async move {
+            yield_now().await;
+            let first = of_first.take().unwrap();
+            _ = join!(first, sleep(ms(LONG)));
+        });
+        let third_ref = third.to_ref();
+        let second = create_task(async move {
+            _ = join!(third, sleep(ms(LONG)));
+        });
+        let second_ref = second.to_ref();
+        let first = create_task(async move {
+            _ = join!(second, sleep(ms(LONG)), async {
+                catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                sleep(ms(10)).await;
+            });
+        });
+        let refs = [first.to_ref(), second_ref, third_ref];
+        *place.borrow_mut() = Some(first.shared());
+        sleep(ms(1)).await;
+        refs[0].cancel();
+        sleep(ms(5)).await;
+        assert_eq!(refs.each_ref().map(|it| it.cancelling()), [1, 1, 1]);
+        sleep(ms(50)).await;
+        assert!(refs.iter().all(TaskRef::is_done));
+    });
+}
+
+#[test]
+fn a_cancel_reaches_a_circle_that_it_is_not_in() {
+    let _watchdog = Watchdog::new("a circle");
+    run_virtual(async {
+        let place: Rc<RefCell<Option<SharedTask<()>>>> = Rc::default();
+        let of_first = place.clone();
+        let second = create_task(async move {
+            yield_now().await;
+            let first = of_first.take().unwrap();
+            _ = join!(first, sleep(ms(LONG)));
+        });
+        let second_ref = second.to_ref();
+        let first = create_task(async move {
+            _ = join!(second, sleep(ms(LONG)), async {
+                catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                sleep(ms(10)).await;
+            });
+        })
+        .shared();
+        let refs = [first.to_ref(), second_ref];
+        *place.borrow_mut() = Some(first.clone());
+        let outside = create_task(async move { _ = join!(first, sleep(ms(LONG))) });
+        sleep(ms(1)).await;
+        refs[0].cancel();
+        sleep(ms(1)).await;
+        outside.cancel();
+        sleep(ms(50)).await;
+        assert!(refs.iter().all(TaskRef::is_done) && outside.is_done());
+        assert_eq!(refs.map(|it| it.cancelling()), [2, 1]);
     });
 }
