@@ -125,7 +125,7 @@ fn a_child_that_has_ended_takes_no_cancel() {
         yield_now().await;
         // It runs after the child has ended, and before the task hears of it.
         create_task(async move {
-            sleep(ms(5) - (now() - Instant::START)).await;
+            sleep(ms(5)).await;
             task_ref.cancel();
         });
         assert!(task.await.unwrap_err().is_cancelled());
@@ -160,7 +160,7 @@ fn a_cancel_goes_once_round_a_circle_of_three() {
         sleep(ms(1)).await;
         refs[0].cancel();
         sleep(ms(5)).await;
-        assert_eq!(refs.each_ref().map(|it| it.cancelling()), [1, 1, 1]);
+        assert_eq!(requests(&refs), [1, 1, 1]);
         sleep(ms(50)).await;
         assert!(refs.iter().all(TaskRef::is_done));
     });

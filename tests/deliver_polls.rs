@@ -142,7 +142,7 @@ impl World {
             "alien" => Box::pin(finally(sleep(ms(LONG)), async move || {
                 let (sender, receiver) = oneshot::channel::<()>();
                 call_later(ms(3), move || drop(sender));
-                drop(receiver.await);
+                _ = receiver.await;
                 branch.has_cleaned_up();
             })),
             "twofold" => Box::pin(async move {
@@ -177,7 +177,7 @@ impl World {
                     sleep(ms(10)).await;
                     branch.has_cleaned_up();
                 };
-                drop(protect(inside, ms(LONG)).await);
+                _ = protect(inside, ms(LONG)).await;
             }),
             // A group, of which a child fails when it is cancelled. The cancel goes on behind the error.
             "fails" => Box::pin(async move {
@@ -248,10 +248,10 @@ async fn awaits_one(around: &str, one: Boxed) {
         }
         "swallow" => drop(catch_cancel(one).await),
         "finally" => finally(one, async || sleep(ms(2)).await).await,
-        "limit" => drop(wait_for(one, ms(2 * LONG)).await),
+        "limit" => _ = wait_for(one, ms(2 * LONG)).await,
         // A millisecond after the cancel.
-        "limit_up" => drop(wait_for(one, ms(6)).await),
-        "protect" => drop(protect(one, ms(10)).await),
+        "limit_up" => _ = wait_for(one, ms(6)).await,
+        "protect" => _ = protect(one, ms(10)).await,
         "task" => drop(create_task(one).await),
         "group" => {
             let body = async |_: &TaskGroup<&str>| {
@@ -269,11 +269,11 @@ async fn cancelled(how: &str, world: &World, all: Boxed) {
     let after = if how == "limit_0" { Duration::ZERO } else { ms(5) };
     world.cancelled_at.set(now() + after);
     match how {
-        "limit" | "limit_0" => drop(wait_for(all, after).await),
+        "limit" | "limit_0" => _ = wait_for(all, after).await,
         "limit_around_a_catch" => {
-            drop(wait_for(async { drop(catch_cancel(all).await) }, after).await);
+            _ = wait_for(async { drop(catch_cancel(all).await) }, after).await;
         }
-        "two_limits" => drop(timeout(after, async |_| wait_for(all, after).await).await),
+        "two_limits" => _ = timeout(after, async |_| wait_for(all, after).await).await,
         "group" => {
             let scope = TaskGroup::scope(async |group| {
                 drop(group.create_task(async move {
@@ -331,7 +331,8 @@ fn measured(program: &str) -> String {
 }
 
 fn millis(time: Duration) -> String {
-    (time.as_micros() as f64 / 1_000.0).to_string()
+    let micros = u32::try_from(time.as_micros()).expect("an hour at most");
+    (f64::from(micros) / 1_000.0).to_string()
 }
 
 #[test]

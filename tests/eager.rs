@@ -668,7 +668,7 @@ fn a_cancel_that_goes_on_in_one_branch_is_not_that_of_a_task_begun_in_another() 
                 assert_eq!(child.await, Ok(Ok(())));
                 of_task.add("slept");
             };
-            futures::join!(cancelled.reraise(), other)
+            futures::join!(async { cancelled.reraise().await }, other);
         });
         yield_now().await;
         task.cancel();
