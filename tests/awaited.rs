@@ -8,11 +8,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use common::{ms, turns};
+use common::{Watchdog, ms, turns};
 use futures::{join, poll};
 use loopwheel::{
-    SharedTask, Task, TaskRef, catch_cancel, create_task, finally, gather, run_virtual, sleep,
-    yield_now,
+    Instant, SharedTask, Task, TaskRef, catch_cancel, create_task, finally, gather, now,
+    run_virtual, sleep, yield_now,
 };
 
 /// The time after which the tests do not wait for anything.
@@ -152,5 +152,86 @@ fn those_who_await_a_task_go_on_in_the_order_in_which_they_came_though_one_is_po
             }
             assert_eq!(log.take(), ["first", "second", "third"]);
         }
+    });
+}
+
+#[test]
+fn a_child_that_has_ended_takes_no_cancel() {
+    run_virtual(async {
+        let child = create_task(sleep(ms(5)));
+        let child_ref = child.to_ref();
+        let task = create_task(async { join!(child, sleep(ms(LONG))) });
+        let task_ref = task.to_ref();
+        yield_now().await;
+        // It runs after the child has ended, and before the task hears of it.
+        create_task(async move {
+            sleep(ms(5)).await;
+            task_ref.cancel();
+        });
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!((now() - Instant::START, child_ref.cancelling()), (ms(5), 0));
+    });
+}
+
+#[test]
+fn a_cancel_goes_once_round_a_circle_of_three() {
+    let _watchdog = Watchdog::new("a circle of three");
+    run_virtual(async {
+        let place: Rc<RefCell<Option<SharedTask<()>>>> = Rc::default();
+        let of_first = place.clone();
+        let third = create_task(async move {
+            yield_now().await;
+            let first = of_first.take().unwrap();
+            _ = join!(first, sleep(ms(LONG)));
+        });
+        let third_ref = third.to_ref();
+        let second = create_task(async move {
+            _ = join!(third, sleep(ms(LONG)));
+        });
+        let second_ref = second.to_ref();
+        let first = create_task(async move {
+            _ = join!(second, sleep(ms(LONG)), async {
+                catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                sleep(ms(10)).await;
+            });
+        });
+        let refs = [first.to_ref(), second_ref, third_ref];
+        *place.borrow_mut() = Some(first.shared());
+        sleep(ms(1)).await;
+        refs[0].cancel();
+        sleep(ms(5)).await;
+        assert_eq!(requests(&refs), [1, 1, 1]);
+        sleep(ms(50)).await;
+        assert!(refs.iter().all(TaskRef::is_done));
+    });
+}
+
+/// The clean-up of a task awaits two that await each other. Who looks where the cancel of the task goes, looks round that circle once.
+#[test]
+fn a_cancel_of_a_task_whose_clean_up_awaits_a_circle_looks_once_round_it() {
+    let _watchdog = Watchdog::new("a circle in a clean-up");
+    run_virtual(async {
+        let place: Rc<RefCell<Option<SharedTask<()>>>> = Rc::default();
+        let of_circle = place.clone();
+        let other = create_task(async move {
+            yield_now().await;
+            let one = of_circle.take().unwrap();
+            _ = join!(one, sleep(ms(LONG)));
+        });
+        let one = create_task(async move { _ = join!(other, sleep(ms(LONG))) }).shared();
+        *place.borrow_mut() = Some(one.clone());
+        let cleans_up = async move {
+            catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+            one.await.unwrap();
+        };
+        let first = create_task(async { _ = join!(sleep(ms(LONG)), cleans_up) }).shared();
+        let awaiter = first.clone();
+        let outside = create_task(async move { _ = join!(awaiter, sleep(ms(LONG))) });
+        sleep(ms(1)).await;
+        first.cancel();
+        sleep(ms(1)).await;
+        outside.cancel();
+        sleep(ms(1)).await;
+        assert_eq!(requests(&[first.to_ref(), outside.to_ref()]), [2, 1]);
     });
 }

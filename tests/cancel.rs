@@ -4,7 +4,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use std::task::Poll;
 use common::{Log, OnDrop, ms, watched_loop};
 use futures::future::{Either, select};
 use loopwheel::{
-    Task, TaskError, TaskRef, catch_cancel, create_task, current_task, finally, gather,
-    run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
+    Instant, Task, TaskError, TaskRef, catch_cancel, create_task, current_task, finally, gather,
+    now, run_virtual, shield, sleep, try_create_task, wait_for, yield_now,
 };
 
 #[test]
@@ -661,5 +661,77 @@ fn a_cancel_by_a_destructor_as_a_poll_begins_is_the_tasks_own() {
         assert!(task.await.is_err_and(|error| error.is_cancelled()));
         drops_the_handle.await.unwrap();
         assert!(!other.borrow().is_cancelled() && other.borrow().cancelling() == 0);
+    });
+}
+
+#[test]
+fn a_cancel_that_a_branch_lets_go_on_is_gone_with_the_branch_that_loses() {
+    run_virtual(async {
+        let task = create_task(async {
+            let cancelled = catch_cancel(sleep(ms(1_000))).await.unwrap_err();
+            sleep(ms(1)).await;
+            match select(pin!(cancelled.reraise()), ready(7)).await {
+                Either::Left(_) => 0,
+                Either::Right((value, _)) => value,
+            }
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(7));
+    });
+}
+
+#[test]
+fn a_cancel_of_oneself_cannot_be_taken_back_once_the_task_waits() {
+    run_virtual(async {
+        let task = create_task(async {
+            current_task().cancel();
+            sleep(ms(10)).await;
+        });
+        let of_helper = task.to_ref();
+        let helper = create_task(async move { of_helper.uncancel() });
+        assert_eq!(helper.await, Ok(0));
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(now(), Instant::START);
+    });
+}
+
+#[test]
+fn a_cancel_of_oneself_after_one_that_was_caught_ends_the_task_cancelled() {
+    run_virtual(async {
+        for several in [false, true] {
+            let task = create_task(async move {
+                if several {
+                    let both = async { futures::join!(sleep(ms(1_000)), sleep(ms(1_000))) };
+                    assert!(catch_cancel(both).await.is_err());
+                } else {
+                    assert!(catch_cancel(sleep(ms(1_000))).await.is_err());
+                }
+                current_task().cancel();
+            });
+            sleep(ms(1)).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+    });
+}
+
+#[test]
+fn a_value_that_comes_in_spite_of_a_cancel_is_none_if_several_were_awaited() {
+    run_virtual(async {
+        let flag = Rc::new(Cell::new(false));
+        let is_set = flag.clone();
+        let task = create_task(async move {
+            let ready = poll_fn(|_| if is_set.get() { Poll::Ready(()) } else { Poll::Pending });
+            let two = pin!(async { futures::join!(sleep(ms(1_000)), sleep(ms(1_000))) });
+            match select(two, ready).await {
+                Either::Left(_) => 1,
+                Either::Right(_) => 2,
+            }
+        });
+        sleep(ms(1)).await;
+        flag.set(true);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
     });
 }

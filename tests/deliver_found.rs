@@ -4,9 +4,10 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use common::{Log, Watchdog, ms};
 use futures::future::{Either, join, select};
@@ -502,5 +503,77 @@ fn tasks_without_any_time_in_a_join_are_each_left_alone_by_a_cancel_of_the_wait(
         assert!(after_start(5), "it waits no more");
         sleep(ms(50)).await;
         assert_eq!(cleaned.get(), 2);
+    });
+}
+
+#[test]
+fn what_begins_to_wait_beside_the_one_thing_that_is_interrupted_is_awaited() {
+    run_virtual(async {
+        let log = Log::new();
+        let (of_task, flag) = (log.clone(), Rc::new(Cell::new(false)));
+        let is_set = flag.clone();
+        let task = create_task(async move {
+            let other = async {
+                // Foreign code that keeps no waker.
+                poll_fn(|_| if is_set.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+                sleep(ms(10)).await;
+                of_task.add("slept");
+            };
+            futures::join!(sleep(ms(LONG)), other)
+        });
+        sleep(ms(1)).await;
+        flag.set(true);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(11, "slept")]);
+    });
+}
+
+#[test]
+fn a_task_that_is_first_awaited_in_the_poll_that_delivers_takes_the_cancel() {
+    run_virtual(async {
+        let (flag, goes_on) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let (is_set, of_task) = (flag.clone(), goes_on.clone());
+        let child = create_task(finally(sleep(ms(LONG)), async || sleep(ms(3)).await));
+        let child_ref = child.to_ref();
+        let task = create_task(async move {
+            poll_fn(|_| if is_set.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+            drop(child.await);
+            of_task.set(true);
+        });
+        sleep(ms(1)).await;
+        flag.set(true);
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(
+            (child_ref.cancelling(), goes_on.get(), now()),
+            (1, false, Instant::START + ms(4))
+        );
+    });
+}
+
+#[test]
+fn what_lost_in_the_delivery_of_a_cancel_takes_no_later_one_beside_it() {
+    run_virtual(async {
+        let log = Log::new();
+        let of_task = log.clone();
+        let task = create_task(async move {
+            let slow = Box::pin(async {
+                sleep(ms(10)).await;
+                of_task.add("slept");
+            });
+            let caught = Box::pin(catch_cancel(sleep(ms(LONG))));
+            match select(caught, slow).await {
+                Either::Left((caught, slow)) => {
+                    yield_now().await;
+                    futures::join!(async { caught.unwrap_err().reraise().await }, slow);
+                }
+                Either::Right(_) => unreachable!("it is cancelled"),
+            }
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log.expect(&[(10, "slept")]);
     });
 }

@@ -7,15 +7,17 @@ mod common;
 
 use std::cell::OnceCell;
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Mutex;
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{Log, Watchdog, ms};
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, FutureExt, join_all, select};
 use loopwheel::sync::Condition;
 use loopwheel::{
     ExceptionGroup, Instant, Task, TaskError, TaskGroup, TaskRef, TimedOut, call_later,
@@ -426,4 +428,54 @@ fn the_clean_up_after_a_late_body_that_panics_is_not_cancelled() {
         }
     });
     log.expect(&[(10, "received"), (10, "ended"), (15, "slept"), (15, "ended")]);
+}
+
+fn group_that_fails_late() -> impl Future<Output = Result<(), ExceptionGroup<&'static str>>> {
+    TaskGroup::scope(async |group| {
+        drop(group.create_task(async {
+            drop(catch_cancel(sleep(ms(LONG))).await);
+            sleep(ms(3)).await;
+            Err::<(), _>("it fails")
+        }));
+        sleep(ms(LONG)).await;
+        Ok::<_, &str>(())
+    })
+}
+
+#[test]
+fn errors_of_a_group_do_not_hide_the_cancel_of_a_task_that_returns() {
+    run_virtual(async {
+        let task = create_task(async {
+            match select(pin!(group_that_fails_late()), pin!(sleep(ms(LONG)))).await {
+                Either::Left((ended, _)) => assert!(ended.is_err()),
+                Either::Right(_) => unreachable!("it is interrupted"),
+            }
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(now(), Instant::START + ms(4));
+    });
+}
+
+#[test]
+fn a_panic_that_comes_through_a_limit_that_is_up_leaves_the_task_awake() {
+    run_virtual(async {
+        let task = create_task(async {
+            let mut polls = 0;
+            let panics = poll_fn(|_| {
+                polls += 1;
+                // By then the limit looks whether anything in it is alive.
+                assert!(polls < 4, "it is polled once more");
+                Poll::<()>::Pending
+            });
+            let cleans_up = finally(sleep(ms(LONG)), async || sleep(ms(3)).await);
+            let held = async { futures::join!(sleep(ms(LONG)), cleans_up, panics) };
+            let limited = AssertUnwindSafe(wait_for(held, ms(5))).catch_unwind().await;
+            assert!(limited.is_err());
+            sleep(ms(3)).await;
+            now()
+        });
+        assert_eq!(task.await, Ok(Instant::START + ms(8)));
+    });
 }

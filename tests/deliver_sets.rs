@@ -214,3 +214,31 @@ impl Between {
         }
     }
 }
+
+/// The cancel was caught before the set was made, and goes on in one of its futures. That is the set's end, but not before that of the
+/// other.
+#[test]
+fn a_cancel_that_goes_on_in_a_set_waits_for_what_is_beside_it() {
+    for set in [Set::Unordered, Set::Ordered, Set::JoinAll] {
+        run_virtual(async {
+            let cleaned = Rc::new(Cell::new(0));
+            let other = cleaned.clone();
+            let task = create_task(async move {
+                let cancelled = catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+                let goes_on = async {
+                    sleep(ms(1)).await;
+                    cancelled.reraise().await;
+                };
+                let slow = async move {
+                    sleep(ms(10)).await;
+                    other.set(1);
+                };
+                all_of(set, vec![Box::pin(goes_on), Box::pin(slow)]).await;
+            });
+            sleep(ms(5)).await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!((cleaned.get(), now() - Instant::START), (1, ms(15)), "{set:?}");
+        });
+    }
+}

@@ -12,9 +12,9 @@ use loopwheel::sync::{Event, Queue};
 use loopwheel::trace::{Event as Told, Id, What};
 use loopwheel::{
     EventLoop, EventLoopBuilder, Failure, Task, TaskBuilder, TaskError, TaskGroup,
-    TaskGroupBuilder, TaskLocal, TaskRef, TaskSet, VirtualClock, all_tasks, call_soon,
-    catch_cancel, create_task, current_task, gather, now, race, run_virtual, sleep, timeout,
-    try_create_task, try_current_task, wait_for, yield_now,
+    TaskGroupBuilder, TaskLocal, TaskRef, TaskSet, TimedOut, VirtualClock, all_tasks, call_later,
+    call_soon, catch_cancel, create_task, current_task, gather, now, protect, race, run_virtual,
+    sleep, timeout, try_create_task, try_current_task, wait_for, yield_now,
 };
 
 fn eager() -> TaskBuilder {
@@ -627,5 +627,76 @@ fn it_runs_before_what_waits_already() {
         task.await.unwrap();
         assert_eq!(queue.get_nowait(), Ok("the eager one"));
         assert_eq!(queue.get_nowait(), Ok("the one before"));
+    });
+}
+
+#[test]
+fn in_a_poll_that_only_asks_what_is_awaited_no_task_begins() {
+    run_virtual(async {
+        let begun: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let of_task = begun.clone();
+        let task = create_task(async move {
+            let spawns = poll_fn(|_| {
+                let has_begun = Rc::new(Cell::new(false));
+                let of_child = has_begun.clone();
+                drop(eager().create_task(async move { of_child.set(true) }));
+                of_task.borrow_mut().push(has_begun.get());
+                Poll::<()>::Pending
+            });
+            futures::join!(sleep(ms(1_000)), sleep(ms(1_000)), spawns)
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        // In the second one, each await notes the cancel; in the third it is interrupted.
+        assert_eq!(*begun.borrow(), [true, false, true]);
+    });
+}
+
+#[test]
+fn a_cancel_that_goes_on_in_one_branch_is_not_that_of_a_task_begun_in_another() {
+    run_virtual(async {
+        let log = Log::new();
+        let of_task = log.clone();
+        let task = create_task(async move {
+            let cancelled = catch_cancel(sleep(ms(1_000))).await.unwrap_err();
+            sleep(ms(1)).await;
+            let other = async {
+                let (sender, receiver) = futures::channel::oneshot::channel();
+                call_later(ms(3), move || sender.send(()).unwrap());
+                let child = eager().create_task(receiver);
+                assert_eq!(child.await, Ok(Ok(())));
+                of_task.add("slept");
+            };
+            futures::join!(async { cancelled.reraise().await }, other);
+        });
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.is_err());
+        log.expect(&[(4, "slept")]);
+    });
+}
+
+#[test]
+fn a_protection_holds_no_cancel_back_from_a_task_begun_in_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            let begins = async {
+                let child = eager().create_task(async {
+                    current_task().cancel();
+                    let limited = wait_for(
+                        async {
+                            drop(catch_cancel(sleep(ms(1_000))).await);
+                            sleep(ms(1_000)).await;
+                        },
+                        ms(10),
+                    );
+                    limited.await
+                });
+                child.await
+            };
+            protect(begins, ms(1_000)).await
+        });
+        assert_eq!(task.await.unwrap().unwrap(), Ok(Err(TimedOut)));
     });
 }

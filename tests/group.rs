@@ -1393,3 +1393,19 @@ fn a_group_that_isolates_failures_still_ends_with_its_body_with_a_cancel_and_wit
     let reports = reports.borrow();
     assert!(matches!(&reports[..], [only] if only.contains("it dropped its scope")), "{reports:?}");
 }
+
+#[test]
+fn a_body_that_cancels_its_own_group_cancels_the_task_that_it_awaits_at_once() {
+    run_virtual(async {
+        let awaited = create_task(sleep(ms(1_000)));
+        let awaited_ref = awaited.to_ref();
+        let requests = create_task(async move { awaited_ref.cancelling() });
+        let ended = TaskGroup::scope(async |group| {
+            group.cancel();
+            drop(awaited.await);
+            Ok::<_, &str>(())
+        });
+        drop(ended.await);
+        assert_eq!(requests.await, Ok(1));
+    });
+}

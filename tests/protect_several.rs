@@ -15,8 +15,8 @@ use futures::future::{Either, FutureExt, join_all, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::sync::{Event, Lock, Queue, Semaphore};
 use loopwheel::{
-    TimedOut, catch_cancel, create_task, current_task, finally, gather, protect, run_virtual,
-    sleep, wait_for,
+    Instant, TimedOut, catch_cancel, create_task, current_task, finally, gather, now, protect,
+    run_virtual, sleep, wait_for,
 };
 use protected::{LONG, at};
 
@@ -357,4 +357,22 @@ fn dropped_hard_in_every_state_it_leaves_nothing_behind() {
             });
         }
     }
+}
+
+#[test]
+fn a_cancel_that_goes_on_inside_a_protection_comes_out_whatever_waits_beside_it() {
+    run_virtual(async {
+        let task = create_task(async {
+            let cancelled = catch_cancel(sleep(ms(LONG))).await.unwrap_err();
+            let inside = async {
+                let inside = protect(async { cancelled.reraise().await }, ms(LONG));
+                drop(catch_cancel(inside).await);
+                now()
+            };
+            futures::join!(sleep(ms(10)), inside).1
+        });
+        sleep(ms(1)).await;
+        task.cancel();
+        assert_eq!(task.await, Ok(Instant::START + ms(1)));
+    });
 }

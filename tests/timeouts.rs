@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use common::{Log, ms, watched_loop};
 use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
 use loopwheel::{
     Budget, Clock, Deadline, EventLoop, Instant, TaskError, TimedOut, call_later, catch_cancel,
     create_task, current_task, dump, finally, now, run_virtual, shield, sleep, timeout, timeout_at,
@@ -581,5 +582,45 @@ fn a_limit_that_expires_costs_its_neighbours_in_a_set_no_wake_up() {
         assert_eq!(sleeps.next().await, Some(()));
         assert_eq!(kept.await, Err(TimedOut));
         assert_eq!(now(), Instant::START + ms(10));
+    });
+}
+
+#[test]
+fn a_limit_that_is_up_cancels_the_awaited_task_before_anything_else_runs() {
+    run_virtual(async {
+        let inner = create_task(sleep(ms(1_000)));
+        let inner_ref = inner.to_ref();
+        let other = create_task(async move {
+            sleep(ms(5)).await;
+            inner_ref.cancelling()
+        });
+        let limited = create_task(wait_for(inner, ms(5)));
+        assert_eq!(other.await, Ok(1));
+        assert!(limited.await.unwrap().is_err());
+    });
+}
+
+#[test]
+fn a_limit_of_zero_around_a_set_is_one_like_any_other() {
+    run_virtual(async {
+        let mut one = create_task(sleep(ms(1_000)));
+        let mut polls = 0;
+        // In the poll that asks what is awaited, the set polls only what was woken.
+        let wakes_itself = poll_fn(move |cx| {
+            polls += 1;
+            if polls == 1 {
+                cx.waker().wake_by_ref();
+            }
+            pin!(&mut one).poll(cx).map(drop)
+        });
+        let requests = Rc::new(Cell::new(0));
+        let noted = requests.clone();
+        let other = finally(sleep(ms(1_000)), async || noted.set(current_task().cancelling()));
+        let all: [Pin<Box<dyn Future<Output = ()>>>; 2] = [Box::pin(wakes_itself), Box::pin(other)];
+        let mut set: FuturesUnordered<_> = all.into_iter().collect();
+        let all = async { while set.next().await.is_some() {} };
+        assert_eq!(wait_for(all, ms(0)).await, Err(TimedOut));
+        assert_eq!(requests.get(), 1);
+        assert_eq!(now(), Instant::START);
     });
 }

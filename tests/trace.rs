@@ -676,3 +676,54 @@ fn each_poll_and_each_delivery_has_a_cause_of_the_right_kind() {
         }
     }
 }
+
+#[test]
+fn the_poll_by_which_a_limit_cancels_at_once_is_told_like_any_other() {
+    let events = traced(async {
+        let child = create_task(sleep(ms(50)));
+        wait_for(child, ms(10)).await.unwrap_err();
+    });
+    let of_turn = events.iter().filter(|event| event.turn == 3);
+    let told: Vec<_> = of_turn.map(|event| event.what.to_string()).collect();
+    assert_eq!(
+        told[1..10],
+        [
+            "The timer 1 fires.",
+            "The loop polls Task-1.",
+            "A cancel of Task-1 is requested: a time limit of 10ms is up, in task 'main'.",
+            "The cancel interrupts what Task-1 waits for.",
+            "The cancel of Task-1 is forwarded to Task-2, which it awaits.",
+            "Task-2 is woken: it joins the ready queue.",
+            "It waits for the end of Task-2.",
+            "Task-1 returns Pending.",
+            "The loop polls Task-2, to deliver the cancel of 22.",
+        ]
+    );
+}
+
+#[test]
+fn each_observer_is_told_of_all_tasks_that_are_waited_for() {
+    let (first, second) = (Recorder::new(), Recorder::new());
+    let event_loop = EventLoop::builder().clock(VirtualClock::new()).trace(first.clone());
+    let mut event_loop = event_loop.build();
+    let _waiter = event_loop.create_task(async {
+        let all = gather([(); 100].map(|()| create_task(sleep(ms(50)))));
+        let polled_again = async {
+            for _ in 0..20 {
+                sleep(ms(1)).await;
+            }
+        };
+        futures::join!(all, polled_again)
+    });
+    event_loop.run_until_complete(sleep(ms(5)));
+    event_loop.set_trace(second.clone());
+    event_loop.run_until_complete(sleep(ms(5)));
+    for recorder in [first, second] {
+        let listed = |event: &Event<'_>| match &event.what {
+            What::Waits { on: Wait::Tasks { tasks, .. } } => tasks.len(),
+            _ => 0,
+        };
+        let listed: Vec<_> = recorder.events().iter().map(listed).filter(|it| *it > 0).collect();
+        assert_eq!(listed, [100], "once");
+    }
+}

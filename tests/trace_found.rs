@@ -21,8 +21,8 @@ use loopwheel::sync::Lock;
 use loopwheel::trace::{Event, Id, What};
 use loopwheel::{
     EventLoop, EventLoopBuilder, ExceptionContext, Handle, Recorder, Sleep, TaskGroup, TaskRef,
-    VirtualClock, call_later, create_task, current_task, gather, now, set_trace, sleep, trace,
-    wait_for, yield_now,
+    VirtualClock, call_later, catch_cancel, create_task, current_task, gather, now, set_trace,
+    sleep, trace, wait_for, yield_now,
 };
 use random::{World, program};
 
@@ -357,6 +357,8 @@ enum Ends {
     WithPanic,
     Later,
     Cancelled,
+    /// By a cancel that it has caught and lets go on.
+    InterruptedLater,
 }
 
 /// The future of a scope, which a handler can drop.
@@ -381,13 +383,18 @@ fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn(
         let _ = TaskGroup::scope(async |group| {
             let task = group.create_task(async move {
                 let _sentinel = sentinel;
+                if ends == Ends::InterruptedLater {
+                    let cancelled = catch_cancel(sleep(ms(20))).await.unwrap_err();
+                    yield_now().await;
+                    cancelled.reraise().await;
+                }
                 yield_now().await;
                 poll();
                 match ends {
                     Ends::WithValue => Ok(()),
                     Ends::WithError => Err("an error"),
                     Ends::WithPanic => panic!("a panic"),
-                    Ends::Later | Ends::Cancelled => {
+                    Ends::Later | Ends::Cancelled | Ends::InterruptedLater => {
                         sleep(ms(20)).await;
                         Ok(())
                     }
@@ -416,14 +423,22 @@ fn handler_drops_the_group(ends: Ends, builder: EventLoopBuilder, poll: impl Fn(
         let ended: Rc<Cell<u32>> = Rc::default();
         let (task, counted) = (child.borrow().clone().unwrap(), ended.clone());
         task.add_done_callback(move |_| counted.set(counted.get() + 1));
-        if ends == Ends::Cancelled {
+        if matches!(ends, Ends::Cancelled | Ends::InterruptedLater) {
             yield_now().await;
             task.cancel();
         }
+        // It is polled next, in foreign code, and is not interrupted.
+        let mut turns_left = 20;
+        let beside = create_task(poll_fn(move |cx| {
+            turns_left -= 1;
+            cx.waker().wake_by_ref();
+            if turns_left > 0 { Poll::Pending } else { Poll::Ready(()) }
+        }));
         let _ = wait_for(holder, ms(50)).await;
         yield_now().await;
         assert!(task.is_done());
         assert_eq!(ended.get(), 1, "it ends once");
+        assert_eq!(beside.await, Ok(()));
         // The loop goes on as before.
         let lock = Rc::new(Lock::new());
         let guard = lock.acquire().await;
@@ -450,7 +465,7 @@ fn a_task_that_is_dropped_by_the_report_of_its_slow_poll_ends_once() {
 fn a_task_that_is_dropped_by_the_report_of_an_observer_ends_once() {
     const CHILD: Id = Id::Task(3);
     type Is = fn(&What<'_>) -> bool;
-    let at: [(Ends, Is); 10] = [
+    let at: [(Ends, Is); 11] = [
         (Ends::WithValue, |it| {
             matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Ready })
         }),
@@ -469,6 +484,9 @@ fn a_task_that_is_dropped_by_the_report_of_an_observer_ends_once() {
         (Ends::WithError, |it| matches!(it, What::Ended { task: CHILD, .. })),
         (Ends::Later, |it| matches!(it, What::Woken { task: CHILD, .. })),
         (Ends::Cancelled, |it| matches!(it, What::CancelDelivered { task: CHILD, .. })),
+        (Ends::InterruptedLater, |it| {
+            matches!(it, What::PollEnded { task: CHILD, how: trace::Poll::Interrupted })
+        }),
     ];
     for (ends, is_it) in at {
         let observer = move |event: &Event<'_>| assert!(!is_it(&event.what));

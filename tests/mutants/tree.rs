@@ -253,7 +253,7 @@ fn blame(
     let places = errors.iter().flat_map(|it| &it.spans).filter(|it| it.is_primary);
     for part in places {
         let Some(text) = woven.get(part.file_name.as_str()) else { continue };
-        let (numbers, fate) = match text.blame(part.byte_start) {
+        let (numbers, fate) = match text.blame(part.byte_start, |it| fates[it] != Fate::Woven) {
             Blame::Variant(number) => (vec![number], Fate::Unviable),
             Blame::Site(numbers) => (numbers, Fate::Apart),
             Blame::Nobody => continue,

@@ -10,7 +10,7 @@ use std::ops::Range;
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Arm, BinOp, Expr, ExprBinary, ExprStruct, ExprUnary};
+use syn::{Arm, BinOp, Expr, ExprBinary, ExprMatch, ExprStruct, ExprUnary};
 
 use crate::mutant::Mutant;
 
@@ -24,6 +24,8 @@ struct Site {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    /// An empty range before what a `match` looks at. Its mutants are those of the arms.
+    LookedAt,
     Body,
     Expression,
     /// An empty range after the pattern of an arm.
@@ -37,6 +39,8 @@ pub(crate) struct Woven {
     variants: Vec<(Range<usize>, usize)>,
     /// Whole sites, with their mutants.
     sites: Vec<(Range<usize>, Vec<usize>)>,
+    /// The first byte of what a `match` looks at, with the deleted arms. There the compiler says that an arm is missing.
+    matches: Vec<(usize, Vec<usize>)>,
 }
 
 /// Whom the compiler's error is about.
@@ -49,7 +53,17 @@ pub(crate) enum Blame {
 }
 
 impl Woven {
-    pub(crate) fn blame(&self, at: usize) -> Blame {
+    fn of(text: String) -> Woven {
+        Woven { text, variants: Vec::new(), sites: Vec::new(), matches: Vec::new() }
+    }
+
+    pub(crate) fn blame(&self, at: usize, is_out: impl Fn(usize) -> bool) -> Blame {
+        // Which arm is missing is not said: the last one, whose pattern is the widest.
+        let arms = self.matches.iter().find(|(start, _)| *start == at);
+        let arm = arms.and_then(|(_, arms)| arms.iter().rfind(|it| !is_out(**it)));
+        if let Some(number) = arm {
+            return Blame::Variant(*number);
+        }
         let variant = self
             .variants
             .iter()
@@ -75,6 +89,8 @@ struct Nodes {
     structs: Vec<Range<usize>>,
     /// From the first byte of an arm to the end of its pattern.
     arms: HashMap<usize, usize>,
+    /// From the first byte of an arm to that of what the `match` looks at.
+    looked_at: HashMap<usize, usize>,
 }
 
 fn bytes(span: Span) -> Range<usize> {
@@ -108,6 +124,13 @@ impl<'ast> Visit<'ast> for Nodes {
     fn visit_expr_struct(&mut self, node: &'ast ExprStruct) {
         self.structs.push(bytes(node.span()));
         visit::visit_expr_struct(self, node);
+    }
+
+    fn visit_expr_match(&mut self, node: &'ast ExprMatch) {
+        let looked_at = bytes(node.expr.span()).start;
+        let arms = node.arms.iter().map(|arm| (bytes(arm.span()).start, looked_at));
+        self.looked_at.extend(arms);
+        visit::visit_expr_match(self, node);
     }
 
     fn visit_arm(&mut self, node: &'ast Arm) {
@@ -150,10 +173,7 @@ fn place(mutant: &Mutant, text: &str, nodes: &Nodes) -> Option<(Range<usize>, Ki
 pub(crate) fn weave(text: &str, mutants: &[(usize, &Mutant)]) -> (Woven, HashSet<usize>) {
     let mut nodes = Nodes::default();
     if mutants.is_empty() {
-        return (
-            Woven { text: text.to_owned(), variants: Vec::new(), sites: Vec::new() },
-            HashSet::new(),
-        );
+        return (Woven::of(text.to_owned()), HashSet::new());
     }
     nodes.visit_file(&syn::parse_file(text).expect("the source is Rust"));
     let mut sites: Vec<Site> = Vec::new();
@@ -163,14 +183,24 @@ pub(crate) fn weave(text: &str, mutants: &[(usize, &Mutant)]) -> (Woven, HashSet
             left.insert(*number);
             continue;
         };
-        match sites.iter_mut().find(|it| it.range == range && it.kind == kind) {
+        let mut add = |range: Range<usize>, kind, changed| match sites
+            .iter_mut()
+            .find(|it| it.range == range && it.kind == kind)
+        {
             Some(site) => site.variants.push((*number, changed)),
             None => sites.push(Site { range, kind, variants: vec![(*number, changed)] }),
+        };
+        if kind == Kind::Arm {
+            let looked_at = nodes.looked_at[&mutant.span.start.offset_in(text)];
+            add(looked_at..looked_at, Kind::LookedAt, String::new());
         }
+        add(range, kind, changed);
     }
     // From the outside in.
-    sites.sort_by_key(|it| (it.range.start, usize::MAX - it.range.end, it.kind));
-    let mut woven = Woven { text: String::new(), variants: Vec::new(), sites: Vec::new() };
+    sites.sort_by_key(|it| {
+        (it.range.start, it.kind != Kind::LookedAt, usize::MAX - it.range.end, it.kind)
+    });
+    let mut woven = Woven::of(String::new());
     render(text, 0..text.len(), &sites, &mut woven);
     (woven, left)
 }
@@ -183,6 +213,12 @@ fn render(text: &str, range: Range<usize>, mut sites: &[Site], woven: &mut Woven
         let (inside, after) = others.split_at(inside);
         woven.text.push_str(&text[at..site.range.start]);
         let start = woven.text.len();
+        if site.kind == Kind::LookedAt {
+            let arms = site.variants.iter().map(|(number, _)| *number).collect();
+            woven.matches.push((start, arms));
+            (at, sites) = (site.range.end, others);
+            continue;
+        }
         open(site, woven);
         render(text, site.range.clone(), inside, woven);
         if site.kind == Kind::Expression {
@@ -206,6 +242,7 @@ fn open(site: &Site, woven: &mut Woven) {
             Kind::Body => (format!("if crate::mutant::is_on({number}) {{ return "), "; }\n"),
             Kind::Expression => (format!("if crate::mutant::is_on({number}) {{ "), " } else "),
             Kind::Arm => (format!(" if !crate::mutant::is_on({number})"), ""),
+            Kind::LookedAt => return,
         };
         woven.text.push_str(&before);
         let start = woven.text.len();
@@ -282,6 +319,23 @@ mod tests {
         ];
         let expected = "fn f() { match x { A(..) if !on(0) => 1, B if (if on(1) { true } else {y}) => 2, _ => 3 } }";
         assert_eq!(woven(text, &mutants), expected);
+    }
+
+    /// The compiler does not see that a guard is always true. It says so where the `match` begins.
+    #[test]
+    fn of_a_match_that_needs_its_arms_the_last_one_is_to_blame() {
+        let text = "fn f() { match !a { B => 1, C => 2, _ if d => 3 } }";
+        let mutants = [
+            mutant(text, "MatchArm", "B => 1,", ""),
+            mutant(text, "MatchArm", "C => 2,", ""),
+            mutant(text, "UnaryOperator", "!", ""),
+        ];
+        let mutants: Vec<(usize, &Mutant)> = mutants.iter().enumerate().collect();
+        let (woven, _) = weave(text, &mutants);
+        let at = woven.text.find("match ").unwrap() + "match ".len();
+        assert!(matches!(woven.blame(at, |_| false), Blame::Variant(1)));
+        assert!(matches!(woven.blame(at, |number| number == 1), Blame::Variant(0)));
+        assert!(matches!(woven.blame(at, |_| true), Blame::Site(it) if it == [2]));
     }
 
     #[test]
