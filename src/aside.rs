@@ -15,7 +15,6 @@ pub(crate) struct Aside<'a> {
     active: Vec<u32>,
     out: u32,
     holding: u32,
-    looks_nested: u32,
     asking_around: u32,
     requests_known: Option<u32>,
     is_grace_over: bool,
@@ -33,7 +32,6 @@ impl Deliveries {
             active: self.active.take(),
             out: self.out.replace(0),
             holding: self.holding.replace(0),
-            looks_nested: self.looks_nested.replace(0),
             asking_around: self.asking_around.replace(0),
             requests_known: self.requests_known.replace(None),
             is_grace_over: self.is_grace_over.replace(false),
@@ -42,12 +40,12 @@ impl Deliveries {
         }
     }
 
-    /// Whether there is nothing to put aside. (What is counted is set anew when a delivery begins.)
+    /// Whether there is nothing to put aside. (What is counted is set anew when a delivery begins, and while none goes on no scope is
+    /// the innermost.)
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        let around = self.innermost.get() | self.looks_nested.get() | self.asking_around.get();
         let is_usual = !self.several_awaited.get() && self.requests_known.get().is_none();
-        self.signal.is_quiet() && around == 0 && is_usual
+        self.signal.is_quiet() && self.asking_around.get() == 0 && is_usual
     }
 
     /// Whether this poll only asks what is awaited, so that no code should do anything in it.
@@ -64,7 +62,6 @@ impl Drop for Aside<'_> {
         d.active.replace(mem::take(&mut self.active));
         d.out.set(self.out);
         d.holding.set(self.holding);
-        d.looks_nested.set(self.looks_nested);
         d.asking_around.set(self.asking_around);
         d.requests_known.set(self.requests_known);
         d.is_grace_over.set(self.is_grace_over);

@@ -74,10 +74,7 @@ impl Engine {
             Seen::Ready(Some(polled)) => self.end_as(record, polled),
             Seen::CameOut => self.end_cancelled(record),
             Seen::Pending => {
-                self.note_what_waits(record);
-                if scope.has_interrupted() {
-                    record.set(Flag::AWAITS_SEVERAL); // what was interrupted, and what is alive beside it
-                }
+                self.note_what_waits(record); // what was interrupted counts, beside what is alive
                 if scope.is_at_work() {
                     record.cold().scope.becomes(scope);
                     record.set(Flag::UNWINDING);

@@ -87,8 +87,6 @@ pub(crate) struct Deliveries {
     pub(crate) holding: Cell<u32>,
     /// A cancel was caught or swallowed in this poll.
     pub(crate) caught: Cell<bool>,
-    /// How many scopes are being polled by `scope/look.rs`, one within the other.
-    pub(crate) looks_nested: Cell<u32>,
     /// While the signal is `Asking` for the one task: the tasks of the joins that were polled.
     asked: RefCell<Option<Vec<RecordRef>>>,
     /// The task that is being polled awaited several things before this poll.

@@ -200,7 +200,6 @@ impl<'a, R> Looking<'a, R> {
         struct PutBack<'a>(&'a Deliveries, u32, usize);
         impl Drop for PutBack<'_> {
             fn drop(&mut self) {
-                self.0.looks_nested.update(|nested| nested - 1);
                 self.0.innermost.set(self.1);
                 self.0.active.borrow_mut().truncate(self.2);
             }
@@ -211,7 +210,6 @@ impl<'a, R> Looking<'a, R> {
         let kept_before = cold().map_or(0, |cold| cold.foreign_wakers.borrow().added());
         let around = d.innermost.get();
         let put_back = PutBack(d, around, d.active.borrow().len());
-        d.looks_nested.update(|nested| nested + 1);
         let number = scope.number.get();
         if number != 0 {
             d.active.borrow_mut().push(around);

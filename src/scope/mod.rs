@@ -132,11 +132,6 @@ impl Scope {
         self.came_out.set(delivered.came_out);
     }
 
-    /// A cancel has come out, and the scope waits until nothing in it is alive.
-    pub(crate) fn has_interrupted(&self) -> bool {
-        self.came_out.get()
-    }
-
     /// A cancel came out, but something in the scope may be alive.
     pub(crate) fn waits_for_the_rest(&self, task: &RecordRef) {
         self.note_all_wakers(task);
