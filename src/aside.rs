@@ -44,6 +44,10 @@ impl Deliveries {
     /// the innermost.)
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
+        debug_assert!(
+            !self.signal.is_quiet() || self.innermost.get() == 0,
+            "a scope without a delivery"
+        );
         let is_usual = !self.several_awaited.get() && self.requests_known.get().is_none();
         self.signal.is_quiet() && self.asking_around.get() == 0 && is_usual
     }
