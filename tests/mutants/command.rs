@@ -12,13 +12,14 @@
 //! cargo run -p mutants -- --print                    # only what is known
 //! ```
 //!
-//! What came out of it is in `docs/mutants.md`.
+//! What came out of it is in `docs/mutants.md`, and why some survive in `reasons.toml`.
 //!
 //! cargo-mutants builds the tests anew for each mutant, which takes a minute. This program weaves all mutants into a copy of the
 //! source at once, each behind a switch, and then only runs the tests. It runs those that reach the mutant, the quick ones first, and
 //! stops at the first failure. While the file exists that `MUTANTS_PAUSE` names, it begins no program of tests. All that it writes is in `target/mutants`, and a run that was stopped goes on where it was.
 
 mod mutant;
+mod reasons;
 mod store;
 mod suite;
 mod tree;
@@ -34,6 +35,7 @@ use std::thread;
 use lexopt::Arg;
 
 use mutant::{Mutant, RINGS};
+use reasons::Reasons;
 use store::{Store, Verdict};
 use suite::{End, LONG, Suite};
 use tree::{Binary, Fate, Tree};
@@ -141,6 +143,7 @@ fn measure(options: &Options) -> Result<(), String> {
     let folder = target.join("mutants");
     fs::create_dir_all(&folder).map_err(|it| it.to_string())?;
     let mutants = mutant::list(&root)?;
+    let reasons = Reasons::read(&root)?;
     let store = Store::open(folder.join("verdicts.jsonl"));
     if !options.print {
         let tree = Tree::copy(&root, &folder, options.all_features, &options.tests)?;
@@ -150,7 +153,7 @@ fn measure(options: &Options) -> Result<(), String> {
             try_woven(options, &folder, &tree, &mutants, &store)?;
         }
     }
-    store.print(&mutants);
+    store.print(&mutants, &reasons);
     Ok(())
 }
 

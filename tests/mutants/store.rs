@@ -1,6 +1,7 @@
 //! What is known of each mutant, kept in a file so that a run can be stopped and taken up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::mutant::{Mutant, RINGS};
+use crate::reasons::Reasons;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,45 +61,87 @@ impl Store {
         verdicts.insert(entry.mutant, entry.verdict);
     }
 
-    /// Prints a row for each ring, and each mutant that no test caught.
-    pub(crate) fn print(&self, mutants: &[Mutant]) {
+    /// Prints a row for each ring; what survived, by its reason; and what is in need of one.
+    pub(crate) fn print(&self, mutants: &[Mutant], reasons: &Reasons) {
         println!(
-            "| ring | mutants | unviable | caught: first tier | second tier | by time | survived | unreached | apart | not run | share |"
+            "| ring | mutants | do not compile | need a build each | not run | caught | caught: the test did not end | survived | \
+             – with a reason | caught | caught, without those with a reason |"
         );
-        println!("|---|---|---|---|---|---|---|---|---|---|---|");
+        println!("|{}", "---|".repeat(11));
+        let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
         let mut left = Vec::new();
+        let mut survivors = HashSet::new();
         for (ring, (name, _)) in RINGS.iter().enumerate() {
-            let mut counts = [0_u32; 9];
+            let mut counts = Counts::default();
             for mutant in mutants.iter().filter(|it| it.ring() == ring) {
                 let verdict = self.get(mutant);
-                let column = match &verdict {
-                    Some(Verdict::Unviable) => 1,
-                    Some(Verdict::Caught { tier: 1, .. }) => 2,
-                    Some(Verdict::Caught { .. }) => 3,
-                    Some(Verdict::TimedOut { .. }) => 4,
-                    Some(Verdict::Survived { is_reached: true, .. }) => 5,
-                    Some(Verdict::Survived { .. }) => 6,
-                    Some(Verdict::Apart) => 7,
-                    None => 8,
-                };
-                counts[0] += 1;
-                counts[column] += 1;
-                if let 5..=7 = column {
-                    let verdict = verdict.map_or(String::new(), |it| format!("{it:?}"));
-                    left.push(format!("{name}: {verdict}: {} [{}]", mutant.name, mutant.key));
+                counts.add(verdict.as_ref());
+                let reason = reasons.of(&mutant.key);
+                match verdict {
+                    Some(Verdict::Survived { .. }) if reason.is_some() => {
+                        counts.explained += 1;
+                        *by_reason.entry(reason.unwrap_or_default()).or_default() += 1;
+                        survivors.insert(mutant.key.as_str());
+                    }
+                    Some(verdict @ (Verdict::Survived { .. } | Verdict::Apart)) => {
+                        left.push(format!("{name}: {verdict:?}: {} [{}]", mutant.name, mutant.key));
+                    }
+                    _ => {}
                 }
             }
-            let caught = counts[2] + counts[3] + counts[4];
-            let known = caught + counts[5] + counts[6];
-            if known > 0 {
-                let cells: Vec<String> = counts.iter().map(u32::to_string).collect();
-                println!(
-                    "| {name} | {} | {:.1} % |",
-                    cells.join(" | "),
-                    100.0 * f64::from(caught) / f64::from(known)
-                );
+            if counts.caught + counts.timed_out + counts.survived > 0 {
+                println!("| {name} | {counts} |");
             }
         }
+        println!("\n| why they survive | mutants |\n|---|---|");
+        for (why, count) in by_reason {
+            println!("| {} | {count} |", why.replace('|', "\\|"));
+        }
         println!("\n{}", left.join("\n"));
+        for key in reasons.of_none(|key| survivors.contains(key)) {
+            println!("a reason, and no survivor: {key}");
+        }
+    }
+}
+
+/// What came of the mutants of a ring.
+#[derive(Default)]
+struct Counts {
+    unviable: u32,
+    apart: u32,
+    not_run: u32,
+    caught: u32,
+    timed_out: u32,
+    survived: u32,
+    /// Survivors with a reason.
+    explained: u32,
+}
+
+impl Counts {
+    fn add(&mut self, verdict: Option<&Verdict>) {
+        let count = match verdict {
+            Some(Verdict::Unviable) => &mut self.unviable,
+            Some(Verdict::Apart) => &mut self.apart,
+            Some(Verdict::Caught { .. }) => &mut self.caught,
+            Some(Verdict::TimedOut { .. }) => &mut self.timed_out,
+            Some(Verdict::Survived { .. }) => &mut self.survived,
+            None => &mut self.not_run,
+        };
+        *count += 1;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { unviable, apart, not_run, caught, timed_out, survived, explained } = *self;
+        let noticed = caught + timed_out;
+        let all = noticed + survived + apart + unviable + not_run;
+        let share = |of: u32| 100.0 * f64::from(noticed) / f64::from(of.max(1));
+        write!(
+            f,
+            "{all} | {unviable} | {apart} | {not_run} | {caught} | {timed_out} | {survived} | {explained} | {:.1} % | {:.1} %",
+            share(noticed + survived),
+            share(noticed + survived - explained)
+        )
     }
 }
