@@ -241,7 +241,10 @@ fn try_apart(
             Some(_) => judge(suites.iter().flatten(), None, options.tier),
         };
         eprintln!("{verdict:?}: {}", mutant.name);
-        store.set(mutant, verdict);
+        // Of some of the tests, only what they catch is news.
+        if options.tests.is_empty() || !matches!(verdict, Verdict::Survived { .. }) {
+            store.set(mutant, verdict);
+        }
     }
     Ok(())
 }
